@@ -1,0 +1,2 @@
+//! One executable: daemon roles and the administrator's commands.
+fn main() {}

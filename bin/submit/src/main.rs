@@ -1,0 +1,2 @@
+//! sendmail, mailq, newaliases, postdrop and postqueue: set-gid, without tokio.
+fn main() {}

@@ -1,0 +1,1 @@
+//! Mail that the mail system writes itself: RFC 3464 reports.

@@ -1,0 +1,1 @@
+//! main.cf and master.cf: values, defaults, origins and errors with file and line.

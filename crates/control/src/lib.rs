@@ -1,0 +1,1 @@
+//! What an administrator sees and orders while the system runs.

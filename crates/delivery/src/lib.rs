@@ -1,0 +1,1 @@
+//! Delivery agents behind one trait.

@@ -1,0 +1,1 @@
+//! Supervision, sockets, privileges and reload.

@@ -1,0 +1,1 @@
+//! Listening, dialling, names and deadlines.

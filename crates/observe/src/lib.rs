@@ -1,0 +1,1 @@
+//! Events become Postfix log lines and counters; nothing else logs.

@@ -1,0 +1,1 @@
+//! Dialogues as state machines: input and time in, output and actions out; no I/O.

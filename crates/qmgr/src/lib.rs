@@ -1,0 +1,1 @@
+//! The queue manager: a pure scheduler and its driver.

@@ -1,0 +1,1 @@
+//! The queue: a journal, then files in the format of Postfix.

@@ -1,0 +1,1 @@
+//! Address rewriting and resolution: from an address to transport and nexthop.

@@ -1,0 +1,1 @@
+//! The SMTP server: sessions, restrictions, and the way into the queue.

@@ -1,0 +1,1 @@
+//! The only unsafe crate: descriptor passing, fork and exec, privileges, sandbox, locks.

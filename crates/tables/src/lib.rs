@@ -1,0 +1,1 @@
+//! Lookup tables: one file per kind, search orders in one place.

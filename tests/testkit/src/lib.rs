@@ -1,0 +1,1 @@
+//! What every test ring shares: instances, namespaces, scripted DNS, sinks.
