@@ -1,1 +1,22 @@
-//! Values of mail.
+//! Values of mail: addresses, envelopes, queue ids, status codes, jobs and outcomes.
+//!
+//! The ground floor: no I/O, no clock, no randomness, no threads. Everything that crosses from one crate to
+//! another is defined here, so that the services need not know each other.
+
+mod address;
+mod content;
+mod dsn;
+mod envelope;
+mod job;
+mod queue_id;
+mod reply;
+mod time;
+
+pub use address::Address;
+pub use content::{Content, ContentFlags, ContentReader, ContentSource};
+pub use dsn::{Dsn, Notify, Ret};
+pub use envelope::{Client, Encoding, Envelope, Recipient, RewriteContext};
+pub use job::{Diagnostic, Job, JobId, JobRecipient, Outcome, SiteFailure, Stamps, Status};
+pub use queue_id::{QueueId, QueueIdForm};
+pub use reply::Reply;
+pub use time::{Timestamp, format_delay};

@@ -1,0 +1,126 @@
+//! Hand-over ③ and ④: what a delivery agent is asked to do, and what became of each recipient.
+
+use crate::{Address, Client, Content, Dsn, Encoding, QueueId, Recipient, Ret, Timestamp};
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Names a job among those of one queue manager; never reused while the process lives.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct JobId(pub u64);
+
+/// One recipient of a job.
+#[derive(Clone, Debug)]
+pub struct JobRecipient {
+    /// Its place in the message's envelope.
+    pub index: u32,
+    /// Address, original address and options.
+    pub recipient: Recipient,
+}
+
+/// When the stages of a delivery were reached, for `delay=` and `delays=a/b/c/d`.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Stamps {
+    /// The message arrived.
+    pub arrival: Timestamp,
+    /// It became active in the queue manager.
+    pub active: Timestamp,
+    /// An agent got it.
+    pub handed_off: Timestamp,
+    /// The connection was ready; `None` where there was none or it was kept from an earlier message.
+    pub connected: Option<Timestamp>,
+}
+
+impl Stamps {
+    /// `delay=` and the four parts of `delays=`, for a delivery done at `now`.
+    pub fn delays(&self, now: Timestamp) -> (Duration, [Duration; 4]) {
+        let connected = self.connected.unwrap_or(self.handed_off);
+        let parts = [
+            self.active.since(self.arrival),
+            self.handed_off.since(self.active),
+            connected.since(self.handed_off),
+            now.since(connected),
+        ];
+        (now.since(self.arrival), parts)
+    }
+}
+
+/// One delivery request: one message, one transport and nexthop, and recipients up to the destination's limit.
+#[derive(Clone, Debug)]
+pub struct Job {
+    /// Names this job in its outcomes.
+    pub id: JobId,
+    /// The message.
+    pub queue_id: QueueId,
+    /// Envelope sender.
+    pub sender: Address,
+    /// `ENVID=`, decoded; empty where there was none.
+    pub envid: String,
+    /// `RET=`.
+    pub ret: Option<Ret>,
+    /// What the client declared of the content.
+    pub encoding: Encoding,
+    /// Postfix's `sender options` bits.
+    pub smtputf8: u32,
+    /// Who sent the message to us.
+    pub client: Arc<Client>,
+    /// Name of the transport in master.cf.
+    pub transport: Arc<str>,
+    /// Where it goes next, in the transport's own notation.
+    pub nexthop: Arc<str>,
+    /// The recipients, at least one.
+    pub recipients: Vec<JobRecipient>,
+    /// Header and body.
+    pub content: Content,
+    /// When the stages so far were reached.
+    pub stamps: Stamps,
+}
+
+/// What became of one recipient.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Status {
+    /// Delivered, relayed, or discarded by order.
+    Sent,
+    /// To be tried again.
+    Deferred,
+    /// Failed for good.
+    Bounced,
+}
+
+/// What the other side said or what was found, for reports (RFC 3464 `Diagnostic-Code`).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Diagnostic {
+    /// `smtp`, `x-unix` or `x-posthaste`, …
+    pub kind: String,
+    /// The text.
+    pub text: String,
+}
+
+/// One recipient's result. The agent has already logged the `to=` line.
+#[derive(Clone, Debug)]
+pub struct Outcome {
+    /// The job.
+    pub job: JobId,
+    /// The recipient's place in the message's envelope.
+    pub index: u32,
+    /// Sent, deferred or bounced.
+    pub status: Status,
+    /// Enhanced code; its class agrees with `status`.
+    pub dsn: Dsn,
+    /// The text in the log's parentheses; also the report's and `mailq`'s reason.
+    pub reason: String,
+    /// What the remote said.
+    pub diagnostic: Option<Diagnostic>,
+    /// The remote mail server's name, where one was involved (`Remote-MTA`).
+    pub remote_mta: Option<String>,
+    /// `relayed` (another server takes over, RFC 3464) as against `delivered`.
+    pub relayed: bool,
+}
+
+/// Why a whole destination failed, so that its concurrency goes down (reference section 2.11).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SiteFailure {
+    /// Enhanced code.
+    pub dsn: Dsn,
+    /// The reason, as in `delivery temporarily suspended: REASON`.
+    pub reason: String,
+}
