@@ -1,0 +1,1 @@
+//! Log lines of master and of the commands that steer it.

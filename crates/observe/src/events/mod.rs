@@ -1,0 +1,9 @@
+//! The events, one file a service; exact shapes stand in each file's examples.
+
+pub mod bounce;
+pub mod cleanup;
+pub mod delivery;
+pub mod master;
+pub mod pickup;
+pub mod qmgr;
+pub mod smtpd;
