@@ -84,7 +84,8 @@ impl Address {
 
 /// RFC 5321 `Dot-string`, with UTF-8 allowed as in RFC 6531.
 fn is_dot_string(local: &[u8]) -> bool {
-    !local.is_empty() && local.split(|&b| b == b'.').all(|atom| !atom.is_empty() && atom.iter().all(|&b| is_atext(b)))
+    !local.is_empty()
+        && local.split(|&b| b == b'.').all(|atom| !atom.is_empty() && atom.iter().all(|&b| is_atext(b)))
 }
 
 fn is_atext(b: u8) -> bool {

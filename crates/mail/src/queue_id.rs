@@ -45,7 +45,8 @@ impl QueueId {
 
     /// Takes a name for an id, if it is made of ASCII letters and digits only and not too long.
     pub fn parse(name: &str) -> Option<Self> {
-        let valid = !name.is_empty() && name.len() <= LENGTH_MAX && name.bytes().all(|b| b.is_ascii_alphanumeric());
+        let valid =
+            !name.is_empty() && name.len() <= LENGTH_MAX && name.bytes().all(|b| b.is_ascii_alphanumeric());
         valid.then(|| QueueId(name.into()))
     }
 
@@ -58,7 +59,9 @@ impl QueueId {
     pub fn long_form_micros(&self) -> Option<u32> {
         let z = self.0.rfind('z').filter(|&z| z >= 10)?;
         let micros = &self.0.as_bytes()[z - 4..z];
-        micros.iter().try_fold(0u32, |n, b| Some(n * 52 + u32::try_from(ALPHABET.iter().position(|a| a == b)?).ok()?))
+        micros
+            .iter()
+            .try_fold(0u32, |n, b| Some(n * 52 + u32::try_from(ALPHABET.iter().position(|a| a == b)?).ok()?))
     }
 }
 

@@ -86,6 +86,9 @@ mod tests {
 
     #[test]
     fn time_before_the_epoch_keeps_positive_microseconds() {
-        assert_eq!((Timestamp::from_micros(-1).secs(), Timestamp::from_micros(-1).subsec_micros()), (-1, 999_999));
+        assert_eq!(
+            (Timestamp::from_micros(-1).secs(), Timestamp::from_micros(-1).subsec_micros()),
+            (-1, 999_999)
+        );
     }
 }

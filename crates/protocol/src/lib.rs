@@ -1,1 +1,3 @@
 //! Dialogues as state machines: input and time in, output and actions out; no I/O.
+
+pub mod smtp;

@@ -1,0 +1,3 @@
+//! SMTP (RFC 5321 and its extensions): commands, replies, and the ends of the dialogue.
+
+pub mod server;

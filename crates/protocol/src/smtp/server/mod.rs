@@ -1,0 +1,134 @@
+//! The server's end of SMTP: what a session is asked, what it answers, what it must know of others.
+//!
+//! Pure: bytes, answers and time-outs go in, reply bytes and one next step at a time come out. The driver owns the
+//! socket and the clock and evaluates restrictions. It calls [`Session::step`] again and again with what the last
+//! [`Next`] asked for; input that is not wanted yet simply stays in the driver's `Bytes`, which bounds it by one read.
+
+mod settings;
+
+pub use settings::{BareNewline, EhloKeywords, Peer, Settings};
+
+use bytes::Bytes;
+use mail::{Address, ContentFlags, Encoding, QueueId, Recipient, Reply, Ret};
+use std::time::Duration;
+
+/// What the driver brings into a session: proofs that only it can make, and what it keeps for a transaction.
+pub trait Host {
+    /// What the driver keeps for an open mail transaction (queue id, draft); dropped with the transaction.
+    type Mail;
+    /// Proof that all restriction lists were evaluated for a recipient and let it pass.
+    type Permit;
+    /// Proof that a message lies on stable storage.
+    type Committed: Queued;
+}
+
+/// What a proof of stable storage must tell.
+pub trait Queued {
+    /// The id under which the message is queued.
+    fn queue_id(&self) -> &QueueId;
+}
+
+/// What goes into a session.
+pub enum Input<'a, H: Host> {
+    /// Bytes from the client, not yet used ones first. The session takes what it wants from the front.
+    Bytes(&'a mut Bytes),
+    /// The answer to the last [`Next::Ask`] or [`Next::Commit`].
+    Answer(Answer<H>),
+    /// The client sent nothing for `smtpd_timeout`.
+    Timeout,
+    /// The client closed the connection or it broke.
+    Lost,
+    /// Our own fault or end: the client gets this 421 and the session ends.
+    Abort(Reply),
+}
+
+/// What the driver must do next.
+pub enum Next<H: Host> {
+    /// Go on with the same input: nothing is needed.
+    Continue,
+    /// All input is used: write the replies, then read more, within `smtpd_timeout`.
+    Read,
+    /// Wait so long, then write the replies, then go on with the rest of the input: a client that makes errors.
+    Sleep(Duration),
+    /// Somebody else must decide; go on with [`Input::Answer`].
+    Ask(Ask),
+    /// A piece of the content in canonical form; append it to the draft, then go on with the rest of the input.
+    Body(Bytes),
+    /// The content is complete; queue it and go on with [`Answer::Queued`] or [`Answer::Refuse`].
+    Commit(Box<Transaction<H>>),
+    /// Write the replies and close the connection.
+    Close,
+}
+
+/// A question to the driver. What it is about is told by the session's getters.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Ask {
+    /// A client connected: `smtpd_client_restrictions`, before the greeting. Answer: Pass, Refuse.
+    Connect,
+    /// HELO or EHLO with this name. Answer: Pass, Refuse.
+    Helo(String),
+    /// MAIL: sender restrictions, space in the queue. Answer: Mail, Refuse.
+    Mail(MailRequest),
+    /// RCPT: all delayed restrictions. Answer: Recipient, Refuse.
+    Rcpt(Recipient),
+    /// DATA or the first BDAT. Answer: Pass, Refuse.
+    Data,
+    /// VRFY of this address, checked as a recipient. Answer: Pass, Refuse.
+    Vrfy(Address),
+}
+
+/// What MAIL said.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct MailRequest {
+    /// The envelope sender.
+    pub sender: Option<Address>,
+    /// `SIZE=`; 0 where nothing was said.
+    pub size: u64,
+    /// `BODY=`.
+    pub encoding: Encoding,
+    /// `SMTPUTF8` was given.
+    pub smtputf8: bool,
+    /// `RET=`.
+    pub ret: Option<Ret>,
+    /// `ENVID=`, decoded; empty where there was none.
+    pub envid: String,
+}
+
+/// The driver's answer.
+pub enum Answer<H: Host> {
+    /// Nothing speaks against it.
+    Pass,
+    /// MAIL is accepted; here is what the driver keeps for the transaction.
+    Mail(H::Mail),
+    /// The recipient is accepted.
+    Recipient(H::Permit),
+    /// The message is on stable storage.
+    Queued(H::Committed),
+    /// No, with this reply; 421 and 521 end the session.
+    Refuse(Reply),
+}
+
+/// An open mail transaction.
+pub struct Transaction<H: Host> {
+    /// What MAIL said; the sender is always there.
+    pub request: MailRequest,
+    /// What the driver keeps.
+    pub mail: H::Mail,
+    /// Bytes of content so far, in canonical form.
+    pub size: u64,
+    /// What is known about the content's lines.
+    pub flags: ContentFlags,
+    recipients: Vec<(Recipient, H::Permit)>,
+}
+
+impl<H: Host> Transaction<H> {
+    /// The accepted recipients, in order.
+    pub fn recipients(&self) -> &[(Recipient, H::Permit)] {
+        &self.recipients
+    }
+
+    /// Takes the transaction apart: the recipients can only come from here, each with its proof.
+    pub fn into_recipients(self) -> Vec<(Recipient, H::Permit)> {
+        self.recipients
+    }
+}

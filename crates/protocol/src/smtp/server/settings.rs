@@ -1,0 +1,94 @@
+//! What a server session must know of the configuration and of its client, as plain values.
+
+use std::time::Duration;
+
+/// What the sessions of one service have in common; the names are Postfix's parameters without `smtpd_`.
+pub struct Settings {
+    /// `myhostname`.
+    pub myhostname: String,
+    /// The greeting's text, expanded.
+    pub banner: String,
+    /// MAIL needs HELO or EHLO first.
+    pub helo_required: bool,
+    /// VRFY is answered with 502.
+    pub disable_vrfy_command: bool,
+    /// Client restrictions are evaluated at RCPT, so that connecting asks nothing.
+    pub delay_reject: bool,
+    /// Addresses need `<>`, and nothing may stand beside them.
+    pub strict_rfc821_envelopes: bool,
+    /// SMTPUTF8 is announced and commands must be UTF-8.
+    pub smtputf8_enable: bool,
+    /// Addresses outside ASCII need the SMTPUTF8 option.
+    pub strict_smtputf8: bool,
+    /// Longest command line, without its end.
+    pub line_length_limit: usize,
+    /// Largest content; 0 means no limit.
+    pub message_size_limit: u64,
+    /// Most recipients of one transaction.
+    pub recipient_limit: usize,
+    /// So many recipients beyond the limit count as no error.
+    pub recipient_overshoot_limit: usize,
+    /// From so many errors on each reply waits.
+    pub soft_error_limit: u32,
+    /// From so many errors on the session ends.
+    pub hard_error_limit: u32,
+    /// How long a reply waits beyond the soft limit.
+    pub error_sleep_time: Duration,
+    /// So many commands that bring no mail are free, each further one is an error.
+    pub junk_command_limit: u32,
+    /// Reply code for a bare newline in mode `reject`.
+    pub forbid_bare_newline_reject_code: u16,
+    /// A client that does not wait for a reply where it must is thrown out.
+    pub forbid_unauth_pipelining: bool,
+    /// Whether an unknown command (its first word) ends the session at once.
+    pub forbidden_commands: Box<dyn Fn(&str) -> bool + Send + Sync>,
+    /// Commands that are answered with 250 and do nothing, in lower case.
+    pub noop_commands: Vec<String>,
+}
+
+/// What becomes of lines that end with a bare newline (`smtpd_forbid_bare_newline`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BareNewline {
+    /// It ends a line like any other, also the line with the final dot.
+    Allow,
+    /// It ends a line, but only `<CR><LF>.<CR><LF>` ends a message.
+    Normalize,
+    /// As normalize, and the log says so.
+    Note,
+    /// It ends the session or refuses the message.
+    Reject,
+}
+
+/// EHLO keywords, as a set for `smtpd_discard_ehlo_keywords`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct EhloKeywords {
+    /// PIPELINING.
+    pub pipelining: bool,
+    /// SIZE.
+    pub size: bool,
+    /// VRFY.
+    pub vrfy: bool,
+    /// ETRN.
+    pub etrn: bool,
+    /// ENHANCEDSTATUSCODES.
+    pub enhancedstatuscodes: bool,
+    /// 8BITMIME.
+    pub eightbitmime: bool,
+    /// DSN.
+    pub dsn: bool,
+    /// SMTPUTF8.
+    pub smtputf8: bool,
+    /// CHUNKING.
+    pub chunking: bool,
+}
+
+/// The client of one session, and what its address decides.
+#[derive(Clone, Debug)]
+pub struct Peer {
+    /// `name[address]`, as replies and the log show it.
+    pub name_and_address: String,
+    /// What to do with bare newlines of this client.
+    pub bare_newline: BareNewline,
+    /// What EHLO leaves out.
+    pub discard_ehlo: EhloKeywords,
+}
