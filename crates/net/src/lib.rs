@@ -1,1 +1,16 @@
 //! Listening, dialling, names and deadlines.
+
+pub mod clock;
+mod deadline;
+mod dial;
+pub mod dns;
+mod families;
+mod listen;
+mod shutdown;
+
+pub use deadline::{TimedOut, deadline};
+pub use dial::dial;
+pub use dns::Resolver;
+pub use families::Families;
+pub use listen::{accept_nonblocking, interface_addresses, listen};
+pub use shutdown::{Shutdown, ShutdownTrigger};

@@ -1,0 +1,47 @@
+//! Names and addresses as mail needs them: mail exchangers, host addresses, host names.
+//!
+//! One trait, so that tests script it. Errors keep Postfix's distinctions, since retry or bounce follows from them.
+
+mod error;
+mod hosts;
+mod scripted;
+mod system;
+
+pub use error::{DnsError, Problem, RecordType};
+pub use hosts::Hosts;
+pub use scripted::ScriptedResolver;
+pub use system::{SystemResolver, SystemResolverSettings};
+
+use crate::Families;
+use std::future::Future;
+use std::net::IpAddr;
+use std::pin::Pin;
+
+/// A mail exchanger.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Mx {
+    /// Lower is tried first.
+    pub preference: u16,
+    /// Host name, without final dot.
+    pub host: String,
+}
+
+/// A lookup on its way. Loop-local: it does not cross threads.
+pub type Lookup<'a, T> = Pin<Box<dyn Future<Output = Result<T, DnsError>> + 'a>>;
+
+/// Asks for names. Contract: every answer is bounded in count and time; no answer is empty (that is `NoData`);
+/// names come without final dot and only where they are valid host names; no search list is applied.
+pub trait Resolver {
+    /// The mail exchangers of a domain, unsorted. A null MX (RFC 7505) is the error `NullMx`.
+    fn mx<'a>(&'a self, domain: &'a str) -> Lookup<'a, Vec<Mx>>;
+
+    /// The addresses of a host by DNS alone, as `smtp_host_lookup = dns` wants them.
+    /// An error is that of A where both families were asked, as Postfix reports it, unless AAAA's was temporary.
+    fn addresses<'a>(&'a self, host: &'a str, families: Families) -> Lookup<'a, Vec<IpAddr>>;
+
+    /// The addresses of a host from /etc/hosts and then DNS, as the system's own lookup does.
+    fn host_addresses<'a>(&'a self, host: &'a str, families: Families) -> Lookup<'a, Vec<IpAddr>>;
+
+    /// The names of an address from /etc/hosts and then DNS; the first is the one to believe, if it resolves back.
+    fn ptr(&self, address: IpAddr) -> Lookup<'_, Vec<String>>;
+}

@@ -1,0 +1,111 @@
+//! Why a name gave no answer, in Postfix's words.
+
+use mail::Dsn;
+use std::fmt;
+
+/// Which records were asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum RecordType {
+    /// IPv4 addresses.
+    A,
+    /// IPv6 addresses.
+    Aaaa,
+    /// Mail exchangers.
+    Mx,
+    /// Names of an address.
+    Ptr,
+}
+
+/// What kind of failure: whose turn it is follows from it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Problem {
+    /// The name does not exist.
+    NotFound,
+    /// The name exists without such records.
+    NoData,
+    /// The domain says that it takes no mail (RFC 7505).
+    NullMx,
+    /// No answer now: server failure or time-out.
+    TryAgain,
+    /// The server refuses such questions.
+    Refused,
+    /// The answer makes no sense, or holds only invalid names.
+    Malformed,
+    /// The name itself can be no host or domain name.
+    InvalidName,
+}
+
+/// A lookup without an answer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DnsError {
+    /// What went wrong.
+    pub problem: Problem,
+    /// The name that was looked up.
+    pub name: String,
+    /// The records that were looked up.
+    pub record_type: RecordType,
+}
+
+impl DnsError {
+    /// Whether trying later may help.
+    pub fn is_temporary(&self) -> bool {
+        self.problem == Problem::TryAgain
+    }
+
+    /// Whether name or records do not exist: for MX, the host's addresses come next (RFC 5321 5.1).
+    pub fn is_absent(&self) -> bool {
+        matches!(self.problem, Problem::NotFound | Problem::NoData)
+    }
+
+    /// The enhanced code that Postfix's SMTP client gives to it.
+    pub fn dsn(&self) -> Dsn {
+        match self.problem {
+            Problem::TryAgain => Dsn::new(4, 4, 3),
+            Problem::Refused => Dsn::new(5, 4, 3),
+            Problem::NullMx => Dsn::new(5, 1, 0),
+            Problem::NotFound | Problem::NoData | Problem::Malformed | Problem::InvalidName => {
+                Dsn::new(5, 4, 4)
+            }
+        }
+    }
+}
+
+impl fmt::Display for RecordType {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            RecordType::A => "A",
+            RecordType::Aaaa => "AAAA",
+            RecordType::Mx => "MX",
+            RecordType::Ptr => "PTR",
+        })
+    }
+}
+
+impl fmt::Display for DnsError {
+    /// The text that Postfix logs and reports.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (name, record_type) = (&self.name, self.record_type);
+        let reason = match self.problem {
+            Problem::NullMx => return write!(f, "Domain {name} does not accept mail (nullMX)"),
+            Problem::InvalidName => {
+                return write!(f, "Name service error for {name}: invalid host or domain name");
+            }
+            Problem::Malformed => {
+                return write!(
+                    f,
+                    "Name service error for name={name} type={record_type}: Malformed or unexpected name server reply"
+                );
+            }
+            Problem::NotFound => "Host not found",
+            Problem::NoData => "Host found but no data record of requested type",
+            Problem::TryAgain => "Host not found, try again",
+            Problem::Refused => "Non-recoverable error",
+        };
+        write!(
+            f,
+            "Host or domain name not found. Name service error for name={name} type={record_type}: {reason}"
+        )
+    }
+}
+
+impl std::error::Error for DnsError {}

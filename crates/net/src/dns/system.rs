@@ -1,0 +1,223 @@
+//! The resolver over real name servers and /etc/hosts.
+
+use super::{DnsError, Hosts, Lookup, Mx, Problem, RecordType, Resolver};
+use crate::Families;
+use hickory_resolver::TokioResolver;
+use hickory_resolver::config::{
+    ConnectionConfig, NameServerConfig, ResolverConfig, ResolverOpts, ServerOrderingStrategy,
+};
+use hickory_resolver::net::runtime::TokioRuntimeProvider;
+use hickory_resolver::net::{DnsError as ServerError, NetError};
+use hickory_resolver::proto::op::ResponseCode;
+use hickory_resolver::proto::rr::{Name, RData, RecordType as Type};
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// Answers kept at once; the least used go first.
+const CACHE_ANSWERS_MAX: u64 = 8192;
+
+/// No answer is believed longer than this, whatever its time to live: who repairs his DNS and flushes the queue
+/// must not wait for us, and one question a minute for each busy domain costs nothing.
+const CACHE_TIME_MAX: Duration = Duration::from_secs(60);
+
+/// Records taken from one answer; Postfix's dns_rr_limit is the like. More are dropped.
+const RECORDS_MAX: usize = 1000;
+
+/// As the system's resolver: five seconds for a question, asked twice.
+const QUESTION_TIMEOUT: Duration = Duration::from_secs(5);
+const ATTEMPTS: usize = 2;
+
+/// Where names come from.
+#[derive(Clone, Debug, Default)]
+pub struct SystemResolverSettings {
+    /// Name servers (`dns_nameservers`); empty means those of resolv.conf.
+    pub name_servers: Vec<SocketAddr>,
+    /// The host table; `None` means /etc/hosts.
+    pub hosts_file: Option<PathBuf>,
+}
+
+/// Real name servers behind a bounded cache, and /etc/hosts.
+pub struct SystemResolver {
+    dns: TokioResolver,
+    hosts: Hosts,
+}
+
+impl SystemResolver {
+    /// Reads resolv.conf unless name servers are given. Nothing is asked yet.
+    pub fn open(settings: &SystemResolverSettings) -> io::Result<Self> {
+        let mut builder = if settings.name_servers.is_empty() {
+            TokioResolver::builder_tokio().map_err(|e| io::Error::other(format!("/etc/resolv.conf: {e}")))?
+        } else {
+            let servers = settings.name_servers.iter().map(|at| name_server(*at)).collect();
+            let config = ResolverConfig::from_parts(None, Vec::new(), servers);
+            TokioResolver::builder_with_config(config, TokioRuntimeProvider::default())
+        };
+        limit(builder.options_mut());
+        let dns = builder.build().map_err(io::Error::other)?;
+        let hosts = Hosts::open(settings.hosts_file.clone().unwrap_or_else(|| "/etc/hosts".into()));
+        Ok(SystemResolver { dns, hosts })
+    }
+
+    async fn ask<T>(
+        &self,
+        name: &str,
+        record_type: RecordType,
+        take: impl Fn(&RData) -> Option<T>,
+    ) -> Result<Vec<T>, DnsError> {
+        let error = |problem| DnsError { problem, name: name.to_string(), record_type };
+        let mut fqdn = Name::from_utf8(name).map_err(|_| error(Problem::InvalidName))?;
+        fqdn.set_fqdn(true);
+        let kind = match record_type {
+            RecordType::A => Type::A,
+            RecordType::Aaaa => Type::AAAA,
+            RecordType::Mx => Type::MX,
+            RecordType::Ptr => Type::PTR,
+        };
+        let lookup = self.dns.lookup(fqdn, kind).await.map_err(|e| error(problem_of(&e)))?;
+        let found: Vec<T> = lookup.answers().iter().filter_map(|r| take(&r.data)).take(RECORDS_MAX).collect();
+        if found.is_empty() {
+            let gone = lookup.message().response_code == ResponseCode::NXDomain;
+            return Err(error(if gone { Problem::NotFound } else { Problem::NoData }));
+        }
+        Ok(found)
+    }
+}
+
+fn name_server(at: SocketAddr) -> NameServerConfig {
+    let (mut udp, mut tcp) = (ConnectionConfig::udp(), ConnectionConfig::tcp());
+    udp.port = at.port();
+    tcp.port = at.port();
+    let mut server = NameServerConfig::udp_and_tcp(at.ip());
+    server.connections = vec![udp, tcp];
+    server
+}
+
+fn limit(options: &mut ResolverOpts) {
+    options.cache_size = CACHE_ANSWERS_MAX;
+    options.positive_max_ttl = Some(CACHE_TIME_MAX);
+    options.negative_max_ttl = Some(CACHE_TIME_MAX);
+    options.timeout = QUESTION_TIMEOUT;
+    options.attempts = ATTEMPTS;
+    options.num_concurrent_reqs = 1;
+    options.server_ordering_strategy = ServerOrderingStrategy::UserProvidedOrder;
+}
+
+/// What glibc's resolver would have said, which is what Postfix's texts are made from.
+fn problem_of(error: &NetError) -> Problem {
+    match error {
+        NetError::Dns(ServerError::NoRecordsFound(none)) => match none.response_code {
+            ResponseCode::NXDomain => Problem::NotFound,
+            ResponseCode::NoError => Problem::NoData,
+            code => problem_of_code(code),
+        },
+        NetError::Dns(ServerError::ResponseCode(code)) => problem_of_code(*code),
+        NetError::Proto(_) => Problem::Malformed,
+        _ => Problem::TryAgain,
+    }
+}
+
+fn problem_of_code(code: ResponseCode) -> Problem {
+    match code {
+        ResponseCode::ServFail => Problem::TryAgain,
+        ResponseCode::NXDomain => Problem::NotFound,
+        _ => Problem::Refused,
+    }
+}
+
+/// One answer from those of both families; `None` where a family was not asked.
+pub(super) fn join_families(
+    v4: Option<Result<Vec<IpAddr>, DnsError>>,
+    v6: Option<Result<Vec<IpAddr>, DnsError>>,
+) -> Result<Vec<IpAddr>, DnsError> {
+    match (v4, v6) {
+        (Some(Ok(mut four)), Some(Ok(six))) => {
+            four.extend(six);
+            Ok(four)
+        }
+        (Some(Ok(found)), _) | (_, Some(Ok(found))) => Ok(found),
+        (Some(Err(four)), Some(Err(six))) => {
+            Err(if six.is_temporary() && !four.is_temporary() { six } else { four })
+        }
+        (Some(Err(error)), None) | (None, Some(Err(error))) => Err(error),
+        (None, None) => {
+            Err(DnsError { problem: Problem::NoData, name: String::new(), record_type: RecordType::A })
+        }
+    }
+}
+
+/// A name as text without final dot, where it is a valid host name.
+fn host_name(name: &Name) -> Option<String> {
+    let text = name.to_ascii();
+    let text = text.strip_suffix('.').unwrap_or(&text);
+    let valid = !text.is_empty()
+        && text.len() <= 255
+        && text.split('.').all(|label| {
+            !label.is_empty()
+                && label.len() <= 63
+                && !label.starts_with('-')
+                && !label.ends_with('-')
+                && label.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_')
+        })
+        && !text.bytes().all(|b| b.is_ascii_digit() || b == b'.');
+    valid.then(|| text.to_string())
+}
+
+impl Resolver for SystemResolver {
+    fn mx<'a>(&'a self, domain: &'a str) -> Lookup<'a, Vec<Mx>> {
+        Box::pin(async move {
+            let found = self
+                .ask(domain, RecordType::Mx, |data| match data {
+                    RData::MX(mx) => Some((mx.preference, mx.exchange.clone())),
+                    _ => None,
+                })
+                .await?;
+            let error = |problem| DnsError { problem, name: domain.to_string(), record_type: RecordType::Mx };
+            if found.len() == 1 && found[0].1.is_root() {
+                return Err(error(Problem::NullMx));
+            }
+            let valid: Vec<Mx> = found
+                .iter()
+                .filter_map(|(preference, host)| Some(Mx { preference: *preference, host: host_name(host)? }))
+                .collect();
+            if valid.is_empty() { Err(error(Problem::Malformed)) } else { Ok(valid) }
+        })
+    }
+
+    fn addresses<'a>(&'a self, host: &'a str, families: Families) -> Lookup<'a, Vec<IpAddr>> {
+        Box::pin(async move {
+            let four = async {
+                let take = |data: &RData| if let RData::A(a) = data { Some(IpAddr::V4(a.0)) } else { None };
+                if families.v4 { Some(self.ask(host, RecordType::A, take).await) } else { None }
+            };
+            let six = async {
+                let take =
+                    |data: &RData| if let RData::AAAA(a) = data { Some(IpAddr::V6(a.0)) } else { None };
+                if families.v6 { Some(self.ask(host, RecordType::Aaaa, take).await) } else { None }
+            };
+            let (four, six) = tokio::join!(four, six);
+            join_families(four, six)
+        })
+    }
+
+    fn host_addresses<'a>(&'a self, host: &'a str, families: Families) -> Lookup<'a, Vec<IpAddr>> {
+        Box::pin(async move {
+            let known = self.hosts.addresses(host, families);
+            if known.is_empty() { self.addresses(host, families).await } else { Ok(known) }
+        })
+    }
+
+    fn ptr(&self, address: IpAddr) -> Lookup<'_, Vec<String>> {
+        Box::pin(async move {
+            let known = self.hosts.names(address);
+            if !known.is_empty() {
+                return Ok(known);
+            }
+            let name = Name::from(address).to_ascii();
+            let name = name.strip_suffix('.').unwrap_or(&name);
+            let take = |data: &RData| if let RData::PTR(ptr) = data { host_name(&ptr.0) } else { None };
+            self.ask(name, RecordType::Ptr, take).await
+        })
+    }
+}
