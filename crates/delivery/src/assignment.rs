@@ -1,0 +1,178 @@
+//! A job with the way back for its outcomes.
+
+use mail::{Dsn, Job, JobId, Outcome, SiteFailure, Status};
+use std::rc::Rc;
+
+/// A job and the way back. Loop-local.
+pub struct Assignment {
+    /// What is to be delivered.
+    pub job: Job,
+    /// Where its outcomes go.
+    pub outcomes: OutcomeSender,
+}
+
+/// Takes outcomes in: the queue manager's end of the way back. No call may block.
+pub trait OutcomeSink {
+    /// One recipient's result.
+    fn outcome(&self, outcome: Outcome);
+
+    /// The job is over; nothing of it follows. `site_failure` says why the destination as a whole failed, if it did.
+    fn done(&self, job: JobId, site_failure: Option<SiteFailure>);
+}
+
+/// The way back for one job: one outcome for each recipient, then `done`.
+///
+/// What was not reported when it goes away is deferred with 4.3.0, and the destination counts as failed, so that
+/// a panic costs one attempt and nothing else.
+pub struct OutcomeSender {
+    job: JobId,
+    /// Recipients without an outcome yet.
+    waiting: Vec<u32>,
+    sink: Rc<dyn OutcomeSink>,
+    done: bool,
+}
+
+/// What Postfix reports for an agent that broke off.
+pub(crate) const CRASH_REASON: &str = "unknown mail transport error";
+pub(crate) const CRASH_DSN: Dsn = Dsn::new(4, 3, 0);
+
+impl Assignment {
+    /// A job whose outcomes go to `sink`.
+    pub fn new(job: Job, sink: Rc<dyn OutcomeSink>) -> Self {
+        let outcomes = OutcomeSender::new(&job, sink);
+        Assignment { job, outcomes }
+    }
+}
+
+impl OutcomeSender {
+    /// The way back for `job`.
+    pub fn new(job: &Job, sink: Rc<dyn OutcomeSink>) -> Self {
+        let waiting = job.recipients.iter().map(|r| r.index).collect();
+        OutcomeSender { job: job.id, waiting, sink, done: false }
+    }
+
+    /// Reports one recipient's result. The first for a recipient counts; later ones are dropped.
+    pub fn outcome(&mut self, outcome: Outcome) {
+        let place = self.waiting.iter().position(|index| *index == outcome.index);
+        debug_assert!(place.is_some(), "each recipient of a job has exactly one outcome");
+        if let Some(place) = place {
+            self.waiting.swap_remove(place);
+            self.sink.outcome(outcome);
+        }
+    }
+
+    /// Whether a recipient still has no outcome.
+    pub fn is_waiting(&self, index: u32) -> bool {
+        self.waiting.contains(&index)
+    }
+
+    /// Ends the job; recipients without an outcome are deferred.
+    pub fn done(mut self, site_failure: Option<SiteFailure>) {
+        self.finish(site_failure);
+    }
+
+    fn finish(&mut self, site_failure: Option<SiteFailure>) {
+        if std::mem::replace(&mut self.done, true) {
+            return;
+        }
+        for index in std::mem::take(&mut self.waiting) {
+            self.sink.outcome(Outcome {
+                job: self.job,
+                index,
+                status: Status::Deferred,
+                dsn: CRASH_DSN,
+                reason: CRASH_REASON.to_string(),
+                diagnostic: None,
+                remote_mta: None,
+                relayed: false,
+            });
+        }
+        self.sink.done(self.job, site_failure);
+    }
+}
+
+impl Drop for OutcomeSender {
+    fn drop(&mut self) {
+        if !self.done {
+            self.finish(Some(SiteFailure { dsn: CRASH_DSN, reason: CRASH_REASON.to_string() }));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use mail::{Address, Client, Content, ContentFlags, Encoding, JobRecipient, QueueId, Recipient, Stamps};
+    use std::cell::RefCell;
+    use std::sync::Arc;
+
+    #[derive(Default)]
+    struct Seen {
+        outcomes: RefCell<Vec<(u32, Status)>>,
+        done: RefCell<Vec<Option<SiteFailure>>>,
+    }
+
+    impl OutcomeSink for Seen {
+        fn outcome(&self, outcome: Outcome) {
+            self.outcomes.borrow_mut().push((outcome.index, outcome.status));
+        }
+        fn done(&self, _: JobId, site_failure: Option<SiteFailure>) {
+            self.done.borrow_mut().push(site_failure);
+        }
+    }
+
+    fn job() -> Job {
+        let recipient =
+            |index| JobRecipient { index, recipient: Recipient::new(Address::from("ann@example.org")) };
+        Job {
+            id: JobId(1),
+            queue_id: QueueId::parse("4XyZ1").unwrap(),
+            sender: Address::null(),
+            envid: String::new(),
+            ret: None,
+            encoding: Encoding::Unknown,
+            smtputf8: 0,
+            client: Arc::new(Client::default()),
+            transport: "smtp".into(),
+            nexthop: "example.org".into(),
+            recipients: vec![recipient(3), recipient(5)],
+            content: Content::in_memory(Vec::new(), ContentFlags::default()),
+            stamps: Stamps::default(),
+        }
+    }
+
+    fn sent(index: u32) -> Outcome {
+        Outcome {
+            job: JobId(1),
+            index,
+            status: Status::Sent,
+            dsn: Dsn::new(2, 0, 0),
+            reason: "250 Ok".into(),
+            diagnostic: None,
+            remote_mta: None,
+            relayed: true,
+        }
+    }
+
+    #[test]
+    fn an_assignment_that_is_dropped_defers_what_it_did_not_report() {
+        let seen = Rc::new(Seen::default());
+        let mut assignment = Assignment::new(job(), seen.clone());
+        assignment.outcomes.outcome(sent(3));
+        drop(assignment);
+        assert_eq!(*seen.outcomes.borrow(), [(3, Status::Sent), (5, Status::Deferred)]);
+        assert_eq!(seen.done.borrow().len(), 1);
+        assert_eq!(seen.done.borrow()[0].as_ref().unwrap().dsn, CRASH_DSN);
+    }
+
+    #[test]
+    fn a_job_that_is_done_reports_nothing_more() {
+        let seen = Rc::new(Seen::default());
+        let mut assignment = Assignment::new(job(), seen.clone());
+        assignment.outcomes.outcome(sent(5));
+        assignment.outcomes.outcome(sent(3));
+        assignment.outcomes.done(None);
+        assert_eq!(*seen.outcomes.borrow(), [(5, Status::Sent), (3, Status::Sent)]);
+        assert_eq!(*seen.done.borrow(), [None]);
+    }
+}
