@@ -1,1 +1,15 @@
-//! What every test ring shares: instances, namespaces, scripted DNS, sinks.
+//! What every test ring shares: private worlds, scripted DNS, dialogues, sinks, masks.
+//!
+//! A *world* (`world/enter`) is a set of fresh namespaces in which Debian's Postfix or Posthaste runs at its
+//! usual paths and ports. A *case* is text: settings, a DNS zone, sinks and SMTP dialogues. Playing it in a
+//! world gives a *transcript*: replies, log lines, what the sinks took and what lies in mailboxes, with
+//! everything masked that differs from run to run.
+
+pub mod case;
+pub mod dialogue;
+pub mod dns;
+pub mod mask;
+pub mod mta;
+pub mod play;
+pub mod sink;
+pub mod world;

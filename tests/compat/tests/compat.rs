@@ -1,0 +1,178 @@
+//! The compat ring: every case on Debian's Postfix and on Posthaste, each in a world of its own.
+//!
+//! `missing.txt` lists by name what Posthaste cannot do yet; a listed case that agrees fails the run, so the list
+//! only shrinks. `cargo test -p compat -- [--verbose] [FILTER]` runs the cases whose name contains the filter.
+
+use compat::{comparable, difference};
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use testkit::case::CaseFile;
+use testkit::play::{self, Transcript};
+use testkit::world;
+
+/// Worlds at once: most of a world's time is waiting.
+const WORLDS: usize = 4;
+
+fn main() -> ExitCode {
+    let mut arguments: Vec<String> = std::env::args().skip(1).collect();
+    if let [first, program] = arguments.as_slice()
+        && first == "--inside"
+    {
+        return match play::inside(program) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(why) => {
+                eprintln!("{why}");
+                ExitCode::FAILURE
+            }
+        };
+    }
+    let verbose = arguments.iter().any(|word| word == "--verbose");
+    arguments.retain(|word| !word.starts_with('-'));
+    match ring(arguments.first().map_or("", String::as_str), verbose) {
+        Ok(code) => code,
+        Err(why) => {
+            eprintln!("compat: {why}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// How one case ended.
+enum Ending {
+    Agrees,
+    Differs(Vec<String>),
+}
+
+fn ring(filter: &str, verbose: bool) -> Result<ExitCode, String> {
+    let here = Path::new(env!("CARGO_MANIFEST_DIR"));
+    world::available().map_err(|why| format!("this ring {why}"))?;
+    world::fetch()?;
+    world::posthaste()?;
+    let missing = read_missing(&here.join("missing.txt"))?;
+    let files = case_files(&here.join("cases"))?;
+    let endings = run_all(&files, filter)?;
+
+    let (mut passed, mut failed, mut absent) = (0, Vec::new(), 0);
+    for (name, ending) in &endings {
+        let listed = missing.contains(name);
+        match ending {
+            Ending::Agrees if listed => failed.push(format!("{name} agrees now: take it off missing.txt")),
+            Ending::Agrees => passed += 1,
+            Ending::Differs(_) if listed && !verbose => absent += 1,
+            Ending::Differs(lines) => {
+                println!(
+                    "\n{name}{} (- Postfix, + Posthaste)\n{}",
+                    if listed { " [listed]" } else { "" },
+                    lines.join("\n")
+                );
+                if listed { absent += 1 } else { failed.push(format!("{name} differs")) }
+            }
+        }
+    }
+    if filter.is_empty() {
+        let unknown = missing.iter().filter(|name| !endings.contains_key(*name));
+        failed.extend(unknown.map(|name| format!("{name} stands in missing.txt but is no case")));
+    }
+    println!();
+    for line in &failed {
+        println!("FAILED {line}");
+    }
+    let result = if failed.is_empty() { "ok" } else { "FAILED" };
+    println!(
+        "test result: {result}. {passed} passed; {} failed; {absent} ignored; 0 measured; 0 filtered out",
+        failed.len()
+    );
+    Ok(if failed.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+fn read_missing(path: &Path) -> Result<BTreeSet<String>, String> {
+    let text = std::fs::read_to_string(path).map_err(|e| format!("{}: {e}", path.display()))?;
+    let names = text.lines().map(|line| line.split('#').next().unwrap_or_default().trim());
+    Ok(names.filter(|name| !name.is_empty()).map(str::to_owned).collect())
+}
+
+fn case_files(directory: &Path) -> Result<Vec<(String, String)>, String> {
+    let failed = |path: &Path, e: std::io::Error| format!("{}: {e}", path.display());
+    let entries = std::fs::read_dir(directory).map_err(|e| failed(directory, e))?;
+    let mut paths: Vec<PathBuf> = entries.flatten().map(|entry| entry.path()).collect();
+    paths.retain(|path| path.extension().is_some_and(|extension| extension == "case"));
+    paths.sort();
+    let read = |path: &PathBuf| {
+        let name = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+        Ok((name, std::fs::read_to_string(path).map_err(|e| failed(path, e))?))
+    };
+    paths.iter().map(read).collect()
+}
+
+fn run_all(files: &[(String, String)], filter: &str) -> Result<BTreeMap<String, Ending>, String> {
+    let next = AtomicUsize::new(0);
+    let endings = Mutex::new(BTreeMap::new());
+    let errors = Mutex::new(Vec::new());
+    std::thread::scope(|scope| {
+        for _ in 0..WORLDS {
+            scope.spawn(|| {
+                while let Some((file, text)) = files.get(next.fetch_add(1, Ordering::Relaxed)) {
+                    match run_file(file, text, filter) {
+                        Ok(found) => endings.lock().expect("no thread panics here").extend(found),
+                        Err(why) => {
+                            errors.lock().expect("no thread panics here").push(format!("{file}: {why}"))
+                        }
+                    }
+                }
+            });
+        }
+    });
+    let errors = errors.into_inner().expect("the threads have ended");
+    if errors.is_empty() {
+        Ok(endings.into_inner().expect("the threads have ended"))
+    } else {
+        Err(errors.join("\n"))
+    }
+}
+
+fn run_file(file: &str, text: &str, filter: &str) -> Result<Vec<(String, Ending)>, String> {
+    let parsed = CaseFile::parse(text)?;
+    let full = |case: &str| format!("{file}/{case}");
+    if !parsed.cases.iter().any(|case| full(&case.name).contains(filter)) {
+        return Ok(Vec::new());
+    }
+    // The oracle first: trouble with it is trouble with the case.
+    let postfix = play::outside("postfix", text)?;
+    let posthaste = play::outside("posthaste", text);
+    let mut endings = Vec::new();
+    for case in parsed.cases.iter().filter(|case| full(&case.name).contains(filter)) {
+        let theirs =
+            find(&postfix, &case.name).ok_or_else(|| format!("Postfix did not get to case {}", case.name))?;
+        if let Some((_, why)) = theirs.lines.iter().find(|(part, _)| part == "failure") {
+            return Err(format!("case {}: on Postfix: {why}", case.name));
+        }
+        let ending = match &posthaste {
+            Err(why) => Ending::Differs(why.lines().map(|line| format!("  + {line}")).collect()),
+            Ok(all) => match find(all, &case.name) {
+                None => Ending::Differs(find(all, "*").map_or_else(Vec::new, |end| {
+                    end.lines.iter().map(|(_, l)| format!("  + {l}")).collect()
+                })),
+                Some(ours) => {
+                    let mut lines =
+                        difference(&comparable(case, theirs, true)?, &comparable(case, ours, false)?);
+                    lines.extend(
+                        ours.lines
+                            .iter()
+                            .filter(|(part, _)| part == "failure")
+                            .map(|(_, why)| format!("  ! {why}")),
+                    );
+                    if lines.is_empty() { Ending::Agrees } else { Ending::Differs(lines) }
+                }
+            },
+        };
+        endings.push((full(&case.name), ending));
+    }
+    Ok(endings)
+}
+
+fn find<'a>(transcripts: &'a [Transcript], case: &str) -> Option<&'a Transcript> {
+    transcripts.iter().find(|transcript| transcript.case == case)
+}

@@ -1,0 +1,380 @@
+//! Plays a case file in a world and writes one transcript a case.
+
+use crate::case::{Action, Case, CaseFile};
+use crate::dialogue::Player;
+use crate::dns::Zone;
+use crate::mask::{LogLine, Masker};
+use crate::mta::{self, Mta};
+use crate::sink::{Sink, Transaction};
+use crate::world;
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+/// What one case brought forth: a part's name and a line, in order.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Transcript {
+    /// The case's name.
+    pub case: String,
+    /// `(part, line)`; parts are those of `case::PARTS` and `failure`.
+    pub lines: Vec<(String, String)>,
+}
+
+/// The queue must have come to rest by then.
+const SETTLE_TIMEOUT: Duration = Duration::from_secs(20);
+/// A log that stays as it is for so long is complete.
+const QUIET: Duration = Duration::from_millis(120);
+/// For states from which a message may go on without a sign, such as a rejected content.
+const LONG_QUIET: Duration = Duration::from_millis(1200);
+/// A whole file must be through by then.
+const FILE_TIMEOUT: Duration = Duration::from_secs(240);
+const MARK: &str = "\u{1}case ";
+
+/// Plays a case file on a program in a new world; called outside.
+pub fn outside(program: &str, text: &str) -> Result<Vec<Transcript>, String> {
+    CaseFile::parse(text)?;
+    let output = world::run_self(program, &["--inside", program], text)?;
+    let said = String::from_utf8_lossy(&output.stdout);
+    let mut transcripts: Vec<Transcript> = Vec::new();
+    for line in said.lines() {
+        if let Some(name) = line.strip_prefix(MARK) {
+            transcripts.push(Transcript { case: name.to_owned(), lines: Vec::new() });
+        } else if let (Some(transcript), Some((part, text))) = (transcripts.last_mut(), line.split_once(' '))
+        {
+            transcript.lines.push((part.to_owned(), text.to_owned()));
+        }
+    }
+    if !output.status.success() {
+        let why = format!("{program}: {}\n{}", output.status, String::from_utf8_lossy(&output.stderr));
+        if transcripts.is_empty() {
+            return Err(why);
+        }
+        transcripts.push(Transcript { case: "*".into(), lines: vec![("failure".into(), why)] });
+    }
+    Ok(transcripts)
+}
+
+/// The part that runs inside the world: reads the case file from standard input, prints transcripts.
+/// A `main` calls it when its first argument is `--inside`.
+pub fn inside(program: &str) -> Result<(), String> {
+    let text = std::io::read_to_string(std::io::stdin()).map_err(|e| e.to_string())?;
+    std::thread::spawn(|| {
+        std::thread::sleep(FILE_TIMEOUT);
+        eprintln!("the case file took longer than {FILE_TIMEOUT:?}");
+        std::process::exit(3);
+    });
+    let file = CaseFile::parse(&text)?;
+    Zone::parse(&file.zone)?.serve(([127, 0, 0, 1], 53).into())?;
+    for (path, content) in &file.files {
+        if let Some(parent) = Path::new(path).parent() {
+            fs::create_dir_all(parent).map_err(|e| format!("{path}: {e}"))?;
+        }
+        fs::write(path, content).map_err(|e| format!("{path}: {e}"))?;
+    }
+    let sinks: Vec<Sink> = file.sinks.iter().cloned().map(|sink| sink.start()).collect::<Result<_, _>>()?;
+    let mut mta = mta::by_name(program)?;
+    mta.configure(&file.main_cf(), &file.master_cf())?;
+    mta.start(25)?;
+    let mut offset = mta.log_lines(0).1;
+    for case in &file.cases {
+        let mut run = Run {
+            mta: mta.as_ref(),
+            sinks: &sinks,
+            from: offset,
+            masker: Masker::default(),
+            out: Vec::new(),
+        };
+        run.case(case);
+        println!("{MARK}{}", case.name);
+        for (part, line) in &run.out {
+            println!("{part} {line}");
+        }
+        offset = mta.log_lines(offset).1;
+    }
+    Ok(())
+}
+
+struct Run<'a> {
+    mta: &'a dyn Mta,
+    sinks: &'a [Sink],
+    from: usize,
+    masker: Masker,
+    out: Vec<(String, String)>,
+}
+
+impl Run<'_> {
+    fn case(&mut self, case: &Case) {
+        let mut player = Player::default();
+        for action in &case.actions {
+            match action {
+                Action::Dialogue(steps) => {
+                    player.play(steps, &|line| mask_reply(line));
+                    self.push_all("replies", player.transcript.drain(..));
+                    self.push_all("failure", player.mismatches.drain(..));
+                }
+                Action::Settle => {
+                    player.finish();
+                    self.settle();
+                }
+                Action::Run(command) => {
+                    self.settle();
+                    let shown = shell(command);
+                    self.masker.learn_from(&self.mta.log_lines(self.from).0);
+                    let shown: Vec<String> = shown.lines().map(|line| self.masker.mask(line)).collect();
+                    self.push_all("run", std::iter::once(format!("$ {command}")).chain(shown));
+                }
+            }
+        }
+        player.finish();
+        self.settle();
+        self.log(case);
+        self.sinks();
+        self.mail();
+    }
+
+    fn push_all(&mut self, part: &str, lines: impl Iterator<Item = String>) {
+        self.out.extend(lines.map(|line| (part.to_owned(), printable(&line))));
+    }
+
+    /// Waits until every session is closed and every message delivered, deferred, held or gone.
+    fn settle(&mut self) {
+        let deadline = Instant::now() + SETTLE_TIMEOUT;
+        let (mut seen, mut since) = (usize::MAX, Instant::now());
+        loop {
+            let (lines, _) = self.mta.log_lines(self.from);
+            if lines.len() != seen {
+                (seen, since) = (lines.len(), Instant::now());
+            }
+            match rest(&lines) {
+                Rest::Yes if since.elapsed() > QUIET => return,
+                Rest::Perhaps if since.elapsed() > LONG_QUIET => return,
+                Rest::No(why) if Instant::now() > deadline => {
+                    self.out.push(("failure".into(), format!("not at rest after {SETTLE_TIMEOUT:?}: {why}")));
+                    return;
+                }
+                _ => std::thread::sleep(Duration::from_millis(10)),
+            }
+        }
+    }
+
+    fn log(&mut self, case: &Case) {
+        let (lines, _) = self.mta.log_lines(self.from);
+        let lines: Vec<LogLine> = lines.into_iter().filter(|line| !is_housekeeping(line)).collect();
+        self.masker.learn_from(&lines);
+        // Lines of one message stand together: which message comes first is a matter of scheduling.
+        let mut groups: BTreeMap<usize, Vec<String>> = BTreeMap::new();
+        let mut order: Vec<Option<String>> = Vec::new();
+        for line in &lines {
+            let id = line.queue_id().map(str::to_owned);
+            let at = order.iter().position(|have| *have == id).unwrap_or_else(|| {
+                order.push(id);
+                order.len() - 1
+            });
+            groups.entry(at).or_default().push(format!("{}: {}", line.tag, self.masker.mask(&line.text)));
+        }
+        let mut shown = Vec::new();
+        for mut group in groups.into_values() {
+            sort_deliveries(&mut group);
+            shown.extend(group);
+        }
+        shown.retain(|line| !case.ignore_log.iter().any(|words| line.contains(words.as_str())));
+        self.push_all("log", shown.into_iter());
+    }
+
+    fn sinks(&mut self) {
+        for sink in self.sinks {
+            let (mut transactions, _, _) = sink.take();
+            transactions
+                .sort_by(|a, b| (&a.mail, &a.rcpts, &a.content).cmp(&(&b.mail, &b.rcpts, &b.content)));
+            for transaction in transactions {
+                let lines = self.show_transaction(sink.address(), &transaction);
+                self.push_all("sink", lines.into_iter());
+            }
+        }
+    }
+
+    fn show_transaction(&self, address: &str, taken: &Transaction) -> Vec<String> {
+        let mut lines = vec![format!("{address} {}", taken.hello), self.masker.mask(&taken.mail)];
+        lines.extend(taken.rcpts.iter().map(|rcpt| self.masker.mask(rcpt)));
+        lines.extend(self.show_content(&taken.content, true));
+        lines.push(format!("=> {}", taken.reply));
+        lines
+    }
+
+    /// Shows and removes everything below the mailbox directory.
+    fn mail(&mut self) {
+        let mut shown = Vec::new();
+        for path in files_below(Path::new("/var/mail/vhosts")) {
+            let content = fs::read(&path).unwrap_or_default();
+            let _ = fs::remove_file(&path);
+            let mut lines = vec![mailbox_name(&path)];
+            lines.extend(self.show_content(&content, false));
+            shown.push(lines);
+        }
+        shown.sort();
+        self.push_all("mail", shown.into_iter().flatten());
+    }
+
+    /// Content as lines: CR LF is expected (or LF), the other is marked; very long lines and contents are summed up.
+    fn show_content(&self, content: &[u8], crlf: bool) -> Vec<String> {
+        let mut lines: Vec<String> = Vec::new();
+        for line in content.split_inclusive(|&byte| byte == b'\n').take(400) {
+            let text = match (line.strip_suffix(b"\r\n"), line.strip_suffix(b"\n")) {
+                (Some(text), _) if crlf => text.to_vec(),
+                (None, Some(text)) if !crlf => text.to_vec(),
+                _ => [
+                    line.strip_suffix(b"\n").unwrap_or(line),
+                    if line.ends_with(b"\n") { b"<LF>" } else { b"<no newline>" },
+                ]
+                .concat(),
+            };
+            let shown = match text.len() {
+                0..=300 => self.masker.mask(&String::from_utf8_lossy(&text)),
+                length => format!("{}… ({length} octets)", String::from_utf8_lossy(&text[..60])),
+            };
+            lines.push(format!("> {shown}"));
+        }
+        if content.split(|&byte| byte == b'\n').count() > 400 {
+            lines.push(format!("> … {} octets, {:016x}", content.len(), checksum(content)));
+        }
+        lines
+    }
+}
+
+/// FNV-1a, to tell contents apart.
+fn checksum(content: &[u8]) -> u64 {
+    content
+        .iter()
+        .fold(0xcbf2_9ce4_8422_2325, |sum, &byte| (sum ^ u64::from(byte)).wrapping_mul(0x100_0000_01b3))
+}
+
+fn printable(line: &str) -> String {
+    let shown = |c: char| {
+        if c.is_control() && c != '\t' { format!("\\x{:02x}", u32::from(c)) } else { c.to_string() }
+    };
+    line.chars().map(shown).collect()
+}
+
+/// In replies only the queue id varies.
+fn mask_reply(line: &str) -> String {
+    match line.split_once("queued as ") {
+        Some((before, after)) => {
+            let rest = after.trim_start_matches(|c: char| c.is_ascii_alphanumeric());
+            format!("{before}queued as ID{rest}")
+        }
+        None => line.to_owned(),
+    }
+}
+
+fn is_housekeeping(line: &LogLine) -> bool {
+    ["master", "postfix-script", "anvil", "scache", "tlsmgr", "postlogd", "postlog", "control"]
+        .iter()
+        .any(|daemon| line.tag.rsplit('/').next() == Some(daemon))
+}
+
+/// Recipients of one message are delivered in any order: neighbouring delivery lines are sorted.
+fn sort_deliveries(lines: &mut [String]) {
+    let is_delivery = |line: &String| line.contains(": to=<");
+    let mut at = 0;
+    while at < lines.len() {
+        let run = lines[at..].iter().take_while(|line| is_delivery(line)).count();
+        lines[at..at + run].sort();
+        at += run.max(1);
+    }
+}
+
+enum Rest {
+    Yes,
+    /// Some message gives no sign whether it goes on.
+    Perhaps,
+    No(String),
+}
+
+#[derive(Default)]
+struct Fate {
+    announced: bool,
+    has_message_id: bool,
+    held: bool,
+    removed: bool,
+    recipients: usize,
+    tried: usize,
+}
+
+fn rest(lines: &[LogLine]) -> Rest {
+    let mut fates: BTreeMap<&str, Fate> = BTreeMap::new();
+    let (mut connects, mut disconnects) = (0, 0);
+    for line in lines {
+        connects += usize::from(line.text.starts_with("connect from "));
+        disconnects += usize::from(line.text.starts_with("disconnect from "));
+        if let Some(new) = line.other_id() {
+            fates.entry(new).or_default().announced = true;
+        }
+        let Some(id) = line.queue_id() else { continue };
+        let text = line.text.split_once(": ").map_or("", |(_, text)| text);
+        let fate = fates.entry(id).or_default();
+        fate.has_message_id |= text.starts_with("message-id=");
+        fate.held |= text.starts_with("hold: ");
+        fate.removed |= text.starts_with("removed");
+        if text.starts_with("from=<") {
+            let digits = text.split("nrcpt=").nth(1).and_then(|rest| rest.split(' ').next());
+            if let Some(count) = digits.and_then(|digits| digits.parse().ok()) {
+                (fate.recipients, fate.tried) = (count, 0);
+            }
+        }
+        fate.tried += usize::from(text.starts_with("to=<"));
+    }
+    if connects > disconnects {
+        return Rest::No(format!("{} sessions are open", connects - disconnects));
+    }
+    let mut answer = Rest::Yes;
+    for (id, fate) in fates {
+        let done = fate.removed || (fate.held && fate.has_message_id);
+        if done || (fate.recipients > 0 && fate.tried >= fate.recipients && !fate.announced) {
+            // All deferred, or the queue manager is about to remove it: it says so within the quiet time.
+            continue;
+        }
+        if fate.recipients > fate.tried || (fate.announced && fate.recipients == 0) {
+            return Rest::No(format!("message {id} is under way"));
+        }
+        if fate.has_message_id {
+            answer = Rest::Perhaps;
+        }
+    }
+    answer
+}
+
+fn shell(command: &str) -> String {
+    match Command::new("/bin/sh").args(["-c", command]).output() {
+        Ok(output) => {
+            let mut shown = String::from_utf8_lossy(&output.stdout).into_owned()
+                + &String::from_utf8_lossy(&output.stderr);
+            if let Some(code) = output.status.code().filter(|&code| code != 0) {
+                shown += &format!("\n=> exit status {code}");
+            }
+            shown
+        }
+        Err(error) => error.to_string(),
+    }
+}
+
+fn files_below(directory: &Path) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir(directory).into_iter().flatten().flatten() {
+        let path = entry.path();
+        if path.is_dir() { found.extend(files_below(&path)) } else { found.push(path) }
+    }
+    found.sort();
+    found
+}
+
+/// The path without what Maildir makes unique.
+fn mailbox_name(path: &Path) -> String {
+    match path.parent().and_then(Path::file_name).and_then(|name| name.to_str()) {
+        Some("new" | "tmp" | "cur") => {
+            path.parent().map_or(String::new(), |parent| format!("{}/FILE", parent.display()))
+        }
+        _ => path.display().to_string(),
+    }
+}
