@@ -1,7 +1,18 @@
 //! System calls that need unsafe code: one call, one safe function.
 //!
-//! The only crate with unsafe code. Where rustix or std have a safe function, callers use that one.
+//! The only crate with unsafe code. Where rustix or std have a safe function, callers use that one; what stands
+//! here without unsafe is a call that takes care to get right once.
 
+mod identity;
+mod memfile;
+mod passing;
+mod spawn;
 mod time;
+mod users;
 
+pub use identity::become_user;
+pub use memfile::sealed_memory_file;
+pub use passing::{PASSED_FDS_MAX, receive_with_fds, send_with_fds};
+pub use spawn::{spawn_with_fds, take_inherited_fd};
 pub use time::{LocalTime, Zone, local_time};
+pub use users::{Group, User, group_by_name, user_by_id, user_by_name};
