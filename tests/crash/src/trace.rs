@@ -70,10 +70,10 @@ pub fn check(trace: &str) -> Report {
 /// `[pid 12] call(…)` or `12 call(…)` → thread and call.
 fn split_thread(line: &str) -> (&str, &str) {
     let line = line.trim_start();
-    if let Some(rest) = line.strip_prefix("[pid") {
-        if let Some((pid, call)) = rest.split_once(']') {
-            return (pid.trim(), call.trim());
-        }
+    if let Some(rest) = line.strip_prefix("[pid")
+        && let Some((pid, call)) = rest.split_once(']')
+    {
+        return (pid.trim(), call.trim());
     }
     match line.split_once(' ') {
         Some((pid, call)) if pid.bytes().all(|b| b.is_ascii_digit()) => (pid, call.trim()),
