@@ -1,1 +1,19 @@
 //! main.cf and master.cf: values, defaults, origins and errors with file and line.
+
+mod config;
+mod error;
+pub mod expand;
+mod host;
+pub mod kinds;
+pub mod known;
+pub mod lines;
+mod main_cf;
+mod master_cf;
+pub mod parameters;
+pub mod words;
+
+pub use config::{Config, Found, Scope};
+pub use error::{Error, Errors, Origin};
+pub use host::Host;
+pub use main_cf::{Entry, MainCf};
+pub use master_cf::{MasterCf, ServiceLine, ServiceType, Wakeup, split_endpoint};

@@ -1,3 +1,1 @@
 //! The queue manager: a pure scheduler and its driver.
-
-pub mod scheduler;

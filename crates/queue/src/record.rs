@@ -5,9 +5,8 @@
 
 mod envelope;
 #[cfg(test)]
-pub(crate) mod tests;
+mod tests;
 
-pub(crate) use envelope::{Added, EnvelopeBuilder, Form, encode_head, encode_recipient, number, shown};
 pub use envelope::{decode_envelope, encode_envelope};
 
 use std::borrow::Cow;

@@ -1,3 +1,7 @@
 //! SMTP (RFC 5321 and its extensions): commands, replies, and the ends of the dialogue.
 
+pub mod command;
+pub mod path;
+pub mod reply;
 pub mod server;
+pub mod xtext;

@@ -4,9 +4,20 @@
 //! socket and the clock and evaluates restrictions. It calls [`Session::step`] again and again with what the last
 //! [`Next`] asked for; input that is not wanted yet simply stays in the driver's `Bytes`, which bounds it by one read.
 
+mod body;
+mod data;
+mod envelope;
+mod note;
+mod session;
 mod settings;
 
+pub use body::{Framing, Scanner};
+pub use note::{Ending, Note};
+pub use session::{Counts, Outputs, Session};
 pub use settings::{BareNewline, EhloKeywords, Peer, Settings};
+
+#[cfg(test)]
+mod tests;
 
 use bytes::Bytes;
 use mail::{Address, ContentFlags, Encoding, QueueId, Recipient, Reply, Ret};
@@ -44,26 +55,25 @@ pub enum Input<'a, H: Host> {
 
 /// What the driver must do next.
 pub enum Next<H: Host> {
-    /// Go on with the same input: nothing is needed.
-    Continue,
     /// All input is used: write the replies, then read more, within `smtpd_timeout`.
     Read,
     /// Wait so long, then write the replies, then go on with the rest of the input: a client that makes errors.
     Sleep(Duration),
     /// Somebody else must decide; go on with [`Input::Answer`].
     Ask(Ask),
-    /// A piece of the content in canonical form; append it to the draft, then go on with the rest of the input.
+    /// A piece of the content in canonical form; append it to the draft ([`Session::mail_mut`]), then go on with the
+    /// rest of the input.
     Body(Bytes),
     /// The content is complete; queue it and go on with [`Answer::Queued`] or [`Answer::Refuse`].
     Commit(Box<Transaction<H>>),
-    /// Write the replies and close the connection.
+    /// Write the replies and close the connection; nothing more may go in.
     Close,
 }
 
 /// A question to the driver. What it is about is told by the session's getters.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Ask {
-    /// A client connected: `smtpd_client_restrictions`, before the greeting. Answer: Pass, Refuse.
+    /// A client connected and `smtpd_delay_reject` is off: `smtpd_client_restrictions`. Answer: Pass, Refuse.
     Connect,
     /// HELO or EHLO with this name. Answer: Pass, Refuse.
     Helo(String),
@@ -78,10 +88,10 @@ pub enum Ask {
 }
 
 /// What MAIL said.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct MailRequest {
     /// The envelope sender.
-    pub sender: Option<Address>,
+    pub sender: Address,
     /// `SIZE=`; 0 where nothing was said.
     pub size: u64,
     /// `BODY=`.
@@ -108,9 +118,12 @@ pub enum Answer<H: Host> {
     Refuse(Reply),
 }
 
+/// Recipients, each with the proof that it was accepted.
+pub type Recipients<H> = Vec<(Recipient, <H as Host>::Permit)>;
+
 /// An open mail transaction.
 pub struct Transaction<H: Host> {
-    /// What MAIL said; the sender is always there.
+    /// What MAIL said.
     pub request: MailRequest,
     /// What the driver keeps.
     pub mail: H::Mail,
@@ -118,7 +131,9 @@ pub struct Transaction<H: Host> {
     pub size: u64,
     /// What is known about the content's lines.
     pub flags: ContentFlags,
-    recipients: Vec<(Recipient, H::Permit)>,
+    /// Some line of the content ended with a bare newline.
+    pub bare_newline: bool,
+    recipients: Recipients<H>,
 }
 
 impl<H: Host> Transaction<H> {
@@ -127,8 +142,8 @@ impl<H: Host> Transaction<H> {
         &self.recipients
     }
 
-    /// Takes the transaction apart: the recipients can only come from here, each with its proof.
-    pub fn into_recipients(self) -> Vec<(Recipient, H::Permit)> {
-        self.recipients
+    /// Takes the transaction apart.
+    pub fn into_parts(self) -> (MailRequest, H::Mail, Recipients<H>) {
+        (self.request, self.mail, self.recipients)
     }
 }

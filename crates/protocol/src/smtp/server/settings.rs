@@ -20,6 +20,8 @@ pub struct Settings {
     pub smtputf8_enable: bool,
     /// Addresses outside ASCII need the SMTPUTF8 option.
     pub strict_smtputf8: bool,
+    /// A CR inside a line of content becomes a blank (`cleanup_replace_stray_cr_lf`).
+    pub replace_stray_cr: bool,
     /// Longest command line, without its end.
     pub line_length_limit: usize,
     /// Largest content; 0 means no limit.
@@ -44,6 +46,38 @@ pub struct Settings {
     pub forbidden_commands: Box<dyn Fn(&str) -> bool + Send + Sync>,
     /// Commands that are answered with 250 and do nothing, in lower case.
     pub noop_commands: Vec<String>,
+}
+
+impl Settings {
+    /// Postfix's defaults for a host of this name.
+    pub fn of_host(myhostname: &str) -> Self {
+        Settings {
+            myhostname: myhostname.to_owned(),
+            banner: format!("{myhostname} ESMTP Postfix"),
+            helo_required: false,
+            disable_vrfy_command: false,
+            delay_reject: true,
+            strict_rfc821_envelopes: false,
+            smtputf8_enable: true,
+            strict_smtputf8: false,
+            replace_stray_cr: true,
+            line_length_limit: 2048,
+            message_size_limit: 10_240_000,
+            recipient_limit: 1000,
+            recipient_overshoot_limit: 1000,
+            soft_error_limit: 10,
+            hard_error_limit: 20,
+            error_sleep_time: Duration::from_secs(1),
+            junk_command_limit: 100,
+            forbid_bare_newline_reject_code: 550,
+            forbid_unauth_pipelining: true,
+            forbidden_commands: Box::new(|word| {
+                ["CONNECT", "GET", "POST"].iter().any(|w| w.eq_ignore_ascii_case(word))
+                    || !word.starts_with(|c: char| c.is_ascii_alphabetic())
+            }),
+            noop_commands: Vec::new(),
+        }
+    }
 }
 
 /// What becomes of lines that end with a bare newline (`smtpd_forbid_bare_newline`).

@@ -1,0 +1,243 @@
+//! The configuration of one instance: main.cf, master.cf and the host, and how a value is looked up in them.
+
+use crate::error::{Error, Errors, Origin};
+use crate::expand::{self, Names};
+use crate::host::Host;
+use crate::kinds::{Kind, Limits};
+use crate::known::{self, Default};
+use crate::main_cf::MainCf;
+use crate::master_cf::{MasterCf, ServiceLine, ServiceType};
+use crate::parameters;
+use std::borrow::Cow;
+use std::path::Path;
+use std::sync::Arc;
+
+/// main.cf and master.cf of one instance; a snapshot that never changes.
+#[derive(Clone, Debug)]
+pub struct Config {
+    directory: Arc<Path>,
+    main: MainCf,
+    master: MasterCf,
+    host: Host,
+}
+
+/// Where a value came from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Found<'a> {
+    /// The value, unexpanded.
+    pub raw: Cow<'a, str>,
+    /// Where it was set; nothing for a default.
+    pub origin: Option<&'a Origin>,
+}
+
+impl Config {
+    /// Reads main.cf and master.cf in `directory`; the error holds every mistake of both files, wrong values included.
+    pub fn load(directory: &Path) -> Result<Config, Errors> {
+        let mut errors = Vec::new();
+        let mut read = |name: &str| {
+            let path = directory.join(name);
+            match std::fs::read(&path) {
+                Ok(bytes) => String::from_utf8_lossy(&bytes).into_owned(),
+                Err(error) => {
+                    errors.push(Error::general(None, format!("{}: cannot be read: {error}", path.display())));
+                    String::new()
+                }
+            }
+        };
+        let (main, master) = (read("main.cf"), read("master.cf"));
+        Errors::check(errors)?;
+        Config::parse(directory, &main, &master, Host::this())
+    }
+
+    /// The configuration that the texts of two files give, as if they stood in `directory`.
+    pub fn parse(directory: &Path, main_cf: &str, master_cf: &str, host: Host) -> Result<Config, Errors> {
+        let mut errors = Vec::new();
+        let main = MainCf::parse(&directory.join("main.cf").into(), main_cf, &mut errors);
+        let master = MasterCf::parse(&directory.join("master.cf").into(), master_cf, &mut errors);
+        let config = Config { directory: directory.into(), main, master, host };
+        config.check_values(&mut errors);
+        Errors::check(errors)?;
+        Ok(config)
+    }
+
+    /// The directory of main.cf.
+    pub fn directory(&self) -> &Path {
+        &self.directory
+    }
+
+    /// main.cf as written.
+    pub fn main(&self) -> &MainCf {
+        &self.main
+    }
+
+    /// The services of master.cf in the file's order.
+    pub fn services(&self) -> &[ServiceLine] {
+        &self.master.services
+    }
+
+    /// The service of this name and type.
+    pub fn service(&self, name: &str, kind: ServiceType) -> Option<&ServiceLine> {
+        self.master.services.iter().find(|s| s.name == name && s.kind == kind)
+    }
+
+    /// What looks like a slip in either file but does not keep it from being used.
+    pub fn warnings(&self) -> impl Iterator<Item = &Error> {
+        self.main.warnings().iter().chain(&self.master.warnings)
+    }
+
+    /// The host that defaults are taken from.
+    pub fn host(&self) -> &Host {
+        &self.host
+    }
+
+    /// How `service` sees the parameters: its `-o` settings, then main.cf, then the defaults.
+    pub fn scope<'a>(&'a self, service: Option<&'a ServiceLine>) -> Scope<'a> {
+        Scope { config: self, service, extra: &[] }
+    }
+
+    /// The expanded value of a parameter in main.cf, or its default; empty where it has none.
+    pub fn text(&self, name: &str) -> Result<String, Error> {
+        self.scope(None).expanded(name)
+    }
+
+    /// Reads every value that was set, for the parameters whose type is known.
+    fn check_values(&self, errors: &mut Vec<Error>) {
+        let main = self.main.iter().map(|(name, _)| (None, name));
+        let overrides = self
+            .services()
+            .iter()
+            .flat_map(|s| s.overrides.iter().map(move |(name, _)| (Some(s), name.as_str())));
+        for (service, name) in main.chain(overrides) {
+            if let Some(parameter) = parameters::find(name)
+                && let Err(error) = self.scope(service).check(name, parameter)
+            {
+                errors.push(error);
+            }
+        }
+    }
+}
+
+/// The parameters as one service sees them.
+#[derive(Clone, Copy)]
+pub struct Scope<'a> {
+    config: &'a Config,
+    service: Option<&'a ServiceLine>,
+    extra: &'a [(&'a str, &'a str)],
+}
+
+impl<'a> Scope<'a> {
+    /// The same with settings that go before all others, such as `stress=yes`.
+    pub fn with(self, extra: &'a [(&'a str, &'a str)]) -> Scope<'a> {
+        Scope { extra, ..self }
+    }
+
+    /// The configuration behind this scope.
+    pub fn config(&self) -> &'a Config {
+        self.config
+    }
+
+    /// The service whose view this is.
+    pub fn service(&self) -> Option<&'a ServiceLine> {
+        self.service
+    }
+
+    /// The unexpanded value of `name` and where it was set; nothing where it has neither setting nor default.
+    pub fn find(&self, name: &str) -> Option<Found<'a>> {
+        if let Some((_, value)) = self.extra.iter().find(|(n, _)| *n == name) {
+            return Some(Found { raw: Cow::Borrowed(value), origin: None });
+        }
+        if let Some((value, origin)) = self.service.and_then(|s| s.override_of(name)) {
+            return Some(Found { raw: Cow::Borrowed(value), origin: Some(origin) });
+        }
+        if let Some(entry) = self.config.main.get(name) {
+            return Some(Found { raw: Cow::Borrowed(&entry.value), origin: Some(&entry.origin) });
+        }
+        Some(Found { raw: self.default(name)?, origin: None })
+    }
+
+    /// The unexpanded default of `name`.
+    pub fn default(&self, name: &str) -> Option<Cow<'a, str>> {
+        let service = self.service;
+        match name {
+            "service_name" => return Some(service.map_or("", |s| s.name.as_str()).into()),
+            "process_name" => return Some(service.map_or("posthaste", |s| s.command.as_str()).into()),
+            "config_directory" => return Some(self.config.directory.to_string_lossy()),
+            _ => {}
+        }
+        match known::find(name) {
+            Some(known) => match known.default {
+                Default::Text(text) => Some(text.into()),
+                Default::Computed => Some(self.computed(name).into()),
+                Default::None => None,
+            },
+            None => parameters::find(name).map(|p| p.default.into()),
+        }
+    }
+
+    fn computed(&self, name: &str) -> String {
+        let set = |name: &str| self.find_set(name).and_then(|raw| expand::expand(&raw, self).ok());
+        match name {
+            "myhostname" => self.config.host.myhostname(set("mydomain").as_deref()),
+            "mydomain" => {
+                let host = set("myhostname").unwrap_or_else(|| self.config.host.myhostname(None));
+                host.split_once('.').map_or("localdomain", |(_, domain)| domain).to_owned()
+            }
+            "mynetworks" => "127.0.0.0/8 [::1]/128".to_owned(),
+            "process_id" => std::process::id().to_string(),
+            _ => String::new(),
+        }
+    }
+
+    /// The unexpanded value, if somebody set it.
+    fn find_set(&self, name: &str) -> Option<Cow<'a, str>> {
+        let service = self.service.and_then(|s| s.override_of(name)).map(|(value, _)| value);
+        service.or_else(|| self.config.main.get(name).map(|e| e.value.as_str())).map(Cow::Borrowed)
+    }
+
+    /// The expanded value; empty where it has none. The error names file and line.
+    pub fn expanded(&self, name: &str) -> Result<String, Error> {
+        match self.find(name) {
+            None => Ok(String::new()),
+            Some(found) => self.expand_found(name, &found),
+        }
+    }
+
+    /// Expands a text in this scope, as the value of `name`.
+    pub fn expand(&self, text: &str) -> Result<String, String> {
+        expand::expand(text, self)
+    }
+
+    fn expand_found(&self, name: &str, found: &Found<'_>) -> Result<String, Error> {
+        self.expand(&found.raw).map_err(|text| Error::new(found.origin.cloned(), name, text))
+    }
+
+    /// The typed value of `name`, or of `fallback` (unexpanded) where it is not set; a mistake is added to `errors`.
+    pub(crate) fn typed<K: Kind>(
+        &self,
+        name: &str,
+        limits: &Limits,
+        errors: &mut Vec<Error>,
+    ) -> Option<K::Value> {
+        let found = self.find(name).unwrap_or(Found { raw: limits.default.into(), origin: None });
+        let text = match K::RAW {
+            true => Ok(found.raw.clone().into_owned()),
+            false => self.expand_found(name, &found),
+        };
+        let value = text.and_then(|text| {
+            K::read(text.trim(), limits).map_err(|text| Error::new(found.origin.cloned(), name, text))
+        });
+        value.map_err(|error| errors.push(error)).ok()
+    }
+
+    fn check(&self, name: &str, parameter: &parameters::Parameter) -> Result<(), Error> {
+        let mut errors = Vec::new();
+        (parameter.check)(self, name, &parameter.limits(), &mut errors);
+        errors.pop().map_or(Ok(()), Err)
+    }
+}
+
+impl Names for Scope<'_> {
+    fn raw(&self, name: &str) -> Option<Cow<'_, str>> {
+        self.find(name).map(|found| found.raw)
+    }
+}

@@ -1,0 +1,308 @@
+//! HELO, EHLO, MAIL, RCPT, VRFY and ETRN: their syntax, their options, and the exact replies to mistakes.
+
+use super::session::{Asked, Done, Outputs, Session};
+use super::{Ask, Host, MailRequest, Note};
+use crate::smtp::command::{Verb, Word};
+use crate::smtp::{path, xtext};
+use mail::{Address, Dsn, Encoding, Notify, Recipient, Reply, Ret};
+
+/// Characters of a HELO name that become `?`: it goes into headers and log lines.
+const UNSAFE_IN_HELO: &[u8] = b" <>()\\\";@";
+
+impl<H: Host> Session<H> {
+    pub(super) fn hello(&mut self, verb: Verb, words: &[Word<'_>], out: &mut Outputs) -> Done {
+        if words.len() < 2 {
+            self.say(out, &Reply::plain(501, format!("Syntax: {} hostname", verb.name())));
+            return Done::Failed;
+        }
+        let name = words[1..].iter().map(|w| w.text).collect::<Vec<_>>().join(&b' ');
+        let safe: Vec<u8> = name
+            .into_iter()
+            .map(|b| if b < 0x20 || b == 0x7f || UNSAFE_IN_HELO.contains(&b) { b'?' } else { b })
+            .collect();
+        let name = String::from_utf8_lossy(&safe).into_owned();
+        Done::Ask(Asked::Helo { verb, name: name.clone() }, Ask::Helo(name))
+    }
+
+    /// What HELO and EHLO are answered with.
+    pub(super) fn introduce(&mut self, verb: Verb, out: &mut Outputs) {
+        let s = &self.settings;
+        let off = self.peer.discard_ehlo;
+        let mut lines = vec![s.myhostname.clone()];
+        if verb == Verb::Ehlo {
+            let size = match s.message_size_limit {
+                0 => "SIZE".to_owned(),
+                limit => format!("SIZE {limit}"),
+            };
+            let keywords = [
+                (!off.pipelining, "PIPELINING"),
+                (!off.size, &size),
+                (!off.vrfy && !s.disable_vrfy_command, "VRFY"),
+                (!off.etrn, "ETRN"),
+                (!off.enhancedstatuscodes, "ENHANCEDSTATUSCODES"),
+                (!off.eightbitmime, "8BITMIME"),
+                (!off.dsn, "DSN"),
+                (!off.smtputf8 && s.smtputf8_enable, "SMTPUTF8"),
+                (!off.chunking, "CHUNKING"),
+            ];
+            lines.extend(keywords.iter().filter(|(on, _)| *on).map(|(_, word)| (*word).to_owned()));
+        }
+        self.say(out, &Reply::plain(250, lines.join("\n")));
+    }
+
+    pub(super) fn mail_command(&mut self, words: &[Word<'_>], out: &mut Outputs) -> Done {
+        if self.settings.helo_required && self.helo().is_none() {
+            return self.fail(out, 503, (5, 5, 1), "Error: send HELO/EHLO first");
+        }
+        if self.transaction.is_some() {
+            return self.fail(out, 503, (5, 5, 1), "Error: nested MAIL command");
+        }
+        if self.content.is_some() {
+            return self.fail(out, 503, (5, 5, 1), "Error: MAIL after BDAT");
+        }
+        let [_, from, word, options @ ..] = words else {
+            return self.fail(out, 501, (5, 5, 4), "Syntax: MAIL FROM:<address>");
+        };
+        if !from.is("FROM:") {
+            return self.fail(out, 501, (5, 5, 4), "Syntax: MAIL FROM:<address>");
+        }
+        let Some(sender) = self.address(Verb::Mail, *word, true, out) else {
+            return self.fail(out, 501, (5, 1, 7), "Bad sender address syntax");
+        };
+        let mut request = MailRequest {
+            sender,
+            size: 0,
+            encoding: Encoding::Unknown,
+            smtputf8: false,
+            ret: None,
+            envid: String::new(),
+        };
+        for option in options {
+            if let Err(reply) = self.mail_option(*option, &mut request) {
+                self.say(out, &reply);
+                return Done::Failed;
+            }
+        }
+        if self.settings.strict_smtputf8 && !request.smtputf8 && request.sender.needs_smtputf8() {
+            return self.fail(out, 553, (5, 6, 7), "Must declare SMTPUTF8 to send unicode address");
+        }
+        let limit = self.settings.message_size_limit;
+        if limit > 0 && request.size > limit {
+            let reply = Reply::new(552, Dsn::new(5, 3, 4), "Message size exceeds fixed limit");
+            out.notes.push(Note::Rejected {
+                command: "MAIL",
+                reply: reply.clone(),
+                sender: Some(request.sender),
+            });
+            self.say(out, &reply);
+            return Done::Failed;
+        }
+        Done::Ask(Asked::Mail(request.clone()), Ask::Mail(request))
+    }
+
+    fn mail_option(&self, option: Word<'_>, request: &mut MailRequest) -> Result<(), Reply> {
+        let dsn_off = || reply(501, (5, 7, 1), "DSN support is disabled");
+        let off = self.peer.discard_ehlo;
+        if option.is("BODY=8BITMIME") {
+            request.encoding = Encoding::EightBit;
+        } else if option.is("BODY=7BIT") {
+            request.encoding = Encoding::SevenBit;
+        } else if let Some(value) = option.value_of("SIZE") {
+            if value.is_empty() || !value.iter().all(u8::is_ascii_digit) {
+                return Err(reply(501, (5, 5, 4), "Bad message size syntax"));
+            }
+            // As Postfix's off_t: 63 bits.
+            let size = std::str::from_utf8(value).ok().and_then(|v| v.parse::<i64>().ok());
+            let too_much = || reply(552, (5, 3, 4), "Message size exceeds file system imposed limit");
+            request.size = size.ok_or_else(too_much)?.unsigned_abs();
+        } else if option.is("SMTPUTF8") && self.settings.smtputf8_enable {
+            request.smtputf8 = true;
+        } else if let Some(value) = option.value_of("RET") {
+            if off.dsn {
+                return Err(dsn_off());
+            }
+            let ret = match value.to_ascii_uppercase().as_slice() {
+                b"FULL" => Some(Ret::Full),
+                b"HDRS" => Some(Ret::Hdrs),
+                _ => None,
+            };
+            if ret.is_none() || request.ret.is_some() {
+                return Err(reply(501, (5, 5, 4), "Bad RET parameter syntax"));
+            }
+            request.ret = ret;
+        } else if let Some(value) = option.value_of("ENVID") {
+            if off.dsn {
+                return Err(dsn_off());
+            }
+            let envid = xtext::decode_xtext(value).filter(|v| v.iter().all(|b| (0x20..0x7f).contains(b)));
+            match envid.and_then(|v| String::from_utf8(v).ok()) {
+                Some(envid) if request.envid.is_empty() => request.envid = envid,
+                _ => return Err(reply(501, (5, 5, 4), "Bad ENVID parameter syntax")),
+            }
+        } else {
+            return Err(unsupported(option));
+        }
+        Ok(())
+    }
+
+    pub(super) fn rcpt_command(&mut self, words: &[Word<'_>], out: &mut Outputs) -> Done {
+        let Some(transaction) = &self.transaction else {
+            return self.fail(out, 503, (5, 5, 1), "Error: need MAIL command");
+        };
+        let (count, smtputf8) = (transaction.recipients.len(), transaction.request.smtputf8);
+        if self.content.is_some() {
+            return self.fail(out, 503, (5, 5, 1), "Error: RCPT after BDAT");
+        }
+        let [_, to, word, options @ ..] = words else {
+            return self.fail(out, 501, (5, 5, 4), "Syntax: RCPT TO:<address>");
+        };
+        if !to.is("TO:") {
+            return self.fail(out, 501, (5, 5, 4), "Syntax: RCPT TO:<address>");
+        }
+        let Some(address) = self.address(Verb::Rcpt, *word, false, out) else {
+            return self.fail(out, 501, (5, 1, 3), "Bad recipient address syntax");
+        };
+        let mut recipient = Recipient::new(address);
+        for option in options {
+            if let Err(reply) = self.rcpt_option(*option, &mut recipient, out) {
+                self.say(out, &reply);
+                return Done::Failed;
+            }
+        }
+        if self.settings.strict_smtputf8 && !smtputf8 && recipient.address.needs_smtputf8() {
+            return self.fail(out, 553, (5, 6, 7), "Must declare SMTPUTF8 to send unicode address");
+        }
+        if self.settings.recipient_limit > 0 && count >= self.settings.recipient_limit {
+            self.say(out, &reply(452, (4, 5, 3), "Error: too many recipients"));
+            return self.overshoot();
+        }
+        Done::Ask(Asked::Rcpt(recipient.clone()), Ask::Rcpt(recipient))
+    }
+
+    fn rcpt_option(
+        &self,
+        option: Word<'_>,
+        recipient: &mut Recipient,
+        out: &mut Outputs,
+    ) -> Result<(), Reply> {
+        let dsn_off = || reply(501, (5, 7, 1), "DSN support is disabled");
+        if let Some(value) = option.value_of("NOTIFY") {
+            if self.peer.discard_ehlo.dsn {
+                return Err(dsn_off());
+            }
+            match notify(value) {
+                Some(notify) if recipient.notify == Notify::default() => recipient.notify = notify,
+                _ => {
+                    out.notes.push(Note::UnknownNotify(value.to_vec()));
+                    return Err(reply(501, (5, 5, 4), "Error: Bad NOTIFY parameter syntax"));
+                }
+            }
+        } else if let Some(value) = option.value_of("ORCPT") {
+            if self.peer.discard_ehlo.dsn {
+                return Err(dsn_off());
+            }
+            match original_recipient(value) {
+                Some(orcpt) if recipient.dsn_orcpt.is_empty() => recipient.dsn_orcpt = orcpt,
+                _ => return Err(reply(501, (5, 5, 4), "Error: Bad ORCPT parameter syntax")),
+            }
+        } else {
+            return Err(unsupported(option));
+        }
+        Ok(())
+    }
+
+    pub(super) fn vrfy_command(&mut self, words: &[Word<'_>], out: &mut Outputs) -> Done {
+        if self.settings.disable_vrfy_command {
+            return self.fail(out, 502, (5, 5, 1), "VRFY command is disabled");
+        }
+        let word = match words {
+            [_, word] => word,
+            [_, word, option] if option.is("SMTPUTF8") => word,
+            _ => return self.fail(out, 501, (5, 5, 4), "Syntax: VRFY address [SMTPUTF8]"),
+        };
+        match self.address(Verb::Vrfy, *word, false, out) {
+            Some(address) => Done::Ask(Asked::Vrfy(address.clone()), Ask::Vrfy(address)),
+            None => self.fail(out, 501, (5, 1, 3), "Bad recipient address syntax"),
+        }
+    }
+
+    pub(super) fn etrn_command(&mut self, words: &[Word<'_>], out: &mut Outputs) -> Done {
+        if self.settings.helo_required && self.helo().is_none() {
+            return self.fail_plain(out, 503, "Error: send HELO/EHLO first");
+        }
+        if self.transaction.is_some() {
+            return self.fail_plain(out, 503, "Error: MAIL transaction in progress");
+        }
+        let [_, word] = words else {
+            return self.fail_plain(out, 500, "Syntax: ETRN domain");
+        };
+        let domain = word.text.strip_prefix(b"@").or(word.text.strip_prefix(b"#")).unwrap_or(word.text);
+        if !path::is_valid_domain(domain, self.settings.smtputf8_enable) {
+            return self.fail_plain(out, 501, "Error: invalid parameter syntax");
+        }
+        // No fast flush yet: as Postfix answers for a domain outside fast_flush_domains.
+        out.notes.push(Note::EtrnRejected(domain.to_vec()));
+        let text = format!("<{}>: service unavailable", String::from_utf8_lossy(domain));
+        self.fail_plain(out, 459, &text)
+    }
+
+    fn fail_plain(&mut self, out: &mut Outputs, code: u16, text: &str) -> Done {
+        self.say(out, &Reply::plain(code, text));
+        Done::Failed
+    }
+
+    fn address(
+        &self,
+        command: Verb,
+        word: Word<'_>,
+        may_be_null: bool,
+        out: &mut Outputs,
+    ) -> Option<Address> {
+        if !word.closed {
+            return None;
+        }
+        let strict = self.settings.strict_rfc821_envelopes;
+        let address =
+            path::parse(word.text, path::Rules { may_be_null, strict, utf8: self.settings.smtputf8_enable });
+        if address.is_none() {
+            out.notes.push(Note::IllegalAddress { command, text: word.text.to_vec() });
+        }
+        address
+    }
+}
+
+fn reply(code: u16, dsn: (u8, u16, u16), text: &str) -> Reply {
+    Reply::new(code, Dsn::new(dsn.0, dsn.1, dsn.2), text)
+}
+
+fn unsupported(option: Word<'_>) -> Reply {
+    reply(555, (5, 5, 4), &format!("Unsupported option: {}", String::from_utf8_lossy(option.text)))
+}
+
+fn notify(value: &[u8]) -> Option<Notify> {
+    let mut bits = 0;
+    for word in value.split(|&b| b == b',') {
+        bits |= match word.to_ascii_uppercase().as_slice() {
+            b"NEVER" => Notify::NEVER.0,
+            b"SUCCESS" => Notify::SUCCESS.0,
+            b"FAILURE" => Notify::FAILURE.0,
+            b"DELAY" => Notify::DELAY.0,
+            _ => return None,
+        };
+    }
+    (bits == Notify::NEVER.0 || bits & Notify::NEVER.0 == 0).then_some(Notify(bits))
+}
+
+fn original_recipient(value: &[u8]) -> Option<String> {
+    let divide = value.iter().position(|&b| b == b';').filter(|&n| n > 0)?;
+    let (kind, coded) = (&value[..divide], &value[divide + 1..]);
+    let decoded = if kind.eq_ignore_ascii_case(b"utf-8") {
+        xtext::decode_utf8_xtext(coded)?
+    } else {
+        xtext::decode_xtext(coded)?
+    };
+    // It goes into headers of reports and into records: no line ends, no NUL.
+    let clean = decoded.iter().all(|&b| b >= 0x20 && b != 0x7f);
+    let text = [kind, b";", &decoded].concat();
+    clean.then(|| String::from_utf8(text).ok())?
+}

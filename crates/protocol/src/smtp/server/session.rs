@@ -1,0 +1,605 @@
+//! The session: lines in, replies out, limits on errors, and who is asked when.
+
+use super::data::{Chunk, Content};
+use super::{Answer, Ask, Ending, Host, Input, MailRequest, Next, Note, Peer, Queued, Settings, Transaction};
+use crate::smtp::command::{self, Verb, Word};
+use crate::smtp::reply;
+use bytes::{Buf, Bytes};
+use mail::{ContentFlags, Recipient, Reply};
+use std::sync::Arc;
+
+/// What a step writes and tells.
+#[derive(Debug, Default)]
+pub struct Outputs {
+    /// Replies to write, in order. Bounded: a step with more than [`REPLIES_MAX`] waiting returns before the next command.
+    pub replies: Vec<u8>,
+    /// For the log, in order.
+    pub notes: Vec<Note>,
+}
+
+/// Replies that may wait to be written; a read full of `NOOP` would otherwise become much more.
+const REPLIES_MAX: usize = 8 * 1024;
+
+/// How often each command came, and how often it was accepted.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Counts([(u32, u32); Verb::ALL.len()]);
+
+impl Counts {
+    /// Accepted and all, in the order of the log.
+    pub fn iter(&self) -> impl Iterator<Item = (Verb, u32, u32)> {
+        Verb::ALL.into_iter().zip(self.0).map(|(verb, (ok, all))| (verb, ok, all))
+    }
+}
+
+/// One SMTP session, from the greeting to the end.
+pub struct Session<H: Host> {
+    pub(super) settings: Arc<Settings>,
+    pub(super) peer: Peer,
+    pub(super) state: State,
+    /// The beginning of a line whose end has not come, at most `line_length_limit` bytes.
+    partial: Vec<u8>,
+    /// The rest of a line that was too long.
+    skipping: bool,
+    helo: Option<String>,
+    esmtp: bool,
+    pub(super) transaction: Option<Transaction<H>>,
+    pub(super) content: Option<Box<Content>>,
+    overshoot: usize,
+    errors: u32,
+    junk: u32,
+    /// The client was refused when it connected; the reply.
+    denied: Option<Reply>,
+    counts: Counts,
+    /// What the last reply was about.
+    pub(super) place: Place,
+    noted_pipelining: bool,
+    /// A reply was given beyond the soft error limit and waits for its time.
+    slow: bool,
+}
+
+/// Where the session stands between two steps.
+pub(super) enum State {
+    /// Between commands.
+    Command,
+    /// An answer is due.
+    Asked(Box<Asked>),
+    /// Behind 354.
+    Data,
+    /// Inside a chunk.
+    Chunk(Chunk),
+    /// Inside a chunk that is thrown away; then this reply.
+    Skip(Chunk, Reply),
+    /// The content is complete.
+    Complete,
+    /// An answer to [`Next::Commit`] is due, for content that came by this command.
+    Committing(Verb, u64),
+    /// Nothing more goes in.
+    Closed,
+}
+
+/// The question that was asked.
+pub(super) enum Asked {
+    Connect,
+    Helo { verb: Verb, name: String },
+    Mail(MailRequest),
+    Rcpt(Recipient),
+    Data,
+    Bdat(Chunk),
+    Vrfy(mail::Address),
+}
+
+/// What `lost connection after …` says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Place {
+    Connect,
+    Verb(Verb),
+    EndOfMessage,
+}
+
+/// What the front of the input holds.
+enum Line {
+    Whole(Bytes),
+    /// Its end has not come.
+    Partial,
+    /// It was answered already.
+    Unusable,
+    /// It ends the session.
+    Forbidden,
+}
+
+/// What a command handler found.
+pub(super) enum Done {
+    /// Replied, and it was accepted.
+    Ok,
+    /// Replied, and it counts as an error.
+    Failed,
+    /// The driver must decide.
+    Ask(Asked, Ask),
+    /// The state was changed: content follows.
+    Moved,
+    /// Replied, and the connection is to be closed.
+    Close,
+}
+
+impl<H: Host> Session<H> {
+    /// A session with a client that has just connected. The first step greets it, or asks whether to.
+    pub fn start(settings: Arc<Settings>, peer: Peer, out: &mut Outputs) -> (Self, Next<H>) {
+        let mut session = Session {
+            settings,
+            peer,
+            state: State::Command,
+            partial: Vec::new(),
+            skipping: false,
+            helo: None,
+            esmtp: false,
+            transaction: None,
+            content: None,
+            overshoot: 0,
+            errors: 0,
+            junk: 0,
+            denied: None,
+            counts: Counts::default(),
+            place: Place::Connect,
+            noted_pipelining: false,
+            slow: false,
+        };
+        if session.settings.delay_reject {
+            session.greet(out);
+            (session, Next::Read)
+        } else {
+            session.state = State::Asked(Box::new(Asked::Connect));
+            (session, Next::Ask(Ask::Connect))
+        }
+    }
+
+    /// Takes one input and tells what to do next.
+    ///
+    /// Input that does not fit the last [`Next`] is a driver's bug and panics.
+    pub fn step(&mut self, input: Input<'_, H>, out: &mut Outputs) -> Next<H> {
+        let next = match input {
+            Input::Bytes(bytes) => self.read(bytes, out),
+            Input::Answer(answer) => self.answered(answer, out),
+            Input::Timeout => {
+                let text = format!("{} Error: timeout exceeded", self.settings.myhostname);
+                self.say(out, &Reply::new(421, mail::Dsn::new(4, 4, 2), text));
+                self.end(Ending::Timeout, out)
+            }
+            Input::Lost => self.end(Ending::Lost, out),
+            Input::Abort(reply) => {
+                self.say(out, &reply);
+                Next::Close
+            }
+        };
+        match next {
+            Next::Close => {
+                self.state = State::Closed;
+                self.transaction = None;
+                self.content = None;
+                Next::Close
+            }
+            other => other,
+        }
+    }
+
+    /// The argument of the last HELO or EHLO.
+    pub fn helo(&self) -> Option<&str> {
+        self.helo.as_deref()
+    }
+
+    /// `SMTP` or `ESMTP`.
+    pub fn protocol(&self) -> &'static str {
+        if self.esmtp { "ESMTP" } else { "SMTP" }
+    }
+
+    /// The open transaction.
+    pub fn transaction(&self) -> Option<&Transaction<H>> {
+        self.transaction.as_ref()
+    }
+
+    /// What the driver keeps for the open transaction.
+    pub fn mail_mut(&mut self) -> Option<&mut H::Mail> {
+        self.transaction.as_mut().map(|t| &mut t.mail)
+    }
+
+    /// How often each command came.
+    pub fn counts(&self) -> &Counts {
+        &self.counts
+    }
+
+    /// The session is between commands and holds nothing of the next one: it may be ended without loss.
+    pub fn is_idle(&self) -> bool {
+        matches!(self.state, State::Command) && self.partial.is_empty() && self.transaction.is_none()
+    }
+
+    #[cfg(test)]
+    pub(super) fn partial_len(&self) -> usize {
+        self.partial.capacity()
+    }
+
+    fn greet(&mut self, out: &mut Outputs) {
+        let text = match &self.denied {
+            None => format!("220 {}\r\n", self.settings.banner),
+            Some(_) => format!("554 {} ESMTP not accepting connections\r\n", self.settings.myhostname),
+        };
+        out.replies.extend_from_slice(text.as_bytes());
+    }
+
+    /// Works through the client's bytes as far as they go.
+    fn read(&mut self, input: &mut Bytes, out: &mut Outputs) -> Next<H> {
+        loop {
+            if std::mem::take(&mut self.slow) {
+                return Next::Sleep(self.settings.error_sleep_time);
+            }
+            match self.state {
+                State::Command => {
+                    if self.errors >= self.settings.hard_error_limit {
+                        return self.too_many_errors(out);
+                    }
+                    if out.replies.len() > REPLIES_MAX && !input.is_empty() {
+                        return Next::Sleep(std::time::Duration::ZERO);
+                    }
+                    let next = match self.line(input, out) {
+                        Line::Whole(line) => self.command(&line, input, out),
+                        Line::Unusable => None,
+                        Line::Forbidden => Some(Next::Close),
+                        Line::Partial => Some(Next::Read),
+                    };
+                    if let Some(next) = next {
+                        return next;
+                    }
+                }
+                State::Data | State::Chunk(_) | State::Skip(..) | State::Complete => {
+                    if let Some(next) = self.content(input, out) {
+                        return next;
+                    }
+                }
+                State::Asked(_) | State::Committing(..) | State::Closed => {
+                    panic!("bytes came to a session that waits for an answer or has ended")
+                }
+            }
+        }
+    }
+
+    /// Takes one line from the front, without its end.
+    fn line(&mut self, input: &mut Bytes, out: &mut Outputs) -> Line {
+        if input.is_empty() {
+            return Line::Partial;
+        }
+        let limit = self.settings.line_length_limit;
+        let Some(end) = memchr::memchr(b'\n', input) else {
+            let room = limit.saturating_sub(self.partial.len());
+            if input.len() > room && !self.skipping {
+                self.skipping = true;
+                self.partial.extend_from_slice(&input[..room]);
+            } else if !self.skipping {
+                self.partial.extend_from_slice(input);
+            }
+            input.clear();
+            return Line::Partial;
+        };
+        let head = input.split_to(end);
+        input.advance(1);
+        let line = if self.partial.is_empty() {
+            head
+        } else {
+            let mut line = std::mem::take(&mut self.partial);
+            if !self.skipping {
+                line.extend_from_slice(&head);
+            }
+            Bytes::from(line)
+        };
+        let bare = line.last() != Some(&b'\r');
+        if std::mem::take(&mut self.skipping) || line.len() > limit + 1 {
+            out.notes.push(Note::LineTooLong(line[..line.len().min(30)].to_vec()));
+            let text = format!("{} Error: command too long", self.settings.myhostname);
+            self.say(out, &Reply::new(500, mail::Dsn::new(5, 5, 2), text));
+            return Line::Unusable;
+        }
+        if bare && self.peer.bare_newline == super::BareNewline::Reject {
+            self.refuse_bare_newline(out);
+            return Line::Forbidden;
+        }
+        let kept = line.iter().rposition(|&b| b != b'\r').map_or(0, |last| last + 1);
+        Line::Whole(line.slice(..kept))
+    }
+
+    /// `smtpd_forbid_bare_newline = reject`: the reply before the session ends.
+    pub(super) fn refuse_bare_newline(&mut self, out: &mut Outputs) {
+        let code = self.settings.forbid_bare_newline_reject_code;
+        let class = if code / 100 == 4 { 4 } else { 5 };
+        let text = format!("{} Error: bare <LF> received", self.settings.myhostname);
+        let reply = Reply::new(code, mail::Dsn::new(class, 5, 2), text);
+        out.notes.push(Note::Rejected { command: self.place_name(), reply: reply.clone(), sender: None });
+        self.say(out, &reply);
+    }
+
+    /// One command line; `rest` is what the client sent behind it.
+    fn command(&mut self, line: &[u8], rest: &Bytes, out: &mut Outputs) -> Option<Next<H>> {
+        // Postfix sees a C string: it ends at the first NUL.
+        let line = &line[..memchr::memchr(0, line).unwrap_or(line.len())];
+        if self.settings.smtputf8_enable && std::str::from_utf8(line).is_err() {
+            return self.failed(out, &bad("bad UTF-8 syntax"));
+        }
+        let words = command::words(line);
+        let Some(first) = words.first() else {
+            return self.failed(out, &bad("bad syntax"));
+        };
+        if self.is_noop(first) {
+            self.ok(out);
+            self.count_junk();
+            return None;
+        }
+        let verb = Verb::parse(first.text);
+        self.counts.0[verb as usize].1 += 1;
+        self.place = Place::Verb(verb);
+        if verb == Verb::Unknown && self.is_forbidden(first) {
+            out.notes.push(Note::NonSmtpCommand(line.to_vec()));
+            out.replies.extend_from_slice(b"221 2.7.0 Error: I can break rules, too. Goodbye.\r\n");
+            return Some(Next::Close);
+        }
+        if self.denied.is_some() && verb != Verb::Quit {
+            let text = format!("Error: access denied for {}", self.peer.name_and_address);
+            return self.failed(out, &Reply::new(503, mail::Dsn::new(5, 7, 0), text));
+        }
+        if verb == Verb::Unknown {
+            return self.failed(out, &bad("command not recognized"));
+        }
+        if verb.is_junk() {
+            self.count_junk();
+        }
+        if verb.ends_a_group() && !rest.is_empty() && !self.noted_pipelining {
+            self.noted_pipelining = true;
+            out.notes
+                .push(Note::ImproperPipelining { after: verb, data: rest[..rest.len().min(100)].to_vec() });
+            if self.settings.forbid_unauth_pipelining {
+                out.replies.extend_from_slice(b"554 5.5.0 Error: SMTP protocol synchronization\r\n");
+                return Some(Next::Close);
+            }
+        }
+        let done = self.dispatch(verb, &words, line, out);
+        self.after(verb, done)
+    }
+
+    fn dispatch(&mut self, verb: Verb, words: &[Word<'_>], line: &[u8], out: &mut Outputs) -> Done {
+        match verb {
+            Verb::Helo | Verb::Ehlo => self.hello(verb, words, out),
+            Verb::Mail => self.mail_command(words, out),
+            Verb::Rcpt => self.rcpt_command(words, out),
+            Verb::Data => self.data_command(words, out),
+            Verb::Bdat => self.bdat_command(words, line, out),
+            Verb::Vrfy => self.vrfy_command(words, out),
+            Verb::Etrn => self.etrn_command(words, out),
+            Verb::Rset if words.len() > 1 => self.fail(out, 501, (5, 5, 4), "Syntax: RSET"),
+            Verb::Rset => {
+                self.reset();
+                self.ok(out);
+                Done::Ok
+            }
+            Verb::Noop => {
+                self.ok(out);
+                Done::Ok
+            }
+            Verb::Help => {
+                const COMMANDS: &str =
+                    "Commands: BDAT DATA EHLO ETRN HELO HELP MAIL NOOP QUIT RCPT RSET VRFY";
+                self.say(out, &Reply::new(214, mail::Dsn::new(2, 0, 0), COMMANDS));
+                Done::Ok
+            }
+            Verb::Quit => {
+                out.replies.extend_from_slice(b"221 2.0.0 Bye\r\n");
+                self.counts.0[Verb::Quit as usize].0 += 1;
+                Done::Close
+            }
+            Verb::Unknown => unreachable!("unknown commands were answered before"),
+        }
+    }
+
+    /// What follows from a handler's finding.
+    fn after(&mut self, verb: Verb, done: Done) -> Option<Next<H>> {
+        match done {
+            Done::Ok => self.counts.0[verb as usize].0 += 1,
+            Done::Failed => self.set_failed(),
+            Done::Moved => {}
+            Done::Close => return Some(Next::Close),
+            Done::Ask(asked, ask) => {
+                self.state = State::Asked(Box::new(asked));
+                return Some(Next::Ask(ask));
+            }
+        }
+        None
+    }
+
+    /// The driver's answer to the last question.
+    fn answered(&mut self, answer: Answer<H>, out: &mut Outputs) -> Next<H> {
+        let next = match std::mem::replace(&mut self.state, State::Command) {
+            State::Asked(asked) => self.decide(*asked, answer, out),
+            State::Committing(verb, size) => self.committed(verb, size, answer, out),
+            _ => panic!("an answer came to a session that asked nothing"),
+        };
+        match next {
+            Some(next) => next,
+            // What the client sent meanwhile comes with the next input, which may be empty.
+            None => self.read(&mut Bytes::new(), out),
+        }
+    }
+
+    fn decide(&mut self, asked: Asked, answer: Answer<H>, out: &mut Outputs) -> Option<Next<H>> {
+        if let Answer::Refuse(reply) = answer {
+            return self.refused(asked, reply, out);
+        }
+        let (verb, done) = match (asked, answer) {
+            (Asked::Connect, Answer::Pass) => {
+                self.greet(out);
+                return None;
+            }
+            (Asked::Helo { verb, name }, Answer::Pass) => {
+                self.reset();
+                self.helo = Some(name);
+                self.esmtp = verb == Verb::Ehlo;
+                self.introduce(verb, out);
+                (verb, Done::Ok)
+            }
+            (Asked::Mail(request), Answer::Mail(mail)) => {
+                self.transaction = Some(Transaction {
+                    request,
+                    mail,
+                    size: 0,
+                    flags: ContentFlags::default(),
+                    bare_newline: false,
+                    recipients: Vec::new(),
+                });
+                out.replies.extend_from_slice(b"250 2.1.0 Ok\r\n");
+                (Verb::Mail, Done::Ok)
+            }
+            (Asked::Rcpt(recipient), Answer::Recipient(permit)) => {
+                let transaction = self.transaction.as_mut().expect("RCPT is asked inside a transaction only");
+                transaction.recipients.push((recipient, permit));
+                out.replies.extend_from_slice(b"250 2.1.5 Ok\r\n");
+                (Verb::Rcpt, Done::Ok)
+            }
+            (Asked::Data, Answer::Pass) => (Verb::Data, self.go_ahead(out)),
+            (Asked::Bdat(chunk), Answer::Pass) => (Verb::Bdat, self.first_chunk(chunk)),
+            (Asked::Vrfy(address), Answer::Pass) => {
+                self.say(out, &Reply::new(252, mail::Dsn::new(2, 0, 0), address.to_string()));
+                (Verb::Vrfy, Done::Ok)
+            }
+            _ => panic!("the answer does not fit the question"),
+        };
+        self.after(verb, done)
+    }
+
+    fn refused(&mut self, asked: Asked, reply: Reply, out: &mut Outputs) -> Option<Next<H>> {
+        let close = matches!(reply.code, 421 | 521);
+        match asked {
+            Asked::Connect if !close => {
+                self.denied = Some(reply);
+                self.greet(out);
+            }
+            // The client sends the chunk whatever we say.
+            Asked::Bdat(chunk) if !close => self.state = State::Skip(chunk, reply),
+            _ => {
+                self.say(out, &reply);
+                self.set_failed();
+            }
+        }
+        close.then_some(Next::Close)
+    }
+
+    fn committed(&mut self, verb: Verb, size: u64, answer: Answer<H>, out: &mut Outputs) -> Option<Next<H>> {
+        use std::io::Write;
+        self.reset();
+        match answer {
+            Answer::Queued(proof) => {
+                let size = if verb == Verb::Bdat { format!(" {size} bytes") } else { String::new() };
+                // Writing to a Vec cannot fail.
+                let _ = write!(out.replies, "250 2.0.0 Ok:{size} queued as {}\r\n", proof.queue_id());
+                self.counts.0[verb as usize].0 += 1;
+                self.errors = 0;
+                self.junk = 0;
+                None
+            }
+            Answer::Refuse(reply) => {
+                self.say(out, &reply);
+                self.set_failed();
+                matches!(reply.code, 421 | 521).then_some(Next::Close)
+            }
+            _ => panic!("the answer does not fit the question"),
+        }
+    }
+
+    /// Ends the transaction.
+    pub(super) fn reset(&mut self) {
+        self.transaction = None;
+        self.content = None;
+        self.overshoot = 0;
+        if !matches!(self.state, State::Closed) {
+            self.state = State::Command;
+        }
+    }
+
+    fn is_noop(&self, word: &Word<'_>) -> bool {
+        let noops = &self.settings.noop_commands;
+        !noops.is_empty() && noops.iter().any(|n| n.as_bytes().eq_ignore_ascii_case(word.text))
+    }
+
+    fn is_forbidden(&self, word: &Word<'_>) -> bool {
+        let name = word.text.iter().position(|&b| b == b':').map(|n| &word.text[..n]);
+        let looks_like_header = name.is_some_and(|n| !n.is_empty() && n.iter().all(u8::is_ascii_graphic));
+        looks_like_header || (self.settings.forbidden_commands)(&String::from_utf8_lossy(word.text))
+    }
+
+    fn count_junk(&mut self) {
+        if self.junk > self.settings.junk_command_limit {
+            self.errors = self.errors.saturating_add(1);
+        }
+        self.junk = self.junk.saturating_add(1);
+    }
+
+    fn too_many_errors(&mut self, out: &mut Outputs) -> Next<H> {
+        let text = format!("{} Error: too many errors", self.settings.myhostname);
+        reply::write(&Reply::new(421, mail::Dsn::new(4, 7, 0), text), &mut out.replies);
+        self.end(Ending::TooManyErrors, out)
+    }
+
+    fn end(&mut self, how: Ending, out: &mut Outputs) -> Next<H> {
+        let after = match (&self.state, self.place) {
+            (State::Data | State::Chunk(_) | State::Skip(..) | State::Complete, Place::Verb(verb)) => {
+                let size = self.transaction.as_ref().map_or(0, |t| t.size);
+                format!("{} ({size} bytes)", verb.name())
+            }
+            _ => self.place_name().to_owned(),
+        };
+        // The client that hangs up behind its message did all it had to do.
+        if !(how == Ending::Lost && self.place == Place::EndOfMessage) {
+            out.notes.push(Note::Ended { how, after });
+        }
+        Next::Close
+    }
+
+    pub(super) fn place_name(&self) -> &'static str {
+        match self.place {
+            Place::Connect => "CONNECT",
+            Place::Verb(verb) => verb.name(),
+            Place::EndOfMessage => "END-OF-MESSAGE",
+        }
+    }
+
+    fn ok(&mut self, out: &mut Outputs) {
+        self.say(out, &Reply::new(250, mail::Dsn::new(2, 0, 0), "Ok"));
+    }
+
+    /// Replies, and counts an error.
+    fn failed(&mut self, out: &mut Outputs, reply: &Reply) -> Option<Next<H>> {
+        self.say(out, reply);
+        self.set_failed();
+        None
+    }
+
+    /// Replies for a handler that fails.
+    pub(super) fn fail(&mut self, out: &mut Outputs, code: u16, dsn: (u8, u16, u16), text: &str) -> Done {
+        self.say(out, &Reply::new(code, mail::Dsn::new(dsn.0, dsn.1, dsn.2), text));
+        Done::Failed
+    }
+
+    pub(super) fn say(&mut self, out: &mut Outputs, reply: &Reply) {
+        reply::write(reply, &mut out.replies);
+        self.slow |= self.errors >= self.settings.soft_error_limit;
+    }
+
+    pub(super) fn set_failed(&mut self) {
+        self.errors = self.errors.saturating_add(1);
+    }
+
+    pub(super) fn set_ok(&mut self, verb: Verb) {
+        self.counts.0[verb as usize].0 += 1;
+    }
+
+    pub(super) fn overshoot(&mut self) -> Done {
+        self.overshoot += 1;
+        if self.overshoot <= self.settings.recipient_overshoot_limit { Done::Ok } else { Done::Failed }
+    }
+}
+
+fn bad(text: &str) -> Reply {
+    Reply::new(500, mail::Dsn::new(5, 5, 2), format!("Error: {text}"))
+}

@@ -1,0 +1,295 @@
+//! Dialogues with a session whose driver agrees to everything, unless a test says otherwise.
+
+use super::*;
+use crate::smtp::command::Verb;
+use mail::Dsn;
+use std::sync::Arc;
+
+pub(super) struct Yes;
+pub(super) struct Done(QueueId);
+
+impl Queued for Done {
+    fn queue_id(&self) -> &QueueId {
+        &self.0
+    }
+}
+
+impl Host for Yes {
+    type Mail = Vec<u8>;
+    type Permit = ();
+    type Committed = Done;
+}
+
+/// A session and what it did so far.
+struct Talk {
+    session: Session<Yes>,
+    queued: Vec<(Vec<u8>, Vec<String>)>,
+    notes: Vec<Note>,
+    sleeps: usize,
+    closed: bool,
+    refuse: fn(&Ask) -> Option<Reply>,
+}
+
+impl Talk {
+    fn new(change: impl FnOnce(&mut Settings, &mut Peer)) -> (Talk, String) {
+        let mut settings = Settings::of_host("mx.example.org");
+        let mut peer = Peer {
+            name_and_address: "unknown[192.0.2.1]".into(),
+            bare_newline: BareNewline::Normalize,
+            discard_ehlo: EhloKeywords::default(),
+        };
+        change(&mut settings, &mut peer);
+        let mut out = Outputs::default();
+        let (session, next) = Session::start(Arc::new(settings), peer, &mut out);
+        let mut talk =
+            Talk { session, queued: vec![], notes: vec![], sleeps: 0, closed: false, refuse: |_| None };
+        let said = talk.go_on(next, Bytes::new(), out);
+        (talk, said)
+    }
+
+    fn open() -> Talk {
+        Talk::new(|_, _| ()).0
+    }
+
+    fn say(&mut self, bytes: impl AsRef<[u8]>) -> String {
+        let mut input = Bytes::copy_from_slice(bytes.as_ref());
+        let mut out = Outputs::default();
+        let next = self.session.step(Input::Bytes(&mut input), &mut out);
+        self.go_on(next, input, out)
+    }
+
+    fn go_on(&mut self, mut next: Next<Yes>, mut input: Bytes, mut out: Outputs) -> String {
+        loop {
+            let answer = match next {
+                Next::Read if input.is_empty() => break,
+                Next::Close => {
+                    self.closed = true;
+                    break;
+                }
+                Next::Read => None,
+                Next::Sleep(_) => {
+                    self.sleeps += 1;
+                    None
+                }
+                Next::Body(piece) => {
+                    self.session.mail_mut().unwrap().extend_from_slice(&piece);
+                    None
+                }
+                Next::Ask(ask) => Some(match ((self.refuse)(&ask), ask) {
+                    (Some(reply), _) => Answer::Refuse(reply),
+                    (None, Ask::Mail(_)) => Answer::Mail(Vec::new()),
+                    (None, Ask::Rcpt(_)) => Answer::Recipient(()),
+                    (None, _) => Answer::Pass,
+                }),
+                Next::Commit(transaction) => {
+                    let (_, mail, recipients) = transaction.into_parts();
+                    let recipients = recipients.iter().map(|(r, ())| r.address.to_string()).collect();
+                    self.queued.push((mail, recipients));
+                    Some(Answer::Queued(Done(QueueId::parse("ID1").unwrap())))
+                }
+            };
+            next = match answer {
+                Some(answer) => self.session.step(Input::Answer(answer), &mut out),
+                None => self.session.step(Input::Bytes(&mut input), &mut out),
+            };
+        }
+        self.notes.append(&mut out.notes);
+        String::from_utf8(out.replies).unwrap()
+    }
+}
+
+const ENVELOPE: &str = "MAIL FROM:<a@example.net>\r\nRCPT TO:<b@example.org>\r\n";
+
+#[test]
+fn a_pipelined_message_is_queued_and_the_replies_come_in_order() {
+    let mut talk = Talk::open();
+    talk.say("EHLO client\r\n");
+    assert_eq!(
+        talk.say(format!("{ENVELOPE}DATA\r\n")),
+        "250 2.1.0 Ok\r\n250 2.1.5 Ok\r\n354 End data with <CR><LF>.<CR><LF>\r\n"
+    );
+    let end = talk.say("Subject: x\r\n\r\n..hello\r\n.\r\nMAIL FROM:<>\r\nQUIT\r\n");
+    assert_eq!(end, "250 2.0.0 Ok: queued as ID1\r\n250 2.1.0 Ok\r\n221 2.0.0 Bye\r\n");
+    assert_eq!(talk.queued, [(b"Subject: x\r\n\r\n.hello\r\n".to_vec(), vec!["b@example.org".into()])]);
+    assert!(talk.closed && talk.notes.is_empty());
+    let counts: Vec<_> = talk.session.counts().iter().filter(|c| c.2 > 0).map(|c| (c.0, c.1, c.2)).collect();
+    assert_eq!(
+        counts,
+        [(Verb::Ehlo, 1, 1), (Verb::Mail, 2, 2), (Verb::Rcpt, 1, 1), (Verb::Data, 1, 1), (Verb::Quit, 1, 1)]
+    );
+}
+
+#[test]
+fn ehlo_lists_the_keywords_in_postfix_order() {
+    let mut talk = Talk::open();
+    assert_eq!(
+        talk.say("EHLO client\r\n"),
+        "250-mx.example.org\r\n250-PIPELINING\r\n250-SIZE 10240000\r\n250-VRFY\r\n250-ETRN\r\n\
+         250-ENHANCEDSTATUSCODES\r\n250-8BITMIME\r\n250-DSN\r\n250-SMTPUTF8\r\n250 CHUNKING\r\n"
+    );
+    let (mut talk, _) = Talk::new(|s, p| {
+        s.disable_vrfy_command = true;
+        s.message_size_limit = 0;
+        p.discard_ehlo = EhloKeywords { dsn: true, chunking: true, ..Default::default() };
+    });
+    assert_eq!(
+        talk.say("EHLO client\r\n"),
+        "250-mx.example.org\r\n250-PIPELINING\r\n250-SIZE\r\n250-ETRN\r\n250-ENHANCEDSTATUSCODES\r\n\
+         250-8BITMIME\r\n250 SMTPUTF8\r\n"
+    );
+    assert_eq!(talk.say("MAIL FROM:<a@b.c> RET=FULL\r\n"), "501 5.7.1 DSN support is disabled\r\n");
+}
+
+#[test]
+fn chunks_make_a_message_and_errors_throw_the_rest_away() {
+    let mut talk = Talk::open();
+    let said = talk.say(format!("{ENVELOPE}BDAT 5\r\nSub.\rBDAT 6 LAST\r\n\n.\r\n.\rNOOP\r\n"));
+    assert_eq!(
+        said,
+        "250 2.1.0 Ok\r\n250 2.1.5 Ok\r\n250 2.0.0 Ok: 5 bytes\r\n250 2.0.0 Ok: 11 bytes queued as ID1\r\n250 2.0.0 Ok\r\n"
+    );
+    assert_eq!(talk.queued[0].0, b"Sub.\r\n.\r\n. ");
+    let said = talk.say("BDAT 3\r\nabcBDAT 2\r\nxyMAIL FROM:<>\r\nBDAT 1 LAST\r\nzMAIL FROM:<>\r\n");
+    assert_eq!(
+        said,
+        "503 5.5.1 Error: need RCPT command\r\n551 5.0.0 Discarded 2 bytes after earlier error\r\n\
+         503 5.5.1 Error: MAIL after BDAT\r\n551 5.0.0 Discarded 1 bytes after earlier error\r\n250 2.1.0 Ok\r\n"
+    );
+    assert_eq!(talk.say("BDAT 0\r\n"), "551 5.7.1 Null BDAT request\r\n");
+    assert_eq!(talk.say("BDAT x\r\n"), "521 5.5.4 Syntax: BDAT count [LAST]\r\n");
+    assert!(talk.closed);
+}
+
+#[test]
+fn a_message_beyond_the_size_limit_is_refused_and_the_session_goes_on() {
+    let (mut talk, _) = Talk::new(|s, _| s.message_size_limit = 100);
+    assert_eq!(talk.say("MAIL FROM:<> SIZE=101\r\n"), "552 5.3.4 Message size exceeds fixed limit\r\n");
+    talk.say(format!("{ENVELOPE}DATA\r\n"));
+    assert_eq!(
+        talk.say(format!("{}\r\n.\r\n", "x".repeat(5000))),
+        "552 5.3.4 Error: message file too big\r\n"
+    );
+    assert!(talk.queued.is_empty() && talk.notes.contains(&Note::MessageTooBig));
+    let said = talk.say(format!("{ENVELOPE}BDAT 101 LAST\r\n{}NOOP\r\n", "x".repeat(101)));
+    assert!(said.ends_with("552 5.3.4 Chunk exceeds message size limit\r\n250 2.0.0 Ok\r\n"), "{said}");
+}
+
+#[test]
+fn errors_slow_the_client_down_and_then_end_the_session() {
+    let mut talk = Talk::open();
+    let said = talk.say("FOO\r\n".repeat(30));
+    assert_eq!(said.matches("500 5.5.2 Error: command not recognized").count(), 20);
+    assert!(said.ends_with("421 4.7.0 mx.example.org Error: too many errors\r\n"));
+    assert_eq!((talk.sleeps, talk.closed), (10, true));
+    let ended = Note::Ended { how: Ending::TooManyErrors, after: "UNKNOWN".into() };
+    assert_eq!(talk.notes, [ended]);
+}
+
+#[test]
+fn commands_that_bring_no_mail_become_errors_in_the_end() {
+    let (mut talk, _) = Talk::new(|s, _| s.error_sleep_time = std::time::Duration::ZERO);
+    let said: String = (0..200).map_while(|_| (!talk.closed).then(|| talk.say("RSET\r\n"))).collect();
+    assert_eq!(said.matches("250 2.0.0 Ok").count(), 121);
+}
+
+#[test]
+fn a_client_that_does_not_wait_is_thrown_out() {
+    let mut talk = Talk::open();
+    assert_eq!(talk.say("EHLO x\r\nNOOP\r\n"), "554 5.5.0 Error: SMTP protocol synchronization\r\n");
+    assert!(talk.closed);
+    assert_eq!(talk.notes, [Note::ImproperPipelining { after: Verb::Ehlo, data: b"NOOP\r\n".to_vec() }]);
+    let (mut talk, _) = Talk::new(|s, _| s.forbid_unauth_pipelining = false);
+    assert!(talk.say("EHLO x\r\nNOOP\r\n").ends_with("CHUNKING\r\n250 2.0.0 Ok\r\n"));
+}
+
+#[test]
+fn lines_are_bounded_and_need_not_come_at_once() {
+    let mut talk = Talk::open();
+    for part in ["RS", "E", "T\r", "\nRSE"] {
+        talk.say(part);
+    }
+    assert_eq!(talk.say("T\r\n"), "250 2.0.0 Ok\r\n");
+    for _ in 0..1000 {
+        assert_eq!(talk.say("x".repeat(10_000)), "");
+        assert!(talk.session.partial_len() <= 2048);
+    }
+    assert_eq!(
+        talk.say("\r\nNOOP\r\n"),
+        "500 5.5.2 mx.example.org Error: command too long\r\n250 2.0.0 Ok\r\n"
+    );
+}
+
+#[test]
+fn a_bare_newline_is_refused_where_it_is_forbidden() {
+    let (mut talk, _) = Talk::new(|_, p| p.bare_newline = BareNewline::Reject);
+    assert_eq!(talk.say("NOOP\n"), "550 5.5.2 mx.example.org Error: bare <LF> received\r\n");
+    assert!(talk.closed);
+    let (mut talk, _) = Talk::new(|_, p| p.bare_newline = BareNewline::Reject);
+    talk.say(format!("{ENVELOPE}DATA\r\n"));
+    assert_eq!(talk.say("a\nb\r\n.\r\n"), "550 5.5.2 mx.example.org Error: bare <LF> received\r\n");
+    assert!(talk.closed && talk.queued.is_empty());
+}
+
+#[test]
+fn recipients_beyond_the_limit_are_refused_and_only_the_overshoot_is_free() {
+    let (mut talk, _) = Talk::new(|s, _| (s.recipient_limit, s.recipient_overshoot_limit) = (1, 2));
+    talk.say(ENVELOPE);
+    let said = talk.say("RCPT TO:<c@example.org>\r\n".repeat(30));
+    assert_eq!(said.matches("452 4.5.3 Error: too many recipients").count(), 22);
+    assert!(talk.closed);
+}
+
+#[test]
+fn a_refusal_by_the_driver_is_passed_on_and_421_ends_the_session() {
+    let mut talk = Talk::open();
+    talk.refuse = |ask| match ask {
+        Ask::Rcpt(r) if r.address.local_part() == b"no" => Some(Reply::new(554, Dsn::new(5, 7, 1), "No")),
+        Ask::Rcpt(r) if r.address.local_part() == b"out" => Some(Reply::new(421, Dsn::new(4, 7, 0), "Out")),
+        _ => None,
+    };
+    let said = talk.say("MAIL FROM:<>\r\nRCPT TO:<no@b.c>\r\nDATA\r\n");
+    assert_eq!(said, "250 2.1.0 Ok\r\n554 5.7.1 No\r\n554 5.5.1 Error: no valid recipients\r\n");
+    assert_eq!(talk.say("RCPT TO:<out@b.c>\r\n"), "421 4.7.0 Out\r\n");
+    assert!(talk.closed && talk.session.transaction().is_none());
+}
+
+#[test]
+fn a_client_refused_at_connect_may_only_quit() {
+    let mut settings = Settings::of_host("mx.example.org");
+    settings.delay_reject = false;
+    let peer = Peer {
+        name_and_address: "unknown[192.0.2.1]".into(),
+        bare_newline: BareNewline::Normalize,
+        discard_ehlo: EhloKeywords::default(),
+    };
+    let mut out = Outputs::default();
+    let (session, next) = Session::start(Arc::new(settings), peer, &mut out);
+    let refuse = |ask: &Ask| (*ask == Ask::Connect).then(|| Reply::new(554, Dsn::new(5, 7, 1), "No"));
+    let mut talk = Talk { session, queued: vec![], notes: vec![], sleeps: 0, closed: false, refuse };
+    let said = talk.go_on(next, Bytes::new(), out);
+    assert_eq!(said, "554 mx.example.org ESMTP not accepting connections\r\n");
+    assert_eq!(talk.say("EHLO x\r\n"), "503 5.7.0 Error: access denied for unknown[192.0.2.1]\r\n");
+    assert_eq!(talk.say("QUIT\r\n"), "221 2.0.0 Bye\r\n");
+}
+
+#[test]
+fn the_end_of_a_session_says_where_it_was() {
+    let end = |said: &[&str], input: fn() -> Input<'static, Yes>| {
+        let mut talk = Talk::open();
+        for line in said {
+            talk.say(line);
+        }
+        let mut out = Outputs::default();
+        assert!(matches!(talk.session.step(input(), &mut out), Next::Close));
+        (out.notes.pop(), String::from_utf8(out.replies).unwrap())
+    };
+    let lost = |after: &str| Some(Note::Ended { how: Ending::Lost, after: after.into() });
+    assert_eq!(end(&[], || Input::Lost).0, lost("CONNECT"));
+    assert_eq!(end(&["XYZZY\r\n"], || Input::Lost).0, lost("UNKNOWN"));
+    assert_eq!(end(&[ENVELOPE], || Input::Lost).0, lost("RCPT"));
+    assert_eq!(end(&[ENVELOPE, "DATA\r\n", "12345678\r\n"], || Input::Lost).0, lost("DATA (10 bytes)"));
+    assert_eq!(end(&[ENVELOPE, "DATA\r\n", ".\r\n"], || Input::Lost).0, None);
+    let (note, said) = end(&["NOOP\r\n"], || Input::Timeout);
+    assert_eq!(note, Some(Note::Ended { how: Ending::Timeout, after: "NOOP".into() }));
+    assert_eq!(said, "421 4.4.2 mx.example.org Error: timeout exceeded\r\n");
+}

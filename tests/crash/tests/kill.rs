@@ -1,0 +1,72 @@
+//! Each process is killed at random points under load; every acknowledged message arrives.
+//!
+//! `CRASH_ROUNDS` sets how many kills (40 where it is not set), `CRASH_SEED` the order of roles.
+
+use crash::{Instance, Load, Options, Rng, Role, Sink, judge};
+use std::time::{Duration, Instant};
+
+fn number(name: &str, default: u64) -> u64 {
+    std::env::var(name).ok().and_then(|v| v.parse().ok()).unwrap_or(default)
+}
+
+#[test]
+fn a_kill_of_any_process_loses_nothing_and_repeats_only_what_was_in_flight() {
+    let rounds = number("CRASH_ROUNDS", 40);
+    let seed = number("CRASH_SEED", 20_261);
+    let mut rng = Rng::new(seed);
+    let sink = Sink::start().unwrap();
+    let mut instance =
+        Instance::start("kill", Options { relay_port: sink.port, ..Options::default() }).unwrap();
+    let load = Load::start(instance.port, 8, 900, Duration::from_millis(2));
+
+    let mut kills = Vec::new();
+    for round in 0..rounds {
+        std::thread::sleep(Duration::from_millis(50 + rng.below(400)));
+        let role = [Role::Smtpd, Role::Qmgr, Role::Smtpd, Role::Qmgr, Role::Local, Role::Master]
+            [rng.below(6) as usize];
+        let old = instance.pid(role);
+        let at = instance.kill(role).unwrap_or_else(|e| panic!("round {round}: {e}\n{}", instance.output()));
+        if matches!(role, Role::Qmgr | Role::Master) {
+            kills.push(at);
+        }
+        if role == Role::Master {
+            instance.start_master().unwrap();
+        } else {
+            instance.wait_for_restart(role, old.unwrap_or(0)).unwrap();
+        }
+    }
+    let acked = load.finish();
+    assert!(acked.len() as u64 > rounds, "the load hardly ran: {} messages", acked.len());
+
+    // Everything that was acknowledged drains; a stall of 60 s is a loss.
+    let mut last = (Instant::now(), sink.count());
+    let verdict = loop {
+        let verdict = judge(&acked, &sink.deliveries(), &kills);
+        if verdict.lost.is_empty() {
+            break verdict;
+        }
+        if sink.count() != last.1 {
+            last = (Instant::now(), sink.count());
+        }
+        if last.0.elapsed() > Duration::from_secs(60) {
+            break verdict;
+        }
+        std::thread::sleep(Duration::from_millis(100));
+    };
+    // A message that is delivered twice would be delivered again soon.
+    std::thread::sleep(Duration::from_secs(3));
+    let verdict = if verdict.lost.is_empty() { judge(&acked, &sink.deliveries(), &kills) } else { verdict };
+    println!(
+        "seed {seed}: {rounds} kills, {} acknowledged, {} delivered, {} repeated in flight",
+        acked.len(),
+        sink.count(),
+        verdict.in_flight
+    );
+    assert!(verdict.lost.is_empty(), "lost: {:?}\n{}", verdict.lost, instance.output());
+    assert!(
+        verdict.repeated.is_empty(),
+        "repeated without cause: {:?}\n{}",
+        verdict.repeated,
+        instance.output()
+    );
+}
