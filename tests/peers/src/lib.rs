@@ -1,0 +1,85 @@
+//! Real programs send to an instance and receive from it; bodies must arrive byte for byte.
+
+use crash::{Instance, Options};
+use std::net::TcpListener;
+use std::path::Path;
+use std::process::Command;
+use std::time::{Duration, Instant};
+use testkit::sink::{Sink, SinkSettings, Transaction};
+
+/// An instance that relays to a recording sink.
+pub struct Ring {
+    /// The instance.
+    pub instance: Instance,
+    sink: Sink,
+}
+
+impl Ring {
+    /// Starts both; `main_cf` adds settings.
+    pub fn start(name: &str, main_cf: &str) -> Ring {
+        let port = free_port();
+        let settings = SinkSettings { address: format!("127.0.0.1:{port}"), ..SinkSettings::default() };
+        let sink = settings.start().expect("a sink on a free loopback port");
+        // Lines are not to be broken on the way out: we compare bytes.
+        let main_cf = format!("smtp_line_length_limit = 0\n{main_cf}");
+        let options = Options { relay_port: port, main_cf, ..Options::default() };
+        Ring { instance: Instance::start(name, options).expect("the instance starts"), sink }
+    }
+
+    /// Waits for `count` messages at the sink.
+    pub fn received(&self, count: usize) -> Vec<Transaction> {
+        let end = Instant::now() + Duration::from_secs(30);
+        let mut all = Vec::new();
+        while all.len() < count && Instant::now() < end {
+            all.extend(self.sink.take().0);
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        assert_eq!(all.len(), count, "messages at the sink; {}", self.instance.output());
+        all
+    }
+}
+
+/// The part behind the header.
+pub fn body(content: &[u8]) -> &[u8] {
+    let end = content.windows(4).position(|w| w == b"\r\n\r\n").expect("a header ends with an empty line");
+    &content[end + 4..]
+}
+
+/// Whether a program can be run here; in CI it must be there.
+pub fn have(program: &str) -> bool {
+    let found = std::env::var_os("PATH")
+        .is_some_and(|path| std::env::split_paths(&path).any(|dir| dir.join(program).is_file()));
+    if !found {
+        assert!(std::env::var_os("CI").is_none(), "{program} is missing: ./test installs it");
+        println!("skipped: {program} is not installed");
+    }
+    found
+}
+
+/// Runs a client to its end and wants success.
+pub fn run(command: &mut Command) -> String {
+    let output = command.output().unwrap_or_else(|e| panic!("{command:?}: {e}"));
+    let text = [String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr)].concat();
+    assert!(output.status.success(), "{command:?}: {}\n{text}", output.status);
+    text
+}
+
+/// A file beside this crate's clients.
+pub fn client(name: &str) -> std::path::PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("clients").join(name)
+}
+
+/// A program of Debian's Postfix, unpacked by the test kit.
+pub fn debian(path: &str) -> Option<std::path::PathBuf> {
+    if let Err(why) = testkit::world::fetch() {
+        assert!(std::env::var_os("CI").is_none(), "{why}");
+        println!("skipped: {why}");
+        return None;
+    }
+    Some(testkit::world::oracle().join("root").join(path))
+}
+
+fn free_port() -> u16 {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a free loopback port");
+    listener.local_addr().expect("a bound socket has an address").port()
+}
