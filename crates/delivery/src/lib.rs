@@ -5,8 +5,10 @@
 
 pub mod agents;
 mod assignment;
+mod report;
 
 pub use assignment::{Assignment, OutcomeSender, OutcomeSink};
+pub use report::{Report, ReportStyle, Verdict, Via};
 
 /// Delivers messages in one way: by SMTP, into mailboxes, …
 ///

@@ -1,1 +1,3 @@
 //! The queue manager: a pure scheduler and its driver.
+
+pub mod scheduler;

@@ -4,11 +4,24 @@
 //! extracted from the content, `E`. Postfix reads what is written here, and files of Postfix's are read here, those
 //! that its cleanup edited for a milter too.
 
-use crate::record::Damaged;
-use mail::{Content, Envelope};
+mod content;
+mod reader;
+mod size_record;
+#[cfg(test)]
+mod tests;
+mod walker;
+mod writer;
+
+pub use reader::{FileMessage, read};
+pub use size_record::{SizeRecord, content_records_len};
+pub use writer::{Finished, Writer, to_bytes};
+
+use crate::record::{Damaged, kind};
 use std::fmt;
 use std::io;
-use std::sync::Arc;
+
+/// Postfix's `line_length_limit`: longer lines are split into records of this length.
+const LINE_LENGTH_LIMIT: usize = 2048;
 
 /// Positional reading of a file, which the queue's disk and `std::fs::File` offer alike.
 pub trait ReadAt: Send + Sync {
@@ -22,6 +35,27 @@ pub trait WriteAt {
     fn write_all_at(&self, offset: u64, bytes: &[u8]) -> io::Result<()>;
 }
 
+impl ReadAt for std::fs::File {
+    fn read_at(&self, offset: u64, buf: &mut [u8]) -> io::Result<usize> {
+        std::os::unix::fs::FileExt::read_at(self, buf, offset)
+    }
+}
+
+impl WriteAt for std::fs::File {
+    fn write_all_at(&self, offset: u64, bytes: &[u8]) -> io::Result<()> {
+        std::os::unix::fs::FileExt::write_all_at(self, bytes, offset)
+    }
+}
+
+impl ReadAt for Vec<u8> {
+    fn read_at(&self, offset: u64, buf: &mut [u8]) -> io::Result<usize> {
+        let rest = usize::try_from(offset).ok().and_then(|at| self.get(at..)).unwrap_or_default();
+        let n = rest.len().min(buf.len());
+        buf[..n].copy_from_slice(&rest[..n]);
+        Ok(n)
+    }
+}
+
 /// Where a recipient stands in the file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RecipientMark {
@@ -29,21 +63,6 @@ pub struct RecipientMark {
     pub offset: u64,
     /// Whether it needs no delivery any more.
     pub done: bool,
-}
-
-/// A queue file, read.
-#[derive(Clone, Debug)]
-pub struct FileMessage {
-    /// The envelope with all recipients, done or not, in the order of the file.
-    pub envelope: Envelope,
-    /// For each recipient of the envelope, where it stands and whether it is done.
-    pub marks: Vec<RecipientMark>,
-    /// Header and body; reads the file again when asked.
-    pub content: Content,
-    /// What Postfix calls the message's size in its log and listings: the length of the content's records.
-    pub size: u64,
-    /// Offset of the delay warning's record, where there is one.
-    pub warn_offset: Option<u64>,
 }
 
 /// Why a queue file could not be read.
@@ -78,72 +97,29 @@ impl From<io::Error> for ReadError {
     }
 }
 
-/// Reads a queue file as a whole, up to its end record; the content is looked through, not kept.
-pub fn read(file: Arc<dyn ReadAt>) -> Result<FileMessage, ReadError> {
-    let _ = file;
-    todo!()
+impl From<ReadError> for io::Error {
+    fn from(error: ReadError) -> Self {
+        match error {
+            ReadError::Damaged(damaged) => io::Error::new(io::ErrorKind::InvalidData, damaged),
+            ReadError::Io(error) => error,
+        }
+    }
 }
 
 /// Marks a recipient as done. Nothing is synced: a lost mark repeats a delivery.
 pub fn mark_done<F: ReadAt + WriteAt + ?Sized>(file: &F, offset: u64) -> Result<(), ReadError> {
-    let _ = (file, offset);
-    todo!()
+    let mut found = [0];
+    let n = file.read_at(offset, &mut found)?;
+    // Other hands may have changed the file: anything but a recipient's type byte is left alone.
+    if n == 0 || !matches!(found[0], kind::RECIPIENT | kind::DONE) {
+        return Err(Damaged::new(offset, "no recipient to be marked as done").into());
+    }
+    Ok(file.write_all_at(offset, &[kind::DONE])?)
 }
 
 /// Notes in the file that the delay warning was sent.
 pub fn mark_warned<F: WriteAt + ?Sized>(file: &F, warn_offset: u64) -> io::Result<()> {
-    let _ = (file, warn_offset);
-    todo!()
-}
-
-/// Writes one queue file while its content arrives.
-///
-/// What is written goes to `out` in order, except the head, which [`Writer::finish`] gives back: it belongs at
-/// offset 0, before the file is synced. Until then the file is no queue file.
-pub struct Writer<W> {
-    out: W,
-}
-
-/// A queue file whose head is still to be written.
-#[derive(Debug)]
-pub struct Finished<W> {
-    /// What was given to the writer.
-    pub out: W,
-    /// To be written at offset 0.
-    pub head: Vec<u8>,
-    /// Length of the file.
-    pub file_size: u64,
-    /// Where each recipient stands.
-    pub marks: Vec<RecipientMark>,
-}
-
-impl<W: io::Write> Writer<W> {
-    /// Begins a file whose envelope is known.
-    pub fn new(out: W, envelope: &Envelope) -> io::Result<Self> {
-        let _ = envelope;
-        Ok(Writer { out })
-    }
-
-    /// Begins a file whose envelope comes at the end: room for it is left in front. An envelope that does not fit is
-    /// written behind the content, with a pointer to it.
-    pub fn with_room(out: W) -> io::Result<Self> {
-        Ok(Writer { out })
-    }
-
-    /// Takes the next bytes of the content in canonical form; pieces may break anywhere.
-    pub fn content(&mut self, bytes: &[u8]) -> io::Result<()> {
-        self.out.write_all(bytes)
-    }
-
-    /// Ends the file. `envelope` is the one that it began with, where it began with one.
-    pub fn finish(self, envelope: &Envelope) -> io::Result<Finished<W>> {
-        let _ = envelope;
-        todo!()
-    }
-}
-
-/// A whole queue file in memory, for batches of small messages, and where its recipients stand.
-pub fn to_bytes(envelope: &Envelope, content: &Content) -> io::Result<(Vec<u8>, Vec<RecipientMark>)> {
-    let _ = (envelope, content);
-    todo!()
+    let mut record = Vec::new();
+    crate::record::put(&mut record, kind::WARN, format!("{:15}", 0).as_bytes());
+    file.write_all_at(warn_offset, &record)
 }

@@ -5,8 +5,9 @@
 
 mod envelope;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
+pub(crate) use envelope::{Added, EnvelopeBuilder, Form, encode_head, encode_recipient, number, shown};
 pub use envelope::{decode_envelope, encode_envelope};
 
 use std::borrow::Cow;

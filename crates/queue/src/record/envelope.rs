@@ -78,8 +78,8 @@ pub(crate) fn encode_head(e: &Envelope, form: Form, out: &mut Vec<u8>) {
     }
 }
 
-/// One recipient with its options.
-pub(crate) fn encode_recipient(r: &Recipient, form: Form, out: &mut Vec<u8>) {
+/// One recipient with its options; gives where in `out` the recipient's own record is.
+pub(crate) fn encode_recipient(r: &Recipient, form: Form, out: &mut Vec<u8>) -> usize {
     if r.notify != Notify::default() {
         put_attribute(out, "notify_flags", r.notify.0.to_string().as_bytes());
     }
@@ -89,7 +89,9 @@ pub(crate) fn encode_recipient(r: &Recipient, form: Form, out: &mut Vec<u8>) {
     if form == Form::File || r.original != r.address {
         put(out, kind::ORIGINAL, r.original.as_bytes());
     }
+    let at = out.len();
     put(out, kind::RECIPIENT, r.address.as_bytes());
+    at
 }
 
 fn put_dsn_options(e: &Envelope, out: &mut Vec<u8>) {

@@ -1,0 +1,187 @@
+//! Logs each recipient's line and reports its outcome; what an agent forgets is deferred.
+
+use crate::assignment::{Assignment, CRASH_DSN, CRASH_REASON, OutcomeSender};
+use mail::{Diagnostic, Dsn, Job, JobRecipient, Outcome, SiteFailure, Status, Timestamp};
+use observe::Tag;
+use observe::events::delivery::DeliveryEnded;
+
+/// How results are logged and softened; the same for all agents.
+#[derive(Clone, Copy, Debug)]
+pub struct ReportStyle {
+    /// `soft_bounce`: what fails for good is tried again.
+    pub soft_bounce: bool,
+    /// `delay_logging_resolution_limit`.
+    pub delay_decimals: u32,
+}
+
+impl Default for ReportStyle {
+    fn default() -> Self {
+        ReportStyle { soft_bounce: false, delay_decimals: 2 }
+    }
+}
+
+/// Over what a recipient was delivered, or was to be: the log's `relay=` and `conn_use=`.
+#[derive(Clone, Copy, Debug)]
+pub struct Via<'a> {
+    /// `host[address]:port`, `virtual`, `none`, …
+    pub relay: &'a str,
+    /// How many messages the connection has carried, this one included.
+    pub conn_use: u32,
+    /// When the connection was ready; `None` where there was none or it was kept from an earlier message.
+    pub connected: Option<Timestamp>,
+}
+
+impl Via<'static> {
+    /// No relay: nothing was reached.
+    pub const NONE: Via<'static> = Via { relay: "none", conn_use: 1, connected: None };
+}
+
+/// One recipient's result, as an agent finds it.
+#[derive(Clone, Debug)]
+pub struct Verdict {
+    /// Sent, deferred or bounced.
+    pub status: Status,
+    /// Enhanced code; its class agrees with `status`.
+    pub dsn: Dsn,
+    /// The text in the log's parentheses.
+    pub reason: String,
+    /// What the remote said.
+    pub diagnostic: Option<Diagnostic>,
+    /// The remote server's name.
+    pub remote_mta: Option<String>,
+    /// Another server takes over, as against the last station.
+    pub relayed: bool,
+}
+
+impl Verdict {
+    /// A result found here, without a remote side.
+    pub fn new(status: Status, dsn: Dsn, reason: impl Into<String>) -> Self {
+        Verdict { status, dsn, reason: reason.into(), diagnostic: None, remote_mta: None, relayed: false }
+    }
+
+    /// A failure, for good or for now as the class of `dsn` says.
+    pub fn failure(dsn: Dsn, reason: impl Into<String>) -> Self {
+        let status = if dsn.class == 5 { Status::Bounced } else { Status::Deferred };
+        Verdict::new(status, dsn, reason)
+    }
+}
+
+/// A job under way: each recipient gets one line and one outcome, then the job is finished.
+///
+/// Dropped before that, by a panic for one, it logs and defers what is left with 4.3.0.
+pub struct Report {
+    job: Job,
+    outcomes: Option<OutcomeSender>,
+    tag: Tag,
+    style: ReportStyle,
+    left: usize,
+}
+
+impl Report {
+    /// Takes a job over.
+    pub fn new(assignment: Assignment, tag: Tag, style: ReportStyle) -> Self {
+        let left = assignment.job.recipients.len();
+        Report { job: assignment.job, outcomes: Some(assignment.outcomes), tag, style, left }
+    }
+
+    /// The job.
+    pub fn job(&self) -> &Job {
+        &self.job
+    }
+
+    /// Who logs.
+    pub fn tag(&self) -> &Tag {
+        &self.tag
+    }
+
+    /// How many recipients have no result yet.
+    pub fn left(&self) -> usize {
+        self.left
+    }
+
+    /// Whether the recipient at `place` of the job has no result yet.
+    pub fn is_left(&self, place: usize) -> bool {
+        let waiting = |r: &JobRecipient| self.outcomes.as_ref().is_some_and(|o| o.is_waiting(r.index));
+        self.job.recipients.get(place).is_some_and(waiting)
+    }
+
+    /// The places of the recipients without a result.
+    pub fn places_left(&self) -> Vec<usize> {
+        (0..self.job.recipients.len()).filter(|place| self.is_left(*place)).collect()
+    }
+
+    /// Logs and reports the recipient at `place` of the job; nothing where it has its result already.
+    pub fn recipient(&mut self, place: usize, via: Via<'_>, now: Timestamp, verdict: Verdict) {
+        if !self.is_left(place) {
+            return;
+        }
+        self.left -= 1;
+        let soft_bounce = self.style.soft_bounce && verdict.status == Status::Bounced;
+        let (status, dsn) = match soft_bounce {
+            true => (Status::Deferred, verdict.dsn.with_class(4)),
+            false => (verdict.status, verdict.dsn),
+        };
+        let JobRecipient { index, recipient } = &self.job.recipients[place];
+        let mut stamps = self.job.stamps;
+        stamps.connected = via.connected;
+        let (delay, delays) = stamps.delays(now);
+        observe::emit(
+            &self.tag,
+            &DeliveryEnded {
+                queue_id: &self.job.queue_id,
+                recipient: &recipient.address,
+                original: &recipient.original,
+                relay: via.relay,
+                conn_use: via.conn_use,
+                delay,
+                delays,
+                delay_decimals: self.style.delay_decimals,
+                dsn,
+                status,
+                soft_bounce,
+                reason: &verdict.reason,
+            },
+        );
+        let outcome = Outcome {
+            job: self.job.id,
+            index: *index,
+            status,
+            dsn,
+            reason: verdict.reason,
+            diagnostic: verdict.diagnostic,
+            remote_mta: verdict.remote_mta,
+            relayed: verdict.relayed,
+        };
+        if let Some(outcomes) = &mut self.outcomes {
+            outcomes.outcome(outcome);
+        }
+    }
+
+    /// Logs and reports all recipients without a result.
+    pub fn rest(&mut self, via: Via<'_>, now: Timestamp, verdict: &Verdict) {
+        for place in self.places_left() {
+            self.recipient(place, via, now, verdict.clone());
+        }
+    }
+
+    /// Ends the job. Recipients without a result are deferred, as after a crash.
+    pub fn finish(mut self, site_failure: Option<SiteFailure>) {
+        self.end(site_failure);
+    }
+
+    fn end(&mut self, site_failure: Option<SiteFailure>) {
+        let now = net::clock::now();
+        self.rest(Via::NONE, now, &Verdict::failure(CRASH_DSN, CRASH_REASON));
+        if let Some(outcomes) = self.outcomes.take() {
+            outcomes.done(site_failure);
+        }
+    }
+}
+
+impl Drop for Report {
+    fn drop(&mut self) {
+        if self.outcomes.is_some() {
+            self.end(Some(SiteFailure { dsn: CRASH_DSN, reason: CRASH_REASON.to_string() }));
+        }
+    }
+}
