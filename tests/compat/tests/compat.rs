@@ -1,7 +1,8 @@
 //! The compat ring: every case on Debian's Postfix and on Posthaste, each in a world of its own.
 //!
 //! `missing.txt` lists by name what Posthaste cannot do yet; a listed case that agrees fails the run, so the list
-//! only shrinks. `cargo test -p compat -- [--verbose] [FILTER]` runs the cases whose name contains the filter.
+//! only shrinks. `cargo test -p compat -- [--verbose] [FILTER]` runs the cases whose name contains the filter;
+//! `--write-missing` writes the list anew from a whole run.
 
 use compat::{comparable, difference};
 use std::collections::{BTreeMap, BTreeSet};
@@ -29,9 +30,10 @@ fn main() -> ExitCode {
             }
         };
     }
-    let verbose = arguments.iter().any(|word| word == "--verbose");
+    let has = |option: &str| arguments.iter().any(|word| word == option);
+    let (verbose, write) = (has("--verbose"), has("--write-missing"));
     arguments.retain(|word| !word.starts_with('-'));
-    match ring(arguments.first().map_or("", String::as_str), verbose) {
+    match ring(arguments.first().map_or("", String::as_str), verbose, write) {
         Ok(code) => code,
         Err(why) => {
             eprintln!("compat: {why}");
@@ -40,13 +42,18 @@ fn main() -> ExitCode {
     }
 }
 
+const MISSING_HEAD: &str = "\
+# Cases of tests/compat/cases that Posthaste does not pass yet, one FILE/CASE a line. A listed case that agrees with
+# Postfix fails the run until it is taken off. `cargo test -p compat -- --write-missing` writes this file anew.
+";
+
 /// How one case ended.
 enum Ending {
     Agrees,
     Differs(Vec<String>),
 }
 
-fn ring(filter: &str, verbose: bool) -> Result<ExitCode, String> {
+fn ring(filter: &str, verbose: bool, write: bool) -> Result<ExitCode, String> {
     let here = Path::new(env!("CARGO_MANIFEST_DIR"));
     world::available().map_err(|why| format!("this ring {why}"))?;
     world::fetch()?;
@@ -54,6 +61,10 @@ fn ring(filter: &str, verbose: bool) -> Result<ExitCode, String> {
     let missing = read_missing(&here.join("missing.txt"))?;
     let files = case_files(&here.join("cases"))?;
     let endings = run_all(&files, filter)?;
+
+    if write && filter.is_empty() {
+        return write_missing(&here.join("missing.txt"), &endings);
+    }
 
     let (mut passed, mut failed, mut absent) = (0, Vec::new(), 0);
     for (name, ending) in &endings {
@@ -92,6 +103,17 @@ fn read_missing(path: &Path) -> Result<BTreeSet<String>, String> {
     let text = std::fs::read_to_string(path).map_err(|e| format!("{}: {e}", path.display()))?;
     let names = text.lines().map(|line| line.split('#').next().unwrap_or_default().trim());
     Ok(names.filter(|name| !name.is_empty()).map(str::to_owned).collect())
+}
+
+fn write_missing(path: &Path, endings: &BTreeMap<String, Ending>) -> Result<ExitCode, String> {
+    let names = endings
+        .iter()
+        .filter(|(_, ending)| matches!(ending, Ending::Differs(_)))
+        .map(|(name, _)| format!("{name}\n"));
+    let text = format!("{MISSING_HEAD}{}", names.collect::<String>());
+    std::fs::write(path, text).map_err(|e| format!("{}: {e}", path.display()))?;
+    println!("wrote {}", path.display());
+    Ok(ExitCode::SUCCESS)
 }
 
 fn case_files(directory: &Path) -> Result<Vec<(String, String)>, String> {
