@@ -1,6 +1,8 @@
 //! Input that no honest client sends, against a whole instance: a correct reply or a clean close, nothing half
 //! accepted, and no process more than 64 MB above idle.
 
+#![allow(clippy::unwrap_used, reason = "all of this file is a test")]
+
 use crash::Role;
 use peers::Ring;
 use std::io::{BufRead, BufReader, Read, Write};
