@@ -1,1 +1,9 @@
-//! Supervision, sockets, privileges and reload.
+//! Supervision: locks, listeners, roles as child processes, reload and stop.
+//!
+//! Master binds, forks and watches; it parses no byte from the network. A role is a child process that runs this
+//! same program, gets its listeners over the [`link`] and gives up its privileges by itself.
+
+pub mod directories;
+pub mod link;
+pub mod lock;
+pub mod owners;
