@@ -7,3 +7,4 @@ pub mod directories;
 pub mod link;
 pub mod lock;
 pub mod owners;
+pub mod plan;
