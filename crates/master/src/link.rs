@@ -25,6 +25,8 @@ pub enum ToRole {
     Go,
     /// Read the configuration again.
     Reload,
+    /// Take nothing new, let sessions end in their own time, then exit: another process has taken over.
+    Retire,
     /// Finish what is under way, for at most 5 s, then exit.
     Stop,
 }
@@ -50,6 +52,7 @@ impl ToRole {
             ToRole::Listener { service, address } => format!("I{service}\0{address}").into_bytes(),
             ToRole::Go => b"G".to_vec(),
             ToRole::Reload => b"R".to_vec(),
+            ToRole::Retire => b"T".to_vec(),
             ToRole::Stop => b"S".to_vec(),
         }
     }
@@ -60,6 +63,7 @@ impl ToRole {
             ("L", "") => Some(ToRole::Log),
             ("G", "") => Some(ToRole::Go),
             ("R", "") => Some(ToRole::Reload),
+            ("T", "") => Some(ToRole::Retire),
             ("S", "") => Some(ToRole::Stop),
             ("I", rest) => {
                 let (service, address) = rest.split_once('\0')?;
@@ -212,7 +216,7 @@ mod tests {
     #[test]
     fn messages_survive_the_way() {
         let listener = ToRole::Listener { service: "smtp/inet".into(), address: "[::1]:25".into() };
-        for message in [ToRole::Log, listener, ToRole::Go, ToRole::Reload, ToRole::Stop] {
+        for message in [ToRole::Log, listener, ToRole::Go, ToRole::Reload, ToRole::Retire, ToRole::Stop] {
             assert_eq!(ToRole::decode(&message.encode()), Some(message));
         }
         for message in [ToMaster::Ready, ToMaster::Failed("no".into()), ToMaster::Reloaded] {
