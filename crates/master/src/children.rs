@@ -12,6 +12,7 @@ use std::fs::File;
 use std::io;
 use std::net::TcpListener;
 use std::os::fd::{AsFd as _, AsRawFd as _, BorrowedFd};
+use std::os::unix::process::CommandExt as _;
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::rc::Rc;
@@ -101,7 +102,7 @@ impl Children {
         let inherited: [BorrowedFd<'_>; 3] = [theirs.as_fd(), a.as_fd(), b.as_fd()];
         // The link by which the kernel finds our own file: it works for whoever we become and wherever it lies.
         let mut command = Command::new("/proc/self/exe");
-        command.args(arguments.to_arguments()).stdin(Stdio::null());
+        command.arg0("posthaste").args(arguments.to_arguments()).stdin(Stdio::null());
         let pid = sys::spawn_with_fds(&mut command, &inherited, false)?.id();
         let pid = i32::try_from(pid).map_err(io::Error::other)?;
 

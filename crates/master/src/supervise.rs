@@ -62,9 +62,14 @@ pub fn run(plan: Plan, options: Options<'_>) -> Result<(), String> {
     let local = tokio::task::LocalSet::new();
     local.block_on(&runtime, async {
         let Options { as_caller, console, load, started } = options;
+        let tag = plan.tag("master");
         let mut master = match Master::start(plan, as_caller, console).await {
             Ok(master) => master,
-            Err(why) => return fail(started, why),
+            Err(why) => {
+                observe::fatal(&tag, format_args!("{why}"));
+                observe::finish(Duration::from_secs(1));
+                return fail(started, why);
+            }
         };
         started(Ok(()));
         master.serve(load).await;
@@ -136,6 +141,9 @@ enum Event {
 impl Master {
     async fn start(plan: Plan, as_caller: bool, console: bool) -> Result<Master, String> {
         let signals = Signals::new().map_err(|e| format!("cannot take signals: {e}"))?;
+        let log = open_log(&plan)?;
+        start_log(&plan, log.as_ref(), console)?;
+        let tag = plan.tag("master");
         raise_descriptor_limit();
         let owners = plan.identity.as_ref().map(crate::owners::Identity::owners);
         directories::create_missing(&plan.queue_directory, &plan.data_directory, owners.as_ref())
@@ -144,9 +152,6 @@ impl Master {
         let locks = LockPaths::new(&plan.queue_directory, &plan.data_directory)
             .take(lock_owner)
             .map_err(|e| e.to_string())?;
-        let log = open_log(&plan)?;
-        start_log(&plan, log.as_ref(), console)?;
-        let tag = plan.tag("master");
         for warning in &plan.warnings {
             observe::warn(&tag, format_args!("{warning}"));
         }
