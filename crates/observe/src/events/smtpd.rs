@@ -55,7 +55,11 @@ impl Event for Disconnected<'_> {
             all += total;
             let _ = write!(out, " {name}={}", Ratio(ok, total));
         }
-        let _ = write!(out, " commands={}", if all == 0 { Ratio(0, 1).zero() } else { Ratio(accepted, all).to_string() });
+        if all == 0 {
+            out.push_str(" commands=0/0");
+        } else {
+            let _ = write!(out, " commands={}", Ratio(accepted, all));
+        }
         if self.bare_newline {
             out.push_str(" notes=bare_lf");
         }
@@ -63,13 +67,6 @@ impl Event for Disconnected<'_> {
 }
 
 struct Ratio(u32, u32);
-
-impl Ratio {
-    /// A session without any command says both numbers.
-    fn zero(&self) -> String {
-        "0/0".to_owned()
-    }
-}
 
 impl fmt::Display for Ratio {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -142,7 +139,7 @@ impl Event for RestrictionActed<'_> {
     }
 }
 
-/// A session ended before QUIT: `lost connection after DATA (123 bytes) from …`, with the id where a message was begun.
+/// A session ended before QUIT: `NOQUEUE: lost connection after DATA (123 bytes) from …`; the id is there since 3.10.
 #[derive(Debug)]
 pub struct SessionBroken<'a> {
     /// The message, where one was begun.
@@ -157,10 +154,7 @@ pub struct SessionBroken<'a> {
 
 impl Event for SessionBroken<'_> {
     fn line(&self, out: &mut String) {
-        if let Some(id) = self.queue_id {
-            let _ = write!(out, "{id}: ");
-        }
-        let _ = write!(out, "{} after {} from {}", self.how, self.after, self.client);
+        let _ = write!(out, "{}: {} after {} from {}", Id(self.queue_id), self.how, self.after, self.client);
     }
 }
 
@@ -216,7 +210,8 @@ pub struct IllegalAddress<'a> {
 impl Event for IllegalAddress<'_> {
     fn line(&self, out: &mut String) {
         let text = Escaped(self.text);
-        let _ = write!(out, "Illegal address syntax from {} in {} command: {text}", self.client, self.command);
+        let _ =
+            write!(out, "Illegal address syntax from {} in {} command: {text}", self.client, self.command);
     }
 
     fn level(&self) -> Level {
@@ -321,7 +316,8 @@ mod tests {
     #[test]
     fn the_end_of_a_session_lists_what_occurred() {
         let commands = [("ehlo", 1, 1), ("rcpt", 1, 2)];
-        let mut event = Disconnected { client: "unknown[192.0.2.10]", commands: &commands, bare_newline: false };
+        let mut event =
+            Disconnected { client: "unknown[192.0.2.10]", commands: &commands, bare_newline: false };
         assert_eq!(line(&event), "disconnect from unknown[192.0.2.10] ehlo=1 rcpt=1/2 commands=2/3");
         event.commands = &[];
         event.bare_newline = true;
