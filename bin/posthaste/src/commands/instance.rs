@@ -146,7 +146,8 @@ pub fn load(directory: &Path) -> Result<Plan, String> {
     load_as(directory, false)
 }
 
-fn load_as(directory: &Path, as_caller: bool) -> Result<Plan, String> {
+/// [`load`]; with `as_caller` all processes keep the caller's identity.
+pub fn load_as(directory: &Path, as_caller: bool) -> Result<Plan, String> {
     let config = Config::load(directory).map_err(|e| e.to_string())?;
     let mut plan = Plan::of(&config, as_caller).map_err(|e| e.to_string())?;
     plan.warnings.splice(0..0, config.warnings().map(ToString::to_string));

@@ -1,6 +1,7 @@
 //! The commands: one table for dispatch and help.
 
 pub mod instance;
+mod quickstart;
 
 use std::io::Write as _;
 use std::path::PathBuf;
@@ -43,6 +44,12 @@ const COMMANDS: &[Command] = &[
         "[-c DIR] start|start-fg|stop|abort|flush|reload|check|status",
         "as Postfix's",
         instance::postfix,
+    ),
+    ours(
+        "quickstart",
+        "[--port NUMBER]",
+        "run an instance in ./var and send one message through it",
+        quickstart::run,
     ),
     missing("mailq"),
     missing("newaliases"),
