@@ -96,7 +96,7 @@ pub struct Diagnostic {
 }
 
 /// One recipient's result. The agent has already logged the `to=` line.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Outcome {
     /// The job.
     pub job: JobId,

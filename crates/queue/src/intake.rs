@@ -1,20 +1,55 @@
 //! How messages get into the queue: ids, drafts, and the commit thread.
 
-use crate::{Disk, Draft, Hooks, IntakeSettings, MessageKey};
-use mail::{ContentFlags, Envelope, QueueId, Timestamp};
+use crate::committer::{Committer, Counter, Waiting, next_id};
+use crate::draft::Budget;
+use crate::space::enough_space;
+use crate::{Disk, Draft, Hooks, IntakeSettings, MessageKey, SpaceRule};
+use mail::{ContentFlags, Envelope, QueueId, QueueIdForm, Timestamp};
 use std::fmt;
-use std::future::Future;
 use std::io;
-use std::marker::PhantomData;
-use std::pin::Pin;
-use std::rc::Rc;
-use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::thread::JoinHandle;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+mod completion;
+
+pub(crate) use completion::Back;
+pub use completion::CommitFuture;
+
+/// Messages that wait for the disk. At 10,000 messages a second this is almost half a second; beyond it smtpd answers 452.
+const COMMIT_BACKLOG: usize = 4096;
+
+/// How long what was learnt about free space is good for.
+const ROOM_MICROS: i64 = 1_000_000;
 
 /// The way into the queue for one process; clones share it, and each event loop may use one.
 #[derive(Clone)]
 pub struct Intake {
-    _shared: Arc<()>,
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    queue: Mutex<Queue>,
+    filled: Condvar,
+    thread: Mutex<Option<JoinHandle<()>>>,
+    counter: Arc<Mutex<Counter>>,
+    budget: Arc<Budget>,
+    disk: Arc<dyn Disk>,
+    id_form: QueueIdForm,
+    space: SpaceRule,
+    room_asked: AtomicI64,
+    has_room: AtomicBool,
+    /// The last commit found no room in the journal.
+    full: Arc<AtomicBool>,
+}
+
+#[derive(Default)]
+struct Queue {
+    waiting: Vec<Waiting>,
+    /// The thread sleeps and has to be woken.
+    idle: bool,
+    closing: bool,
 }
 
 /// Proof that a message is on stable storage. Only a commit makes one, so a `250` can be told from a promise.
@@ -26,6 +61,10 @@ pub struct Committed {
 }
 
 impl Committed {
+    pub(crate) fn new(queue_id: QueueId, key: MessageKey, size: u64) -> Self {
+        Committed { queue_id, key, size }
+    }
+
     /// The message's id.
     pub fn queue_id(&self) -> &QueueId {
         &self.queue_id
@@ -67,58 +106,159 @@ impl std::error::Error for CommitError {}
 
 impl Intake {
     /// Opens a fresh segment in `journal/` and starts the commit thread.
-    pub fn open(_settings: IntakeSettings, _disk: Arc<dyn Disk>, _hooks: Hooks) -> io::Result<Intake> {
-        todo!()
+    pub fn open(settings: IntakeSettings, disk: Arc<dyn Disk>, hooks: Hooks) -> io::Result<Intake> {
+        let committer = Committer::open(&settings, disk.clone(), hooks, now())?;
+        let shared = Arc::new(Shared {
+            queue: Mutex::default(),
+            filled: Condvar::new(),
+            thread: Mutex::new(None),
+            counter: committer.counter(),
+            budget: committer.budget(),
+            disk,
+            id_form: settings.id_form,
+            space: settings.space,
+            room_asked: AtomicI64::new(i64::MIN),
+            has_room: AtomicBool::new(true),
+            full: Arc::new(AtomicBool::new(false)),
+        });
+        let for_thread = shared.clone();
+        let thread = std::thread::Builder::new().name("commit".into()).spawn(move || {
+            // Sessions would wait for ever for a thread that is gone, and what it had written is unknown.
+            let abort = AbortOnPanic;
+            run(committer, &for_thread);
+            std::mem::forget(abort);
+        })?;
+        *lock(&shared.thread) = Some(thread);
+        Ok(Intake { shared })
     }
 
     /// A new queue id; it is never given out again, whether or not a message comes of it.
-    pub fn new_id(&self, _now: Timestamp) -> QueueId {
-        todo!()
+    pub fn new_id(&self, now: Timestamp) -> QueueId {
+        next_id(&self.shared.counter, self.shared.id_form, now)
     }
 
     /// Whether `MAIL` may be answered with 250: room on the file system (`queue_minfree`, 1.5 × `message_size_limit`)
     /// and in the journal. Asks the file system at most once a second.
-    pub fn room(&self, _now: Timestamp) -> Result<(), CommitError> {
-        todo!()
+    pub fn room(&self, now: Timestamp) -> Result<(), CommitError> {
+        let shared = &self.shared;
+        let asked = shared.room_asked.load(Ordering::Relaxed);
+        if asked > now.micros() || now.micros().saturating_sub(asked) >= ROOM_MICROS {
+            shared.room_asked.store(now.micros(), Ordering::Relaxed);
+            // A file system that does not answer is tried by the commit, which says what is wrong.
+            let enough = shared.disk.space().map_or(true, |space| enough_space(shared.space, space));
+            shared.has_room.store(enough, Ordering::Relaxed);
+            shared.full.store(false, Ordering::Relaxed);
+        }
+        let room = shared.has_room.load(Ordering::Relaxed) && !shared.full.load(Ordering::Relaxed);
+        room.then_some(()).ok_or(CommitError::NoSpace)
     }
 
     /// An empty draft of the message `id`.
-    pub fn draft(&self, _id: QueueId) -> Draft {
-        todo!()
+    pub fn draft(&self, id: QueueId) -> Draft {
+        Draft::new(id, self.shared.budget.clone())
     }
 
     /// Hands a message to the commit thread. It goes in also when the future is dropped.
     ///
     /// The future belongs to the event loop that made it: all that wait on one loop are woken with one wake a group.
-    pub fn commit(&self, _draft: Draft, _envelope: Envelope, _flags: ContentFlags) -> CommitFuture {
-        todo!()
+    pub fn commit(&self, draft: Draft, envelope: Envelope, flags: ContentFlags) -> CommitFuture {
+        let (future, back) = CommitFuture::new();
+        if let Err(refused) = self.push(Waiting::new(draft, envelope, flags, back)) {
+            refused.0.back.answer(Err(refused.1));
+        }
+        future
     }
 
     /// [`Intake::commit`] for threads without an event loop: waits for the outcome.
     pub fn commit_blocking(
         &self,
-        _draft: Draft,
-        _envelope: Envelope,
-        _flags: ContentFlags,
+        draft: Draft,
+        envelope: Envelope,
+        flags: ContentFlags,
     ) -> Result<Committed, CommitError> {
-        todo!()
+        let answer = Arc::new((Mutex::new(None), Condvar::new()));
+        let waiting = Waiting::new(draft, envelope, flags, Back::Thread(answer.clone()));
+        self.push(waiting).map_err(|refused| refused.1)?;
+        let (slot, filled) = &*answer;
+        let mut slot = lock(slot);
+        loop {
+            match slot.take() {
+                Some(answer) => return answer,
+                None => slot = filled.wait(slot).unwrap_or_else(PoisonError::into_inner),
+            }
+        }
     }
 
     /// Commits what waits and ends the thread; later commits fail with [`CommitError::Io`].
     pub fn close(&self) {
-        todo!()
+        lock(&self.shared.queue).closing = true;
+        self.shared.filled.notify_one();
+        let thread = lock(&self.shared.thread).take();
+        if let Some(thread) = thread {
+            // It cannot have panicked: that aborts the process.
+            let _ = thread.join();
+        }
+    }
+
+    fn push(&self, waiting: Waiting) -> Result<(), Box<(Waiting, CommitError)>> {
+        let mut queue = lock(&self.shared.queue);
+        if queue.closing {
+            return Err(Box::new((waiting, CommitError::Io("the queue is closed".into()))));
+        }
+        if queue.waiting.len() >= COMMIT_BACKLOG {
+            return Err(Box::new((waiting, CommitError::Overload)));
+        }
+        queue.waiting.push(waiting);
+        let wake = std::mem::take(&mut queue.idle);
+        drop(queue);
+        if wake {
+            self.shared.filled.notify_one();
+        }
+        Ok(())
     }
 }
 
-/// Resolves when the message is on stable storage, or will never be.
-pub struct CommitFuture {
-    _loop_local: PhantomData<Rc<()>>,
-}
-
-impl Future for CommitFuture {
-    type Output = Result<Committed, CommitError>;
-
-    fn poll(self: Pin<&mut Self>, _cx: &mut Context<'_>) -> Poll<Self::Output> {
-        todo!()
+/// The commit thread: idle, it takes what comes at once; busy, it then takes all who wait.
+fn run(mut committer: Committer, shared: &Shared) {
+    loop {
+        let mut queue = lock(&shared.queue);
+        while queue.waiting.is_empty() {
+            if queue.closing {
+                return;
+            }
+            queue.idle = true;
+            queue = shared.filled.wait(queue).unwrap_or_else(PoisonError::into_inner);
+        }
+        queue.idle = false;
+        let waiting = std::mem::take(&mut queue.waiting);
+        drop(queue);
+        committer.commit(waiting, now(), &mut |group| {
+            let full = group.iter().any(|(_, answer)| matches!(answer, Err(CommitError::NoSpace)));
+            if full {
+                shared.full.store(true, Ordering::Relaxed);
+            }
+            completion::answer_all(group);
+        });
     }
 }
+
+struct AbortOnPanic;
+
+impl Drop for AbortOnPanic {
+    fn drop(&mut self) {
+        std::process::abort();
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// The host's clock, for the headers of segments.
+fn now() -> Timestamp {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    Timestamp::from_micros(i64::try_from(since.as_micros()).unwrap_or(i64::MAX))
+}
+
+#[cfg(test)]
+mod tests;

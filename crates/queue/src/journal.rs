@@ -1,6 +1,19 @@
 //! The journal's bytes: segments, their headers, and records that are believed only with the segment's secret.
+//!
+//! `docs/queue-format.md` describes them; `tests/golden.rs` holds an example byte for byte.
+
+mod header;
+mod payload;
+mod walk;
+
+pub use header::{COUNTERS_PER_SEGMENT, DATA_START, Header, HeaderError, SEGMENT_BYTES_MAX};
+pub use payload::{
+    Event, MESSAGE_HEAD_BYTES, MessageHead, PayloadError, SubRecords, decode_event, encode_event, put_sub,
+};
+pub use walk::{Found, RECORD_HEAD_BYTES, RawRecord, Seal, Walk};
 
 use std::fmt;
+use std::path::PathBuf;
 
 /// Names a segment; never used twice in a queue directory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -9,13 +22,52 @@ pub struct SegmentId(pub u64);
 impl SegmentId {
     /// Stands in keys for queue files, which lie in no segment.
     pub const FILES: SegmentId = SegmentId(0);
+
+    /// Path of the segment below the queue directory.
+    pub fn path(self) -> PathBuf {
+        PathBuf::from(format!("journal/{self}.seg"))
+    }
+
+    /// Path of a segment that holds nothing any more and waits to be used again.
+    pub fn free_path(self) -> PathBuf {
+        PathBuf::from(format!("journal/{self}.free"))
+    }
+
+    /// Path of a segment that is kept so that outcomes can be written on a full disk.
+    pub fn reserve_path(self) -> PathBuf {
+        PathBuf::from(format!("journal/{self}.reserve"))
+    }
 }
 
 impl fmt::Display for SegmentId {
-    /// The file's name below `journal/`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{:012x}", self.0)
     }
+}
+
+/// What a file in `journal/` is, by its name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum SegmentState {
+    /// Holds records, or will.
+    Used,
+    /// Waits to be used again.
+    Free,
+    /// Kept for a full disk.
+    Reserve,
+}
+
+/// Reads the name of a file in `journal/`.
+pub fn parse_segment_name(name: &str) -> Option<(SegmentId, SegmentState)> {
+    let (id, state) = name.split_once('.')?;
+    let state = match state {
+        "seg" => SegmentState::Used,
+        "free" => SegmentState::Free,
+        "reserve" => SegmentState::Reserve,
+        _ => return None,
+    };
+    let valid = id.len() >= 12 && id.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b));
+    let id = u64::from_str_radix(id, 16).ok().filter(|&id| valid && id != 0)?;
+    Some((SegmentId(id), state))
 }
 
 /// Names a message: where its record lies, or which file it is. Never by its queue id, which other hands may reuse.
@@ -29,6 +81,18 @@ pub struct MessageKey {
     pub index: u64,
 }
 
+impl MessageKey {
+    /// The key of a queue file.
+    pub fn file(inode: u64) -> Self {
+        MessageKey { segment: SegmentId::FILES, index: inode }
+    }
+
+    /// Whether it names a queue file that was found as one.
+    pub fn is_file(self) -> bool {
+        self.segment == SegmentId::FILES
+    }
+}
+
 /// Which process writes a segment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[repr(u8)]
@@ -37,4 +101,53 @@ pub enum Role {
     Smtpd = 1,
     /// Owns the queue: outcomes, and the mail that the mail system writes itself.
     Qmgr = 2,
+}
+
+/// The numbers of record kinds as they lie on disk.
+pub mod kind {
+    /// A message: head, envelope, content.
+    pub const MESSAGE: u8 = 1;
+    /// What became of a recipient.
+    pub const OUTCOME: u8 = 2;
+    /// A delivery begins, or was found in flight at a crash.
+    pub const ATTEMPT: u8 = 3;
+    /// When the message is to be tried again.
+    pub const RETRY: u8 = 4;
+    /// On hold, or released.
+    pub const HOLD: u8 = 5;
+    /// The message is a queue file now.
+    pub const MOVED: u8 = 6;
+    /// Nothing counts in that segment behind that offset.
+    pub const VOID: u8 = 7;
+    /// Several records, which count together or not at all.
+    pub const GROUP: u8 = 8;
+    /// The delay warning was sent.
+    pub const WARNED: u8 = 9;
+    /// Removed by an administrator.
+    pub const REMOVED: u8 = 10;
+    /// The highest of all.
+    pub const LAST: u8 = REMOVED;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_names_that_we_make_are_segments() {
+        let name = |s: &str| parse_segment_name(s);
+        assert_eq!(name("00000000000a.seg"), Some((SegmentId(10), SegmentState::Used)));
+        assert_eq!(name("00000000000a.free"), Some((SegmentId(10), SegmentState::Free)));
+        for bad in [
+            "a.seg",
+            "00000000000A.seg",
+            "000000000000.seg",
+            "00000000000a",
+            "00000000000a.tmp",
+            "large",
+            "+0000000000a.seg",
+        ] {
+            assert_eq!(name(bad), None, "{bad}");
+        }
+    }
 }

@@ -9,6 +9,8 @@
 mod committer;
 mod disk;
 mod draft;
+#[cfg(feature = "faults")]
+pub mod faults;
 pub mod file;
 mod intake;
 pub mod journal;
@@ -17,10 +19,13 @@ pub mod paths;
 pub mod record;
 mod report;
 pub mod report_log;
+mod segment;
 mod space;
 mod store;
+#[cfg(test)]
+mod testing;
 
-pub use committer::{Committer, Hooks, IntakeSettings};
+pub use committer::{Answered, Committer, Hooks, IntakeSettings, Waiting};
 pub use disk::{Disk, DiskFile, Entry, Lock, RealDisk, Space, Stat};
 pub use draft::{Draft, DraftError};
 pub use intake::{CommitError, CommitFuture, Committed, Intake};

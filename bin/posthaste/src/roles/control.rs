@@ -1,8 +1,0 @@
-//! The process `control`.
-
-use super::Start;
-
-/// Runs the role.
-pub fn run(start: Start) -> Result<(), String> {
-    super::idle(start)
-}
