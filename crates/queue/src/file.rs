@@ -16,9 +16,11 @@ pub use reader::{FileMessage, read};
 pub use size_record::{SizeRecord, content_records_len};
 pub use writer::{Finished, Writer, to_bytes};
 
+use crate::DiskFile;
 use crate::record::{Damaged, kind};
 use std::fmt;
 use std::io;
+use std::sync::Arc;
 
 /// Postfix's `line_length_limit`: longer lines are split into records of this length.
 const LINE_LENGTH_LIMIT: usize = 2048;
@@ -44,6 +46,22 @@ impl ReadAt for std::fs::File {
 impl WriteAt for std::fs::File {
     fn write_all_at(&self, offset: u64, bytes: &[u8]) -> io::Result<()> {
         std::os::unix::fs::FileExt::write_all_at(self, bytes, offset)
+    }
+}
+
+/// A file of the queue's disk, for reading and marking.
+#[derive(Clone)]
+pub struct OnDisk(pub Arc<dyn DiskFile>);
+
+impl ReadAt for OnDisk {
+    fn read_at(&self, offset: u64, buf: &mut [u8]) -> io::Result<usize> {
+        self.0.read_at(buf, offset)
+    }
+}
+
+impl WriteAt for OnDisk {
+    fn write_all_at(&self, offset: u64, bytes: &[u8]) -> io::Result<()> {
+        self.0.write_all_at(bytes, offset)
     }
 }
 
