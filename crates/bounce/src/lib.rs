@@ -1,1 +1,34 @@
-//! Mail that the mail system writes itself: RFC 3464 reports.
+//! Mail that the mail system writes itself: reports on failure, delay and success (RFC 3464, RFC 6533).
+//!
+//! [`reports`] decides who is told what and writes it; it stores nothing. The queue manager queues each [`Report`]
+//! together with the outcomes that caused it, then logs its events.
+//!
+//! Postfix: bounce(8), bounce(5).
+
+mod addressees;
+mod date;
+mod original;
+mod report;
+mod settings;
+#[cfg(test)]
+mod tests;
+mod text;
+
+pub use addressees::{Addressee, addressees, suppressed};
+pub use date::local_date;
+pub use observe::events::bounce::{ReportKind, ReportReader};
+pub use report::{Report, compose, reports};
+pub use settings::Settings;
+
+use mail::{Content, Envelope, QueueId};
+
+/// The message that a report is about.
+#[derive(Clone, Copy, Debug)]
+pub struct Original<'a> {
+    /// Its name in the log.
+    pub queue_id: &'a QueueId,
+    /// Its envelope; outcomes name its recipients by index.
+    pub envelope: &'a Envelope,
+    /// Its content.
+    pub content: &'a Content,
+}

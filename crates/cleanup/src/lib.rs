@@ -1,1 +1,17 @@
-//! What a message must be before it is queued: headers added, removed and checked.
+//! What a message gets and loses before it is queued: Received, missing headers, dropped headers, its limits.
+//!
+//! [`Message`] stands between a receiver (smtpd, pickup, bounce) and the queue's draft. It looks at the header only;
+//! the body passes through as it came.
+
+mod date;
+mod header;
+mod message;
+mod received;
+mod recipients;
+mod settings;
+
+pub use date::mail_date;
+pub use message::{Context, Finished, Message, Sink};
+pub use received::{Origin, received};
+pub use recipients::without_duplicates;
+pub use settings::Settings;

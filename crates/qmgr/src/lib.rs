@@ -1,3 +1,22 @@
 //! The queue manager: a pure scheduler and its driver.
+//!
+//! [`scheduler`] decides which message is tried when; the driver joins it with the queue, the tables and the
+//! delivery agents; [`run`] is the event loop around it. Everything stays on one thread.
 
+mod driver;
+mod hand;
+mod order;
+mod report;
+mod route;
+mod run;
 pub mod scheduler;
+mod settings;
+mod spool;
+
+pub use hand::{Back, Hand};
+pub use order::Order;
+pub use report::{About, Composed, Reports};
+pub use route::{Router, Target};
+pub use run::{Inputs, Snapshot, run};
+pub use settings::Settings;
+pub use spool::Spool;

@@ -1,1 +1,17 @@
-//! Lookup tables: one file per kind, search orders in one place.
+//! Lookup tables: one file per kind, search orders and lists in one place.
+//!
+//! A lookup is a future, since some kinds ask a server; the kinds that hold their content in memory answer at
+//! once, and [`now`] takes their answer without an executor.
+
+mod fold;
+pub mod kinds;
+pub mod lists;
+mod lookup;
+mod maps;
+pub mod search;
+mod table;
+
+pub use fold::fold;
+pub use lookup::{Lookup, LookupFuture, now};
+pub use maps::Maps;
+pub use table::{Settings, Table, TableError};

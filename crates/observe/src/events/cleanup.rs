@@ -1,1 +1,78 @@
-//! Log lines of cleanup.
+//! Log lines of cleanup: `QID: message-id=<…>`.
+
+use crate::escape::Escaped;
+use crate::event::{Event, Level};
+use mail::QueueId;
+use std::fmt::Write as _;
+
+/// The message's own id, as it came or as it was made; empty where there is none.
+#[derive(Debug)]
+pub struct MessageId<'a> {
+    /// The message.
+    pub queue_id: &'a QueueId,
+    /// It is that of `Resent-Message-Id`.
+    pub resent: bool,
+    /// The header's value, with its `<>`.
+    pub id: &'a [u8],
+}
+
+impl Event for MessageId<'_> {
+    fn line(&self, out: &mut String) {
+        let resent = if self.resent { "resent-" } else { "" };
+        let id = if self.id.is_empty() { &b"<>"[..] } else { self.id };
+        let _ = write!(out, "{}: {resent}message-id={}", self.queue_id, Escaped(id));
+    }
+}
+
+/// A message has passed too many systems.
+#[derive(Debug)]
+pub struct TooManyHops<'a> {
+    /// The message.
+    pub queue_id: &'a QueueId,
+}
+
+impl Event for TooManyHops<'_> {
+    fn line(&self, out: &mut String) {
+        let _ = write!(out, "{}: message rejected: hopcount exceeded", self.queue_id);
+    }
+
+    fn level(&self) -> Level {
+        Level::Warning
+    }
+}
+
+/// A message is larger than `message_size_limit`.
+#[derive(Debug)]
+pub struct TooBig<'a> {
+    /// The message.
+    pub queue_id: &'a QueueId,
+}
+
+impl Event for TooBig<'_> {
+    fn line(&self, out: &mut String) {
+        let _ = write!(out, "{}: queue file size limit exceeded", self.queue_id);
+    }
+
+    fn level(&self) -> Level {
+        Level::Warning
+    }
+}
+
+/// The queue did not take a message.
+#[derive(Debug)]
+pub struct QueueWriteFailed<'a> {
+    /// The message.
+    pub queue_id: &'a QueueId,
+    /// The operating system's words.
+    pub reason: &'a str,
+}
+
+impl Event for QueueWriteFailed<'_> {
+    fn line(&self, out: &mut String) {
+        let _ = write!(out, "{}: write queue file: {}", self.queue_id, self.reason);
+    }
+
+    fn level(&self) -> Level {
+        Level::Error
+    }
+}

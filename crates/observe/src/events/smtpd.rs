@@ -1,1 +1,358 @@
-//! Log lines of smtpd.
+//! Log lines of smtpd: `connect from unknown[192.0.2.10]`, `QID: client=…`, `NOQUEUE: reject: RCPT from …`.
+
+use crate::counters::Counter;
+use crate::escape::Escaped;
+use crate::event::{Event, Level};
+use mail::{Address, QueueId, Reply};
+use std::fmt::{self, Write as _};
+
+/// `QID: ` or `NOQUEUE: `.
+struct Id<'a>(Option<&'a QueueId>);
+
+impl fmt::Display for Id<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            Some(id) => write!(f, "{id}"),
+            None => f.write_str("NOQUEUE"),
+        }
+    }
+}
+
+/// A session began.
+#[derive(Debug)]
+pub struct Connected<'a> {
+    /// `name[address]`.
+    pub client: &'a str,
+}
+
+impl Event for Connected<'_> {
+    fn line(&self, out: &mut String) {
+        let _ = write!(out, "connect from {}", self.client);
+    }
+
+    fn count(&self) {
+        Counter::SmtpdSessions.one();
+    }
+}
+
+/// A session ended: `disconnect from unknown[192.0.2.10] ehlo=1 mail=1 rcpt=1/2 quit=1 commands=4/5`.
+#[derive(Debug)]
+pub struct Disconnected<'a> {
+    /// `name[address]`.
+    pub client: &'a str,
+    /// For each command that occurred, in the order of the line: its name, how often it was accepted, how often it came.
+    pub commands: &'a [(&'static str, u32, u32)],
+    /// A line ended with a bare newline and `smtpd_forbid_bare_newline = note`.
+    pub bare_newline: bool,
+}
+
+impl Event for Disconnected<'_> {
+    fn line(&self, out: &mut String) {
+        let _ = write!(out, "disconnect from {}", self.client);
+        let (mut accepted, mut all) = (0, 0);
+        for &(name, ok, total) in self.commands {
+            accepted += ok;
+            all += total;
+            let _ = write!(out, " {name}={}", Ratio(ok, total));
+        }
+        if all == 0 {
+            out.push_str(" commands=0/0");
+        } else {
+            let _ = write!(out, " commands={}", Ratio(accepted, all));
+        }
+        if self.bare_newline {
+            out.push_str(" notes=bare_lf");
+        }
+    }
+}
+
+struct Ratio(u32, u32);
+
+impl fmt::Display for Ratio {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.0)?;
+        if self.0 != self.1 {
+            write!(f, "/{}", self.1)?;
+        }
+        Ok(())
+    }
+}
+
+/// A transaction has its queue id: `QID: client=unknown[192.0.2.10]`.
+#[derive(Debug)]
+pub struct MailBegun<'a> {
+    /// The message.
+    pub queue_id: &'a QueueId,
+    /// `name[address]`.
+    pub client: &'a str,
+}
+
+impl Event for MailBegun<'_> {
+    fn line(&self, out: &mut String) {
+        let _ = write!(out, "{}: client={}", self.queue_id, self.client);
+    }
+}
+
+/// A restriction did something: `QID: reject: RCPT from N[A]: 554 5.7.1 …; from=<s> to=<r> proto=ESMTP helo=<h>`.
+#[derive(Debug)]
+pub struct RestrictionActed<'a> {
+    /// The message, where one was begun.
+    pub queue_id: Option<&'a QueueId>,
+    /// `reject`, `hold`, …
+    pub action: &'static str,
+    /// `RCPT`, `END-OF-MESSAGE`, …
+    pub command: &'a str,
+    /// `name[address]`.
+    pub client: &'a str,
+    /// The reply, or what the action says of itself.
+    pub text: &'a str,
+    /// Envelope sender, where one is known.
+    pub sender: Option<&'a Address>,
+    /// Recipient, where it is about one.
+    pub recipient: Option<&'a Address>,
+    /// `SMTP` or `ESMTP`.
+    pub protocol: &'a str,
+    /// Argument of HELO or EHLO.
+    pub helo: Option<&'a str>,
+}
+
+impl Event for RestrictionActed<'_> {
+    fn line(&self, out: &mut String) {
+        let id = Id(self.queue_id);
+        let _ = write!(out, "{id}: {}: {} from {}: {};", self.action, self.command, self.client, self.text);
+        if let Some(sender) = self.sender {
+            let _ = write!(out, " from=<{sender}>");
+        }
+        if let Some(recipient) = self.recipient {
+            let _ = write!(out, " to=<{recipient}>");
+        }
+        let _ = write!(out, " proto={}", self.protocol);
+        if let Some(helo) = self.helo {
+            let _ = write!(out, " helo=<{helo}>");
+        }
+    }
+
+    fn count(&self) {
+        if self.action == "reject" {
+            Counter::SmtpdRejects.one();
+        }
+    }
+}
+
+/// A session ended before QUIT: `NOQUEUE: lost connection after DATA (123 bytes) from …`; the id is there since 3.10.
+#[derive(Debug)]
+pub struct SessionBroken<'a> {
+    /// The message, where one was begun.
+    pub queue_id: Option<&'a QueueId>,
+    /// `lost connection`, `timeout`, `too many errors`.
+    pub how: &'static str,
+    /// The last command.
+    pub after: &'a str,
+    /// `name[address]`.
+    pub client: &'a str,
+}
+
+impl Event for SessionBroken<'_> {
+    fn line(&self, out: &mut String) {
+        let _ = write!(out, "{}: {} after {} from {}", Id(self.queue_id), self.how, self.after, self.client);
+    }
+}
+
+/// A client did not wait: `improper command pipelining after EHLO from …: NOOP\r\n`.
+#[derive(Debug)]
+pub struct ImproperPipelining<'a> {
+    /// The command whose reply it should have awaited.
+    pub after: &'a str,
+    /// `name[address]`.
+    pub client: &'a str,
+    /// What it sent too early.
+    pub data: &'a [u8],
+}
+
+impl Event for ImproperPipelining<'_> {
+    fn line(&self, out: &mut String) {
+        let _ = write!(out, "improper command pipelining after {} from {}: ", self.after, self.client);
+        push_c_escaped(out, self.data);
+    }
+}
+
+/// A client speaks another language: `warning: non-SMTP command from …: GET / HTTP/1.1`.
+#[derive(Debug)]
+pub struct NonSmtpCommand<'a> {
+    /// `name[address]`.
+    pub client: &'a str,
+    /// The line.
+    pub line: &'a [u8],
+}
+
+impl Event for NonSmtpCommand<'_> {
+    fn line(&self, out: &mut String) {
+        let _ = write!(out, "non-SMTP command from {}: ", self.client);
+        push_c_escaped(out, &self.line[..self.line.len().min(100)]);
+    }
+
+    fn level(&self) -> Level {
+        Level::Warning
+    }
+}
+
+/// `warning: Illegal address syntax from … in MAIL command: <a b>`.
+#[derive(Debug)]
+pub struct IllegalAddress<'a> {
+    /// `name[address]`.
+    pub client: &'a str,
+    /// `MAIL`, `RCPT`, `VRFY`.
+    pub command: &'a str,
+    /// The word that is no address.
+    pub text: &'a [u8],
+}
+
+impl Event for IllegalAddress<'_> {
+    fn line(&self, out: &mut String) {
+        let text = Escaped(self.text);
+        let _ =
+            write!(out, "Illegal address syntax from {} in {} command: {text}", self.client, self.command);
+    }
+
+    fn level(&self) -> Level {
+        Level::Warning
+    }
+}
+
+/// A complaint about a client with a message's id: `warning: QID: null BDAT request from …`.
+#[derive(Debug)]
+pub struct ClientWarning<'a> {
+    /// The message, where one was begun.
+    pub queue_id: Option<&'a QueueId>,
+    /// What the client did, up to ` from`.
+    pub what: &'a str,
+    /// `name[address]`.
+    pub client: &'a str,
+    /// What follows the client.
+    pub detail: &'a str,
+}
+
+impl Event for ClientWarning<'_> {
+    fn line(&self, out: &mut String) {
+        let _ = write!(out, "{}: {} from {}{}", Id(self.queue_id), self.what, self.client, self.detail);
+    }
+
+    fn level(&self) -> Level {
+        Level::Warning
+    }
+}
+
+/// The name of an address does not lead back to it: `warning: hostname X does not resolve to address A: reason`.
+#[derive(Debug)]
+pub struct NameUnverified<'a> {
+    /// The name.
+    pub name: &'a str,
+    /// The address.
+    pub address: &'a str,
+    /// Why, where the lookup failed.
+    pub reason: Option<&'a str>,
+}
+
+impl Event for NameUnverified<'_> {
+    fn line(&self, out: &mut String) {
+        let _ = write!(out, "hostname {} does not resolve to address {}", self.name, self.address);
+        if let Some(reason) = self.reason {
+            let _ = write!(out, ": {reason}");
+        }
+    }
+
+    fn level(&self) -> Level {
+        Level::Warning
+    }
+}
+
+/// A message is on stable storage and the client was told so. Counted only: Postfix logs nothing here.
+#[derive(Debug)]
+pub struct MailAccepted;
+
+impl MailAccepted {
+    /// Counts it.
+    pub fn count() {
+        Counter::SmtpdAccepted.one();
+    }
+}
+
+/// The text of a refusal as the log shows it.
+pub fn reply_text(reply: &Reply) -> String {
+    reply.to_string()
+}
+
+/// Appends bytes as C would write them in a string: `\r\n`, `\026`.
+fn push_c_escaped(out: &mut String, bytes: &[u8]) {
+    for &b in bytes {
+        match b {
+            b'\r' => out.push_str("\\r"),
+            b'\n' => out.push_str("\\n"),
+            b'\t' => out.push_str("\\t"),
+            0x07 => out.push_str("\\a"),
+            0x08 => out.push_str("\\b"),
+            0x0b => out.push_str("\\v"),
+            0x0c => out.push_str("\\f"),
+            b'\\' => out.push_str("\\\\"),
+            0x20..=0x7e => out.push(b as char),
+            _ => {
+                let _ = write!(out, "\\{b:03o}");
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use mail::Dsn;
+
+    fn line(event: &impl Event) -> String {
+        let mut out = String::new();
+        event.line(&mut out);
+        out
+    }
+
+    #[test]
+    fn the_end_of_a_session_lists_what_occurred() {
+        let commands = [("ehlo", 1, 1), ("rcpt", 1, 2)];
+        let mut event =
+            Disconnected { client: "unknown[192.0.2.10]", commands: &commands, bare_newline: false };
+        assert_eq!(line(&event), "disconnect from unknown[192.0.2.10] ehlo=1 rcpt=1/2 commands=2/3");
+        event.commands = &[];
+        event.bare_newline = true;
+        assert_eq!(line(&event), "disconnect from unknown[192.0.2.10] commands=0/0 notes=bare_lf");
+    }
+
+    #[test]
+    fn a_rejection_names_what_is_known() {
+        let reply = Reply::new(454, Dsn::new(4, 7, 1), "<x y@example.org>: Relay access denied").to_string();
+        let (sender, recipient) = (Address::from("a b@example.net"), Address::from("x y@example.org"));
+        let mut event = RestrictionActed {
+            queue_id: None,
+            action: "reject",
+            command: "RCPT",
+            client: "unknown[192.0.2.10]",
+            text: &reply,
+            sender: Some(&sender),
+            recipient: Some(&recipient),
+            protocol: "ESMTP",
+            helo: Some("h"),
+        };
+        assert_eq!(
+            line(&event),
+            "NOQUEUE: reject: RCPT from unknown[192.0.2.10]: 454 4.7.1 <x y@example.org>: Relay access denied; \
+             from=<\"a b\"@example.net> to=<\"x y\"@example.org> proto=ESMTP helo=<h>"
+        );
+        (event.sender, event.recipient, event.helo) = (None, None, None);
+        assert!(line(&event).ends_with("denied; proto=ESMTP"));
+    }
+
+    #[test]
+    fn what_a_client_sent_is_escaped_as_postfix_does() {
+        let event = NonSmtpCommand { client: "c", line: b"\x16\x03\x01" };
+        assert_eq!(line(&event), "non-SMTP command from c: \\026\\003\\001");
+        let event = ImproperPipelining { after: "EHLO", client: "c", data: b"NOOP\r\n" };
+        assert_eq!(line(&event), "improper command pipelining after EHLO from c: NOOP\\r\\n");
+    }
+}

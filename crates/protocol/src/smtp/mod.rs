@@ -1,5 +1,6 @@
 //! SMTP (RFC 5321 and its extensions): commands, replies, and the ends of the dialogue.
 
+pub mod client;
 pub mod command;
 pub mod path;
 pub mod reply;

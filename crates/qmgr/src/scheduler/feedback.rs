@@ -2,8 +2,6 @@
 //!
 //! Postfix: `default_destination_concurrency_positive_feedback`, `…_negative_feedback`, `…_failed_cohort_limit`.
 
-use std::str::FromStr;
-
 /// By how much one result moves the window, as a function of the window.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Feedback {
@@ -22,32 +20,6 @@ impl Feedback {
             Feedback::Constant(n) => n,
             Feedback::OverConcurrency(n) => n / f64::from(window.max(1)),
             Feedback::OverSqrtConcurrency(n) => n / f64::from(window.max(1)).sqrt(),
-        }
-    }
-}
-
-impl FromStr for Feedback {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        let expected = || {
-            format!(
-                "expected a number from 0 to 1, optionally `/ concurrency` or `/ sqrt_concurrency`, found `{text}`"
-            )
-        };
-        let (number, kind) = match text.split_once('/') {
-            Some((number, kind)) => (number.trim(), kind.trim()),
-            None => (text.trim(), ""),
-        };
-        let n: f64 = number.parse().map_err(|_| expected())?;
-        if !(0.0..=1.0).contains(&n) {
-            return Err(expected());
-        }
-        match kind {
-            "" if !text.contains('/') => Ok(Feedback::Constant(n)),
-            "concurrency" => Ok(Feedback::OverConcurrency(n)),
-            "sqrt_concurrency" => Ok(Feedback::OverSqrtConcurrency(n)),
-            _ => Err(expected()),
         }
     }
 }
@@ -154,29 +126,19 @@ fn capped(size: u32, settings: &WindowSettings) -> u32 {
 mod tests {
     use super::*;
 
-    fn settings(positive: &str, negative: &str, cohorts: u32) -> WindowSettings {
+    fn settings(feedback: Feedback, cohorts: u32) -> WindowSettings {
         WindowSettings {
             initial: 5,
             limit: 20,
-            positive: positive.parse().unwrap(),
-            negative: negative.parse().unwrap(),
+            positive: feedback,
+            negative: feedback,
             failed_cohort_limit: cohorts,
         }
     }
 
     #[test]
-    fn feedback_is_a_number_optionally_over_concurrency_or_its_root() {
-        assert_eq!("1".parse(), Ok(Feedback::Constant(1.0)));
-        assert_eq!("0.5/concurrency".parse(), Ok(Feedback::OverConcurrency(0.5)));
-        assert_eq!("1 / sqrt_concurrency".parse(), Ok(Feedback::OverSqrtConcurrency(1.0)));
-        for bad in ["", "x", "2", "-1", "1/", "1/n", "nan", "1 2"] {
-            assert!(bad.parse::<Feedback>().is_err(), "{bad:?}");
-        }
-    }
-
-    #[test]
     fn each_success_opens_the_default_window_by_one_while_it_is_used() {
-        let s = settings("1", "1", 1);
+        let s = settings(Feedback::Constant(1.0), 1);
         let mut w = Window::new(&s);
         let sizes: Vec<u32> = (0..20)
             .map(|_| {
@@ -191,7 +153,7 @@ mod tests {
 
     #[test]
     fn a_window_that_is_not_used_does_not_grow() {
-        let s = settings("1", "1", 1);
+        let s = settings(Feedback::Constant(1.0), 1);
         let mut w = Window::new(&s);
         for _ in 0..100 {
             w.succeeded(1, &s);
@@ -201,7 +163,7 @@ mod tests {
 
     #[test]
     fn less_than_hyperbolic_feedback_needs_a_whole_cohort_for_one_step() {
-        let s = settings("1/concurrency", "1/concurrency", 0);
+        let s = settings(Feedback::OverConcurrency(1.0), 0);
         let mut w = Window::new(&s);
         let mut steps = 0;
         while w.size() == 5 {
@@ -222,7 +184,7 @@ mod tests {
 
     #[test]
     fn one_failed_cohort_kills_the_default_destination() {
-        let s = settings("1", "1", 1);
+        let s = settings(Feedback::Constant(1.0), 1);
         let mut w = Window::new(&s);
         // 1/5, window 3; 1/3, window 2; 1/2: 1.03 ≥ 1.
         assert_eq!((w.failed(&s), w.size()), (AfterFailure::Open, 3));
@@ -232,7 +194,7 @@ mod tests {
 
     #[test]
     fn a_success_between_failures_forgets_the_failed_cohort() {
-        let s = settings("1", "1", 1);
+        let s = settings(Feedback::Constant(1.0), 1);
         let mut w = Window::new(&s);
         for _ in 0..50 {
             assert_eq!(w.failed(&s), AfterFailure::Open);
@@ -243,7 +205,7 @@ mod tests {
 
     #[test]
     fn a_window_never_closes_and_never_dies_where_no_cohort_limit_is_set() {
-        let s = settings("1", "1", 0);
+        let s = settings(Feedback::Constant(1.0), 0);
         let mut w = Window::new(&s);
         for _ in 0..1000 {
             assert_eq!(w.failed(&s), AfterFailure::Open);
@@ -253,7 +215,7 @@ mod tests {
 
     #[test]
     fn a_revived_window_is_what_runs_or_the_initial_one() {
-        let s = settings("1", "1", 1);
+        let s = settings(Feedback::Constant(1.0), 1);
         assert_eq!(Window::revived(3, &s).size(), 3);
         assert_eq!(Window::revived(0, &s).size(), 5);
     }

@@ -86,6 +86,8 @@ pub enum Activated {
 pub struct Counts {
     /// Messages that wait.
     pub waiting: usize,
+    /// Of these, how many wait for a time, or were flushed while they did.
+    pub deferred: usize,
     /// Messages that are active.
     pub active: usize,
     /// Jobs that run.
@@ -336,6 +338,7 @@ impl<K: Copy + Eq + Hash + Ord> Scheduler<K> {
     pub fn counts(&self) -> Counts {
         Counts {
             waiting: self.waiting.len(),
+            deferred: self.waiting.len_deferred(),
             active: self.active.len(),
             running: self.running.len(),
             destinations: self.destinations.len(),

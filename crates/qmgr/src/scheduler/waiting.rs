@@ -51,6 +51,11 @@ impl<K: Copy + Eq + Hash + Ord> Waiting<K> {
         self.places.len()
     }
 
+    /// How many of them wait for a time, or waited and were flushed.
+    pub fn len_deferred(&self) -> usize {
+        self.deferred.len() + self.flushed.len()
+    }
+
     /// A message that came just now.
     pub fn fresh(&mut self, key: K) {
         if self.place(key, Place::Fresh) {

@@ -1,0 +1,164 @@
+//! The commands: one table for dispatch and help.
+
+pub mod instance;
+mod quickstart;
+
+use std::io::Write as _;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+/// What a command is called with.
+pub struct Call {
+    /// The name it was called by.
+    pub name: &'static str,
+    /// `-c DIR` in front of the subcommand, or MAIL_CONFIG.
+    pub config_directory: Option<PathBuf>,
+    /// What stands behind its name.
+    pub arguments: Vec<String>,
+}
+
+struct Command {
+    name: &'static str,
+    usage: &'static str,
+    summary: &'static str,
+    run: Run,
+}
+
+enum Run {
+    /// Here.
+    Ours(fn(Call) -> ExitCode),
+    /// Postfix has it, we do not yet.
+    Missing,
+}
+
+/// Every command, ours first.
+const COMMANDS: &[Command] = &[
+    ours("start", "[-c DIR]", "start the mail system", instance::start),
+    ours("start-fg", "[-c DIR]", "start it and stay in the foreground", instance::start_fg),
+    ours("stop", "[-c DIR]", "stop it: sessions and deliveries get up to 5 s", instance::stop),
+    ours("reload", "[-c DIR]", "check the configuration, then take it", instance::reload),
+    ours("status", "[-c DIR]", "whether it runs", instance::status),
+    ours("check", "[-c DIR]", "check configuration and directories, change nothing", instance::check),
+    ours(
+        "postfix",
+        "[-c DIR] start|start-fg|stop|abort|flush|reload|check|status",
+        "as Postfix's",
+        instance::postfix,
+    ),
+    ours(
+        "quickstart",
+        "[--port NUMBER]",
+        "run an instance in ./var and send one message through it",
+        quickstart::run,
+    ),
+    missing("mailq"),
+    missing("newaliases"),
+    missing("postalias"),
+    missing("postcat"),
+    missing("postconf"),
+    missing("postdrop"),
+    missing("postkick"),
+    missing("postlock"),
+    missing("postlog"),
+    missing("postmap"),
+    missing("postmulti"),
+    missing("postqueue"),
+    missing("postsuper"),
+    missing("sendmail"),
+];
+
+const fn ours(
+    name: &'static str,
+    usage: &'static str,
+    summary: &'static str,
+    run: fn(Call) -> ExitCode,
+) -> Command {
+    Command { name, usage, summary, run: Run::Ours(run) }
+}
+
+const fn missing(name: &'static str) -> Command {
+    Command { name, usage: "", summary: "", run: Run::Missing }
+}
+
+/// Runs the command that the words name: by the program's own name, else by its first argument.
+pub fn main(words: &[String]) -> ExitCode {
+    let own_name = words[0].rsplit('/').next().unwrap_or_default();
+    if let Some(command) = find(own_name) {
+        return run(command, None, words[1..].to_vec());
+    }
+    let mut config_directory = None;
+    let mut rest = words[1..].iter();
+    while let Some(word) = rest.next() {
+        match word.as_str() {
+            "-c" => match rest.next() {
+                Some(directory) => config_directory = Some(PathBuf::from(directory)),
+                None => return wrong_usage("-c: expected a directory behind it"),
+            },
+            "--help" | "-h" | "help" => return help(),
+            "--version" | "-V" => {
+                println!("posthaste {}", master::VERSION);
+                return ExitCode::SUCCESS;
+            }
+            name => {
+                return match find(name) {
+                    Some(command) => run(command, config_directory, rest.cloned().collect()),
+                    None => wrong_usage(&format!("expected a command, found `{name}`")),
+                };
+            }
+        }
+    }
+    wrong_usage("expected a command")
+}
+
+fn find(name: &str) -> Option<&'static Command> {
+    COMMANDS.iter().find(|c| c.name == name)
+}
+
+fn run(command: &Command, config_directory: Option<PathBuf>, arguments: Vec<String>) -> ExitCode {
+    let config_directory = config_directory.or_else(|| std::env::var_os("MAIL_CONFIG").map(PathBuf::from));
+    match command.run {
+        Run::Ours(_) if arguments.iter().any(|a| a == "--help") => {
+            println!("usage: posthaste {} {}\n{}", command.name, command.usage, command.summary);
+            ExitCode::SUCCESS
+        }
+        Run::Ours(run) => run(Call { name: command.name, config_directory, arguments }),
+        Run::Missing => {
+            eprintln!("posthaste {}: this command of Postfix's is not available yet", command.name);
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn wrong_usage(text: &str) -> ExitCode {
+    eprintln!("posthaste: {text}; `posthaste --help` lists the commands");
+    ExitCode::FAILURE
+}
+
+fn help() -> ExitCode {
+    let mut text = String::from("usage: posthaste [-c CONFIG_DIRECTORY] COMMAND …\n\n");
+    for command in COMMANDS.iter().filter(|c| !matches!(c.run, Run::Missing)) {
+        text.push_str(&format!("  {:<12} {}\n", command.name, command.summary));
+    }
+    text.push_str(
+        "\nEach command also works under its own name through a link, and tells its options with --help.\n",
+    );
+    let missing: Vec<_> = COMMANDS.iter().filter(|c| matches!(c.run, Run::Missing)).map(|c| c.name).collect();
+    if !missing.is_empty() {
+        text.push_str(&format!("Not available yet: {}.\n", missing.join(", ")));
+    }
+    // A closed pipe (`posthaste --help | head`) is no error.
+    let _ = std::io::stdout().write_all(text.as_bytes());
+    ExitCode::SUCCESS
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_command_stands_twice_in_the_table() {
+        for (i, command) in COMMANDS.iter().enumerate() {
+            assert!(COMMANDS[i + 1..].iter().all(|c| c.name != command.name), "{}", command.name);
+        }
+    }
+}

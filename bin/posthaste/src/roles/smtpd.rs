@@ -1,0 +1,8 @@
+//! The process `smtpd`.
+
+use super::Start;
+
+/// Runs the role.
+pub fn run(start: Start) -> Result<(), String> {
+    super::idle(start)
+}

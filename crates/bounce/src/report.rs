@@ -1,0 +1,370 @@
+//! Writes one report.
+
+use crate::addressees::{Addressee, addressees, is_wanted};
+use crate::text::{fold, introduction, one_line, subject};
+use crate::{Original, ReportKind, ReportReader, Settings, local_date, original};
+use bytes::Bytes;
+use mail::{Address, ContentFlags, Encoding, Envelope, Outcome, QueueId, Recipient, Ret, Timestamp};
+use observe::events::bounce::ReportQueued;
+use std::io;
+
+/// Postfix's `sender options`: SMTPUTF8 requested, and UTF-8 in the header.
+const SMTPUTF8_REQUESTED: u32 = 1;
+const SMTPUTF8_HEADER: u32 = 2;
+
+/// A report, ready to be queued.
+#[derive(Clone, Debug)]
+pub struct Report {
+    /// Its queue id.
+    pub queue_id: QueueId,
+    /// Its envelope.
+    pub envelope: Envelope,
+    /// Its content.
+    pub content: Vec<Bytes>,
+    /// What is known of the content's lines.
+    pub flags: ContentFlags,
+    /// Its Message-ID with `<>`, which cleanup would log.
+    pub message_id: String,
+    /// What it says.
+    pub kind: ReportKind,
+    /// Who reads it.
+    pub reader: ReportReader,
+}
+
+impl Report {
+    /// The line to log when it is queued.
+    pub fn event<'a>(&'a self, about: &'a QueueId) -> ReportQueued<'a> {
+        ReportQueued { queue_id: about, kind: self.kind, reader: self.reader, report: &self.queue_id }
+    }
+}
+
+/// All reports of this kind about these outcomes of one message. An error means that the message could not be read.
+pub fn reports(
+    settings: &Settings,
+    kind: ReportKind,
+    original: &Original<'_>,
+    outcomes: &[Outcome],
+    now: Timestamp,
+    mut new_id: impl FnMut(Timestamp) -> QueueId,
+) -> io::Result<Vec<Report>> {
+    let write = |to: &Addressee| compose(settings, kind, to, original, outcomes, (new_id(now), now));
+    addressees(settings, kind, original, outcomes).iter().map(write).collect()
+}
+
+/// One report, which gets the given id and time.
+pub fn compose(
+    settings: &Settings,
+    kind: ReportKind,
+    to: &Addressee,
+    original: &Original<'_>,
+    outcomes: &[Outcome],
+    (queue_id, now): (QueueId, Timestamp),
+) -> io::Result<Report> {
+    let composer = Composer { settings, kind, to, original, id: &queue_id, now };
+    // Postmaster is told of all; the sender of what he asked for.
+    let told: Vec<_> = outcomes
+        .iter()
+        .filter(|o| to.reader == ReportReader::Postmaster || is_wanted(kind, original, o))
+        .collect();
+    let message_id = composer.message_id();
+    let mut out = Vec::new();
+    composer.header(&message_id, &mut out)?;
+    composer.notification(&told, &mut out);
+    composer.delivery_status(&told, &mut out);
+    composer.returned(&mut out)?;
+    let boundary = composer.boundary();
+    out.extend_from_slice(format!("\r\n--{boundary}--\r\n").as_bytes());
+    let envelope = composer.envelope(&out);
+    let flags = flags_of(&out);
+    Ok(Report {
+        envelope,
+        content: vec![Bytes::from(out)],
+        flags,
+        message_id,
+        kind,
+        reader: to.reader,
+        queue_id,
+    })
+}
+
+struct Composer<'a> {
+    settings: &'a Settings,
+    kind: ReportKind,
+    to: &'a Addressee,
+    original: &'a Original<'a>,
+    id: &'a QueueId,
+    now: Timestamp,
+}
+
+macro_rules! line {
+    ($out:expr, $($text:tt)*) => {{
+        $out.extend_from_slice(format!($($text)*).as_bytes());
+        $out.extend_from_slice(b"\r\n");
+    }};
+}
+
+impl Composer<'_> {
+    fn boundary(&self) -> String {
+        format!("{}.{}/{}", self.original.queue_id, self.now.secs(), self.settings.myhostname)
+    }
+
+    fn message_id(&self) -> String {
+        let host = &self.settings.myhostname;
+        match self.id.long_form_micros() {
+            Some(_) => format!("<{}@{host}>", self.id),
+            None => format!("<{}.{}@{host}>", compact_utc(self.now), self.id),
+        }
+    }
+
+    /// Whether the original came as SMTPUTF8, so that the report takes the forms of RFC 6533.
+    fn is_global(&self) -> bool {
+        self.original.envelope.smtputf8 & SMTPUTF8_REQUESTED != 0
+    }
+
+    fn encoding(&self) -> &'static str {
+        if self.original.envelope.encoding == Encoding::SevenBit { "7bit" } else { "8bit" }
+    }
+
+    /// Whether the whole message comes back rather than its header.
+    fn is_whole(&self) -> bool {
+        let for_postmaster = self.to.reader == ReportReader::Postmaster && !self.to.double;
+        self.kind == ReportKind::Failure
+            && !for_postmaster
+            && self.original.envelope.ret != Some(Ret::Hdrs)
+            && self.original.content.size <= self.settings.bounce_size_limit
+    }
+
+    fn header(&self, message_id: &str, out: &mut Vec<u8>) -> io::Result<()> {
+        let Settings { myhostname, mail_name, .. } = self.settings;
+        let date = local_date(self.now);
+        let submitted =
+            if self.to.reader == ReportReader::Sender { "auto-replied" } else { "auto-generated" };
+        line!(out, "Received: by {myhostname} ({mail_name})");
+        line!(out, "\tid {}; {date}", self.id);
+        line!(out, "Date: {date}");
+        line!(out, "From: Mail Delivery System <MAILER-DAEMON@{}>", self.settings.myorigin);
+        line!(out, "Subject: {}", subject(self.kind, self.to.reader));
+        out.extend_from_slice(b"To: ");
+        put_address(&self.to.address, out);
+        line!(out, "");
+        if self.settings.threaded
+            && let Some(id) = original::message_id(self.original.content)?
+        {
+            line!(out, "References: {id}");
+            line!(out, "In-Reply-To: {id}");
+        }
+        line!(out, "Auto-Submitted: {submitted}");
+        line!(out, "MIME-Version: 1.0");
+        line!(out, "Content-Type: multipart/report; report-type=delivery-status;");
+        line!(out, "\tboundary=\"{}\"", self.boundary());
+        line!(out, "Content-Transfer-Encoding: {}", self.encoding());
+        line!(out, "Message-Id: {message_id}");
+        line!(out, "\r\nThis is a MIME-encapsulated message.");
+        Ok(())
+    }
+
+    fn part(&self, description: &str, kind: &str, encoding: Option<&str>, out: &mut Vec<u8>) {
+        line!(out, "\r\n--{}", self.boundary());
+        line!(out, "Content-Description: {description}");
+        line!(out, "Content-Type: {kind}");
+        if let Some(encoding) = encoding {
+            line!(out, "Content-Transfer-Encoding: {encoding}");
+        }
+        line!(out, "");
+    }
+
+    fn notification(&self, told: &[&Outcome], out: &mut Vec<u8>) {
+        self.part("Notification", "text/plain; charset=utf-8", Some("8bit"), out);
+        out.extend_from_slice(introduction(self.settings, self.kind, self.to, self.is_whole()).as_bytes());
+        for outcome in told {
+            let Some(recipient) = self.recipient(outcome) else { continue };
+            let mut text = format!("<{}>", shown(&recipient.address));
+            if !recipient.original.as_bytes().eq_ignore_ascii_case(recipient.address.as_bytes()) {
+                text.push_str(&format!(" (expanded from <{}>)", shown(&recipient.original)));
+            }
+            let via = match &outcome.remote_mta {
+                Some(host) if self.kind == ReportKind::Success => {
+                    format!("delivery via {}: ", one_line(host))
+                }
+                _ => String::new(),
+            };
+            line!(out, "");
+            fold(&format!("{text}: {via}{}", one_line(&outcome.reason)), out);
+        }
+    }
+
+    fn delivery_status(&self, told: &[&Outcome], out: &mut Vec<u8>) {
+        if self.is_global() {
+            self.part("Delivery report", "message/global-delivery-status", Some("8bit"), out);
+        } else {
+            self.part("Delivery report", "message/delivery-status", None, out);
+        }
+        let Settings { myhostname, mail_name, .. } = self.settings;
+        let envelope = self.original.envelope;
+        line!(out, "Reporting-MTA: dns; {myhostname}");
+        if !envelope.envid.is_empty() {
+            line!(out, "Original-Envelope-Id: {}", one_line(&envelope.envid));
+        }
+        line!(out, "X-{mail_name}-Queue-ID: {}", self.original.queue_id);
+        let sender = self.sender();
+        out.extend_from_slice(format!("X-{mail_name}-Sender: {}; ", address_type(&sender)).as_bytes());
+        put_address(&sender, out);
+        line!(out, "");
+        line!(out, "Arrival-Date: {}", local_date(envelope.arrival));
+        for outcome in told {
+            self.recipient_status(outcome, out);
+        }
+    }
+
+    fn recipient_status(&self, outcome: &Outcome, out: &mut Vec<u8>) {
+        let Some(recipient) = self.recipient(outcome) else { return };
+        out.extend_from_slice(
+            format!("\r\nFinal-Recipient: {}; ", address_type(&recipient.address)).as_bytes(),
+        );
+        put_address(&recipient.address, out);
+        line!(out, "");
+        if recipient.dsn_orcpt.is_empty() {
+            out.extend_from_slice(
+                format!("Original-Recipient: {};", address_type(&recipient.original)).as_bytes(),
+            );
+            put_address(&recipient.original, out);
+            line!(out, "");
+        } else {
+            line!(out, "Original-Recipient: {}", one_line(&recipient.dsn_orcpt));
+        }
+        let action = match self.kind {
+            ReportKind::Failure => "failed",
+            ReportKind::Delay => "delayed",
+            ReportKind::Success if outcome.relayed => "relayed",
+            ReportKind::Success => "delivered",
+        };
+        line!(out, "Action: {action}");
+        line!(out, "Status: {}", outcome.dsn);
+        if let Some(host) = &outcome.remote_mta {
+            line!(out, "Remote-MTA: dns; {}", one_line(host));
+        }
+        match &outcome.diagnostic {
+            Some(d) => fold(&format!("Diagnostic-Code: {}; {}", one_line(&d.kind), one_line(&d.text)), out),
+            None => fold(&format!("Diagnostic-Code: X-Postfix; {}", one_line(&outcome.reason)), out),
+        }
+        if self.kind == ReportKind::Delay {
+            let until = self.original.envelope.created.after(self.settings.maximal_queue_lifetime);
+            line!(out, "Will-Retry-Until: {}", local_date(until));
+        }
+    }
+
+    fn returned(&self, out: &mut Vec<u8>) -> io::Result<()> {
+        let whole = self.is_whole();
+        let (kind, description) = match (self.is_global(), whole) {
+            (false, true) => ("message/rfc822", "Message"),
+            (false, false) => ("text/rfc822-headers", "Message Headers"),
+            (true, true) => ("message/global", "Message"),
+            (true, false) => ("message/global-headers", "Message Headers"),
+        };
+        let undelivered = if self.kind == ReportKind::Success { "" } else { "Undelivered " };
+        self.part(&format!("{undelivered}{description}"), kind, Some(self.encoding()), out);
+        out.extend_from_slice(b"Return-Path: <");
+        put_address(&self.sender(), out);
+        line!(out, ">");
+        match whole {
+            true => original::whole(self.original.content, out),
+            false => original::headers(self.original.content, out),
+        }
+    }
+
+    /// The sender as reports name it.
+    fn sender(&self) -> Address {
+        let sender = &self.original.envelope.sender;
+        if sender.is_null() {
+            return Address::new(format!("MAILER-DAEMON@{}", self.settings.myorigin));
+        }
+        sender.clone()
+    }
+
+    fn recipient(&self, outcome: &Outcome) -> Option<&Recipient> {
+        self.original.envelope.recipients.get(outcome.index as usize)
+    }
+
+    fn envelope(&self, content: &[u8]) -> Envelope {
+        let sender = match self.to.reader {
+            ReportReader::Sender => Address::null(),
+            ReportReader::Postmaster => self.settings.double_bounce_sender.clone(),
+        };
+        let mut recipient = Recipient::new(self.to.address.clone());
+        recipient.dsn_orcpt =
+            format!("{};{}", address_type(&self.to.address), one_line(&raw(&self.to.address)));
+        let mut envelope = Envelope::new(sender, self.now);
+        envelope.recipients = vec![recipient];
+        envelope.encoding = if content.is_ascii() { Encoding::Unknown } else { Encoding::EightBit };
+        if self.is_global() {
+            let header = if self.to.address.needs_smtputf8() { SMTPUTF8_HEADER } else { 0 };
+            envelope.smtputf8 = SMTPUTF8_REQUESTED | header;
+        }
+        envelope.attributes.push(("log_message_origin".to_string(), b"local".to_vec()));
+        envelope
+    }
+}
+
+/// The address type of RFC 3461 and RFC 6533.
+fn address_type(address: &Address) -> &'static str {
+    if address.needs_smtputf8() { "utf-8" } else { "rfc822" }
+}
+
+/// The external form without anything that could end its line.
+fn put_address(address: &Address, out: &mut Vec<u8>) {
+    let from = out.len();
+    out.extend_from_slice(&address.to_external());
+    for byte in &mut out[from..] {
+        if byte.is_ascii_control() {
+            *byte = b'?';
+        }
+    }
+}
+
+fn shown(address: &Address) -> String {
+    let mut out = Vec::new();
+    put_address(address, &mut out);
+    String::from_utf8_lossy(&out).into_owned()
+}
+
+fn raw(address: &Address) -> String {
+    String::from_utf8_lossy(address.as_bytes()).into_owned()
+}
+
+/// `20261122161928`, as Postfix has it in Message-IDs: UTC.
+fn compact_utc(at: Timestamp) -> String {
+    let (days, secs) = (at.secs().div_euclid(86_400), at.secs().rem_euclid(86_400));
+    // The civil calendar from days since 1970-01-01, in eras of 400 years that begin on 1 March.
+    let z = days + 719_468;
+    let era = z.div_euclid(146_097);
+    let day_of_era = z.rem_euclid(146_097);
+    let year_of_era = (day_of_era - day_of_era / 1_460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
+    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+    let shifted = (5 * day_of_year + 2) / 153;
+    let day = day_of_year - (153 * shifted + 2) / 5 + 1;
+    let month = if shifted < 10 { shifted + 3 } else { shifted - 9 };
+    let year = year_of_era + era * 400 + i64::from(month <= 2);
+    format!("{year:04}{month:02}{day:02}{:02}{:02}{:02}", secs / 3600, secs / 60 % 60, secs % 60)
+}
+
+fn flags_of(content: &[u8]) -> ContentFlags {
+    let mut flags = ContentFlags::default();
+    let mut in_body = false;
+    for line in content.split(|b| *b == b'\n') {
+        let line = line.strip_suffix(b"\r").unwrap_or(line);
+        if line.starts_with(b".") {
+            flags = flags.with(ContentFlags::LEADING_DOT);
+        }
+        if line.len() > 998 {
+            flags = flags.with(ContentFlags::LONG_LINE);
+        }
+        if !line.is_ascii() {
+            flags = flags.with(ContentFlags::EIGHT_BIT);
+            if !in_body {
+                flags = flags.with(ContentFlags::UTF8_HEADER);
+            }
+        }
+        in_body |= line.is_empty();
+    }
+    flags
+}

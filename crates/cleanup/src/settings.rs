@@ -1,0 +1,44 @@
+//! What cleanup must know of the configuration.
+
+use config::parameters::{Cleanup, Global};
+
+/// The names are Postfix's parameters.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// `myhostname`.
+    pub myhostname: String,
+    /// `mail_name`.
+    pub mail_name: String,
+    /// So many Received headers, ours included, make a loop.
+    pub hopcount_limit: u64,
+    /// Mail of strangers gets missing headers too.
+    pub always_add_missing_headers: bool,
+    /// The header of mail without recipient headers; empty adds none.
+    pub undisclosed_recipients_header: String,
+    /// Names of headers that are removed, in lower case.
+    pub message_drop_headers: Vec<String>,
+    /// `header_from_format = obsolete`.
+    pub obsolete_from_format: bool,
+    /// Recipients remembered in order to drop duplicates; 0 remembers all.
+    pub duplicate_filter_limit: usize,
+}
+
+impl Settings {
+    /// From the parameters.
+    pub fn new(global: &Global, cleanup: &Cleanup) -> Self {
+        Settings {
+            myhostname: global.myhostname.clone(),
+            mail_name: global.mail_name.clone(),
+            hopcount_limit: cleanup.hopcount_limit,
+            always_add_missing_headers: cleanup.always_add_missing_headers,
+            undisclosed_recipients_header: cleanup.undisclosed_recipients_header.clone(),
+            message_drop_headers: cleanup
+                .message_drop_headers
+                .iter()
+                .map(|n| n.to_ascii_lowercase())
+                .collect(),
+            obsolete_from_format: cleanup.header_from_format == "obsolete",
+            duplicate_filter_limit: usize::try_from(cleanup.duplicate_filter_limit).unwrap_or(usize::MAX),
+        }
+    }
+}

@@ -1,0 +1,296 @@
+//! What master needs of a configuration: directories, identities, where to log and where to listen.
+
+use crate::owners::{Identity, IdentityError};
+use config::parameters::{Global, Master};
+use config::{Config, Error, Errors, ServiceLine, ServiceType};
+use net::Families;
+use observe::{Destination, Facility, Settings};
+use std::fs::File;
+use std::net::{IpAddr, SocketAddr};
+use std::path::{Path, PathBuf};
+
+/// The syslog socket of the host.
+const SYSLOG_SOCKET: &str = "/dev/log";
+
+/// What master works by; made anew at reload.
+#[derive(Clone, Debug)]
+pub struct Plan {
+    /// The directory of main.cf.
+    pub config_directory: PathBuf,
+    /// `queue_directory`.
+    pub queue_directory: PathBuf,
+    /// `data_directory`.
+    pub data_directory: PathBuf,
+    /// Who the roles become; `None` runs everything as the caller.
+    pub identity: Option<Identity>,
+    /// Where log lines go.
+    pub log: LogPlan,
+    /// The sockets of the smtpd services.
+    pub listeners: Vec<ListenerPlan>,
+    /// What the administrator should know, one line each.
+    pub warnings: Vec<String>,
+}
+
+/// Where log lines go.
+#[derive(Clone, Debug)]
+pub struct LogPlan {
+    /// `syslog_name`.
+    pub syslog_name: String,
+    /// `maillog_file`, where it is set.
+    pub maillog_file: Option<PathBuf>,
+    /// `syslog_facility`.
+    pub facility: Facility,
+    /// Takes the lines while nobody listens on the syslog socket.
+    pub fallback: PathBuf,
+}
+
+/// One listening socket of a service.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ListenerPlan {
+    /// `smtp/inet`: the service's line of master.cf.
+    pub service: String,
+    /// Where it listens.
+    pub address: SocketAddr,
+}
+
+/// The name of a service as links and limits know it: `smtp/inet`.
+pub fn service_key(service: &ServiceLine) -> String {
+    format!("{}/{}", service.name, service.kind)
+}
+
+impl Plan {
+    /// The plan of a configuration; the error holds all that keeps it from being used. With `as_caller` no other
+    /// identity is taken even where we are root.
+    pub fn of(config: &Config, as_caller: bool) -> Result<Plan, Errors> {
+        let global = Global::read(config, None)?;
+        let master = Master::read(config, None)?;
+        let (mut errors, mut warnings) = (Vec::new(), Vec::new());
+        let log = LogPlan::of(config, &global).map_err(|e| errors.push(e)).ok();
+        let identity = if as_caller {
+            None
+        } else {
+            let found = Identity::find(&global.mail_owner, &global.setgid_group);
+            found.map_err(|e| errors.push(identity_error(config, &e))).ok().flatten()
+        };
+        let listeners = listeners(config, &global, &master, &mut errors, &mut warnings);
+        Errors::check(errors)?;
+        Ok(Plan {
+            config_directory: config.directory().into(),
+            queue_directory: global.queue_directory.into(),
+            data_directory: global.data_directory.into(),
+            identity,
+            log: log.ok_or_else(|| Error::general(None, "syslog_facility cannot be used"))?,
+            listeners,
+            warnings,
+        })
+    }
+
+    /// Program and number in the log, for master itself.
+    pub fn tag(&self, program: &str) -> observe::Tag {
+        observe::Tag::new(&self.log.syslog_name, program, std::process::id())
+    }
+}
+
+impl LogPlan {
+    /// How the instance of this configuration logs.
+    pub fn of(config: &Config, global: &Global) -> Result<LogPlan, Error> {
+        let wrong = |name: &str, expected: &str, found: &str| {
+            let origin = config.scope(None).find(name).and_then(|f| f.origin.cloned());
+            Error::new(origin, name, format!("expected {expected}, found `{found}`"))
+        };
+        let name = &global.syslog_facility;
+        let facility = Facility::parse(name)
+            .ok_or_else(|| wrong("syslog_facility", "a facility such as mail or local0", name))?;
+        let file = global.maillog_file.as_str();
+        let allowed = |prefix: &String| file.starts_with(prefix.as_str());
+        if !file.is_empty() && !global.maillog_file_prefixes.iter().any(allowed) {
+            let expected = format!(
+                "a path below one of maillog_file_prefixes ({})",
+                global.maillog_file_prefixes.join(", ")
+            );
+            return Err(wrong("maillog_file", &expected, file));
+        }
+        Ok(LogPlan {
+            syslog_name: global.syslog_name.clone(),
+            maillog_file: (!file.is_empty()).then(|| file.into()),
+            facility,
+            fallback: Path::new(&global.data_directory).join("maillog"),
+        })
+    }
+
+    /// How a process logs; `open` is the log file that master opened for it.
+    pub fn settings(&self, open: Option<File>, console: bool) -> Settings {
+        let destination = match (open, &self.maillog_file) {
+            (Some(file), _) => Destination::Open(file),
+            (None, Some(path)) => Destination::Path(path.clone()),
+            (None, None) => Destination::Syslog {
+                socket: SYSLOG_SOCKET.into(),
+                facility: self.facility,
+                fallback: Some(self.fallback.clone()),
+            },
+        };
+        Settings { destination, console }
+    }
+}
+
+fn identity_error(config: &Config, error: &IdentityError) -> Error {
+    let name = match error {
+        IdentityError::NoGroup(_) | IdentityError::OwnersGroup(..) => "setgid_group",
+        _ => "mail_owner",
+    };
+    let origin = config.scope(None).find(name).and_then(|f| f.origin.cloned());
+    Error::general(origin, error.to_string())
+}
+
+/// The sockets of all services that take SMTP. Services that we do not have yet are warned about.
+fn listeners(
+    config: &Config,
+    global: &Global,
+    master: &Master,
+    errors: &mut Vec<Error>,
+    warnings: &mut Vec<String>,
+) -> Vec<ListenerPlan> {
+    let families = Families {
+        v4: global.inet_protocols.iter().any(|p| p == "all" || p == "ipv4"),
+        v6: global.inet_protocols.iter().any(|p| p == "all" || p == "ipv6"),
+    };
+    let mut all = Vec::new();
+    for service in config.services().iter().filter(|s| !disabled(s, &master.master_service_disable)) {
+        let key = service_key(service);
+        match (service.kind, service.command.as_str()) {
+            (ServiceType::Inet, "smtpd") => {}
+            (ServiceType::Inet, other) => {
+                warnings.push(format!(
+                    "{}: {key}: {other} is not available yet: nobody listens there",
+                    service.origin
+                ));
+                continue;
+            }
+            (kind, "smtpd") => {
+                warnings.push(format!("{}: {key}: smtpd over {kind} is not available yet", service.origin));
+                continue;
+            }
+            _ => continue,
+        }
+        let wrong = |text: String| Error::new(Some(service.origin.clone()), &key, text);
+        let (host, port) = service.endpoint().unwrap_or((None, &service.name));
+        let Some(port) = port_number(port) else {
+            errors.push(wrong(format!("expected a port or a name of /etc/services, found `{port}`")));
+            continue;
+        };
+        let words: Vec<&str> = match host {
+            Some(host) => vec![host],
+            None => global.inet_interfaces.iter().map(String::as_str).collect(),
+        };
+        for word in words {
+            match net::interface_addresses(word, families) {
+                Ok(found) => all.extend(
+                    found
+                        .into_iter()
+                        .map(|ip| ListenerPlan { service: key.clone(), address: (ip, port).into() }),
+                ),
+                Err(e) => errors.push(wrong(format!("{word}: no address to listen on: {e}"))),
+            }
+        }
+    }
+    all.dedup();
+    all
+}
+
+/// `master_service_disable`: `name/type`, or a type for all of it.
+fn disabled(service: &ServiceLine, patterns: &[String]) -> bool {
+    patterns.iter().any(|p| *p == service_key(service) || p == service.kind.name())
+}
+
+/// A port by number, or by the name that /etc/services or every mail administrator knows.
+pub fn port_number(text: &str) -> Option<u16> {
+    if let Ok(port) = text.parse() {
+        return Some(port);
+    }
+    let services = std::fs::read_to_string("/etc/services").unwrap_or_default();
+    let known = services.lines().find_map(|line| {
+        let mut words = line.split('#').next().unwrap_or_default().split_whitespace();
+        let (name, port) = (words.next()?, words.next()?);
+        let number = port.strip_suffix("/tcp")?.parse().ok()?;
+        (name == text || words.any(|alias| alias == text)).then_some(number)
+    });
+    known.or(match text {
+        "smtp" => Some(25),
+        "submission" => Some(587),
+        "submissions" | "smtps" => Some(465),
+        _ => None,
+    })
+}
+
+/// Whether a failure to listen means that the host lacks an IP version, which is no reason not to start.
+pub fn is_missing_family(address: IpAddr, error: &std::io::Error) -> bool {
+    address.is_ipv6()
+        && address.is_unspecified()
+        && matches!(
+            rustix::io::Errno::from_io_error(error),
+            Some(rustix::io::Errno::AFNOSUPPORT | rustix::io::Errno::ADDRNOTAVAIL)
+        )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use config::Host;
+
+    fn plan(main: &str, master: &str) -> Result<Plan, Errors> {
+        let config = Config::parse(Path::new("/etc/postfix"), main, master, Host::this()).unwrap();
+        Plan::of(&config, true)
+    }
+
+    #[test]
+    fn every_inet_smtpd_line_listens_on_the_interfaces_or_on_its_own_address() {
+        let main = "inet_interfaces = 127.0.0.1, [::1]\nmaillog_file = /var/log/mail.log\n";
+        let master = "smtp inet n - n - - smtpd\n[::1]:2525 inet n - n - - smtpd\n10025 inet n - n - - spawn\n\
+                      cleanup unix n - n - 0 cleanup\nsmtp unix - - n - - smtp\n";
+        let plan = plan(main, master).unwrap();
+        let found: Vec<String> =
+            plan.listeners.iter().map(|l| format!("{} {}", l.service, l.address)).collect();
+        assert_eq!(found, ["smtp/inet 127.0.0.1:25", "smtp/inet [::1]:25", "[::1]:2525/inet [::1]:2525"]);
+        assert_eq!(plan.warnings.len(), 1);
+        assert!(
+            plan.warnings[0].starts_with("/etc/postfix/master.cf:3: 10025/inet: spawn"),
+            "{:?}",
+            plan.warnings
+        );
+    }
+
+    #[test]
+    fn a_disabled_service_does_not_listen() {
+        let master = "2525 inet n - n - - smtpd\n2526 inet n - n - - smtpd\n";
+        let main = "inet_interfaces = 127.0.0.1\nmaster_service_disable = ";
+        assert_eq!(plan(&format!("{main}2525/inet\n"), master).unwrap().listeners.len(), 1);
+        assert_eq!(plan(&format!("{main}inet\n"), master).unwrap().listeners.len(), 0);
+    }
+
+    #[test]
+    fn what_cannot_be_used_is_told_with_its_line() {
+        let errors = plan("syslog_facility = post\n", "nowhere-port inet n - n - - smtpd\n").unwrap_err();
+        let lines: Vec<String> = errors.iter().map(ToString::to_string).collect();
+        assert_eq!(
+            lines,
+            [
+                "/etc/postfix/main.cf:1: syslog_facility: expected a facility such as mail or local0, found `post`",
+                "/etc/postfix/master.cf:1: nowhere-port/inet: expected a port or a name of /etc/services, found `nowhere-port`",
+            ]
+        );
+        let errors = plan("maillog_file = /tmp/x\n", "").unwrap_err();
+        assert!(
+            errors.to_string().contains("maillog_file_prefixes (/var, /dev/stdout), found `/tmp/x`"),
+            "{errors}"
+        );
+    }
+
+    #[test]
+    fn ports_are_known_by_number_and_by_name() {
+        assert_eq!(
+            (port_number("2525"), port_number("smtp"), port_number("submission")),
+            (Some(2525), Some(25), Some(587))
+        );
+        assert_eq!(port_number("no-such-service"), None);
+    }
+}

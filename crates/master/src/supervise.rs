@@ -1,0 +1,434 @@
+//! Master's life: lock, listen, start the roles, watch them, reload, stop.
+
+use crate::children::{Child, Children, Notice, Stage};
+use crate::directories;
+use crate::link::{ToMaster, ToRole};
+use crate::lock::{LockPaths, Locks};
+use crate::plan::{ListenerPlan, Plan, is_missing_family};
+use crate::role::RoleKind;
+use observe::Tag;
+use observe::events::master::{DaemonStarted, Reload, Terminating, Throttling};
+use std::collections::HashMap;
+use std::fs::{File, OpenOptions};
+use std::net::TcpListener;
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::time::Duration;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::time::{Instant, sleep_until};
+
+/// Our version, as the log and the commands name it.
+pub const VERSION: &str = env!("CARGO_PKG_VERSION");
+
+/// How long the roles may take until all of them serve; the queue manager reads the journal in this time.
+const START_TIME_MAX: Duration = Duration::from_secs(120);
+
+/// How long a role may drain when it is told to stop (5 s by its own clock) before it is killed.
+const DRAIN_TIME_MAX: Duration = Duration::from_secs(8);
+
+/// How long the queue manager may write its journal into queue files before it is killed; the journal survives that.
+const QMGR_STOP_TIME_MAX: Duration = Duration::from_secs(600);
+
+/// A role that lived this long has started well: the next restart is at once again.
+const GOOD_LIFE: Duration = Duration::from_secs(60);
+
+/// The longest pause between two starts of a role (Postfix: `service_throttle_time`).
+const RESTART_PAUSE_MAX: Duration = Duration::from_secs(60);
+
+/// Connections that the kernel holds for us; it cuts this to net.core.somaxconn.
+const LISTEN_BACKLOG: i32 = 65535;
+
+/// More descriptors than this are not asked for, however high the hard limit is.
+const DESCRIPTORS_MAX: u64 = 1 << 20;
+
+/// What the caller wants of master.
+pub struct Options<'a> {
+    /// Keep the caller's identity even where we are root.
+    pub as_caller: bool,
+    /// Repeat the log on standard error.
+    pub console: bool,
+    /// Makes the plan again, for a reload; the error is for the log.
+    pub load: &'a dyn Fn() -> Result<Plan, String>,
+    /// Called once, when all roles serve or the start failed.
+    pub started: &'a mut dyn FnMut(Result<(), String>),
+}
+
+/// Runs an instance until it is told to stop; `Err` where it could not start, which [`Options::started`] was told.
+pub fn run(plan: Plan, options: Options<'_>) -> Result<(), String> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let runtime = match runtime {
+        Ok(runtime) => runtime,
+        Err(e) => return fail(options.started, format!("cannot start an event loop: {e}")),
+    };
+    let local = tokio::task::LocalSet::new();
+    local.block_on(&runtime, async {
+        let Options { as_caller, console, load, started } = options;
+        let tag = plan.tag("master");
+        let mut master = match Master::start(plan, as_caller, console).await {
+            Ok(master) => master,
+            Err(why) => {
+                observe::fatal(&tag, format_args!("{why}"));
+                observe::finish(Duration::from_secs(1));
+                return fail(started, why);
+            }
+        };
+        started(Ok(()));
+        master.serve(load).await;
+        Ok(())
+    })
+}
+
+fn fail(started: &mut dyn FnMut(Result<(), String>), why: String) -> Result<(), String> {
+    started(Err(why.clone()));
+    Err(why)
+}
+
+struct Master {
+    plan: Plan,
+    tag: Tag,
+    as_caller: bool,
+    console: bool,
+    locks: Locks,
+    log: Option<File>,
+    listeners: Vec<(ListenerPlan, TcpListener)>,
+    children: Children,
+    restarts: HashMap<RoleKind, Restart>,
+    signals: Signals,
+}
+
+/// How a role's starts went lately.
+#[derive(Default)]
+struct Restart {
+    failures: u32,
+    at: Option<Instant>,
+}
+
+impl Restart {
+    /// At once, then after 1, 2, 4 … 60 s.
+    fn pause(&self) -> Duration {
+        match self.failures {
+            0 | 1 => Duration::ZERO,
+            n => Duration::from_secs(1 << (n - 2).min(6)).min(RESTART_PAUSE_MAX),
+        }
+    }
+}
+
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+    hang_up: Signal,
+    child: Signal,
+}
+
+impl Signals {
+    fn new() -> std::io::Result<Signals> {
+        Ok(Signals {
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+            hang_up: signal(SignalKind::hangup())?,
+            child: signal(SignalKind::child())?,
+        })
+    }
+}
+
+/// What woke master.
+enum Event {
+    Terminate(i32),
+    Reload,
+    Notice(Notice),
+    Time,
+}
+
+impl Master {
+    async fn start(plan: Plan, as_caller: bool, console: bool) -> Result<Master, String> {
+        let signals = Signals::new().map_err(|e| format!("cannot take signals: {e}"))?;
+        let log = open_log(&plan)?;
+        start_log(&plan, log.as_ref(), console)?;
+        let tag = plan.tag("master");
+        raise_descriptor_limit();
+        let owners = plan.identity.as_ref().map(crate::owners::Identity::owners);
+        directories::create_missing(&plan.queue_directory, &plan.data_directory, owners.as_ref())
+            .map_err(|e| format!("the spool's directories cannot be made: {e}"))?;
+        let lock_owner = owners.as_ref().map(|o| o.mail_owner);
+        let locks = LockPaths::new(&plan.queue_directory, &plan.data_directory)
+            .take(lock_owner)
+            .map_err(|e| e.to_string())?;
+        for warning in &plan.warnings {
+            observe::warn(&tag, format_args!("{warning}"));
+        }
+        let listeners = listen(&plan.listeners, Vec::new(), &tag)?;
+        let mut master = Master {
+            plan,
+            tag,
+            as_caller,
+            console,
+            locks,
+            log,
+            listeners,
+            children: Children::new(),
+            restarts: HashMap::new(),
+            signals,
+        };
+        if let Err(why) = master.start_roles().await {
+            master.stop().await;
+            return Err(why);
+        }
+        let configuration = master.plan.config_directory.to_string_lossy().into_owned();
+        observe::emit(&master.tag, &DaemonStarted { version: VERSION, configuration: &configuration });
+        observe::flush();
+        Ok(master)
+    }
+
+    /// Starts all roles and waits until all of them serve.
+    async fn start_roles(&mut self) -> Result<(), String> {
+        let deadline = Instant::now() + START_TIME_MAX;
+        for kind in RoleKind::ALL {
+            self.spawn(kind)?;
+            loop {
+                match self.next(Some(deadline)).await {
+                    Event::Terminate(signal) => {
+                        return Err(format!("stopped by signal {signal} while starting"));
+                    }
+                    Event::Notice(Notice::Said(_, ToMaster::Ready)) => {}
+                    Event::Notice(Notice::Ended(child)) => {
+                        child.log_end(&self.tag);
+                        return Err(child
+                            .failure
+                            .unwrap_or_else(|| format!("{} ended while starting", child.kind)));
+                    }
+                    Event::Time => {
+                        return Err(format!("{kind} did not start within {} s", START_TIME_MAX.as_secs()));
+                    }
+                    Event::Notice(_) | Event::Reload => {}
+                }
+                if self.children.serving(kind).is_some() {
+                    break;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn spawn(&mut self, kind: RoleKind) -> Result<(), String> {
+        let listeners: &[_] = if kind == RoleKind::Smtpd { &self.listeners } else { &[] };
+        self.children
+            .spawn(
+                kind,
+                &self.plan.config_directory,
+                self.as_caller,
+                &self.locks,
+                self.log.as_ref(),
+                listeners,
+            )
+            .map_err(|e| format!("{kind} cannot be started: {e}"))
+    }
+
+    /// Waits for the next thing to do.
+    async fn next(&mut self, deadline: Option<Instant>) -> Event {
+        let restart = self.restarts.values().filter_map(|r| r.at).min();
+        let wake = [deadline, restart].into_iter().flatten().min();
+        let time = async {
+            match wake {
+                Some(at) => sleep_until(at).await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            _ = self.signals.terminate.recv() => Event::Terminate(15),
+            _ = self.signals.interrupt.recv() => Event::Terminate(2),
+            _ = self.signals.hang_up.recv() => Event::Reload,
+            notice = self.children.next(&mut self.signals.child) => Event::Notice(notice),
+            () = time => Event::Time,
+        }
+    }
+
+    async fn serve(&mut self, load: &dyn Fn() -> Result<Plan, String>) {
+        loop {
+            match self.next(None).await {
+                Event::Terminate(signal) => {
+                    observe::emit(&self.tag, &Terminating { signal });
+                    break;
+                }
+                Event::Reload => self.reload(load),
+                Event::Time => self.restart_due(),
+                Event::Notice(Notice::Ended(child)) => self.child_ended(&child),
+                Event::Notice(Notice::Said(pid, ToMaster::Ready)) => self.child_serves(pid),
+                Event::Notice(Notice::Said(pid, ToMaster::Failed(why))) => {
+                    let kind = self.children.kind(pid).map_or("role", RoleKind::name);
+                    observe::error(&self.tag, format_args!("{kind}: {why}"));
+                }
+                Event::Notice(Notice::Said(_, ToMaster::Reloaded) | Notice::Nothing) => {}
+            }
+            observe::flush();
+        }
+        observe::flush();
+        self.stop().await;
+    }
+
+    /// A new process serves: older ones of its kind retire, and its troubles are forgotten once it has lived well.
+    fn child_serves(&mut self, pid: i32) {
+        let Some(kind) = self.children.kind(pid) else { return };
+        self.children.retire_others(kind, pid);
+    }
+
+    fn child_ended(&mut self, child: &Child) {
+        child.log_end(&self.tag);
+        if self.children.wanted(child.kind) || child.stage == Stage::Stopping {
+            return;
+        }
+        let restart = self.restarts.entry(child.kind).or_default();
+        restart.failures = if child.since.elapsed() >= GOOD_LIFE { 1 } else { restart.failures + 1 };
+        let pause = restart.pause();
+        restart.at = Some(Instant::now() + pause);
+        if !pause.is_zero() {
+            observe::emit(&self.tag, &Throttling { role: child.kind.name() });
+        }
+        self.restart_due();
+    }
+
+    fn restart_due(&mut self) {
+        let now = Instant::now();
+        let is_due = |r: &Restart| r.at.is_some_and(|at| at <= now);
+        let due: Vec<RoleKind> = self.restarts.iter().filter(|(_, r)| is_due(r)).map(|(k, _)| *k).collect();
+        for kind in due {
+            if let Some(restart) = self.restarts.get_mut(&kind) {
+                restart.at = None;
+            }
+            if let Err(why) = self.spawn(kind) {
+                observe::error(&self.tag, format_args!("{why}"));
+                let restart = self.restarts.entry(kind).or_default();
+                restart.failures += 1;
+                restart.at = Some(now + restart.pause().max(Duration::from_secs(1)));
+            }
+        }
+    }
+
+    /// Takes a new configuration: new listeners first, then a new smtpd beside the old one, which finishes its
+    /// sessions; the other roles read it themselves. What fails leaves all as it was.
+    fn reload(&mut self, load: &dyn Fn() -> Result<Plan, String>) {
+        let configuration = self.plan.config_directory.to_string_lossy().into_owned();
+        let plan = match load() {
+            Ok(plan) => plan,
+            Err(why) => {
+                for line in why.lines() {
+                    observe::error(&self.tag, format_args!("{line}"));
+                }
+                observe::error(
+                    &self.tag,
+                    format_args!("the configuration is not usable: the old one stays in force"),
+                );
+                return;
+            }
+        };
+        if (&plan.queue_directory, &plan.data_directory)
+            != (&self.plan.queue_directory, &self.plan.data_directory)
+        {
+            observe::error(
+                &self.tag,
+                format_args!(
+                    "queue_directory and data_directory change with stop and start only: the old configuration stays in force"
+                ),
+            );
+            return;
+        }
+        // Sockets that stay are duplicates of the same one, so no connection is lost.
+        let kept =
+            self.listeners.iter().filter_map(|(p, l)| Some((p.clone(), l.try_clone().ok()?))).collect();
+        match listen(&plan.listeners, kept, &self.tag) {
+            Ok(listeners) => self.listeners = listeners,
+            Err(why) => {
+                observe::error(&self.tag, format_args!("{why}: the old configuration stays in force"));
+                return;
+            }
+        }
+        match open_log(&plan) {
+            Ok(log) => self.log = log,
+            Err(why) => observe::error(&self.tag, format_args!("{why}: the log stays where it was")),
+        }
+        if let Err(why) = start_log(&plan, self.log.as_ref(), self.console) {
+            observe::error(&self.tag, format_args!("{why}"));
+        }
+        self.plan = plan;
+        for warning in &self.plan.warnings {
+            observe::warn(&self.tag, format_args!("{warning}"));
+        }
+        observe::emit(&self.tag, &Reload { version: VERSION, configuration: &configuration });
+        for kind in [RoleKind::Qmgr, RoleKind::Local, RoleKind::Control] {
+            self.children.tell_reload(kind, self.log.as_ref());
+        }
+        if let Err(why) = self.spawn(RoleKind::Smtpd) {
+            observe::error(&self.tag, format_args!("{why}: the old one goes on"));
+        }
+    }
+
+    /// Stops the roles one kind after the other: no new mail, then the queue manager empties its journal, then the rest.
+    async fn stop(&mut self) {
+        self.restarts.clear();
+        for kind in [RoleKind::Smtpd, RoleKind::Qmgr, RoleKind::Control, RoleKind::Local] {
+            self.children.tell(kind, &ToRole::Stop);
+            let limit = if kind == RoleKind::Qmgr { QMGR_STOP_TIME_MAX } else { DRAIN_TIME_MAX };
+            let deadline = Instant::now() + limit;
+            while self.children.living(kind) {
+                match self.next(Some(deadline)).await {
+                    Event::Notice(Notice::Ended(child)) => child.log_end(&self.tag),
+                    Event::Time => {
+                        observe::warn(
+                            &self.tag,
+                            format_args!("{kind} did not end within {} s: killed", limit.as_secs()),
+                        );
+                        self.children.kill(kind);
+                    }
+                    _ => {}
+                }
+            }
+        }
+        observe::finish(Duration::from_secs(2));
+    }
+}
+
+/// Sessions and deliveries cost a descriptor each, so the soft limit goes up to the hard one.
+fn raise_descriptor_limit() {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let limit = getrlimit(Resource::Nofile);
+    let wanted = limit.maximum.map_or(DESCRIPTORS_MAX, |m| m.min(DESCRIPTORS_MAX));
+    if limit.current.is_none_or(|c| c >= wanted) {
+        return;
+    }
+    // A refusal leaves the limit as it was; session limits follow from what there is.
+    let _ = setrlimit(Resource::Nofile, Rlimit { current: Some(wanted), maximum: limit.maximum });
+}
+
+/// Opens maillog_file with our rights, for the roles that may not.
+fn open_log(plan: &Plan) -> Result<Option<File>, String> {
+    let Some(path) = &plan.log.maillog_file else { return Ok(None) };
+    let opened = OpenOptions::new().append(true).create(true).mode(0o600).open(path);
+    opened.map(Some).map_err(|e| format!("maillog_file {}: {e}", path.display()))
+}
+
+fn start_log(plan: &Plan, log: Option<&File>, console: bool) -> Result<(), String> {
+    let copy = log.map(File::try_clone).transpose();
+    copy.and_then(|copy| observe::start(plan.log.settings(copy, console))).map_err(|e| format!("log: {e}"))
+}
+
+/// Listens on what is planned, taking over sockets that are open already.
+fn listen(
+    planned: &[ListenerPlan],
+    mut open: Vec<(ListenerPlan, TcpListener)>,
+    tag: &Tag,
+) -> Result<Vec<(ListenerPlan, TcpListener)>, String> {
+    let mut listeners = Vec::new();
+    for plan in planned {
+        if let Some(at) = open.iter().position(|(p, _)| p == plan) {
+            listeners.push(open.swap_remove(at));
+            continue;
+        }
+        let (ip, port) = (plan.address.ip(), plan.address.port());
+        match net::listen(plan.address, LISTEN_BACKLOG) {
+            Ok(listener) => listeners.push((plan.clone(), listener)),
+            Err(e) if is_missing_family(ip, &e) => {
+                observe::warn(tag, format_args!("{}: this host has no IPv6: {e}", plan.service));
+            }
+            Err(e) => return Err(format!("{}: bind {ip} port {port}: {e}", plan.service)),
+        }
+    }
+    Ok(listeners)
+}

@@ -1,0 +1,465 @@
+//! The driver: one synchronous turn that joins queue, scheduler and agents. `run` calls it whenever there is news.
+
+mod finish;
+#[cfg(test)]
+mod tests;
+
+use crate::hand::{Hand, Inbox, News};
+use crate::report::Reports;
+use crate::route::{self, Router};
+use crate::scheduler::{Ended, Handout, Pulled, Scheduler};
+use crate::spool::Spool;
+use crate::{Order, Settings};
+use mail::{Address, Client, Content, Envelope, Job, JobId, JobRecipient, Outcome, QueueId, SiteFailure};
+use mail::{Stamps, Status, Timestamp};
+use observe::Tag;
+use observe::events::qmgr::{MessageActive, MessageSuspect};
+use queue::{MessageKey, NewMessage, Place, Record};
+use std::collections::{HashMap, VecDeque};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Jobs handed out in one turn; then the agents get a chance to work.
+const JOBS_A_TURN: usize = 500;
+
+/// Messages made active in one turn.
+const ACTIVATIONS_A_TURN: usize = 500;
+
+/// Bytes of content kept in memory for messages that wait in the active queue; beyond it they are read again
+/// when their turn comes.
+const CONTENT_KEPT: u64 = 64 << 20;
+
+/// How long nothing is handed out after the queue could not write down what happened.
+const WRITE_RETRY: Duration = Duration::from_secs(1);
+
+/// At so many crashes in a row a message is tried when nothing else is.
+const ALONE_FROM: u8 = 2;
+
+/// An active message.
+struct Active {
+    queue_id: QueueId,
+    envelope: Envelope,
+    client: Arc<Client>,
+    /// `None` where it was given up to save memory.
+    content: Option<Content>,
+    done: Vec<bool>,
+    size: u64,
+    active_at: Timestamp,
+    /// The addresses that routing changed.
+    rewritten: HashMap<u32, Address>,
+    /// An attempt of this round was noted.
+    attempted: bool,
+    /// Results of this round that are not final or not written down yet.
+    failed: Vec<Outcome>,
+    deferred: HashMap<u32, Outcome>,
+    /// Delivered, and the sender wants to know.
+    reported: Vec<Outcome>,
+}
+
+/// Whether `run` may sleep after a turn.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum After {
+    /// There is more to do.
+    More,
+    /// Nothing until news comes, or until this time.
+    Sleep(Option<Timestamp>),
+}
+
+/// Everything that the driver works with.
+pub(crate) struct Parts<S> {
+    pub spool: S,
+    pub settings: Arc<Settings>,
+    pub router: Rc<dyn Router>,
+    pub reports: Rc<dyn Reports>,
+    pub hand: Rc<dyn Hand>,
+    /// Lines of qmgr; bounce and cleanup lines take the same number.
+    pub tag: Tag,
+    pub bounce_tag: Tag,
+    pub cleanup_tag: Tag,
+}
+
+/// Joins queue, scheduler and agents.
+pub(crate) struct Driver<S> {
+    spool: S,
+    settings: Arc<Settings>,
+    router: Rc<dyn Router>,
+    reports: Rc<dyn Reports>,
+    hand: Rc<dyn Hand>,
+    tag: Tag,
+    bounce_tag: Tag,
+    cleanup_tag: Tag,
+    scheduler: Scheduler<MessageKey>,
+    active: HashMap<MessageKey, Active>,
+    /// Messages that came in this turn; whoever does not become active in it is read again later.
+    fresh: HashMap<MessageKey, NewMessage>,
+    jobs: HashMap<JobId, MessageKey>,
+    /// Jobs whose attempt is not written down yet.
+    outbox: VecDeque<Job>,
+    content_kept: u64,
+    stalled_until: Option<Timestamp>,
+    /// Jobs are handed out no more: the process is to end.
+    draining: bool,
+    inbox: Rc<Inbox>,
+}
+
+impl<S: Spool> Driver<S> {
+    pub fn new(parts: Parts<S>) -> Self {
+        Driver {
+            scheduler: Scheduler::new(parts.settings.scheduler.clone()),
+            spool: parts.spool,
+            settings: parts.settings,
+            router: parts.router,
+            reports: parts.reports,
+            hand: parts.hand,
+            tag: parts.tag,
+            bounce_tag: parts.bounce_tag,
+            cleanup_tag: parts.cleanup_tag,
+            active: HashMap::new(),
+            fresh: HashMap::new(),
+            jobs: HashMap::new(),
+            outbox: VecDeque::new(),
+            content_kept: 0,
+            stalled_until: None,
+            draining: false,
+            inbox: Rc::default(),
+        }
+    }
+
+    pub fn inbox(&self) -> Rc<Inbox> {
+        self.inbox.clone()
+    }
+
+    /// Puts new settings and tables in force; what is active keeps its routes, all else gets new ones.
+    pub fn reload(&mut self, settings: Arc<Settings>, router: Rc<dyn Router>, reports: Rc<dyn Reports>) {
+        self.scheduler.set_settings(settings.scheduler.clone());
+        self.settings = settings;
+        self.router = router;
+        self.reports = reports;
+    }
+
+    /// Hands out nothing any more.
+    pub fn drain(&mut self) {
+        self.draining = true;
+    }
+
+    /// Whether jobs run.
+    pub fn busy(&self) -> bool {
+        !self.jobs.is_empty()
+    }
+
+    /// Ends: what is in the journal becomes files.
+    pub fn stop(mut self, now: Timestamp) -> std::io::Result<()> {
+        self.turn(now);
+        self.spool.stop(now)
+    }
+
+    /// Does what an administrator ordered.
+    pub fn order(&mut self, order: Order, now: Timestamp) {
+        match order {
+            // The turn that follows polls the journal; `Spool::turn` looks into the directories.
+            Order::Scan => {}
+            Order::FlushAll => {
+                self.spool.make_due(None, now);
+                self.scheduler.flush_all();
+            }
+            Order::Flush(id) => {
+                self.spool.make_due(Some(&id), now);
+                if let Some(key) = self.spool.find(&id) {
+                    self.scheduler.flush_one(key);
+                }
+            }
+            Order::Hold(id) => self.remove(&id, |key| Record::Hold { key, reason: String::new() }),
+            Order::Delete(id) => self.remove(&id, |key| Record::Remove { key }),
+            Order::Release(id) => {
+                if let Some(key) = self.spool.find(&id) {
+                    self.spool.record(Record::Release { key });
+                    self.spool.record(Record::Retry { key, at: now });
+                }
+            }
+            // Whoever asked may be gone; then the answer is dropped.
+            Order::List(answer) => drop(answer.send(self.spool.list())),
+            Order::Show(id, answer) => {
+                let key = self.spool.find(&id);
+                drop(answer.send(key.and_then(|key| self.spool.load(key).ok().flatten())));
+            }
+        }
+        self.inbox.wake();
+    }
+
+    fn remove(&mut self, id: &QueueId, record: impl FnOnce(MessageKey) -> Record) {
+        if let Some(key) = self.spool.find(id) {
+            self.scheduler.remove(key);
+            self.forget(key);
+            self.spool.record(record(key));
+        }
+    }
+
+    /// One turn: takes the news in, moves mail along, writes down what happened, then hands jobs out.
+    pub fn turn(&mut self, now: Timestamp) -> After {
+        self.take_news(now);
+        self.scheduler.advance(now);
+        self.spool.turn(now);
+        let mut more = self.finish_all(now);
+        if !self.draining {
+            more |= self.admit(now);
+            more |= self.hand_out(now);
+        }
+        // What was suspended is finished by the agents' answers; what had no recipients is finished now.
+        more |= self.finish_all(now);
+        self.fresh.clear();
+        match self.spool.write_out(now) {
+            Ok(()) => {
+                self.stalled_until = None;
+                for job in std::mem::take(&mut self.outbox) {
+                    self.hand.deliver(job, self.inbox.clone());
+                }
+            }
+            // The queue reports why. Without the note of an attempt none may begin.
+            Err(_) => {
+                let until = now.after(WRITE_RETRY);
+                self.stalled_until = Some(until);
+                return After::Sleep(Some(until));
+            }
+        }
+        if more {
+            return After::More;
+        }
+        let times = [self.scheduler.next_timer(), self.spool.next_due(), self.stalled_until];
+        After::Sleep(times.into_iter().flatten().min())
+    }
+
+    fn take_news(&mut self, now: Timestamp) {
+        for news in self.inbox.take() {
+            match news {
+                News::Outcome(outcome) => self.outcome(outcome),
+                News::Done(job, site_failure) => {
+                    self.ended(job, site_failure.map_or(Ended::Reached, Ended::Site), now);
+                }
+                News::TransportFailed(job, failure) => self.ended(job, Ended::Transport(failure), now),
+                News::Notice(notice) => self.spool.take_notice(notice),
+            }
+        }
+    }
+
+    fn outcome(&mut self, outcome: Outcome) {
+        let Some(&key) = self.jobs.get(&outcome.job) else { return };
+        let Some(message) = self.active.get_mut(&key) else {
+            // The message went on hold or was deleted meanwhile; what was delivered all the same counts.
+            if outcome.status == Status::Sent {
+                self.spool.record(Record::Outcome { key, outcome });
+            }
+            return;
+        };
+        let Some(done) = message.done.get_mut(outcome.index as usize) else { return };
+        match outcome.status {
+            Status::Sent => {
+                *done = true;
+                message.deferred.remove(&outcome.index);
+                let recipient = &message.envelope.recipients[outcome.index as usize];
+                if recipient.notify.has(mail::Notify::SUCCESS) {
+                    message.reported.push(outcome.clone());
+                }
+                self.spool.record(Record::Outcome { key, outcome });
+            }
+            // Written down with the report, as one group.
+            Status::Bounced => {
+                *done = true;
+                message.failed.push(outcome);
+            }
+            Status::Deferred => {
+                self.spool.record(Record::Outcome { key, outcome: outcome.clone() });
+                message.deferred.insert(outcome.index, outcome);
+            }
+        }
+    }
+
+    fn ended(&mut self, job: JobId, ended: Ended, now: Timestamp) {
+        if self.jobs.remove(&job).is_some() {
+            self.scheduler.done(now, job, ended);
+        }
+    }
+
+    /// Makes messages active while there is room.
+    fn admit(&mut self, now: Timestamp) -> bool {
+        let mut more = match self.spool.poll_new(now) {
+            Ok(new) => {
+                let more = !new.is_empty();
+                for message in new {
+                    self.arrived(message, now);
+                }
+                more
+            }
+            // The queue reports what it could not read and sets it aside.
+            Err(_) => false,
+        };
+        let room = ACTIVATIONS_A_TURN.saturating_sub(self.scheduler.counts().deferred);
+        for due in self.spool.due(now, room) {
+            if self.scheduler.is_active(due.key) {
+                // It went through other hands while a delivery of it runs on.
+                self.spool.record(Record::Retry { key: due.key, at: now.after(WRITE_RETRY) });
+                continue;
+            }
+            let flushed = due.retry_at > now;
+            self.scheduler.wait(due.key, due.retry_at.min(now));
+            if flushed {
+                self.scheduler.flush_one(due.key);
+            }
+            more = true;
+        }
+        for _ in 0..ACTIVATIONS_A_TURN {
+            let Some(pulled) = self.scheduler.pull(now) else { return more };
+            self.activate(pulled, now);
+        }
+        true
+    }
+
+    fn arrived(&mut self, message: NewMessage, now: Timestamp) {
+        if message.place == Place::Hold {
+            return;
+        }
+        // What waits for a time is in the queue's own index and comes back by `due`.
+        if message.retry_at.is_none_or(|at| at <= now) {
+            self.scheduler.arrived(message.key);
+            self.fresh.insert(message.key, message);
+        }
+    }
+
+    fn activate(&mut self, pulled: Pulled<MessageKey>, now: Timestamp) {
+        let key = pulled.key;
+        let message = match self.fresh.remove(&key) {
+            Some(message) => message,
+            None => match self.spool.load(key) {
+                Ok(Some(message)) if message.place != Place::Hold => message,
+                // Other hands removed it or put it on hold.
+                Ok(_) => return,
+                Err(error) => {
+                    observe::warn(
+                        &self.tag,
+                        format_args!("cannot read a queued message: {error}; will try again"),
+                    );
+                    return self.scheduler.wait(key, now.after(self.settings.scheduler.minimal_backoff));
+                }
+            },
+        };
+        let NewMessage { queue_id, envelope, done, content, crashes, .. } = message;
+        let routed =
+            route::routes(&envelope, &done, pulled.flushed, &*self.router, &*self.hand, &self.settings);
+        let rewritten = routed
+            .iter()
+            .filter(|r| r.recipient != envelope.recipients[r.route.index as usize].address)
+            .map(|r| (r.route.index, r.recipient.clone()))
+            .collect();
+        let routes: Vec<_> = routed.into_iter().map(|r| r.route).collect();
+        let alone = crashes >= ALONE_FROM;
+        if self.scheduler.activate(pulled, &routes, alone) == crate::scheduler::Activated::Parked {
+            return;
+        }
+        let size = content.size;
+        observe::emit(
+            &self.tag,
+            &MessageActive {
+                queue_id: &queue_id,
+                sender: &envelope.sender,
+                size,
+                recipients: envelope.recipients.len(),
+            },
+        );
+        if alone {
+            observe::emit(&self.tag, &MessageSuspect { queue_id: &queue_id, crashes });
+        }
+        let keep = content.pieces().is_none() || self.content_kept + size <= CONTENT_KEPT;
+        self.content_kept += if keep && content.pieces().is_some() { size } else { 0 };
+        let active = Active {
+            queue_id,
+            client: Arc::new(envelope.client.clone()),
+            envelope,
+            content: keep.then_some(content),
+            done,
+            size,
+            active_at: now,
+            rewritten,
+            attempted: false,
+            failed: Vec::new(),
+            deferred: HashMap::new(),
+            reported: Vec::new(),
+        };
+        self.active.insert(key, active);
+    }
+
+    /// Takes jobs from the scheduler into the outbox.
+    fn hand_out(&mut self, now: Timestamp) -> bool {
+        if self.stalled_until.is_some_and(|until| until > now) {
+            return false;
+        }
+        while self.outbox.len() < JOBS_A_TURN {
+            let Some(handout) = self.scheduler.next(now) else { return false };
+            let job = handout.job;
+            match self.job(handout, now) {
+                Some(job) => self.outbox.push_back(job),
+                None => self.scheduler.done(now, job, Ended::Reached),
+            }
+        }
+        true
+    }
+
+    /// The job that an agent gets; `None` where the message cannot be read, which leaves its recipients for later.
+    fn job(&mut self, handout: Handout<MessageKey>, now: Timestamp) -> Option<Job> {
+        let key = handout.key;
+        let content = match self.active.get(&key)?.content.clone() {
+            Some(content) => content,
+            None => self.spool.load(key).ok()??.content,
+        };
+        let message = self.active.get_mut(&key)?;
+        let (transport, nexthop) = match &handout.suspended {
+            Some(failure) => ("retry".into(), suspended_text(failure).into()),
+            None => (handout.transport, handout.nexthop),
+        };
+        if handout.suspended.is_none() && !std::mem::replace(&mut message.attempted, true) {
+            self.spool.record(Record::Attempt { key });
+        }
+        self.jobs.insert(handout.job, key);
+        let envelope = &message.envelope;
+        let recipients = handout.recipients.into_iter().map(|index| {
+            let mut recipient = envelope.recipients[index as usize].clone();
+            if let Some(address) = message.rewritten.get(&index) {
+                recipient.address = address.clone();
+            }
+            JobRecipient { index, recipient }
+        });
+        Some(Job {
+            id: handout.job,
+            queue_id: message.queue_id.clone(),
+            sender: envelope.sender.clone(),
+            envid: envelope.envid.clone(),
+            ret: envelope.ret,
+            encoding: envelope.encoding,
+            smtputf8: envelope.smtputf8,
+            client: message.client.clone(),
+            transport,
+            nexthop,
+            recipients: recipients.collect(),
+            content,
+            stamps: Stamps {
+                arrival: envelope.arrival,
+                active: message.active_at,
+                handed_off: now,
+                connected: None,
+            },
+        })
+    }
+
+    /// Drops what is in memory of a message.
+    fn forget(&mut self, key: MessageKey) -> Option<Active> {
+        let message = self.active.remove(&key)?;
+        if message.content.as_ref().is_some_and(|c| c.pieces().is_some()) {
+            self.content_kept -= message.size;
+        }
+        Some(message)
+    }
+}
+
+/// What the retry agent is told: Postfix's text for mail to a dead destination.
+fn suspended_text(failure: &SiteFailure) -> String {
+    format!("{} delivery temporarily suspended: {}", failure.dsn.with_class(4), failure.reason)
+}

@@ -1,0 +1,113 @@
+//! Where each recipient of a message goes, with the cases that never reach an ordinary agent.
+
+use crate::Settings;
+use crate::hand::Hand;
+use crate::scheduler::Route;
+use mail::{Address, Envelope};
+use std::sync::Arc;
+
+/// Transport, nexthop and final address of a recipient.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Target {
+    /// Name of the transport in master.cf.
+    pub transport: Arc<str>,
+    /// Where it goes next.
+    pub nexthop: Arc<str>,
+    /// The recipient as the agent is to see it.
+    pub recipient: Address,
+}
+
+/// Finds the way of a recipient: what trivial-rewrite does in Postfix.
+pub trait Router {
+    /// The way of one recipient. A failed lookup gives the transport `retry`, a hopeless address `error`.
+    fn route(&self, recipient: &Address, sender: &Address) -> Target;
+}
+
+/// A recipient that is to be delivered, with its way.
+#[derive(Clone, Debug)]
+pub(crate) struct Routed {
+    pub route: Route,
+    pub recipient: Address,
+}
+
+/// The way of each recipient that is not done, sorted so that neighbours may share a job.
+pub(crate) fn routes(
+    envelope: &Envelope,
+    done: &[bool],
+    flushed: bool,
+    router: &dyn Router,
+    hand: &dyn Hand,
+    settings: &Settings,
+) -> Vec<Routed> {
+    let filter = envelope.attribute("L").and_then(|f| std::str::from_utf8(f).ok());
+    let mut routed: Vec<Routed> = (0u32..)
+        .zip(&envelope.recipients)
+        .filter(|(index, _)| !done.get(*index as usize).copied().unwrap_or(false))
+        .map(|(index, recipient)| {
+            let target = special(&recipient.address, envelope, settings)
+                .or_else(|| filter.map(|f| filtered(f, &recipient.address)))
+                .unwrap_or_else(|| router.route(&recipient.address, &envelope.sender));
+            let target = available(target, flushed, hand, settings);
+            let queue = queue_name(&target, settings);
+            Routed {
+                route: Route { index, transport: target.transport, nexthop: target.nexthop, queue },
+                recipient: target.recipient,
+            }
+        })
+        .collect();
+    routed.sort_by_cached_key(|r| {
+        let address = &r.recipient;
+        (r.route.transport.clone(), r.route.queue.clone(), address.domain_lower(), address.clone())
+    });
+    routed
+}
+
+/// What Postfix's qmgr decides before it asks anybody.
+fn special(recipient: &Address, envelope: &Envelope, settings: &Settings) -> Option<Target> {
+    if recipient.is_null() {
+        return Some(fixed("error", "5.1.3 null recipient address", recipient));
+    }
+    if envelope.force_expire {
+        return Some(fixed("retry", "4.7.0 message is administratively expired", recipient));
+    }
+    if settings.is_double_bounce(recipient) {
+        return Some(fixed("discard", "undeliverable postmaster notification discarded", recipient));
+    }
+    None
+}
+
+/// `content_filter`, as the message carries it: `transport:nexthop`, without a nexthop the recipient's domain.
+fn filtered(filter: &str, recipient: &Address) -> Target {
+    let (transport, nexthop) = filter.split_once(':').unwrap_or((filter, ""));
+    let nexthop = if nexthop.is_empty() { recipient.domain_lower().into() } else { Arc::from(nexthop) };
+    Target { transport: transport.into(), nexthop, recipient: recipient.clone() }
+}
+
+/// A transport that is not to be used, or that nobody serves, defers.
+fn available(target: Target, flushed: bool, hand: &dyn Hand, settings: &Settings) -> Target {
+    if !flushed && settings.defer_transports.iter().any(|t| **t == *target.transport) {
+        return fixed("retry", "4.3.2 deferred transport", &target.recipient);
+    }
+    if !hand.knows(&target.transport) {
+        return fixed("retry", "4.3.0 mail transport unavailable", &target.recipient);
+    }
+    target
+}
+
+pub(crate) fn fixed(transport: &str, nexthop: &str, recipient: &Address) -> Target {
+    Target { transport: transport.into(), nexthop: nexthop.into(), recipient: recipient.clone() }
+}
+
+/// What counts as one destination (reference 2.5): the nexthop, or the mailbox where a delivery takes one recipient.
+fn queue_name(target: &Target, settings: &Settings) -> Arc<str> {
+    let nexthop = target.nexthop.to_lowercase();
+    if settings.scheduler.transport(&target.transport).recipient_limit != 1 {
+        return nexthop.into();
+    }
+    let local = String::from_utf8_lossy(target.recipient.local_part()).into_owned();
+    let user = match local.find(|c| settings.recipient_delimiter.contains(c)) {
+        Some(at) if at > 0 => &local[..at],
+        _ => &local,
+    };
+    format!("{user}@{nexthop}").into()
+}

@@ -1,0 +1,143 @@
+//! The event loop around the driver: notices, orders, time, and the order to end.
+
+use crate::driver::{After, Driver, Parts};
+use crate::hand::{Hand, Inbox, News};
+use crate::report::Reports;
+use crate::route::Router;
+use crate::spool::Spool;
+use crate::{Order, Settings};
+use mail::Timestamp;
+use net::{Shutdown, clock};
+use observe::Tag;
+use queue::Notice;
+use std::io;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::io::AsyncReadExt;
+use tokio::net::{UnixListener, UnixStream};
+use tokio::sync::mpsc;
+
+/// How long an orderly end waits for deliveries that run.
+const DRAIN: Duration = Duration::from_secs(5);
+
+/// The longest sleep: other hands may have changed the spool, and the clock may have been set.
+const SLEEP_MAX: Duration = Duration::from_secs(1);
+
+/// Bytes read at once from a process that sends notices: some hundreds of notices.
+const NOTICES_READ: usize = 8 * 1024;
+
+/// What a reload replaces as a whole.
+#[derive(Clone)]
+pub struct Snapshot {
+    /// Settings.
+    pub settings: Arc<Settings>,
+    /// Tables and rules that say where mail goes.
+    pub router: Rc<dyn Router>,
+    /// How reports are written.
+    pub reports: Rc<dyn Reports>,
+}
+
+/// What the queue manager works with.
+pub struct Inputs<S> {
+    /// The queue.
+    pub spool: S,
+    /// Configuration.
+    pub snapshot: Snapshot,
+    /// New configurations.
+    pub reloads: mpsc::Receiver<Snapshot>,
+    /// The delivery agents.
+    pub hand: Rc<dyn Hand>,
+    /// `private/journal`: processes that take mail in tell here how far their segments are durable.
+    pub notices: UnixListener,
+    /// Orders.
+    pub orders: mpsc::Receiver<Order>,
+    /// Who logs: qmgr.
+    pub tag: Tag,
+    /// Who logs that a report was queued: bounce.
+    pub bounce_tag: Tag,
+    /// Who logs a report's message id: cleanup.
+    pub cleanup_tag: Tag,
+    /// The order to end.
+    pub shutdown: Shutdown,
+}
+
+/// Runs until the order to end, then waits up to 5 s for deliveries and makes files of what is left in the journal.
+///
+/// Must be called in a `LocalSet` of a current-thread runtime.
+pub async fn run<S: Spool>(inputs: Inputs<S>) -> io::Result<()> {
+    let Inputs { mut reloads, mut orders, notices, shutdown, .. } = inputs;
+    let mut driver = Driver::new(Parts {
+        spool: inputs.spool,
+        settings: inputs.snapshot.settings,
+        router: inputs.snapshot.router,
+        reports: inputs.snapshot.reports,
+        hand: inputs.hand,
+        tag: inputs.tag,
+        bounce_tag: inputs.bounce_tag,
+        cleanup_tag: inputs.cleanup_tag,
+    });
+    let inbox = driver.inbox();
+    let listening = tokio::task::spawn_local(listen(notices, inbox.clone()));
+    let mut drain_until = None;
+    loop {
+        let now = clock::now();
+        let after = driver.turn(now);
+        if drain_until.is_some_and(|until| now >= until || !driver.busy()) {
+            break;
+        }
+        tokio::select! {
+            biased;
+            () = shutdown.requested(), if drain_until.is_none() => {
+                driver.drain();
+                drain_until = Some(clock::now().after(DRAIN));
+            }
+            Some(snapshot) = reloads.recv() => driver.reload(snapshot.settings, snapshot.router, snapshot.reports),
+            Some(order) = orders.recv() => driver.order(order, clock::now()),
+            () = inbox.wait() => {}
+            () = rest(after, now) => {}
+        }
+    }
+    listening.abort();
+    driver.stop(clock::now())
+}
+
+/// The pause between two turns: none but for the agents' turn where there is more to do.
+async fn rest(after: After, now: Timestamp) {
+    match after {
+        After::More => tokio::task::yield_now().await,
+        After::Sleep(until) => {
+            let sleep = until.map_or(SLEEP_MAX, |at| at.since(now).min(SLEEP_MAX));
+            tokio::time::sleep(sleep).await;
+        }
+    }
+}
+
+/// Takes connections of processes that make mail.
+async fn listen(listener: UnixListener, inbox: Rc<Inbox>) {
+    loop {
+        match listener.accept().await {
+            Ok((stream, _)) => drop(tokio::task::spawn_local(read_notices(stream, inbox.clone()))),
+            // Out of descriptors: the reader of the journal looks by itself meanwhile.
+            Err(_) => tokio::time::sleep(Duration::from_millis(100)).await,
+        }
+    }
+}
+
+async fn read_notices(mut stream: UnixStream, inbox: Rc<Inbox>) {
+    let mut buffer = vec![0; NOTICES_READ];
+    let mut filled = 0;
+    while let Ok(n) = stream.read(&mut buffer[filled..]).await {
+        if n == 0 {
+            break;
+        }
+        filled += n;
+        let (whole, _) = buffer[..filled].as_chunks::<{ Notice::LEN }>();
+        let used = whole.len() * Notice::LEN;
+        for bytes in whole {
+            inbox.push(News::Notice(Notice::from_bytes(bytes)));
+        }
+        buffer.copy_within(used..filled, 0);
+        filled -= used;
+    }
+}

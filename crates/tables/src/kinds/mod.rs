@@ -1,0 +1,115 @@
+//! The kinds of tables, one file each.
+
+mod fail;
+mod inline;
+mod static_;
+mod texthash;
+
+use crate::table::{Settings, Source, TableError};
+
+/// A kind of table: the name in front of the colon, and how one is opened from what stands behind it.
+pub struct Kind {
+    /// The name in front of the colon.
+    pub name: &'static str,
+    /// Opens the table of a name; the whole `type:name` is passed for errors.
+    pub open: fn(name: &str, spec: &str, settings: &Settings) -> Result<Box<dyn Source>, TableError>,
+}
+
+/// All kinds, sorted by name.
+pub const KINDS: &[Kind] = &[fail::KIND, inline::KIND, static_::KIND, texthash::KIND];
+
+/// Kinds of Postfix that are not built yet, with what to do instead; sorted by name.
+pub const NOT_YET: &[(&str, &str)] = &[
+    ("btree", INDEXED),
+    ("cdb", INDEXED),
+    ("cidr", "write `inline:` or `texthash:` with single addresses and their networks (192.0.2) for now"),
+    ("dbm", INDEXED),
+    ("environ", "write `inline:{ name=value }` for now"),
+    ("hash", INDEXED),
+    ("internal", "write `texthash:` with a file for now"),
+    ("ldap", OUTSIDE),
+    ("lmdb", INDEXED),
+    ("memcache", OUTSIDE),
+    ("mongodb", OUTSIDE),
+    ("mysql", OUTSIDE),
+    ("netinfo", OUTSIDE),
+    ("nis", OUTSIDE),
+    ("nisplus", OUTSIDE),
+    ("pcre", PATTERNS),
+    ("pgsql", OUTSIDE),
+    ("pipemap", "name the tables one by one for now"),
+    ("proxy", "leave out `proxy:`"),
+    ("randmap", "write `static:` with one of the values for now"),
+    ("regexp", PATTERNS),
+    ("sdbm", INDEXED),
+    ("socketmap", OUTSIDE),
+    ("sqlite", OUTSIDE),
+    ("tcp", OUTSIDE),
+    ("unionmap", "name the tables one by one for now"),
+    ("unix", "write `texthash:` with a file of the names for now"),
+];
+
+const INDEXED: &str = "write `texthash:` instead: it reads the source file itself, without postmap";
+const OUTSIDE: &str = "export it to a file and write `texthash:` for now";
+const PATTERNS: &str = "write the addresses and domains into a file and `texthash:` for now";
+
+/// Opens `type:name`.
+pub(crate) fn open(spec: &str, settings: &Settings) -> Result<Box<dyn Source>, TableError> {
+    let kind = check(spec)?;
+    let (_, name) = inner(spec).split_once(':').unwrap_or_default();
+    (kind.open)(name, spec, settings)
+}
+
+/// The kind of `type:name`, or what is wrong with it; opens nothing.
+pub fn check(spec: &str) -> Result<&'static Kind, TableError> {
+    let Some((kind, _)) = inner(spec).split_once(':') else {
+        return Err(TableError::new(spec, "expected a lookup table written `type:name`"));
+    };
+    if let Some(kind) = KINDS.iter().find(|k| k.name == kind) {
+        return Ok(kind);
+    }
+    Err(match NOT_YET.iter().find(|(name, _)| *name == kind) {
+        Some((name, advice)) => {
+            TableError::new(spec, format!("tables of type `{name}` are not supported yet; {advice}"))
+        }
+        None => {
+            let known: Vec<&str> = KINDS.iter().map(|k| k.name).collect();
+            TableError::new(
+                spec,
+                format!("expected a table type out of {}, found `{kind}`", known.join(", ")),
+            )
+        }
+    })
+}
+
+/// `spec` without `proxy:`: what Postfix asks its proxymap process for, we ask ourselves.
+fn inner(spec: &str) -> &str {
+    spec.strip_prefix("proxy:").filter(|rest| rest.contains(':')).unwrap_or(spec)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_lists_of_kinds_are_sorted() {
+        assert!(KINDS.is_sorted_by_key(|k| k.name));
+        assert!(NOT_YET.is_sorted_by_key(|(name, _)| *name));
+    }
+
+    #[test]
+    fn a_kind_that_is_missing_is_told_with_what_to_do() {
+        let error = |spec| check(spec).err().map(|e| e.to_string()).unwrap_or_default();
+        assert_eq!(
+            error("hash:/etc/postfix/virtual"),
+            "hash:/etc/postfix/virtual: tables of type `hash` are not supported yet; \
+             write `texthash:` instead: it reads the source file itself, without postmap"
+        );
+        assert_eq!(
+            error("hsah:x"),
+            "hsah:x: expected a table type out of fail, inline, static, texthash, found `hsah`"
+        );
+        assert_eq!(error("/etc/x"), "/etc/x: expected a lookup table written `type:name`");
+        assert!(check("proxy:texthash:/x").is_ok());
+    }
+}

@@ -1,0 +1,127 @@
+//! A table, opened from its `type:name`.
+
+use crate::fold::fold;
+use crate::kinds;
+use crate::lookup::{Lookup, LookupFuture, now};
+use std::borrow::Cow;
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+/// What tables need to know of their surroundings.
+#[derive(Clone)]
+pub struct Settings {
+    /// Whether keys are folded as UTF-8 (`smtputf8_enable`).
+    pub utf8: bool,
+    /// Where relative file names start (`queue_directory`); nothing leaves them to the process.
+    pub directory: Option<PathBuf>,
+    /// Takes warnings: a duplicate key, a file that cannot be read. Called from any thread; must not block.
+    pub warn: Arc<dyn Fn(&str) + Send + Sync>,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Settings { utf8: true, directory: None, warn: Arc::new(|_| {}) }
+    }
+}
+
+impl Settings {
+    /// `name` as a path, below `directory` where it is relative.
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
+        match &self.directory {
+            Some(directory) => directory.join(name),
+            None => Path::new(name).to_owned(),
+        }
+    }
+}
+
+impl fmt::Debug for Settings {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Settings {{ utf8: {}, directory: {:?} }}", self.utf8, self.directory)
+    }
+}
+
+/// Why a table cannot be used at all: the administrator has to change the configuration.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TableError {
+    /// The table as it was written.
+    pub spec: String,
+    /// What was expected, or what to do.
+    pub text: String,
+}
+
+impl TableError {
+    pub(crate) fn new(spec: &str, text: impl Into<String>) -> Self {
+        TableError { spec: spec.to_owned(), text: text.into() }
+    }
+
+    /// The error as one of a parameter's value, with where that stands.
+    pub fn of_parameter(&self, origin: Option<config::Origin>, parameter: &str) -> config::Error {
+        config::Error::new(origin, parameter, self.to_string())
+    }
+}
+
+impl fmt::Display for TableError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.spec, self.text)
+    }
+}
+
+impl std::error::Error for TableError {}
+
+/// What a kind of table makes of a name: something that answers for keys.
+pub trait Source: Send + Sync {
+    /// Looks up a key, already folded.
+    fn lookup<'a>(&'a self, key: &'a str) -> LookupFuture<'a>;
+
+    /// Whether parts of an address (`example.org` of `ann@example.org`) may be looked up; not so for patterns.
+    fn takes_parts(&self) -> bool {
+        true
+    }
+}
+
+/// An open table; clones share it.
+#[derive(Clone)]
+pub struct Table(Arc<Inner>);
+
+struct Inner {
+    spec: String,
+    utf8: bool,
+    source: Box<dyn Source>,
+}
+
+impl Table {
+    /// Opens `type:name`. A file that cannot be read is a warning, and lookups fail for the time being, as in Postfix.
+    pub fn open(spec: &str, settings: &Settings) -> Result<Table, TableError> {
+        let source = kinds::open(spec, settings)?;
+        Ok(Table(Arc::new(Inner { spec: spec.to_owned(), utf8: settings.utf8, source })))
+    }
+
+    /// `type:name` as it was written.
+    pub fn spec(&self) -> &str {
+        &self.0.spec
+    }
+
+    /// Looks up `key`, in whatever case.
+    pub async fn lookup(&self, key: &str) -> Lookup {
+        let key: Cow<'_, str> = fold(key, self.0.utf8);
+        self.0.source.lookup(&key).await
+    }
+
+    /// Looks up `key` in a table that holds its content in memory; others fail for the time being.
+    pub fn lookup_now(&self, key: &str) -> Lookup {
+        now(self.lookup(key))
+            .unwrap_or_else(|| Lookup::TempFail(format!("{}: has to be waited for", self.spec())))
+    }
+
+    /// Whether parts of an address may be looked up in this table.
+    pub fn takes_parts(&self) -> bool {
+        self.0.source.takes_parts()
+    }
+}
+
+impl fmt::Debug for Table {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Table({})", self.spec())
+    }
+}

@@ -1,0 +1,234 @@
+//! Input that no honest client sends, against a whole instance: a correct reply or a clean close, nothing half
+//! accepted, and no process more than 64 MB above idle.
+
+#![allow(clippy::unwrap_used, reason = "all of this file is a test")]
+
+use crash::Role;
+use peers::Ring;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::TcpStream;
+use std::time::{Duration, Instant};
+
+/// What the issue allows above idle, in KiB.
+const MEMORY_ABOVE_IDLE: u64 = 64 * 1024;
+
+struct Client {
+    out: TcpStream,
+    replies: BufReader<TcpStream>,
+}
+
+impl Client {
+    fn connect(ring: &Ring) -> Client {
+        let out = TcpStream::connect(("127.0.0.1", ring.instance.port)).unwrap();
+        out.set_nodelay(true).unwrap();
+        out.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+        out.set_write_timeout(Some(Duration::from_secs(20))).unwrap();
+        let replies = BufReader::new(out.try_clone().unwrap());
+        let mut client = Client { out, replies };
+        assert!(client.reply().starts_with("220"));
+        client
+    }
+
+    /// The last line of the next reply; empty where the connection ends.
+    fn reply(&mut self) -> String {
+        loop {
+            let mut line = String::new();
+            if self.replies.read_line(&mut line).unwrap_or(0) == 0 {
+                return String::new();
+            }
+            if line.as_bytes().get(3) != Some(&b'-') {
+                return line;
+            }
+        }
+    }
+
+    fn ask(&mut self, bytes: &[u8]) -> String {
+        if self.out.write_all(bytes).is_err() {
+            return String::new();
+        }
+        self.reply()
+    }
+
+    fn envelope(&mut self) {
+        assert!(self.ask(b"EHLO client.test\r\n").starts_with("250"));
+        assert!(self.ask(b"MAIL FROM:<a@example.com>\r\n").starts_with("250"));
+        assert!(self.ask(b"RCPT TO:<b@example.org>\r\n").starts_with("250"));
+    }
+}
+
+/// The most memory that any process of the instance ever had, in KiB.
+fn peak(ring: &Ring) -> u64 {
+    let of = |role| {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", ring.instance.pid(role)?)).ok()?;
+        let line = status.lines().find(|l| l.starts_with("VmHWM:"))?.to_string();
+        line.split_whitespace().nth(1)?.parse::<u64>().ok()
+    };
+    [Role::Master, Role::Smtpd, Role::Qmgr, Role::Local, Role::Control]
+        .into_iter()
+        .filter_map(of)
+        .max()
+        .unwrap()
+}
+
+/// The instance still takes mail, and nothing but this message arrives.
+fn only_an_honest_message_arrives(ring: &Ring) {
+    let mut client = Client::connect(ring);
+    client.envelope();
+    assert!(client.ask(b"DATA\r\n").starts_with("354"));
+    assert!(client.ask(b"Subject: honest\r\n\r\nhello\r\n.\r\n").starts_with("250"));
+    let received = ring.received(1);
+    assert!(
+        String::from_utf8_lossy(&received[0].content).contains("Subject: honest"),
+        "half a message arrived"
+    );
+}
+
+#[test]
+fn a_hundred_megabytes_without_a_newline_cost_no_memory() {
+    let ring = Ring::start("endless-line", "");
+    let idle = peak(&ring);
+    let block = vec![b'x'; 1 << 20];
+    for in_data in [false, true] {
+        let mut client = Client::connect(&ring);
+        if in_data {
+            client.envelope();
+            assert!(client.ask(b"DATA\r\n").starts_with("354"));
+        }
+        for _ in 0..100 {
+            if client.out.write_all(&block).is_err() {
+                break;
+            }
+        }
+        if in_data {
+            // Larger than message_size_limit (10,240,000): refused, not kept.
+            let reply = client.ask(b"\r\n.\r\n");
+            assert!(reply.starts_with("552 5.3.4") || reply.is_empty(), "{reply}");
+        }
+    }
+    let above = peak(&ring).saturating_sub(idle);
+    assert!(above < MEMORY_ABOVE_IDLE, "{above} KiB above idle");
+    only_an_honest_message_arrives(&ring);
+}
+
+#[test]
+fn many_large_messages_at_once_share_one_budget() {
+    let ring = Ring::start("budget", "");
+    let idle = peak(&ring);
+    let block = [b"y".repeat(998), b"\r\n".to_vec()].concat().repeat(9_000);
+    let mut clients: Vec<Client> = (0..20).map(|_| Client::connect(&ring)).collect();
+    for client in &mut clients {
+        client.envelope();
+        assert!(client.ask(b"DATA\r\n").starts_with("354"));
+    }
+    // All bodies are under way before any ends; none is completed.
+    std::thread::scope(|scope| {
+        for client in &mut clients {
+            scope.spawn(|| drop(client.out.write_all(&block)));
+        }
+    });
+    let above = peak(&ring).saturating_sub(idle);
+    assert!(above < MEMORY_ABOVE_IDLE, "{above} KiB above idle with 20 × 9 MB under way");
+    drop(clients);
+    only_an_honest_message_arrives(&ring);
+}
+
+#[test]
+fn garbage_nul_bytes_and_commands_out_of_order_get_replies() {
+    let ring = Ring::start("garbage", "smtpd_hard_error_limit = 1000\nsmtpd_error_sleep_time = 0\n");
+    let mut client = Client::connect(&ring);
+    for (bytes, code) in [
+        (&b"RCPT TO:<b@example.org>\r\n"[..], "503"),
+        (b"DATA\r\n", "503"),
+        (b"BDAT 5 LAST\r\nhello", "503"),
+        (b"MAIL FROM:<a@example.com\r\n", "50"),
+        (b"EHLO client.test\r\n", "250"),
+        (b"RCPT TO:<b@example.org>\r\n", "503"),
+        (b"MAIL FROM:<a@example.com> SIZE=99999999999999999999\r\n", "5"),
+        (b"MAIL FROM:<a@example.com> NONSENSE=1\r\n", "555"),
+        (b"NO\0OP\r\n", "50"),
+        (b"BDAT -1 LAST\r\n", "5"),
+        (b"NOOP\r\n", "250"),
+    ] {
+        let reply = client.ask(bytes);
+        assert!(reply.starts_with(code), "{:?}: {reply}", String::from_utf8_lossy(bytes));
+    }
+    let mut noise = Vec::new();
+    for n in 0..20_000u32 {
+        noise.push((n.wrapping_mul(2_654_435_761) >> 13) as u8);
+    }
+    let mut client = Client::connect(&ring);
+    drop(client.out.write_all(&noise));
+    drop(client);
+    only_an_honest_message_arrives(&ring);
+}
+
+#[test]
+fn a_client_that_vanishes_at_any_step_leaves_nothing() {
+    let ring = Ring::start("vanish", "");
+    let dialogue: &[u8] =
+        b"EHLO client.test\r\nMAIL FROM:<a@example.com>\r\nRCPT TO:<b@example.org>\r\nDATA\r\n\
+        Subject: half\r\n\r\nhalf\r\n.\r";
+    let bdat: &[u8] = b"EHLO client.test\r\nMAIL FROM:<a@example.com>\r\nRCPT TO:<b@example.org>\r\n\
+        BDAT 20\r\nSubject: half\r\n\r\nhal\r\nBDAT 1000 LAST\r\nx";
+    for bytes in [dialogue, bdat] {
+        for cut in (0..=bytes.len()).step_by(7).chain([bytes.len()]) {
+            let mut client = Client::connect(&ring);
+            // Line by line, as a client without pipelining does.
+            for line in bytes[..cut].split_inclusive(|&b| b == b'\n') {
+                drop(client.out.write_all(line));
+                if line.ends_with(b"\n") && !line.starts_with(b"Subject") && line.len() > 4 {
+                    client.out.set_read_timeout(Some(Duration::from_millis(200))).unwrap();
+                    drop(client.reply());
+                }
+            }
+        }
+    }
+    only_an_honest_message_arrives(&ring);
+}
+
+#[test]
+fn ten_thousand_recipients_are_taken_or_refused_one_by_one() {
+    let ring = Ring::start("recipients", "smtpd_recipient_limit = 10000\n");
+    let mut client = Client::connect(&ring);
+    assert!(client.ask(b"EHLO client.test\r\n").starts_with("250"));
+    assert!(client.ask(b"MAIL FROM:<a@example.com>\r\n").starts_with("250"));
+    for batch in 0..110 {
+        let commands: String =
+            (0..100).map(|n| format!("RCPT TO:<r{}@example.org>\r\n", batch * 100 + n)).collect();
+        client.out.write_all(commands.as_bytes()).unwrap();
+        for n in 0..100 {
+            let expected = if batch < 100 { "250 2.1.5" } else { "452 4.5.3" };
+            let reply = client.reply();
+            assert!(reply.starts_with(expected), "recipient {}: {reply}", batch * 100 + n);
+        }
+    }
+    assert!(client.ask(b"DATA\r\n").starts_with("354"));
+    assert!(client.ask(b"Subject: many\r\n\r\nhello\r\n.\r\n").starts_with("250"));
+    // smtp_destination_recipient_limit is 50.
+    let received = ring.received(200);
+    assert_eq!(received.iter().map(|t| t.rcpts.len()).sum::<usize>(), 10_000);
+}
+
+#[test]
+fn slow_senders_do_not_hold_up_others_and_run_out_of_time() {
+    let ring = Ring::start(
+        "slow",
+        "smtpd_timeout = 3s\nsmtpd_per_request_deadline = yes\nsmtpd_min_data_rate = 500\n",
+    );
+    let mut slow: Vec<Client> = (0..50).map(|_| Client::connect(&ring)).collect();
+    let start = Instant::now();
+    while start.elapsed() < Duration::from_secs(2) {
+        for client in &mut slow {
+            drop(client.out.write_all(b"E"));
+        }
+        std::thread::sleep(Duration::from_millis(500));
+    }
+    only_an_honest_message_arrives(&ring);
+    for client in &mut slow {
+        let mut rest = Vec::new();
+        drop(client.replies.read_to_end(&mut rest));
+        let text = String::from_utf8_lossy(&rest);
+        assert!(text.starts_with("421 4.4.2") || text.is_empty(), "{text}");
+    }
+    assert!(start.elapsed() < Duration::from_secs(30), "slow clients were kept");
+}
