@@ -3,6 +3,7 @@
 //! The only crate with unsafe code. Where rustix or std have a safe function, callers use that one; what stands
 //! here without unsafe is a call that takes care to get right once.
 
+mod file_identity;
 mod identity;
 mod memfile;
 mod passing;
@@ -10,6 +11,7 @@ mod spawn;
 mod time;
 mod users;
 
+pub use file_identity::act_as;
 pub use identity::become_user;
 pub use memfile::sealed_memory_file;
 pub use passing::{PASSED_FDS_MAX, receive_with_fds, send_with_fds};
