@@ -1,1 +1,6 @@
 //! The agents, one file or directory for each kind.
+
+pub mod discard;
+pub mod error;
+#[cfg(test)]
+mod testjob;

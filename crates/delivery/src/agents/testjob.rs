@@ -1,0 +1,67 @@
+//! Jobs for tests, and an end of the way back that remembers.
+
+use crate::{Assignment, OutcomeSink};
+use mail::{
+    Address, Client, Content, ContentFlags, Encoding, Job, JobId, JobRecipient, Outcome, QueueId, Recipient,
+    SiteFailure, Stamps,
+};
+use std::cell::RefCell;
+use std::rc::Rc;
+use std::sync::Arc;
+
+/// Remembers what came back.
+#[derive(Default)]
+pub struct Seen {
+    outcomes: RefCell<Vec<Outcome>>,
+    done: RefCell<Vec<Option<SiteFailure>>>,
+}
+
+impl Seen {
+    pub fn new() -> Rc<Seen> {
+        Rc::default()
+    }
+
+    pub fn outcomes(&self) -> Vec<Outcome> {
+        let mut outcomes = self.outcomes.borrow().clone();
+        outcomes.sort_by_key(|o| o.index);
+        outcomes
+    }
+
+    pub fn done(&self) -> Vec<Option<SiteFailure>> {
+        self.done.borrow().clone()
+    }
+}
+
+impl OutcomeSink for Seen {
+    fn outcome(&self, outcome: Outcome) {
+        self.outcomes.borrow_mut().push(outcome);
+    }
+
+    fn done(&self, _: JobId, site_failure: Option<SiteFailure>) {
+        self.done.borrow_mut().push(site_failure);
+    }
+}
+
+/// A small message from `s@x.example` to these recipients.
+pub fn assignment(nexthop: &str, recipients: &[&str], seen: &Rc<Seen>) -> Assignment {
+    let recipients = (0u32..).zip(recipients);
+    let recipients =
+        recipients.map(|(index, r)| JobRecipient { index, recipient: Recipient::new(Address::from(*r)) });
+    let content = bytes::Bytes::from("Subject: x\r\n\r\nFrom here\r\nto there\r\n");
+    let job = Job {
+        id: JobId(7),
+        queue_id: QueueId::parse("4XyZ1").unwrap(),
+        sender: Address::from("s@x.example"),
+        envid: String::new(),
+        ret: None,
+        encoding: Encoding::Unknown,
+        smtputf8: 0,
+        client: Arc::new(Client::default()),
+        transport: "test".into(),
+        nexthop: nexthop.into(),
+        recipients: recipients.collect(),
+        content: Content::in_memory(vec![content], ContentFlags::default()),
+        stamps: Stamps::default(),
+    };
+    Assignment::new(job, seen.clone())
+}
