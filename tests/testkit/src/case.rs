@@ -11,6 +11,8 @@
 //!
 //! case: NAME
 //! C: … S: … client: … close     a dialogue, see `dialogue`
+//! begin: FROM TO…               EHLO, MAIL, RCPT and DATA in a new connection; the content follows in `C:` lines
+//! send: FROM TO…                the same with `CONTENT` and QUIT; FROM is `<>` or an address without brackets
 //! settle                        waits until every message has got as far as it will
 //! run: COMMAND                  shows what it prints and its exit status (`/bin/sh`, in the world)
 //! ignore-log: WORDS             lines with these words are not compared (say why in a comment)
@@ -74,6 +76,17 @@ anvil unix - - n - 1 anvil
 scache unix - - n - 1 scache
 postlog unix-dgram n - n - 1 postlogd
 ";
+
+/// What `send:` sends: nothing is missing, so the mail system adds only its trace headers.
+pub const CONTENT: &[&str] = &[
+    "From: sender@example.net",
+    "Subject: test",
+    "Date: Thu, 01 Jan 2026 00:00:00 +0000",
+    "Message-ID: <test@example.net>",
+    "",
+    "body",
+    ".",
+];
 
 /// The parts of a transcript.
 pub const PARTS: &[&str] = &["log", "mail", "replies", "run", "sink"];
@@ -227,6 +240,11 @@ impl Case {
         let value = value.trim();
         match key {
             "run" => self.actions.push(Action::Run(value.to_owned())),
+            "begin" | "send" => {
+                for line in transaction(value, key == "send")? {
+                    self.line(&line)?;
+                }
+            }
             "ignore-log" => self.ignore_log.push(value.to_owned()),
             "newer" => {
                 let (old, new) = value.split_once("=>").ok_or("newer: expected OLD => NEW")?;
@@ -242,6 +260,20 @@ impl Case {
         }
         Ok(true)
     }
+}
+
+/// The dialogue lines of `begin:` and `send:`.
+fn transaction(value: &str, whole: bool) -> Result<Vec<String>, String> {
+    let mut words = value.split_whitespace().map(|word| word.trim_matches(['<', '>']));
+    let from = words.next().ok_or("expected FROM TO…")?;
+    let mut lines = vec!["C: EHLO client.example.net".to_owned(), format!("C: MAIL FROM:<{from}>")];
+    lines.extend(words.map(|to| format!("C: RCPT TO:<{to}>")));
+    lines.push("C: DATA".to_owned());
+    if whole {
+        lines.extend(CONTENT.iter().map(|line| format!("C: {line}")));
+        lines.push("C: QUIT".to_owned());
+    }
+    Ok(lines)
 }
 
 enum Block {

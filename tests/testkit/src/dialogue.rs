@@ -160,6 +160,9 @@ impl Player {
                             _ => continue,
                         }
                     }
+                    if automatic && auto.skips(octets) {
+                        continue;
+                    }
                     self.transcript.push(shown.clone());
                     self.unsent.extend_from_slice(octets);
                     if automatic && auto.reply_follows(octets) {
@@ -290,11 +293,19 @@ pub fn connect_from(from: IpAddr, to: SocketAddr) -> std::io::Result<TcpStream> 
 #[derive(Debug, Default)]
 struct Automatic {
     content: bool,
+    /// DATA was refused: its content stays unsent.
+    refused: bool,
     last_was_data: bool,
     chunk_left: usize,
 }
 
 impl Automatic {
+    fn skips(&mut self, octets: &[u8]) -> bool {
+        let skip = self.refused;
+        self.refused = skip && octets != b".\r\n";
+        skip
+    }
+
     fn reply_follows(&mut self, octets: &[u8]) -> bool {
         if self.chunk_left > 0 {
             self.chunk_left = self.chunk_left.saturating_sub(octets.len());
@@ -310,7 +321,7 @@ impl Automatic {
             return false;
         }
         let words: Vec<&str> = line.split_whitespace().collect();
-        self.last_was_data = words.first() == Some(&"DATA");
+        self.last_was_data = words == ["DATA"];
         if let ["BDAT", size, ..] = words.as_slice() {
             self.chunk_left = size.parse().unwrap_or(0);
             return self.chunk_left == 0;
@@ -319,7 +330,9 @@ impl Automatic {
     }
 
     fn replied(&mut self, reply: &str) {
-        self.content = std::mem::take(&mut self.last_was_data) && reply.starts_with("354");
+        let was_data = std::mem::take(&mut self.last_was_data);
+        self.content = was_data && reply.starts_with("354");
+        self.refused = was_data && !self.content;
     }
 }
 

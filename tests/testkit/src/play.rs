@@ -231,7 +231,7 @@ impl Run<'_> {
                 .concat(),
             };
             let shown = match text.len() {
-                0..=300 => self.masker.mask(&String::from_utf8_lossy(&text)),
+                0..=300 => self.masker.mask(&readable(&text)),
                 length => format!("{}… ({length} octets)", String::from_utf8_lossy(&text[..60])),
             };
             lines.push(format!("> {shown}"));
@@ -241,6 +241,11 @@ impl Run<'_> {
         }
         lines
     }
+}
+
+/// Text as it is; octets that are none as escapes.
+fn readable(octets: &[u8]) -> String {
+    std::str::from_utf8(octets).map_or_else(|_| octets.escape_ascii().to_string(), str::to_owned)
 }
 
 /// FNV-1a, to tell contents apart.
