@@ -9,7 +9,7 @@
 //! S: <closed>                   the server closes the connection; `S: <nothing>` it stays silent
 //! close                         closes the connection without QUIT
 //! ```
-//! Lines between two `S:` leave in one write. A dialogue without any `S:` reads a reply after each command by itself.
+//! Lines between two `S:` leave in one write; without a `client:` line a session is from 127.0.0.1 to 127.0.0.1:25. A dialogue without any `S:` reads a reply after each command by itself.
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::{IpAddr, SocketAddr, TcpStream};
@@ -38,8 +38,6 @@ pub enum Step {
     Close,
 }
 
-/// Where a dialogue's first command goes if no `client:` line stands before it.
-pub const DEFAULT_CLIENT: &str = "127.0.0.1 -> 127.0.0.1:25";
 /// What a reply may take; servers delay replies to clients that make many errors.
 const REPLY_TIMEOUT: Duration = Duration::from_secs(20);
 /// How long `<nothing>` waits for a reply that must not come.
@@ -127,6 +125,8 @@ fn bad_escape(text: &str) -> String {
 #[derive(Debug, Default)]
 pub struct Player {
     stream: Option<TcpStream>,
+    /// Where it is or was connected.
+    ends: Option<(IpAddr, SocketAddr)>,
     unread: Vec<u8>,
     unsent: Vec<u8>,
     /// Lines `C: …` and `S: …` in order.
@@ -151,14 +151,12 @@ impl Player {
                     }
                 }
                 Step::Send { octets, shown } => {
-                    if self.stream.is_none() {
-                        match parse_client(DEFAULT_CLIENT.split("->").next().unwrap_or_default().trim()) {
-                            Ok(Step::Connect { from, to }) if at == 0 => {
-                                self.connect(from, to);
-                                self.expect(&[String::new()], mask);
-                            }
-                            _ => continue,
-                        }
+                    if self.stream.is_none() && (at == 0 || (automatic && self.said_goodbye())) {
+                        let default = ([127, 0, 0, 1].into(), ([127, 0, 0, 1], 25).into());
+                        let (from, to) = self.ends.filter(|_| at > 0).unwrap_or(default);
+                        self.connect(from, to);
+                        auto = Automatic::default();
+                        self.expect(&[String::new()], mask);
                     }
                     if automatic && auto.skips(octets) {
                         continue;
@@ -168,6 +166,9 @@ impl Player {
                     if automatic && auto.reply_follows(octets) {
                         self.expect(&[String::new()], mask);
                         auto.replied(self.transcript_reply());
+                        if self.said_goodbye() {
+                            self.finish();
+                        }
                     }
                 }
                 Step::Expect(lines) => {
@@ -193,12 +194,18 @@ impl Player {
         self.unread.clear();
     }
 
+    /// The server's last word was its answer to QUIT: what follows begins a new session.
+    fn said_goodbye(&self) -> bool {
+        self.transcript_reply().starts_with("221 2.0.0")
+    }
+
     fn transcript_reply(&self) -> &str {
         self.transcript.last().map_or("", |line| line.strip_prefix("S: ").unwrap_or(""))
     }
 
     fn connect(&mut self, from: IpAddr, to: SocketAddr) {
         self.finish();
+        self.ends = Some((from, to));
         let line = match from == to.ip() {
             true => format!("client: {from}"),
             false => format!("client: {from} -> {to}"),

@@ -24,6 +24,7 @@ static SHORT_DATE: LazyLock<Regex> =
     LazyLock::new(|| regex(r"(?:[A-Z][a-z]{2} )?[A-Z][a-z]{2} {1,2}\d{1,2} \d\d:\d\d:\d\d(?: \d{4})?"));
 static BOUNDARY: LazyLock<Regex> = LazyLock::new(|| regex(r"\.\d{9,10}/"));
 static EPOCH: LazyLock<Regex> = LazyLock::new(|| regex(r#""arrival_time": ?\d+"#));
+static UNIQUE: LazyLock<Regex> = LazyLock::new(|| regex(r"\b\d{10}\.[PV][0-9A-Za-z]+\."));
 static SIZE_PARAMETER: LazyLock<Regex> = LazyLock::new(|| regex(r"^(MAIL FROM:.*) SIZE=\d+"));
 static PORT: LazyLock<Regex> = LazyLock::new(|| regex(r"(\[[0-9a-f.:]+\]):(\d{5})\b"));
 
@@ -118,6 +119,7 @@ impl Masker {
             (&DATE, "DATE"),
             (&STAMP, "STAMP."),
             (&SHORT_DATE, "DATE"),
+            (&UNIQUE, "UNIQUE."),
             (&BOUNDARY, ".TIME/"),
             (&EPOCH, r#""arrival_time": TIME"#),
             (&PORT, "$1:PORT"),
