@@ -1,0 +1,7 @@
+//! The simulator: the real queue on a disk that loses what was not synced, with a seed that replays any failure.
+
+pub mod disk;
+pub mod rng;
+
+pub use disk::SimDisk;
+pub use rng::Rng;
