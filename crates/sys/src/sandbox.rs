@@ -9,7 +9,7 @@ use landlock::{
 use seccompiler::{BpfProgram, SeccompAction, SeccompFilter, TargetArch};
 use std::collections::BTreeMap;
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// How far the kernel keeps files from us.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,7 +27,7 @@ const LANDLOCK: ABI = ABI::V3;
 
 /// From now on this process can read only what lies below `read`, and read, write, make and remove below `write`.
 /// What is open stays open. Paths that do not exist are left out.
-pub fn restrict_files(read: &[&Path], write: &[&Path]) -> io::Result<FileSandbox> {
+pub fn restrict_files(read: &[PathBuf], write: &[PathBuf]) -> io::Result<FileSandbox> {
     let (reading, all) = (
         AccessFs::from_read(LANDLOCK) & !AccessFs::Execute,
         AccessFs::from_all(LANDLOCK) & !AccessFs::Execute,
@@ -126,7 +126,9 @@ mod tests {
                 std::fs::create_dir_all(d).unwrap();
                 std::fs::write(d.join("file"), "x").unwrap();
             }
-            let status = restrict_files(&[&read, Path::new("/no/such/path")], &[&write]).unwrap();
+            let status =
+                restrict_files(&[read.clone(), "/no/such/path".into()], std::slice::from_ref(&write))
+                    .unwrap();
             if status != FileSandbox::None {
                 assert!(std::fs::read(read.join("file")).is_ok());
                 assert!(std::fs::write(read.join("file"), "y").is_err());

@@ -1,8 +1,8 @@
 //! The process `control`.
 
-use super::Start;
+use super::{Reach, Start};
 
 /// Runs the role.
 pub fn run(start: Start) -> Result<(), String> {
-    super::idle(start)
+    super::idle(start, &Reach { read: &["."], write: &["public", "private"], configuration: true })
 }

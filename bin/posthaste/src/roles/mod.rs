@@ -3,16 +3,21 @@
 mod control;
 mod local;
 mod qmgr;
+mod queue;
 mod smtpd;
+mod sockets;
 
 use config::Config;
 use master::link::{RoleLink, ToMaster, ToRole};
 use master::{Inherited, Plan, RoleArguments, RoleKind};
 use net::{Shutdown, ShutdownTrigger};
 use observe::Tag;
+use rustix::process::{DumpableBehavior, set_dumpable_behavior};
 use std::io;
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
+use sys::FileSandbox;
 
 /// How long sessions and deliveries may go on after the order to stop.
 pub const DRAIN_TIME: Duration = Duration::from_secs(5);
@@ -60,28 +65,79 @@ pub fn main(words: &[String]) -> ExitCode {
     if result.is_ok() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
-fn prepare(arguments: RoleArguments, mut inherited: Inherited) -> Result<Start, ()> {
+fn prepare(arguments: RoleArguments, inherited: Inherited) -> Result<Start, ()> {
     let load = || -> Result<(Config, Plan), String> {
         let config = Config::load(&arguments.config_directory).map_err(|e| e.to_string())?;
         let plan = Plan::of(&config, arguments.as_caller).map_err(|e| e.to_string())?;
         Ok((config, plan))
     };
     let (config, plan) = load().map_err(|why| inherited.failed(&why))?;
-    observe::start(plan.log.settings(inherited.log.take(), false))
-        .map_err(|e| inherited.failed(&format!("log: {e}")))?;
     std::env::set_current_dir(&plan.queue_directory)
         .map_err(|e| inherited.failed(&format!("{}: {e}", plan.queue_directory.display())))?;
     let tag = plan.tag(arguments.kind.name());
     Ok(Start { arguments, inherited, config, plan, tag })
 }
 
+/// What every role may read: libraries, the host's name service, its time zone.
+const SYSTEM: &[&str] =
+    &["/etc", "/usr", "/lib", "/lib64", "/dev", "/proc/self", "/sys/fs/cgroup", "/run/systemd/resolve"];
+
+/// Files that a role reaches, relative to queue_directory; besides the system's and data_directory.
+pub struct Reach<'a> {
+    /// May be read.
+    pub read: &'a [&'a str],
+    /// May be read, written, made and removed.
+    pub write: &'a [&'a str],
+    /// The directory of main.cf may be read: the role takes a new configuration by itself.
+    pub configuration: bool,
+}
+
 impl Start {
-    /// Gives up root for mail_owner, for good; where everything runs as the caller there is nothing to give up.
-    pub fn become_mail_owner(&self) -> Result<(), String> {
-        let Some(identity) = &self.plan.identity else { return Ok(()) };
-        sys::become_user(&identity.mail_owner, identity.mail_owner.gid)
-            .and_then(|()| Ok(rustix::thread::set_no_new_privs(true)?))
-            .map_err(|e| self.fail(format!("cannot become {}: {e}", identity.mail_owner.name)))
+    /// Gives up all that the role does not need, for good, then opens the log: root for mail_owner, files out of
+    /// reach, other programs. What needs root (tables, certificates) is opened before. Where everything runs as the
+    /// caller there is no identity to give up; the rest is the same.
+    pub fn confine(&mut self, reach: &Reach<'_>) -> Result<(), String> {
+        let confined = self.give_up(reach);
+        let sandbox = confined.map_err(|why| self.fail(why))?;
+        let log = self.plan.log.settings(self.inherited.log.take(), false);
+        observe::start(log).map_err(|e| self.fail(format!("log: {e}")))?;
+        if sandbox != FileSandbox::Full {
+            let how = if sandbox == FileSandbox::None { "not at all" } else { "in part only" };
+            observe::warn(
+                &self.tag,
+                format_args!("this kernel keeps files from {} {how} (landlock)", self.tag.program),
+            );
+        }
+        Ok(())
+    }
+
+    fn give_up(&self, reach: &Reach<'_>) -> Result<FileSandbox, String> {
+        if let Some(identity) = &self.plan.identity {
+            let owner = &identity.mail_owner;
+            sys::become_user(owner, owner.gid).map_err(|e| format!("cannot become {}: {e}", owner.name))?;
+            let hidden = set_dumpable_behavior(DumpableBehavior::NotDumpable);
+            hidden.map_err(|e| format!("cannot hide from other processes of {}: {e}", owner.name))?;
+        }
+        let queue = &self.plan.queue_directory;
+        let mut read: Vec<PathBuf> = SYSTEM.iter().map(PathBuf::from).collect();
+        read.extend(reach.read.iter().map(|name| queue.join(name)));
+        if reach.configuration {
+            read.push(self.plan.config_directory.clone());
+        }
+        let mut write: Vec<PathBuf> = reach.write.iter().map(|name| queue.join(name)).collect();
+        write.push(self.plan.data_directory.clone());
+        let sandbox = sys::restrict_files(&read, &write).map_err(|e| format!("landlock: {e}"))?;
+        match sys::forbid_system_calls() {
+            Err(e) if e.kind() == io::ErrorKind::Unsupported => {}
+            result => result.map_err(|e| format!("seccomp: {e}"))?,
+        }
+        Ok(sandbox)
+    }
+
+    /// Opens the log of a role that gives up nothing: it acts with each recipient's rights.
+    pub fn open_log(&mut self) -> Result<(), String> {
+        let log = self.plan.log.settings(self.inherited.log.take(), false);
+        observe::start(log).map_err(|e| self.fail(format!("log: {e}")))
     }
 
     /// Tells master why the role cannot start, and gives the reason on.
@@ -138,8 +194,8 @@ pub async fn follow_master(
 }
 
 /// Serves nothing: waits for the end.
-pub fn idle(start: Start) -> Result<(), String> {
-    start.become_mail_owner()?;
+pub fn idle(mut start: Start, reach: &Reach<'_>) -> Result<(), String> {
+    start.confine(reach)?;
     let Start { inherited, tag, .. } = start;
     let runtime = runtime().map_err(|e| e.to_string())?;
     let local = tokio::task::LocalSet::new();

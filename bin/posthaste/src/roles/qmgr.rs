@@ -1,8 +1,8 @@
 //! The process `qmgr`.
 
-use super::Start;
+use super::{Reach, Start};
 
 /// Runs the role.
 pub fn run(start: Start) -> Result<(), String> {
-    super::idle(start)
+    super::idle(start, &Reach { read: &[], write: &["."], configuration: true })
 }

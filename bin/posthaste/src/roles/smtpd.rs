@@ -1,8 +1,11 @@
 //! The process `smtpd`.
 
-use super::Start;
+use super::{Reach, Start};
 
 /// Runs the role.
 pub fn run(start: Start) -> Result<(), String> {
-    super::idle(start)
+    super::idle(
+        start,
+        &Reach { read: &[], write: &["journal", "maildrop", "public", "private"], configuration: false },
+    )
 }
