@@ -182,7 +182,11 @@ impl<'a> Scope<'a> {
                 let host = set("myhostname").unwrap_or_else(|| self.config.host.myhostname(None));
                 host.split_once('.').map_or("localdomain", |(_, domain)| domain).to_owned()
             }
-            "mynetworks" => "127.0.0.0/8 [::1]/128".to_owned(),
+            "mynetworks" => {
+                let value = |name: &str| self.expanded(name).unwrap_or_default();
+                let interfaces = crate::words::list(&value("inet_interfaces"));
+                self.config.own_networks(&value("mynetworks_style"), &interfaces, &value("inet_protocols"))
+            }
             "process_id" => std::process::id().to_string(),
             _ => String::new(),
         }

@@ -1,1 +1,13 @@
 //! Address rewriting and resolution: from an address to transport and nexthop.
+//!
+//! Postfix: trivial-rewrite(8). Asked by the SMTP server for each recipient and by the queue manager for each
+//! recipient of a message that becomes active.
+
+mod canonical;
+mod domain;
+mod resolve;
+mod settings;
+
+pub use canonical::Rules;
+pub use resolve::{AddressClass, Resolved, Resolver, Route};
+pub use settings::Settings;

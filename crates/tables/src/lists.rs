@@ -238,6 +238,11 @@ impl NameList {
 pub struct DomainList(Items, Parents);
 
 impl DomainList {
+    /// A list without items.
+    pub fn empty(parents: Parents) -> DomainList {
+        DomainList(Items::default(), parents)
+    }
+
     /// Opens a list from its words; `parents` says how subdomains are meant.
     pub fn parse(list: &[String], parents: Parents, settings: &Settings) -> Result<DomainList, Vec<String>> {
         Ok(DomainList(Items::parse(list, false, settings)?, parents))

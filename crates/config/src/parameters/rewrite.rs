@@ -24,7 +24,7 @@ parameters! {
         /// transport:nexthop of everything else.
         default_transport: Text = "smtp",
         /// Next hop of mail that leaves, instead of the recipient's domain.
-        relayhost: List = "",
+        relayhost: Text = "",
         /// Tables that give transport:nexthop for addresses and domains.
         transport_maps: Tables = "",
         /// Tables that replace default_transport by sender.
@@ -51,6 +51,10 @@ parameters! {
         resolve_null_domain: Bool = "no",
         /// Whether user@192.0.2.1 means user@[192.0.2.1].
         resolve_numeric_domain: Bool = "no",
+        /// Tables of addresses that moved away; mail to them is refused with the new address.
+        relocated_maps: Tables = "",
+        /// Whether `5.1.6 User has moved to` stands in front of the new address.
+        relocated_prefix_enable: Bool = "yes",
         /// Characters that divide user and extension in lookups.
         recipient_delimiter: Text = "",
     }

@@ -1,0 +1,97 @@
+//! The canonical form of an address: with a domain, and that with a dot.
+
+use config::Errors;
+use config::parameters::{Global, Rewrite};
+use mail::Address;
+
+/// How addresses are completed; for mail of our own hosts by myorigin and mydomain, for others' headers by
+/// remote_header_rewrite_domain.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Rules {
+    /// Domain of addresses without one (`append_at_myorigin`); nothing leaves them.
+    pub origin: Option<String>,
+    /// What is put behind a domain without a dot (`append_dot_mydomain`); nothing leaves it.
+    pub parent: Option<String>,
+    /// Whether `site!user` means user@site.
+    pub swap_bangpath: bool,
+    /// Whether `user%domain` means user@domain.
+    pub allow_percent_hack: bool,
+}
+
+impl Rules {
+    /// The rules for our own addresses.
+    pub fn read(config: &config::Config) -> Result<Rules, Errors> {
+        Ok(Rules::local(&Global::read(config, None)?, &Rewrite::read(config, None)?))
+    }
+
+    pub(crate) fn local(global: &Global, view: &Rewrite) -> Rules {
+        let some = |on: bool, text: &str| (on && !text.is_empty()).then(|| text.to_owned());
+        Rules {
+            origin: some(view.append_at_myorigin, &global.myorigin),
+            parent: some(view.append_dot_mydomain, &global.mydomain),
+            swap_bangpath: view.swap_bangpath,
+            allow_percent_hack: view.allow_percent_hack,
+        }
+    }
+
+    /// The canonical form of an address in internal form; the null sender stays.
+    pub fn canonical(&self, address: &Address) -> Address {
+        // Within quotes `!` and `%` are letters like others.
+        let quoted = address.to_external().starts_with(b"\"");
+        Address::new(self.apply(address.as_bytes().to_vec(), !quoted))
+    }
+
+    /// The same on bytes; `routing` says whether `!` and `%` are looked at.
+    pub(crate) fn apply(&self, mut address: Vec<u8>, routing: bool) -> Vec<u8> {
+        if address.is_empty() {
+            return address;
+        }
+        if !address.contains(&b'@') {
+            let bang = memchr(b'!', &address).filter(|_| routing && self.swap_bangpath);
+            let percent = memrchr(b'%', &address).filter(|_| routing && self.allow_percent_hack);
+            if let Some(at) = bang {
+                let (site, user) = (address[..at].to_vec(), address[at + 1..].to_vec());
+                address = [user, site].join(&b'@');
+            } else if let Some(at) = percent {
+                address[at] = b'@';
+            } else if let Some(origin) = &self.origin {
+                address.push(b'@');
+                address.extend_from_slice(origin.as_bytes());
+            }
+        }
+        self.complete_domain(address)
+    }
+
+    fn complete_domain(&self, mut address: Vec<u8>) -> Vec<u8> {
+        let Some(at) = memrchr(b'@', &address) else { return address };
+        let domain = &address[at + 1..];
+        if let Some(parent) = &self.parent
+            && !domain.is_empty()
+            && !domain.starts_with(b"[")
+            && !domain.contains(&b'.')
+        {
+            address.push(b'.');
+            address.extend_from_slice(parent.as_bytes());
+        }
+        strip_dot(&mut address);
+        address
+    }
+}
+
+/// Takes off one dot at the end, but not of `..` or `@.`.
+pub(crate) fn strip_dot(address: &mut Vec<u8>) {
+    if let [.., before, b'.'] = address[..]
+        && before != b'.'
+        && before != b'@'
+    {
+        address.pop();
+    }
+}
+
+pub(crate) fn memchr(byte: u8, bytes: &[u8]) -> Option<usize> {
+    bytes.iter().position(|&b| b == byte)
+}
+
+pub(crate) fn memrchr(byte: u8, bytes: &[u8]) -> Option<usize> {
+    bytes.iter().rposition(|&b| b == byte)
+}

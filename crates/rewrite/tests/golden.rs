@@ -1,0 +1,81 @@
+//! Rewriting and resolution against what Postfix answered: `config:` with its settings, then questions and answers.
+#![allow(clippy::unwrap_used)]
+
+use config::{Config, Host};
+use mail::Address;
+use rewrite::{AddressClass, Resolved, Resolver, Rules, Settings};
+use std::path::Path;
+
+/// Replays the golden file with `answer`, which gets configuration and question.
+fn replay(name: &str, mut answer: impl FnMut(&Config, &str) -> String) {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("golden").join(name);
+    let golden = std::fs::read_to_string(&path).unwrap();
+    let (mut out, mut main) = (String::new(), String::new());
+    let mut config = None;
+    let mut questions = 0;
+    for line in golden.lines() {
+        if line == "config:" {
+            (main, config) = (String::new(), None);
+        } else if let Some(setting) = line.strip_prefix("  ") {
+            main.push_str(&format!("{setting}\n"));
+        } else if let Some((question, _)) = line.split_once(" => ") {
+            let config = config.get_or_insert_with(|| {
+                Config::parse(Path::new("/etc/postfix"), &main, "", Host::default()).unwrap()
+            });
+            out.push_str(&format!("{question} => {}\n", answer(config, question)));
+            questions += 1;
+            continue;
+        }
+        out.push_str(&format!("{line}\n"));
+    }
+    assert!(questions > 5, "{name} asks something");
+    for (number, (found, expected)) in out.lines().zip(golden.lines()).enumerate() {
+        assert_eq!(found, expected, "{name}:{}", number + 1);
+    }
+}
+
+fn resolved(config: &Config, question: &str) -> String {
+    let (recipient, sender) = question.split_once(" from ").unwrap_or((question, "<>"));
+    let address = |text: &str| Address::from(text.strip_prefix('<').unwrap().strip_suffix('>').unwrap());
+    let resolver = Resolver::new(Settings::open(config, &tables::Settings::default()).unwrap());
+    let internal = |a: &Address| String::from_utf8_lossy(a.as_bytes()).into_owned();
+    match resolver.resolve_now(&address(recipient), &address(sender)) {
+        Resolved::Route(route) => {
+            let class = match route.class {
+                AddressClass::Local => "local",
+                AddressClass::VirtualAlias => "virtual alias",
+                AddressClass::VirtualMailbox => "virtual mailbox",
+                AddressClass::Relay => "relay",
+                AddressClass::Default => "default",
+            };
+            let routed = if route.routed { " | routed" } else { "" };
+            let recipient = internal(&route.recipient);
+            format!("{} | {} | <{recipient}> | {class}{routed}", route.transport, route.nexthop)
+        }
+        Resolved::Invalid { recipient } => format!("invalid <{}>", internal(&recipient)),
+        Resolved::TempFail { .. } => "try later".to_owned(),
+    }
+}
+
+#[test]
+fn addresses_resolve_to_the_class_of_their_domain_as_in_postfix() {
+    replay("resolve-classes.txt", resolved);
+}
+
+#[test]
+fn transports_come_from_class_sender_and_table_as_in_postfix() {
+    replay("resolve-transports.txt", resolved);
+}
+
+#[test]
+fn a_table_that_fails_defers_what_postfix_defers() {
+    replay("resolve-failures.txt", resolved);
+}
+
+#[test]
+fn addresses_are_completed_as_in_postfix() {
+    replay("canonical.txt", |config, question| {
+        let canonical = Rules::read(config).unwrap().canonical(&Address::from(question));
+        String::from_utf8_lossy(canonical.as_bytes()).into_owned()
+    });
+}
