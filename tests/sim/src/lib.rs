@@ -2,6 +2,9 @@
 
 pub mod disk;
 pub mod rng;
+pub mod run;
+pub mod world;
 
 pub use disk::SimDisk;
 pub use rng::Rng;
+pub use world::World;
