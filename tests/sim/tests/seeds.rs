@@ -8,6 +8,7 @@ fn number(name: &str, default: u64) -> u64 {
 const FIXED: &[u64] = &[];
 
 #[test]
+#[ignore = "the store follows"]
 fn each_acknowledged_recipient_has_one_fate_whatever_crashes() {
     let first = number("SIM_FIRST", 1);
     let seeds = first..first + number("SIM_SEEDS", 2_000);
