@@ -118,6 +118,12 @@ pub enum Answer<H: Host> {
     Refuse(Reply),
 }
 
+impl<H: Host> From<Result<(), Reply>> for Answer<H> {
+    fn from(verdict: Result<(), Reply>) -> Self {
+        verdict.map_or_else(Answer::Refuse, |()| Answer::Pass)
+    }
+}
+
 /// Recipients, each with the proof that it was accepted.
 pub type Recipients<H> = Vec<(Recipient, <H as Host>::Permit)>;
 

@@ -1,0 +1,103 @@
+//! Access tables (access(5)): which keys are asked, and what a result means.
+
+use crate::about::About;
+use crate::restrictions::Verdict;
+use mail::{Address, Dsn, Reply};
+use tables::search::{self, Key};
+use tables::{Lookup, Table};
+
+/// The client's name and its parents, then its address and shorter prefixes of it.
+pub async fn client(table: &Table, about: &About<'_>) -> Verdict {
+    let mut keys = search::client_name(&about.client.name, about.rules.parents);
+    keys.extend(search::client_address(about.client.address));
+    find(table, keys, about, &about.client.name_and_address, "Client host").await
+}
+
+/// The HELO name and its parents.
+pub async fn helo(table: &Table, about: &About<'_>) -> Verdict {
+    let Some(helo) = about.helo else { return Verdict::Dunno };
+    find(table, search::domain(helo, about.rules.parents), about, helo, "Helo command").await
+}
+
+/// The sender's address, its domain and parents, `user@`; the null sender has a key of its own.
+pub async fn sender(table: &Table, about: &About<'_>) -> Verdict {
+    let Some(sender) = about.sender else { return Verdict::Dunno };
+    address(table, about, sender, "Sender address").await
+}
+
+/// The recipient's address, its domain and parents, `user@`.
+pub async fn recipient(table: &Table, about: &About<'_>) -> Verdict {
+    let Some(recipient) = about.recipient else { return Verdict::Dunno };
+    address(table, about, recipient, "Recipient address").await
+}
+
+async fn address(table: &Table, about: &About<'_>, address: &Address, class: &str) -> Verdict {
+    let rules = about.rules;
+    let value = String::from_utf8_lossy(address.as_bytes());
+    if address.is_null() {
+        let key = Key { text: rules.null_access_lookup_key.clone(), part: false };
+        return find(table, vec![key], about, &value, class).await;
+    }
+    let full = rules.addresses.complete(address);
+    let full = String::from_utf8_lossy(full.as_bytes()).into_owned();
+    let keys = search::access_address(&full, &rules.recipient_delimiter, rules.parents);
+    find(table, keys, about, &value, class).await
+}
+
+/// Asks for the keys in order; the first that the table knows decides.
+async fn find(table: &Table, keys: Vec<Key>, about: &About<'_>, value: &str, class: &str) -> Verdict {
+    for key in keys {
+        if key.part && !table.takes_parts() {
+            continue;
+        }
+        match table.lookup(&key.text).await {
+            Lookup::NotFound => {}
+            Lookup::Found(action) => return act(&action, about, value, class),
+            Lookup::TempFail(_) => {
+                return refuse(451, Dsn::new(4, 3, 0), value, class, "Temporary lookup failure");
+            }
+        }
+    }
+    Verdict::Dunno
+}
+
+/// What the right-hand side of an access table says.
+fn act(action: &str, about: &About<'_>, value: &str, class: &str) -> Verdict {
+    let action = action.trim();
+    let (word, text) = action.split_once(|c: char| c.is_ascii_whitespace()).unwrap_or((action, ""));
+    let text = text.trim_start();
+    let codes = &about.rules.codes;
+    let is = |name: &str| word.eq_ignore_ascii_case(name);
+    let denied = |text: &str, code: u16| {
+        let text = if text.is_empty() { "Access denied" } else { text };
+        refuse(code, Dsn::new(if code / 100 == 4 { 4 } else { 5 }, 7, 1), value, class, text)
+    };
+    if is("DUNNO") {
+        Verdict::Dunno
+    } else if is("OK") || is("RELAY") || is("PERMIT") {
+        Verdict::Permit
+    } else if is("REJECT") {
+        denied(text, codes.access_map_reject)
+    } else if is("DEFER") {
+        denied(text, codes.access_map_defer)
+    } else if is("HOLD") {
+        let what = if text.is_empty() { "triggers HOLD action" } else { text };
+        Verdict::Hold(format!("<{value}>: {class} {what}"))
+    } else if word.len() == 3 && word.starts_with(['4', '5']) && word.bytes().all(|b| b.is_ascii_digit()) {
+        denied(text, word.parse().unwrap_or(554))
+    } else if !word.is_empty() && action.bytes().all(|b| b.is_ascii_digit()) {
+        Verdict::Permit
+    } else {
+        // An action that we do not know might have been a refusal.
+        refuse(451, Dsn::new(4, 3, 5), value, class, "Server configuration error")
+    }
+}
+
+/// The refusal; a text that begins with an enhanced code brings its own, with the class that the code has.
+fn refuse(code: u16, dsn: Dsn, value: &str, class: &str, text: &str) -> Verdict {
+    let (dsn, text) = match Dsn::parse_prefix(text) {
+        Some((own, rest)) => (own.with_class(dsn.class), rest),
+        None => (dsn, text),
+    };
+    Verdict::Refuse(Reply::new(code, dsn, format!("<{value}>: {class} rejected: {text}")))
+}

@@ -1,0 +1,40 @@
+//! What smtpd must know of an address: its full form, and which class its domain belongs to.
+//!
+//! A trait, so that sessions do not depend on how addresses are resolved; `rewrite` does it for real.
+
+use mail::Address;
+
+/// The class of a domain (ADDRESS_CLASS_README).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Class {
+    /// `mydestination` and our own addresses.
+    Local,
+    /// `virtual_alias_domains`.
+    VirtualAlias,
+    /// `virtual_mailbox_domains`.
+    VirtualMailbox,
+    /// `relay_domains`.
+    Relay,
+    /// Everywhere else.
+    Default,
+}
+
+/// What became known of a recipient.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Resolved {
+    /// Its class.
+    pub class: Class,
+    /// The address in full form, as tables have it.
+    pub address: Address,
+    /// It asks for routing by us (`a%b@c`), which strangers may not.
+    pub routed: bool,
+}
+
+/// Knows addresses. Contract: never waits for long, since tables of domains lie in memory.
+pub trait Addresses: Send + Sync {
+    /// The full form: `ann` becomes `ann@example.org` where `myorigin` is that.
+    fn complete(&self, address: &Address) -> Address;
+
+    /// Resolves a recipient; an error is a table that cannot answer now.
+    fn resolve(&self, recipient: &Address, sender: &Address) -> Result<Resolved, String>;
+}

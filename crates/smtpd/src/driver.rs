@@ -1,0 +1,392 @@
+//! One session: it reads, asks the machine what to do, and does it.
+
+use crate::about::{About, Stage};
+use crate::lists::Finding;
+use crate::peer::PeerInfo;
+use crate::serve::Shared;
+use crate::settings::Settings;
+use crate::socket::{Heard, Socket};
+use crate::transaction::{Mail, OnDisk, Smtpd, envelope};
+use bytes::Bytes;
+use mail::{Address, Client, Dsn, QueueId, Reply};
+use observe::events::smtpd as events;
+use observe::{Tag, emit};
+use protocol::smtp::server::{Answer, Ask, Input, Next, Outputs, Peer, Session, Transaction};
+use queue::CommitError;
+use std::cell::Cell;
+use std::net::{IpAddr, SocketAddr};
+use std::rc::Rc;
+use std::sync::Arc;
+use tokio::time::Instant;
+
+/// A session's surroundings, and what is known of its client.
+pub struct Driver {
+    pub(crate) shared: Rc<Shared>,
+    pub(crate) settings: Arc<Settings>,
+    pub(crate) tag: Tag,
+    pub(crate) peer: PeerInfo,
+    pub(crate) noted_bare_newline: Cell<bool>,
+    service: Arc<str>,
+    socket: Socket,
+    /// Until when the client has to say or take something.
+    deadline: Instant,
+    /// Missing headers are added to this client's mail.
+    local: bool,
+}
+
+/// Serves one client until the end.
+pub(crate) async fn session(
+    shared: Rc<Shared>,
+    settings: Arc<Settings>,
+    service: Arc<str>,
+    socket: Socket,
+    tag: Tag,
+    (client, server): (SocketAddr, SocketAddr),
+) {
+    let mut peer = PeerInfo::unnamed(client, server);
+    if settings.peername_lookup {
+        peer.look_up(&*shared.resolver, settings.families, &tag).await;
+    }
+    if settings.client_port_logging {
+        peer.name_and_address = format!("{}:{}", peer.name_and_address, peer.port);
+    }
+    emit(&tag, &events::Connected { client: &peer.name_and_address });
+    let bits = settings.network_bits;
+    let counted = shared.clients.count(&service, peer.address, bits);
+    let deadline = Instant::now() + settings.timeout;
+    let local = settings.is_local(&peer);
+    let mut driver = Driver {
+        shared,
+        settings,
+        tag,
+        peer,
+        noted_bare_newline: Cell::new(false),
+        service,
+        socket,
+        deadline,
+        local,
+    };
+    driver.serve(counted.count).await;
+}
+
+impl Driver {
+    async fn serve(&mut self, sessions_of_client: u32) {
+        let peer = Peer {
+            name_and_address: self.peer.name_and_address.clone(),
+            bare_newline: self.settings.bare_newline_of(&self.peer),
+            discard_ehlo: self.settings.discard_ehlo_of(&self.peer),
+        };
+        let mut out = self.shared.outputs.take();
+        let (mut session, mut next) =
+            Session::<Smtpd>::start(Arc::clone(&self.settings.dialogue), peer, &mut out);
+        if let Some(reply) = self.too_many(sessions_of_client) {
+            out.replies.clear();
+            next = session.step(Input::Abort(reply), &mut out);
+        }
+        let mut input = Bytes::new();
+        loop {
+            let queue_id = session.transaction().and_then(|t| t.mail.queue_id.clone());
+            next = match next {
+                Next::Close => break,
+                Next::Body(piece) => {
+                    self.body(&mut session, piece);
+                    session.step(Input::Bytes(&mut input), &mut out)
+                }
+                Next::Ask(ask) => {
+                    let answer = self.answer(ask, &mut session).await;
+                    session.step(Input::Answer(answer), &mut out)
+                }
+                Next::Commit(transaction) => {
+                    let answer = self.commit(*transaction, &session).await;
+                    session.step(Input::Answer(answer), &mut out)
+                }
+                Next::Read if !input.is_empty() => session.step(Input::Bytes(&mut input), &mut out),
+                Next::Read => match self.turn(&mut out, session.is_idle()).await {
+                    Heard::Bytes(bytes) => {
+                        input = bytes;
+                        session.step(Input::Bytes(&mut input), &mut out)
+                    }
+                    Heard::Lost => session.step(Input::Lost, &mut out),
+                    Heard::Nothing => session.step(Input::Timeout, &mut out),
+                    Heard::Stop => session.step(Input::Abort(self.going_down()), &mut out),
+                },
+                Next::Sleep(pause) => {
+                    if !pause.is_zero() {
+                        tokio::time::sleep(pause).await;
+                    }
+                    match self.flush(&mut out).await {
+                        Ok(()) => session.step(Input::Bytes(&mut input), &mut out),
+                        Err(_) => session.step(Input::Lost, &mut out),
+                    }
+                }
+            };
+            if !out.notes.is_empty() {
+                self.log(std::mem::take(&mut out.notes), &session, queue_id.as_ref());
+            }
+        }
+        if !out.notes.is_empty() {
+            self.log(std::mem::take(&mut out.notes), &session, None);
+        }
+        // The client is told before the log is: it may be gone, and that is nobody's fault.
+        let _ = self.flush(&mut out).await;
+        self.shared.outputs.replace(out);
+        self.disconnected(&session);
+    }
+
+    /// Writes the replies, then waits for the client. While it waits, the session holds no buffer.
+    async fn turn(&mut self, out: &mut Outputs, may_stop: bool) -> Heard {
+        if self.flush(out).await.is_err() {
+            return Heard::Lost;
+        }
+        self.shared.outputs.replace(std::mem::take(out));
+        if !self.settings.per_request_deadline || may_stop {
+            self.deadline = Instant::now() + self.settings.timeout;
+        }
+        let heard = self.socket.read(self.deadline, may_stop).await;
+        *out = self.shared.outputs.take();
+        if let (Heard::Bytes(bytes), true) = (&heard, self.settings.per_request_deadline) {
+            let earned = bytes.len() as u64 * 1000 / self.settings.min_data_rate;
+            self.deadline += std::time::Duration::from_millis(earned);
+        }
+        heard
+    }
+
+    async fn flush(&mut self, out: &mut Outputs) -> std::io::Result<()> {
+        if out.replies.is_empty() {
+            return Ok(());
+        }
+        let written = self.socket.write(&out.replies, Instant::now() + self.settings.timeout).await;
+        out.replies.clear();
+        written
+    }
+
+    fn too_many(&self, sessions: u32) -> Option<Reply> {
+        let limit = self.settings.connection_count_limit;
+        if limit == 0 || u64::from(sessions) <= limit || self.settings.is_event_exempt(&self.peer) {
+            return None;
+        }
+        observe::warn(
+            &self.tag,
+            format_args!(
+                "Connection concurrency limit exceeded: {sessions} from {} for service {}",
+                self.peer.name_and_address, self.service
+            ),
+        );
+        let (host, address) = (&self.settings.dialogue.myhostname, self.peer.address);
+        let text = format!("{host} Error: too many connections from {address}");
+        Some(Reply::new(421, Dsn::new(4, 7, 0), text))
+    }
+
+    fn going_down(&self) -> Reply {
+        let host = &self.settings.dialogue.myhostname;
+        Reply::new(421, Dsn::new(4, 3, 2), format!("{host} Service going down - try again later"))
+    }
+
+    async fn answer(&self, ask: Ask, session: &mut Session<Smtpd>) -> Answer<Smtpd> {
+        let queue_id = session.transaction().and_then(|t| t.mail.queue_id.clone());
+        let id = queue_id.as_ref();
+        let lists = &self.settings.lists;
+        match ask {
+            Ask::Connect => {
+                let finding = lists.connect(&self.about(Stage::Client, session, None, None)).await;
+                self.told(finding, "CONNECT", id, None, None, session).into()
+            }
+            Ask::Helo(_) if lists.delay_reject => Answer::Pass,
+            Ask::Helo(name) => {
+                let about = About { helo: Some(&name), ..self.about(Stage::Helo, session, None, None) };
+                let finding = lists.helo(&about).await;
+                self.told(finding, "HELO", id, None, None, session).into()
+            }
+            Ask::Mail(request) => self.mail(&request.sender, session).await,
+            Ask::Rcpt(recipient) => self.recipient(&recipient.address, session).await,
+            Ask::Data => {
+                let sender = session.transaction().map(|t| &t.request.sender);
+                let finding = lists.data(&self.about(Stage::Data, session, sender, None)).await;
+                let sole = session.transaction().and_then(sole_recipient);
+                self.told(finding, "DATA", id, sender, sole, session).into()
+            }
+            Ask::Vrfy(address) => {
+                let sender = session.transaction().map(|t| &t.request.sender);
+                let about = self.about(Stage::Recipient, session, sender, Some(&address));
+                let finding = lists.recipient(&about).await;
+                self.told(finding, "VRFY", id, sender, Some(&address), session).map(|_| ()).into()
+            }
+        }
+    }
+
+    async fn mail(&self, sender: &Address, session: &Session<Smtpd>) -> Answer<Smtpd> {
+        let now = net::clock::now();
+        let lists = &self.settings.lists;
+        if !lists.delay_reject {
+            let about = self.about(Stage::Sender, session, Some(sender), None);
+            let finding = lists.sender(&about).await;
+            if let Err(reply) = self.told(finding, "MAIL", None, Some(sender), None, session) {
+                return Answer::Refuse(reply);
+            }
+        }
+        if self.shared.intake.room(now).is_err() {
+            let reply = Reply::new(452, Dsn::new(4, 3, 1), "Insufficient system storage");
+            self.acted("reject", "MAIL", &reply.to_string(), None, Some(sender), None, session);
+            return Answer::Refuse(reply);
+        }
+        let mut mail = Mail { arrival: now, ..Mail::default() };
+        if !self.settings.delay_open {
+            self.open(&mut mail);
+        }
+        Answer::Mail(mail)
+    }
+
+    async fn recipient(&self, recipient: &Address, session: &mut Session<Smtpd>) -> Answer<Smtpd> {
+        let transaction = session.transaction().expect("RCPT is asked inside a transaction only");
+        let (sender, id) = (&transaction.request.sender, transaction.mail.queue_id.as_ref());
+        let about = self.about(Stage::Recipient, session, Some(sender), Some(recipient));
+        let finding = self.settings.lists.recipient(&about).await;
+        let hold = finding.holds.first().cloned();
+        let permit = match self.told(finding, "RCPT", id, Some(sender), Some(recipient), session) {
+            Ok(permit) => permit,
+            Err(reply) => return Answer::Refuse(reply),
+        };
+        if let Some(mail) = session.mail_mut() {
+            if mail.queue_id.is_none() {
+                mail.arrival = net::clock::now();
+                self.open(mail);
+            }
+            mail.hold = mail.hold.take().or(hold);
+        }
+        Answer::Recipient(permit)
+    }
+
+    /// Gives the transaction its id.
+    fn open(&self, mail: &mut Mail) {
+        let id = self.shared.intake.new_id(mail.arrival);
+        emit(&self.tag, &events::MailBegun { queue_id: &id, client: &self.peer.name_and_address });
+        mail.queue_id = Some(id);
+    }
+
+    /// Logs what restrictions found, and gives the verdict.
+    fn told<T>(
+        &self,
+        finding: Finding<T>,
+        command: &str,
+        id: Option<&QueueId>,
+        sender: Option<&Address>,
+        recipient: Option<&Address>,
+        session: &Session<Smtpd>,
+    ) -> Result<T, Reply> {
+        for reason in &finding.holds {
+            self.acted("hold", command, reason, id, sender, recipient, session);
+        }
+        finding.verdict.map_err(|mut reply| {
+            if self.settings.soft_bounce && reply.code / 100 == 5 {
+                reply.code -= 100;
+                reply.dsn = reply.dsn.map(|dsn| dsn.with_class(4));
+            }
+            self.acted("reject", command, &reply.to_string(), id, sender, recipient, session);
+            reply
+        })
+    }
+
+    fn about<'a>(
+        &'a self,
+        stage: Stage,
+        session: &'a Session<Smtpd>,
+        sender: Option<&'a Address>,
+        recipient: Option<&'a Address>,
+    ) -> About<'a> {
+        let (rules, client) = (&self.settings.rules, &self.peer);
+        About { rules, client, helo: session.helo(), sender, recipient, stage }
+    }
+
+    /// A piece of content.
+    fn body(&self, session: &mut Session<Smtpd>, piece: Bytes) {
+        let begun = session.transaction().is_some_and(|t| t.mail.message.is_some());
+        if !begun {
+            self.begin(session);
+        }
+        if let Some(message) = session.mail_mut().and_then(|m| m.message.as_mut()) {
+            message.append(piece);
+        }
+    }
+
+    fn begin(&self, session: &mut Session<Smtpd>) {
+        let Some(transaction) = session.transaction() else { return };
+        let sender = transaction.request.sender.clone();
+        let sole = sole_recipient(transaction).cloned();
+        let client = self.client(session, transaction.request.smtputf8);
+        if let Some(mail) = session.mail_mut() {
+            let surroundings = (&*self.shared, &*self.settings, &self.tag);
+            mail.begin(surroundings, &client, self.local, &sender, sole.as_ref());
+        }
+    }
+
+    /// The content is complete: the last restrictions, then the queue.
+    async fn commit(&self, transaction: Transaction<Smtpd>, session: &Session<Smtpd>) -> Answer<Smtpd> {
+        let sole = sole_recipient(&transaction).cloned();
+        let (mut flags, bare_newline) = (transaction.flags, transaction.bare_newline);
+        let (request, mut mail, recipients) = transaction.into_parts();
+        if bare_newline && self.settings.note_bare_newline {
+            self.noted_bare_newline.set(true);
+        }
+        let sender = Some(&request.sender);
+        let about = self.about(Stage::EndOfData, session, sender, None);
+        let finding = self.settings.lists.end_of_data(&about).await;
+        let hold = finding.holds.first().cloned();
+        let id = mail.queue_id.clone();
+        if let Err(reply) = self.told(finding, "END-OF-MESSAGE", id.as_ref(), sender, sole.as_ref(), session)
+        {
+            return Answer::Refuse(reply);
+        }
+        mail.hold = mail.hold.take().or(hold);
+        let client = self.client(session, request.smtputf8);
+        let surroundings = (&*self.shared, &*self.settings, &self.tag);
+        mail.begin(surroundings, &client, self.local, &request.sender, sole.as_ref());
+        let message = mail.message.take().expect("the content has just been begun");
+        let finished = match message.finish() {
+            Ok(finished) => finished,
+            Err(reply) => return Answer::Refuse(reply),
+        };
+        flags = flags.with(finished.flags);
+        let envelope = envelope(&self.settings, request, recipients, client, &mail, flags, self.local);
+        match self.shared.intake.commit(finished.sink, envelope, flags).await {
+            Ok(committed) => {
+                events::MailAccepted::count();
+                Answer::Queued(OnDisk::from(committed))
+            }
+            Err(error) => Answer::Refuse(self.not_queued(&error, id.as_ref())),
+        }
+    }
+
+    fn not_queued(&self, error: &CommitError, id: Option<&QueueId>) -> Reply {
+        if let Some(id) = id {
+            observe::warn(&self.tag, format_args!("{id}: {error}"));
+        }
+        match error {
+            CommitError::NoSpace | CommitError::Overload => {
+                Reply::new(452, Dsn::new(4, 3, 1), "Insufficient system storage")
+            }
+            CommitError::Io(_) => Reply::new(451, Dsn::new(4, 3, 0), "Error: queue file write error"),
+        }
+    }
+
+    /// The client, as the queue and the Received header show it.
+    fn client(&self, session: &Session<Smtpd>, smtputf8: bool) -> Client {
+        let text = |address: IpAddr| address.to_canonical().to_string();
+        Client {
+            name: self.peer.name.clone(),
+            reverse_name: self.peer.reverse_name.clone(),
+            address: text(self.peer.address),
+            port: self.peer.port.to_string(),
+            helo: session.helo().unwrap_or_default().to_owned(),
+            protocol: if smtputf8 { "UTF8SMTP" } else { session.protocol() }.to_owned(),
+            server_address: text(self.peer.server.ip()),
+            server_port: self.peer.server.port().to_string(),
+        }
+    }
+}
+
+fn sole_recipient(transaction: &Transaction<Smtpd>) -> Option<&Address> {
+    match transaction.recipients() {
+        [(recipient, _)] => Some(&recipient.address),
+        _ => None,
+    }
+}

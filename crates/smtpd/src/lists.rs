@@ -1,0 +1,280 @@
+//! The restriction lists of a service: read once, evaluated in Postfix's order.
+
+use crate::about::{About, Stage};
+use crate::restrictions::{self, Checked, Make, NOT_YET, Restriction, Verdict};
+use config::{Error, Scope};
+use mail::Reply;
+use tables::{Settings, Table};
+
+/// Proof that every list for recipients was evaluated and let one pass. Only [`Lists::recipient`] makes it.
+#[derive(Debug)]
+pub struct Permitted(());
+
+/// The result of a list, and what restrictions wanted besides.
+pub struct Finding<T> {
+    /// What was found.
+    pub verdict: Result<T, Reply>,
+    /// Why the message is to be held, for the log; empty where it is not.
+    pub holds: Vec<String>,
+}
+
+/// One list.
+#[derive(Default)]
+pub struct List(Vec<Box<dyn Restriction>>);
+
+/// All lists of a service.
+#[derive(Default)]
+pub struct Lists {
+    client: List,
+    helo: List,
+    sender: List,
+    relay: List,
+    recipient: List,
+    data: List,
+    end_of_data: List,
+    /// `smtpd_delay_reject`.
+    pub delay_reject: bool,
+    relay_first: bool,
+    reject_unlisted_recipient: bool,
+}
+
+/// Restrictions of one list at most: each costs time at every recipient.
+const RESTRICTIONS_MAX: usize = 10_000;
+
+impl Lists {
+    /// Reads the lists as a service sees them; mistakes go to `errors`.
+    pub fn read(
+        scope: &Scope<'_>,
+        p: &config::parameters::Smtpd,
+        open: &Settings,
+        errors: &mut Vec<Error>,
+    ) -> Lists {
+        let mut guarded = false;
+        let mut list = |name: &str, words: &[String], stage: Stage| {
+            let mut parser = Parser { scope, name, open, errors: &mut *errors, guarded: false };
+            let list = parser.list(words, stage);
+            guarded |= parser.guarded && matches!(stage, Stage::Recipient);
+            list
+        };
+        let lists = Lists {
+            client: list("smtpd_client_restrictions", &p.smtpd_client_restrictions, Stage::Client),
+            helo: list("smtpd_helo_restrictions", &p.smtpd_helo_restrictions, Stage::Helo),
+            sender: list("smtpd_sender_restrictions", &p.smtpd_sender_restrictions, Stage::Sender),
+            relay: list("smtpd_relay_restrictions", &p.smtpd_relay_restrictions, Stage::Recipient),
+            recipient: list(
+                "smtpd_recipient_restrictions",
+                &p.smtpd_recipient_restrictions,
+                Stage::Recipient,
+            ),
+            data: list("smtpd_data_restrictions", &p.smtpd_data_restrictions, Stage::Data),
+            end_of_data: list(
+                "smtpd_end_of_data_restrictions",
+                &p.smtpd_end_of_data_restrictions,
+                Stage::EndOfData,
+            ),
+            delay_reject: p.smtpd_delay_reject,
+            relay_first: p.smtpd_relay_before_recipient_restrictions,
+            reject_unlisted_recipient: p.smtpd_reject_unlisted_recipient,
+        };
+        if !guarded {
+            let origin = ["smtpd_relay_restrictions", "smtpd_recipient_restrictions"]
+                .iter()
+                .find_map(|name| scope.find(name)?.origin.cloned());
+            errors.push(Error::new(
+                origin,
+                "smtpd_relay_restrictions",
+                "expected at least one of reject_unauth_destination, defer_unauth_destination, reject or defer here or \
+                 in smtpd_recipient_restrictions, found none: anybody could relay mail through this host",
+            ));
+        }
+        lists
+    }
+
+    /// A client has connected; only where `smtpd_delay_reject` is off.
+    pub async fn connect(&self, about: &About<'_>) -> Finding<()> {
+        let mut holds = Vec::new();
+        let verdict = self.client.evaluate(about, Stage::Client, &mut holds).await;
+        Finding { verdict, holds }
+    }
+
+    /// HELO or EHLO; only where `smtpd_delay_reject` is off.
+    pub async fn helo(&self, about: &About<'_>) -> Finding<()> {
+        let mut holds = Vec::new();
+        let verdict = self.helo.evaluate(about, Stage::Helo, &mut holds).await;
+        Finding { verdict, holds }
+    }
+
+    /// MAIL; only where `smtpd_delay_reject` is off.
+    pub async fn sender(&self, about: &About<'_>) -> Finding<()> {
+        let mut holds = Vec::new();
+        let verdict = self.sender.evaluate(about, Stage::Sender, &mut holds).await;
+        Finding { verdict, holds }
+    }
+
+    /// RCPT: the delayed lists, relay and recipient lists, and whether the recipient exists.
+    pub async fn recipient(&self, about: &About<'_>) -> Finding<Permitted> {
+        let mut holds = Vec::new();
+        let verdict = self.all_for_recipient(about, &mut holds).await.map(|()| Permitted(()));
+        Finding { verdict, holds }
+    }
+
+    async fn all_for_recipient(&self, about: &About<'_>, holds: &mut Vec<String>) -> Result<(), Reply> {
+        // RFC 5321 4.5.1: the bare name is accepted, whatever the restrictions say.
+        if about.recipient.is_some_and(|r| r.as_bytes().eq_ignore_ascii_case(b"postmaster")) {
+            return Ok(());
+        }
+        if self.delay_reject {
+            self.client.evaluate(about, Stage::Client, holds).await?;
+            if about.helo.is_some() {
+                self.helo.evaluate(about, Stage::Helo, holds).await?;
+            }
+            if about.sender.is_some() {
+                self.sender.evaluate(about, Stage::Sender, holds).await?;
+            }
+        }
+        let in_order = match self.relay_first {
+            true => [&self.relay, &self.recipient],
+            false => [&self.recipient, &self.relay],
+        };
+        for list in in_order {
+            list.evaluate(about, Stage::Recipient, holds).await?;
+        }
+        if self.reject_unlisted_recipient
+            && let Verdict::Refuse(reply) = about.unlisted_recipient().await
+        {
+            return Err(reply);
+        }
+        Ok(())
+    }
+
+    /// DATA or the first BDAT.
+    pub async fn data(&self, about: &About<'_>) -> Finding<()> {
+        let mut holds = Vec::new();
+        let verdict = self.data.evaluate(about, Stage::Data, &mut holds).await;
+        Finding { verdict, holds }
+    }
+
+    /// The content is complete.
+    pub async fn end_of_data(&self, about: &About<'_>) -> Finding<()> {
+        let mut holds = Vec::new();
+        let verdict = self.end_of_data.evaluate(about, Stage::EndOfData, &mut holds).await;
+        Finding { verdict, holds }
+    }
+}
+
+impl List {
+    /// From left to right, until one decides.
+    async fn evaluate(&self, about: &About<'_>, stage: Stage, holds: &mut Vec<String>) -> Result<(), Reply> {
+        let about = About { stage, ..*about };
+        for restriction in &self.0 {
+            let verdict = match restriction.check(&about) {
+                Checked::Now(verdict) => verdict,
+                Checked::Later(future) => future.await,
+            };
+            match verdict {
+                Verdict::Dunno => {}
+                Verdict::Permit => return Ok(()),
+                Verdict::Refuse(reply) => return Err(reply),
+                Verdict::Hold(reason) => holds.push(reason),
+            }
+        }
+        Ok(())
+    }
+}
+
+struct Parser<'a> {
+    scope: &'a Scope<'a>,
+    name: &'a str,
+    open: &'a Settings,
+    errors: &'a mut Vec<Error>,
+    guarded: bool,
+}
+
+impl Parser<'_> {
+    fn list(&mut self, words: &[String], stage: Stage) -> List {
+        let mut list = Vec::new();
+        let mut words = words.iter().peekable();
+        while let Some(word) = words.next() {
+            if list.len() == RESTRICTIONS_MAX {
+                self.wrong(format!(
+                    "expected at most {RESTRICTIONS_MAX} restrictions, found more at `{word}`"
+                ));
+                break;
+            }
+            if word.contains(':') && restrictions::find(word).is_none() {
+                list.extend(self.bare_table(word, stage));
+                continue;
+            }
+            let Some(kind) = restrictions::find(word) else {
+                self.unknown(word);
+                if words.peek().is_some_and(|w| w.contains(':')) {
+                    words.next();
+                }
+                continue;
+            };
+            self.guarded |= kind.guards_relaying;
+            match kind.make {
+                Make::Alone(make) => list.push(make()),
+                Make::WithTable(make) => match words.next() {
+                    Some(spec) => list.extend(self.table(spec).map(make)),
+                    None => self.wrong(format!("expected a type:table behind {}, found nothing", kind.name)),
+                },
+            }
+        }
+        List(list)
+    }
+
+    /// A table by itself: the access check of the list's own stage.
+    fn bare_table(&mut self, spec: &str, stage: Stage) -> Option<Box<dyn Restriction>> {
+        let name = match stage {
+            Stage::Client => "check_client_access",
+            Stage::Helo => "check_helo_access",
+            Stage::Sender => "check_sender_access",
+            Stage::Recipient => "check_recipient_access",
+            Stage::Data | Stage::EndOfData => {
+                self.wrong(format!("expected a restriction in front of the table, found `{spec}`"));
+                return None;
+            }
+        };
+        let Some(Make::WithTable(make)) = restrictions::find(name).map(|k| &k.make) else { return None };
+        self.table(spec).map(make)
+    }
+
+    fn table(&mut self, spec: &str) -> Option<Table> {
+        match Table::open(spec, self.open) {
+            Ok(table) => Some(table),
+            Err(error) => {
+                self.errors.push(error.of_parameter(self.origin(), self.name));
+                None
+            }
+        }
+    }
+
+    fn unknown(&mut self, word: &str) {
+        let known = NOT_YET.binary_search(&word.to_ascii_lowercase().as_str()).is_ok();
+        self.wrong(match known {
+            true => format!("`{word}` is a restriction that is not built yet: take it out of the list"),
+            false => format!("expected a restriction or type:table, found `{word}`"),
+        });
+    }
+
+    fn wrong(&mut self, text: String) {
+        self.errors.push(Error::new(self.origin(), self.name, text));
+    }
+
+    fn origin(&self) -> Option<config::Origin> {
+        self.scope.find(self.name)?.origin.cloned()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn kinds_and_the_missing_ones_are_sorted() {
+        let names: Vec<_> = restrictions::KINDS.iter().map(|k| k.name).collect();
+        assert!(names.is_sorted() && NOT_YET.is_sorted());
+        assert!(names.iter().all(|name| NOT_YET.binary_search(name).is_err()));
+    }
+}

@@ -1,0 +1,129 @@
+//! What a session notes becomes log lines.
+
+use crate::driver::Driver;
+use crate::transaction::Smtpd;
+use mail::{Address, QueueId};
+use observe::Escaped;
+use observe::emit;
+use observe::events::cleanup::TooBig;
+use observe::events::smtpd as events;
+use protocol::smtp::server::{Ending, Note, Session};
+
+impl Driver {
+    /// Logs what the session noted. The ids are those of before the step: a note may be about what the step ended.
+    pub(crate) fn log(&self, notes: Vec<Note>, session: &Session<Smtpd>, queue_id: Option<&QueueId>) {
+        for note in notes {
+            self.log_one(note, session, queue_id);
+        }
+    }
+
+    fn log_one(&self, note: Note, session: &Session<Smtpd>, queue_id: Option<&QueueId>) {
+        let client = self.peer.name_and_address.as_str();
+        let warning = |what: &str, detail: &str| {
+            emit(&self.tag, &events::ClientWarning { queue_id, what, client, detail });
+        };
+        match note {
+            Note::ImproperPipelining { after, data } => {
+                let after = after.name();
+                emit(&self.tag, &events::ImproperPipelining { after, client, data: &data });
+            }
+            Note::NonSmtpCommand(line) => emit(&self.tag, &events::NonSmtpCommand { client, line: &line }),
+            Note::IllegalAddress { command, text } => {
+                let command = command.name();
+                emit(&self.tag, &events::IllegalAddress { client, command, text: &text });
+            }
+            Note::LineTooLong(start) => observe::warn(
+                &self.tag,
+                format_args!(
+                    "{client}: request longer than {}: {}...",
+                    self.settings.dialogue.line_length_limit,
+                    Escaped(&start)
+                ),
+            ),
+            Note::UnknownNotify(value) => {
+                let value = Escaped(&value);
+                observe::warn(
+                    &self.tag,
+                    format_args!("unknown DSN NOTIFY command value \"{value}\" in \"{value}\""),
+                );
+            }
+            Note::EtrnRejected(domain) => {
+                observe::warn(&self.tag, format_args!("reject: ETRN {}... from {client}", Escaped(&domain)));
+            }
+            Note::MalformedBdat(line) => {
+                let line = Escaped(&line[..line.len().min(100)]).to_string();
+                warning("malformed BDAT command syntax", &format!(": {line}"));
+            }
+            Note::NullBdat => warning("null BDAT request", ""),
+            Note::OversizedChunk => warning("BDAT request", " exceeds message size limit"),
+            Note::MessageTooBig => {
+                if let Some(queue_id) = queue_id {
+                    emit(&self.tag, &TooBig { queue_id });
+                }
+            }
+            Note::Rejected { command, reply, sender } => {
+                let known = session.transaction().map(|t| &t.request.sender);
+                self.acted(
+                    "reject",
+                    command,
+                    &reply.to_string(),
+                    queue_id,
+                    sender.as_ref().or(known),
+                    None,
+                    session,
+                );
+            }
+            Note::Ended { how, after } => {
+                let how = match how {
+                    Ending::Lost => "lost connection",
+                    Ending::Timeout => "timeout",
+                    Ending::TooManyErrors => "too many errors",
+                };
+                emit(&self.tag, &events::SessionBroken { queue_id, how, after: &after, client });
+            }
+        }
+    }
+
+    /// Logs what a restriction did.
+    #[expect(clippy::too_many_arguments, reason = "the fields of one log line")]
+    pub(crate) fn acted(
+        &self,
+        action: &'static str,
+        command: &str,
+        text: &str,
+        queue_id: Option<&QueueId>,
+        sender: Option<&Address>,
+        recipient: Option<&Address>,
+        session: &Session<Smtpd>,
+    ) {
+        let client = self.peer.name_and_address.as_str();
+        let (protocol, helo) = (session.protocol(), session.helo());
+        emit(
+            &self.tag,
+            &events::RestrictionActed {
+                queue_id,
+                action,
+                command,
+                client,
+                text,
+                sender,
+                recipient,
+                protocol,
+                helo,
+            },
+        );
+    }
+
+    /// Logs the end of a session, with what it did.
+    pub(crate) fn disconnected(&self, session: &Session<Smtpd>) {
+        let commands: Vec<_> = session
+            .counts()
+            .iter()
+            .filter(|(_, _, all)| *all > 0)
+            .map(|(verb, ok, all)| (verb.label(), ok, all))
+            .collect();
+        let client = self.peer.name_and_address.as_str();
+        let bare_newline = self.noted_bare_newline.get();
+        emit(&self.tag, &events::Disconnected { client, commands: &commands, bare_newline });
+    }
+}

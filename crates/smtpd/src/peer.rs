@@ -1,0 +1,94 @@
+//! Who the client is: its address, and the name that leads to it and back.
+//!
+//! Postfix: `smtpd_peername_lookup`, smtpd_peer.c.
+
+use net::{Families, Resolver};
+use observe::events::smtpd::NameUnverified;
+use observe::{Tag, emit};
+use std::net::{IpAddr, SocketAddr};
+
+/// A name that is not known or not verified.
+pub const UNKNOWN: &str = "unknown";
+
+/// The client of a session.
+#[derive(Clone, Debug)]
+pub struct PeerInfo {
+    /// Its address; an IPv4 address in IPv6's clothes is one of IPv4.
+    pub address: IpAddr,
+    /// Its port.
+    pub port: u16,
+    /// The verified name, or `unknown`.
+    pub name: String,
+    /// The name that the address leads to, verified or not; or `unknown`.
+    pub reverse_name: String,
+    /// `name[address]`, as replies and the log show it.
+    pub name_and_address: String,
+    /// The address of ours that it reached.
+    pub server: SocketAddr,
+}
+
+impl PeerInfo {
+    /// The verified name, where there is one.
+    pub fn verified_name(&self) -> Option<&str> {
+        (self.name != UNKNOWN).then_some(self.name.as_str())
+    }
+
+    /// A client whose name is not asked for.
+    pub fn unnamed(client: SocketAddr, server: SocketAddr) -> Self {
+        let address = client.ip().to_canonical();
+        PeerInfo {
+            address,
+            port: client.port(),
+            name: UNKNOWN.to_owned(),
+            reverse_name: UNKNOWN.to_owned(),
+            name_and_address: format!("{UNKNOWN}[{address}]"),
+            server,
+        }
+    }
+
+    /// Asks for the client's name, and whether the name leads back. The resolver bounds how long that takes.
+    pub async fn look_up(&mut self, resolver: &dyn Resolver, families: Families, tag: &Tag) {
+        let Ok(names) = resolver.ptr(self.address).await else { return };
+        let Some(name) = names.into_iter().next() else { return };
+        let verified = match resolver.host_addresses(&name, families).await {
+            Ok(addresses) => addresses.iter().any(|a| a.to_canonical() == self.address),
+            Err(error) => {
+                let reason = error.to_string();
+                self.complain(&name, Some(&reason), tag);
+                self.reverse_name = name;
+                return;
+            }
+        };
+        if verified {
+            self.name.clone_from(&name);
+            self.name_and_address = format!("{name}[{}]", self.address);
+        } else {
+            self.complain(&name, None, tag);
+        }
+        self.reverse_name = name;
+    }
+
+    fn complain(&self, name: &str, reason: Option<&str>, tag: &Tag) {
+        emit(tag, &NameUnverified { name, address: &self.address.to_string(), reason });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use net::dns::ScriptedResolver;
+
+    #[test]
+    fn an_address_without_name_stays_unknown() {
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        let mut peer =
+            PeerInfo::unnamed("[::ffff:192.0.2.1]:7".parse().unwrap(), "[::1]:25".parse().unwrap());
+        let resolver = ScriptedResolver::new();
+        runtime.block_on(peer.look_up(
+            &resolver,
+            Families::parse("all").unwrap(),
+            &Tag::new("postfix", "smtpd", 1),
+        ));
+        assert_eq!((peer.name_and_address.as_str(), peer.verified_name()), ("unknown[192.0.2.1]", None));
+    }
+}

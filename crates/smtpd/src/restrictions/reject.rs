@@ -1,0 +1,15 @@
+//! Refuses everything that comes so far.
+
+use super::{Checked, Kind, Make, Restriction, Verdict};
+use crate::about::About;
+
+pub(super) const KIND: Kind =
+    Kind { name: "reject", make: Make::Alone(|| Box::new(This)), guards_relaying: true };
+
+struct This;
+
+impl Restriction for This {
+    fn check<'a>(&'a self, about: &'a About<'a>) -> Checked<'a> {
+        Checked::Now(Verdict::Refuse(about.refusal(about.rules.codes.reject, (5, 7, 1), "Access denied")))
+    }
+}

@@ -1,0 +1,376 @@
+//! What one smtpd service works by, read from the configuration.
+
+use crate::about::{Codes, Listed, Rules};
+use crate::addresses::Addresses;
+use crate::lists::Lists;
+use crate::peer::PeerInfo;
+use config::parameters::{Cleanup, Global, Smtpd, Virtual};
+use config::{Config, Error, Errors, Scope, ServiceLine};
+use protocol::smtp::server::{self, BareNewline, EhloKeywords};
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Duration;
+use tables::lists::AddressList;
+use tables::search::{self, Parents};
+use tables::{Lookup, Maps, Table};
+
+/// What smtpd needs from others besides main.cf.
+#[derive(Clone)]
+pub struct Surroundings {
+    /// Resolves addresses.
+    pub addresses: Arc<dyn Addresses>,
+    /// The addresses of this host (`inet_interfaces`, `proxy_interfaces`).
+    pub own_addresses: Vec<IpAddr>,
+    /// How tables are opened.
+    pub tables: tables::Settings,
+}
+
+/// What one smtpd service (a line of master.cf) works by; new sessions take the newest.
+pub struct Settings {
+    /// What the dialogue needs.
+    pub dialogue: Arc<server::Settings>,
+    /// What cleanup needs.
+    pub cleanup: Arc<cleanup::Settings>,
+    pub(crate) lists: Lists,
+    pub(crate) rules: Rules,
+    pub(crate) timeout: Duration,
+    pub(crate) per_request_deadline: bool,
+    pub(crate) min_data_rate: u64,
+    pub(crate) peername_lookup: bool,
+    pub(crate) client_port_logging: bool,
+    pub(crate) delay_open: bool,
+    pub(crate) connection_count_limit: u64,
+    pub(crate) network_bits: (u32, u32),
+    event_limit_exceptions: AddressList,
+    bare_newline: BareNewline,
+    bare_newline_exclusions: AddressList,
+    pub(crate) note_bare_newline: bool,
+    discard_ehlo: EhloKeywords,
+    discard_ehlo_maps: Maps,
+    local_clients: LocalClients,
+    pub(crate) soft_bounce: bool,
+    pub(crate) delay_warning_time: Duration,
+    pub(crate) families: net::Families,
+    /// Sessions at once; beyond them connections wait in the listener's backlog.
+    pub sessions_max: usize,
+}
+
+/// `local_header_rewrite_clients`.
+#[derive(Default)]
+struct LocalClients {
+    own: bool,
+    mynetworks: bool,
+    tables: Maps,
+}
+
+/// Sessions at once where nobody set a number.
+pub const SESSIONS_MAX: usize = 20_000;
+
+impl Settings {
+    /// Reads the settings as `service` sees them; the error holds every mistake.
+    pub fn read(
+        config: &Config,
+        service: Option<&ServiceLine>,
+        around: &Surroundings,
+    ) -> Result<Settings, Errors> {
+        let scope = config.scope(service);
+        let global = Global::read(config, service)?;
+        let p = Smtpd::read(config, service)?;
+        let cleanup = Cleanup::read(config, service)?;
+        let virtual_ = Virtual::read(config, service)?;
+        let mut reader = Reader { scope, open: &around.tables, errors: Vec::new() };
+        let settings = reader.settings(&global, &p, &cleanup, &virtual_, around);
+        Errors::check(reader.errors)?;
+        Ok(settings)
+    }
+
+    /// What is done with bare newlines of this client.
+    pub(crate) fn bare_newline_of(&self, peer: &PeerInfo) -> BareNewline {
+        match self.bare_newline_exclusions.matches_now(peer.verified_name(), peer.address) {
+            Ok(true) => BareNewline::Allow,
+            // A table that cannot be asked excludes nobody.
+            Ok(false) | Err(_) => self.bare_newline,
+        }
+    }
+
+    /// What EHLO leaves out for this client.
+    pub(crate) fn discard_ehlo_of(&self, peer: &PeerInfo) -> EhloKeywords {
+        match self.discard_ehlo_maps.find_now(search::client_address(peer.address)) {
+            Lookup::Found(words) => keywords(words.split([',', ' ', '\t'])),
+            Lookup::NotFound | Lookup::TempFail(_) => self.discard_ehlo,
+        }
+    }
+
+    /// Whether missing headers are added to this client's mail.
+    pub(crate) fn is_local(&self, peer: &PeerInfo) -> bool {
+        let local = &self.local_clients;
+        (local.own && self.rules.own_addresses.contains(&peer.address))
+            || (local.mynetworks && matches!(self.in_mynetworks(peer), Ok(true)))
+            || matches!(local.tables.find_now(search::client_address(peer.address)), Lookup::Found(_))
+    }
+
+    /// Whether limits on events do not count for this client.
+    pub(crate) fn is_event_exempt(&self, peer: &PeerInfo) -> bool {
+        matches!(self.event_limit_exceptions.matches_now(peer.verified_name(), peer.address), Ok(true))
+    }
+
+    fn in_mynetworks(&self, peer: &PeerInfo) -> Result<bool, tables::lists::Unanswered> {
+        self.rules.mynetworks.matches_now(peer.verified_name(), peer.address)
+    }
+}
+
+struct Reader<'a> {
+    scope: Scope<'a>,
+    open: &'a tables::Settings,
+    errors: Vec<Error>,
+}
+
+impl Reader<'_> {
+    fn settings(
+        &mut self,
+        global: &Global,
+        p: &Smtpd,
+        c: &Cleanup,
+        v: &Virtual,
+        around: &Surroundings,
+    ) -> Settings {
+        let lists = Lists::read(&self.scope, p, self.open, &mut self.errors);
+        let parents_of = |name: &str| Parents::of(name, &global.parent_domain_matches_subdomains);
+        let networks = parents_of("mynetworks");
+        let rules = Rules {
+            mynetworks: self.clients("mynetworks", &global.mynetworks, networks),
+            own_addresses: around.own_addresses.clone(),
+            addresses: Arc::clone(&around.addresses),
+            listed: Listed {
+                local: self.known_recipients("local_recipient_maps", &p.local_recipient_maps, true),
+                relay: self.known_recipients("relay_recipient_maps", &p.relay_recipient_maps, false),
+                virtual_mailbox: self.known_recipients(
+                    "virtual_mailbox_maps",
+                    &v.virtual_mailbox_maps,
+                    false,
+                ),
+                aliases: Maps::default(),
+                show_table_name: p.show_user_unknown_table_name,
+            },
+            codes: codes(p),
+            parents: parents_of("smtpd_access_maps"),
+            recipient_delimiter: global.recipient_delimiter.clone(),
+            null_access_lookup_key: p.smtpd_null_access_lookup_key.clone(),
+            allow_untrusted_routing: p.allow_untrusted_routing,
+        };
+        let bare_newline = match p.smtpd_forbid_bare_newline.as_str() {
+            "no" => BareNewline::Allow,
+            "note" => BareNewline::Note,
+            "reject" => BareNewline::Reject,
+            _ => BareNewline::Normalize,
+        };
+        Settings {
+            dialogue: Arc::new(self.dialogue(global, p, c)),
+            cleanup: Arc::new(cleanup::Settings::new(global, c)),
+            lists,
+            timeout: p.smtpd_timeout,
+            per_request_deadline: p.smtpd_per_request_deadline,
+            min_data_rate: p.smtpd_min_data_rate.max(1),
+            peername_lookup: p.smtpd_peername_lookup,
+            client_port_logging: p.smtpd_client_port_logging,
+            delay_open: p.smtpd_delay_open_until_valid_rcpt,
+            connection_count_limit: p.smtpd_client_connection_count_limit,
+            network_bits: (
+                small(p.smtpd_client_ipv4_prefix_length),
+                small(p.smtpd_client_ipv6_prefix_length),
+            ),
+            event_limit_exceptions: self.clients(
+                "smtpd_client_event_limit_exceptions",
+                &p.smtpd_client_event_limit_exceptions,
+                parents_of("smtpd_client_event_limit_exceptions"),
+            ),
+            bare_newline,
+            bare_newline_exclusions: self.clients(
+                "smtpd_forbid_bare_newline_exclusions",
+                &p.smtpd_forbid_bare_newline_exclusions,
+                parents_of("smtpd_forbid_bare_newline_exclusions"),
+            ),
+            note_bare_newline: bare_newline == BareNewline::Note,
+            discard_ehlo: keywords(p.smtpd_discard_ehlo_keywords.iter().map(String::as_str)),
+            discard_ehlo_maps: self
+                .maps("smtpd_discard_ehlo_keyword_address_maps", &p.smtpd_discard_ehlo_keyword_address_maps),
+            local_clients: self.local_clients(&c.local_header_rewrite_clients),
+            soft_bounce: global.soft_bounce,
+            delay_warning_time: self.delay_warning_time(),
+            families: families(&global.inet_protocols),
+            sessions_max: SESSIONS_MAX,
+            rules,
+        }
+    }
+
+    fn dialogue(&mut self, global: &Global, p: &Smtpd, c: &Cleanup) -> server::Settings {
+        server::Settings {
+            myhostname: global.myhostname.clone(),
+            banner: p.smtpd_banner.clone(),
+            helo_required: p.smtpd_helo_required,
+            disable_vrfy_command: p.disable_vrfy_command,
+            delay_reject: p.smtpd_delay_reject,
+            strict_rfc821_envelopes: p.strict_rfc821_envelopes,
+            smtputf8_enable: global.smtputf8_enable,
+            strict_smtputf8: global.strict_smtputf8,
+            replace_stray_cr: c.cleanup_replace_stray_cr_lf,
+            line_length_limit: count(p.line_length_limit),
+            message_size_limit: c.message_size_limit,
+            recipient_limit: count(p.smtpd_recipient_limit),
+            recipient_overshoot_limit: count(p.smtpd_recipient_overshoot_limit),
+            soft_error_limit: small(p.smtpd_soft_error_limit),
+            hard_error_limit: small(p.smtpd_hard_error_limit),
+            error_sleep_time: p.smtpd_error_sleep_time,
+            junk_command_limit: small(p.smtpd_junk_command_limit),
+            forbid_bare_newline_reject_code: code(p.smtpd_forbid_bare_newline_reject_code),
+            forbid_unauth_pipelining: p.smtpd_forbid_unauth_pipelining,
+            forbidden_commands: self.forbidden_commands(&p.smtpd_forbidden_commands),
+            noop_commands: p.smtpd_noop_commands.iter().map(|w| w.to_ascii_lowercase()).collect(),
+        }
+    }
+
+    /// Words, tables, and the one regular expression of the default value.
+    fn forbidden_commands(&mut self, words: &[String]) -> Box<dyn Fn(&str) -> bool + Send + Sync> {
+        const NOT_A_LETTER: &str = "regexp:{{/^[^A-Z]/ Bogus}}";
+        let no_letter = words.iter().any(|w| w == NOT_A_LETTER);
+        let (mut names, mut tables) = (Vec::new(), Vec::new());
+        for word in words.iter().filter(|w| *w != NOT_A_LETTER) {
+            match word.contains(':') {
+                true => tables.extend(self.table("smtpd_forbidden_commands", word)),
+                false => names.push(word.clone()),
+            }
+        }
+        Box::new(move |command| {
+            (no_letter && !command.starts_with(|c: char| c.is_ascii_alphabetic()))
+                || names.iter().any(|n| n.eq_ignore_ascii_case(command))
+                || tables.iter().any(|t| matches!(t.lookup_now(command), Lookup::Found(_)))
+        })
+    }
+
+    fn clients(&mut self, name: &str, words: &[String], parents: Parents) -> AddressList {
+        AddressList::parse(words, parents, self.open).unwrap_or_else(|texts| {
+            for text in texts {
+                self.wrong(name, text);
+            }
+            let Ok(nobody) = AddressList::parse(&[], parents, self.open) else {
+                unreachable!("an empty list is a list")
+            };
+            nobody
+        })
+    }
+
+    fn maps(&mut self, name: &str, specs: &[String]) -> Maps {
+        Maps::open(specs, self.open).unwrap_or_else(|errors| {
+            let origin = self.origin(name);
+            self.errors.extend(errors.iter().map(|e| e.of_parameter(origin.clone(), name)));
+            Maps::default()
+        })
+    }
+
+    fn table(&mut self, name: &str, spec: &str) -> Option<Table> {
+        let origin = self.origin(name);
+        Table::open(spec, self.open).map_err(|e| self.errors.push(e.of_parameter(origin, name))).ok()
+    }
+
+    /// Tables of recipients that exist. `lenient`: the default of local_recipient_maps names table types that are not
+    /// built yet; then nobody can be said to be unknown, and delivery decides.
+    fn known_recipients(&mut self, name: &str, specs: &[String], lenient: bool) -> Option<Maps> {
+        if specs.is_empty() {
+            return None;
+        }
+        if lenient && self.scope.find(name).is_none_or(|found| found.origin.is_none()) {
+            return Maps::open(specs, self.open).ok();
+        }
+        Some(self.maps(name, specs))
+    }
+
+    fn local_clients(&mut self, words: &[String]) -> LocalClients {
+        const NAME: &str = "local_header_rewrite_clients";
+        let mut local = LocalClients::default();
+        let mut specs = Vec::new();
+        let mut words = words.iter();
+        while let Some(word) = words.next() {
+            match word.to_ascii_lowercase().as_str() {
+                "permit_inet_interfaces" => local.own = true,
+                "permit_mynetworks" => local.mynetworks = true,
+                // Nobody has logged in or shown a certificate yet.
+                "permit_sasl_authenticated" | "permit_tls_all_clientcerts" | "permit_tls_clientcerts" => {}
+                "check_address_map" => specs.extend(words.next().cloned()),
+                _ if word.contains(':') => specs.push(word.clone()),
+                _ => self.wrong(
+                    NAME,
+                    format!("expected permit_inet_interfaces, permit_mynetworks or a table, found `{word}`"),
+                ),
+            }
+        }
+        local.tables = self.maps(NAME, &specs);
+        local
+    }
+
+    fn delay_warning_time(&mut self) -> Duration {
+        match config::parameters::Qmgr::read_in(&self.scope) {
+            Ok(p) => p.delay_warning_time,
+            // The queue manager's own reading reports it.
+            Err(_) => Duration::ZERO,
+        }
+    }
+
+    fn wrong(&mut self, name: &str, text: String) {
+        self.errors.push(Error::new(self.origin(name), name, text));
+    }
+
+    fn origin(&self, name: &str) -> Option<config::Origin> {
+        self.scope.find(name)?.origin.cloned()
+    }
+}
+
+fn codes(p: &Smtpd) -> Codes {
+    Codes {
+        reject: code(p.reject_code),
+        defer: code(p.defer_code),
+        access_map_reject: code(p.access_map_reject_code),
+        access_map_defer: code(p.access_map_defer_code),
+        relay_domains: code(p.relay_domains_reject_code),
+        unknown_local_recipient: code(p.unknown_local_recipient_reject_code),
+        unknown_relay_recipient: code(p.unknown_relay_recipient_reject_code),
+        unknown_virtual_alias: code(p.unknown_virtual_alias_reject_code),
+        unknown_virtual_mailbox: code(p.unknown_virtual_mailbox_reject_code),
+    }
+}
+
+/// Reply codes are limited to three digits by their parameters' ranges.
+fn code(n: u64) -> u16 {
+    u16::try_from(n).unwrap_or(554)
+}
+
+fn small(n: u64) -> u32 {
+    u32::try_from(n).unwrap_or(u32::MAX)
+}
+
+fn count(n: u64) -> usize {
+    usize::try_from(n).unwrap_or(usize::MAX)
+}
+
+fn families(words: &[String]) -> net::Families {
+    net::Families::parse(&words.join(",")).unwrap_or(net::Families::ALL)
+}
+
+fn keywords<'a>(words: impl Iterator<Item = &'a str>) -> EhloKeywords {
+    let mut off = EhloKeywords::default();
+    for word in words {
+        match word.to_ascii_lowercase().as_str() {
+            "pipelining" => off.pipelining = true,
+            "size" => off.size = true,
+            "vrfy" => off.vrfy = true,
+            "etrn" => off.etrn = true,
+            "enhancedstatuscodes" => off.enhancedstatuscodes = true,
+            "8bitmime" => off.eightbitmime = true,
+            "dsn" => off.dsn = true,
+            "smtputf8" => off.smtputf8 = true,
+            "chunking" => off.chunking = true,
+            // silent-discard, and keywords of what we do not offer: nothing to leave out.
+            _ => {}
+        }
+    }
+    off
+}

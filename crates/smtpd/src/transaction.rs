@@ -1,0 +1,131 @@
+//! What the driver keeps for a mail transaction, and the proofs that it brings into a session.
+
+use crate::lists::Permitted;
+use crate::serve::Shared;
+use crate::settings::Settings;
+use cleanup::{Context, Message, Origin};
+use mail::{
+    Address, Client, ContentFlags, Encoding, Envelope, QueueId, Recipient, RewriteContext, Timestamp,
+};
+use observe::Tag;
+use protocol::smtp::server::{Host, MailRequest, Queued, Recipients};
+use std::sync::Arc;
+
+/// What smtpd brings into a session.
+pub struct Smtpd;
+
+impl Host for Smtpd {
+    type Mail = Mail;
+    type Permit = Permitted;
+    type Committed = OnDisk;
+}
+
+/// A message that lies on stable storage; only the queue's own proof makes one.
+pub struct OnDisk(queue::Committed);
+
+impl From<queue::Committed> for OnDisk {
+    fn from(committed: queue::Committed) -> Self {
+        OnDisk(committed)
+    }
+}
+
+impl Queued for OnDisk {
+    fn queue_id(&self) -> &QueueId {
+        self.0.queue_id()
+    }
+}
+
+/// What the driver keeps for a transaction.
+#[derive(Default)]
+pub struct Mail {
+    /// The id; there is one from the first accepted recipient on.
+    pub queue_id: Option<QueueId>,
+    /// When the id was given.
+    pub arrival: Timestamp,
+    /// Restrictions asked for the message to be held.
+    pub hold: Option<String>,
+    /// The content so far.
+    pub(crate) message: Option<Message>,
+}
+
+impl Mail {
+    /// Begins the content, once all recipients are known.
+    pub(crate) fn begin(
+        &mut self,
+        (shared, settings, tag): (&Shared, &Settings, &Tag),
+        client: &Client,
+        local: bool,
+        sender: &Address,
+        sole_recipient: Option<&Address>,
+    ) -> &mut Message {
+        let id = self.queue_id.clone().expect("a transaction with recipients has an id");
+        let arrival = self.arrival;
+        self.message.get_or_insert_with(|| {
+            let context = Context {
+                queue_id: id.clone(),
+                arrival,
+                sender: settings.rules.addresses.complete(sender),
+                full_name: String::new(),
+                rewrite_context: context(local),
+            };
+            let tag = Tag { program: Arc::clone(&shared.cleanup_program), number: tag.number };
+            let origin = Origin::Smtp(client);
+            Message::new(
+                Arc::clone(&settings.cleanup),
+                tag,
+                shared.intake.draft(id),
+                context,
+                origin,
+                sole_recipient,
+            )
+        })
+    }
+}
+
+fn context(local: bool) -> RewriteContext {
+    if local { RewriteContext::Local } else { RewriteContext::Remote }
+}
+
+/// What the queue keeps beside the content.
+pub(crate) fn envelope(
+    settings: &Settings,
+    request: MailRequest,
+    recipients: Recipients<Smtpd>,
+    client: Client,
+    mail: &Mail,
+    flags: ContentFlags,
+    local: bool,
+) -> Envelope {
+    let addresses = &settings.rules.addresses;
+    let complete = |(recipient, _): (Recipient, Permitted)| Recipient {
+        address: addresses.complete(&recipient.address),
+        ..recipient
+    };
+    let recipients = recipients.into_iter().map(complete).collect();
+    let limit = settings.cleanup.duplicate_filter_limit;
+    let mut envelope = Envelope::new(addresses.complete(&request.sender), mail.arrival);
+    envelope.recipients = cleanup::without_duplicates(recipients, limit);
+    envelope.smtputf8 = smtputf8(&request, &envelope, flags);
+    envelope.envid = request.envid;
+    envelope.ret = request.ret;
+    envelope.encoding = request.encoding;
+    if request.encoding == Encoding::Unknown && flags.has(ContentFlags::EIGHT_BIT) {
+        envelope.encoding = Encoding::EightBit;
+    }
+    envelope.client = client;
+    envelope.rewrite_context = context(local);
+    envelope.hold = mail.hold.clone();
+    if !settings.delay_warning_time.is_zero() {
+        envelope.warn_at = Some(mail.arrival.after(settings.delay_warning_time));
+    }
+    envelope
+}
+
+/// Postfix's `sender options`: what of the message needs SMTPUTF8.
+fn smtputf8(request: &MailRequest, envelope: &Envelope, flags: ContentFlags) -> u32 {
+    let recipients = envelope.recipients.iter().any(|r| r.address.needs_smtputf8());
+    u32::from(request.smtputf8)
+        | u32::from(request.smtputf8 && flags.has(ContentFlags::UTF8_HEADER)) << 1
+        | u32::from(envelope.sender.needs_smtputf8()) << 2
+        | u32::from(recipients) << 3
+}
