@@ -3,4 +3,5 @@
 pub mod discard;
 pub mod error;
 #[cfg(test)]
-mod testjob;
+pub(crate) mod testjob;
+pub mod virtual_;

@@ -5,6 +5,7 @@
 
 pub mod agents;
 mod assignment;
+pub mod local_role;
 mod report;
 
 pub use assignment::{Assignment, OutcomeSender, OutcomeSink};

@@ -1,0 +1,222 @@
+//! The agent `virtual`: hands jobs to the local role, which writes the mailboxes with their owners' rights.
+//!
+//! Postfix: virtual(8). The message goes as a sealed memory file; the log lines are written here.
+
+use crate::local_role::wire::{self, Answer, Decoded};
+use crate::report::{Report, ReportStyle, Verdict, Via};
+use crate::{Assignment, DeliveryAgent};
+use bytes::Bytes;
+use mail::{Content, Dsn, Job, SiteFailure};
+use observe::{Number, Numbers, Tag};
+use std::collections::HashMap;
+use std::fs::File;
+use std::io;
+use std::os::fd::AsFd as _;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+use tokio::io::Interest;
+use tokio::net::UnixStream;
+use tokio::sync::mpsc;
+
+/// Jobs on their way to the local role; the scheduler has far fewer under way.
+const JOBS_MAX: usize = 4096;
+
+/// How long a local role that is being restarted is waited for, and how often it is looked for.
+const CONNECT_PATIENCE: Duration = Duration::from_secs(3);
+const CONNECT_PAUSE: Duration = Duration::from_millis(100);
+
+/// Bytes of results read at once.
+const RESULTS_READ: usize = 16 * 1024;
+
+/// Delivers into virtual mailboxes.
+pub struct VirtualAgent {
+    jobs: mpsc::Sender<Pending>,
+    tag: Tag,
+    numbers: Numbers,
+    style: ReportStyle,
+}
+
+/// A job under way, with the number that its log lines carry.
+struct Pending {
+    report: Report,
+    _number: Number,
+}
+
+impl VirtualAgent {
+    /// The agent of one service; jobs go to the socket at `path`. Must be called in a `LocalSet`.
+    pub fn start(path: PathBuf, tag: Tag, numbers: Numbers, style: ReportStyle) -> Self {
+        let (jobs, inbox) = mpsc::channel(JOBS_MAX);
+        tokio::task::spawn_local(keep_connected(path, inbox));
+        VirtualAgent { jobs, tag, numbers, style }
+    }
+}
+
+impl DeliveryAgent for VirtualAgent {
+    const KIND: &'static str = "virtual";
+
+    fn accept(&self, assignment: Assignment) {
+        let number = self.numbers.take();
+        let report = Report::new(assignment, self.tag.numbered(*number), self.style);
+        // Beyond the bound the job comes back in the error; dropped, it is deferred as after a crash.
+        let _ = self.jobs.try_send(Pending { report, _number: number });
+    }
+}
+
+/// Serves jobs over one connection at a time, for as long as the agent exists.
+async fn keep_connected(path: PathBuf, mut inbox: mpsc::Receiver<Pending>) {
+    let mut first = None;
+    loop {
+        if first.is_none() {
+            match inbox.recv().await {
+                Some(job) => first = Some(job),
+                None => return,
+            }
+        }
+        match connect(&path).await {
+            Ok(stream) => {
+                // What was under way when the connection broke is dropped, and so deferred.
+                let mut link = Link { stream, pending: HashMap::new(), bytes: Vec::new() };
+                let _ = link.serve(&mut first, &mut inbox).await;
+            }
+            Err(error) => {
+                let reason = format!("mail transport unavailable: {}: {error}", path.display());
+                let mut jobs: Vec<Pending> = first.take().into_iter().collect();
+                while let Ok(job) = inbox.try_recv() {
+                    jobs.push(job);
+                }
+                for job in jobs {
+                    unavailable(job, &reason);
+                }
+            }
+        }
+    }
+}
+
+fn unavailable(mut job: Pending, reason: &str) {
+    let dsn = Dsn::new(4, 3, 0);
+    job.report.rest(Via::NONE, net::clock::now(), &Verdict::failure(dsn, reason));
+    job.report.finish(Some(SiteFailure { dsn, reason: reason.to_string() }));
+}
+
+async fn connect(path: &Path) -> io::Result<UnixStream> {
+    let mut waited = Duration::ZERO;
+    loop {
+        match UnixStream::connect(path).await {
+            Err(_) if waited < CONNECT_PATIENCE => {
+                tokio::time::sleep(CONNECT_PAUSE).await;
+                waited += CONNECT_PAUSE;
+            }
+            other => return other,
+        }
+    }
+}
+
+/// One connection to the local role.
+struct Link {
+    stream: UnixStream,
+    pending: HashMap<u64, Pending>,
+    bytes: Vec<u8>,
+}
+
+impl Link {
+    /// Serves until the connection breaks, or until no more jobs can come and all are done.
+    async fn serve(
+        &mut self,
+        first: &mut Option<Pending>,
+        inbox: &mut mpsc::Receiver<Pending>,
+    ) -> io::Result<()> {
+        if let Some(job) = first.take() {
+            self.send(job).await?;
+        }
+        loop {
+            let mut buffer = [0; RESULTS_READ];
+            tokio::select! {
+                biased;
+                readable = self.stream.readable() => {
+                    readable?;
+                    match self.stream.try_read(&mut buffer) {
+                        Ok(0) => return Ok(()),
+                        Ok(n) => self.take(&buffer[..n])?,
+                        Err(e) if e.kind() == io::ErrorKind::WouldBlock => {}
+                        Err(e) => return Err(e),
+                    }
+                }
+                job = inbox.recv() => match job {
+                    Some(job) => self.send(job).await?,
+                    None => return Ok(()),
+                },
+            }
+        }
+    }
+
+    async fn send(&mut self, pending: Pending) -> io::Result<()> {
+        let job = pending.report.job();
+        let (number, file) = (job.id.0, memory_file(job));
+        let file = match file {
+            Ok(file) => file,
+            Err(error) => {
+                unavailable(pending, &format!("cannot hand the message over: {error}"));
+                return Ok(());
+            }
+        };
+        self.pending.insert(number, pending);
+        let request = number.to_le_bytes();
+        let sent = self
+            .stream
+            .async_io(Interest::WRITABLE, || sys::send_with_fds(&self.stream, &request, &[file.as_fd()]))
+            .await?;
+        // Eight bytes on a local stream go as a whole or not at all.
+        if sent == request.len() { Ok(()) } else { Err(io::ErrorKind::WriteZero.into()) }
+    }
+
+    fn take(&mut self, received: &[u8]) -> io::Result<()> {
+        self.bytes.extend_from_slice(received);
+        let mut used = 0;
+        loop {
+            match wire::decode_answer(&self.bytes[used..]) {
+                Decoded::Answer(answer, length) => {
+                    used += length;
+                    self.answer(answer);
+                }
+                Decoded::Incomplete => break,
+                Decoded::Garbage => return Err(io::ErrorKind::InvalidData.into()),
+            }
+        }
+        self.bytes.drain(..used);
+        Ok(())
+    }
+
+    fn answer(&mut self, answer: Answer) {
+        let Some(pending) = self.pending.get_mut(&answer.job) else { return };
+        for warning in &answer.warnings {
+            observe::warn(pending.report.tag(), format_args!("{warning}"));
+        }
+        let Some(place) = pending.report.job().recipients.iter().position(|r| r.index == answer.index) else {
+            return;
+        };
+        let verdict = Verdict::new(answer.status, answer.dsn, answer.reason);
+        let via = Via { relay: VirtualAgent::KIND, conn_use: 1, connected: None };
+        pending.report.recipient(place, via, net::clock::now(), verdict);
+        if pending.report.left() == 0
+            && let Some(done) = self.pending.remove(&answer.job)
+        {
+            done.report.finish(None);
+        }
+    }
+}
+
+/// Head and content of a job in a file that nobody can change.
+fn memory_file(job: &Job) -> io::Result<File> {
+    let head = wire::encode_head(job);
+    let content = pieces(&job.content)?;
+    sys::sealed_memory_file(std::iter::once(&head[..]).chain(content.iter().map(|p| &p[..])))
+}
+
+/// The content in memory. One that lies in a file is read here: as large as a message may be, for one job at a time.
+fn pieces(content: &Content) -> io::Result<Vec<Bytes>> {
+    let (mut pieces, mut reader) = (Vec::new(), content.reader());
+    while let Some(piece) = reader.next_piece()? {
+        pieces.push(piece);
+    }
+    Ok(pieces)
+}

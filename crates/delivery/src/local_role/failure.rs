@@ -1,0 +1,68 @@
+//! What went wrong with a mailbox: the code and the words that Postfix has for it.
+
+use mail::{Dsn, Status};
+use rustix::io::Errno;
+use std::fmt::Display;
+use std::io;
+
+/// A delivery that failed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Failure {
+    /// Enhanced code; its class decides between later and never.
+    pub dsn: Dsn,
+    /// The reason.
+    pub reason: String,
+    /// Lines for the administrator.
+    pub warnings: Vec<String>,
+}
+
+impl Failure {
+    /// A failure with this code.
+    pub fn new(dsn: Dsn, reason: impl Into<String>) -> Self {
+        Failure { dsn, reason: reason.into(), warnings: Vec::new() }
+    }
+
+    /// `WHAT: REASON` of a file operation, with the code that its error stands for.
+    pub fn io(what: impl Display, error: &io::Error) -> Self {
+        Failure::new(code(error), format!("{what}: {}", words(error)))
+    }
+
+    /// The configuration is wrong: deferred, and the administrator is told why.
+    pub fn configuration(warning: String) -> Self {
+        Failure {
+            dsn: Dsn::new(4, 3, 5),
+            reason: "mail system configuration error".into(),
+            warnings: vec![warning],
+        }
+    }
+
+    /// Puts words in front of the reason.
+    pub fn within(mut self, prefix: impl Display) -> Self {
+        self.reason.insert_str(0, &format!("{prefix}: "));
+        self
+    }
+
+    /// Bounced or deferred.
+    pub fn status(&self) -> Status {
+        if self.dsn.class == 5 { Status::Bounced } else { Status::Deferred }
+    }
+}
+
+/// A full mailbox bounces, all else is tried again.
+fn code(error: &io::Error) -> Dsn {
+    match Errno::from_io_error(error) {
+        Some(Errno::FBIG) => Dsn::new(5, 2, 2),
+        Some(Errno::DQUOT) => Dsn::new(4, 2, 2),
+        Some(Errno::NOSPC) => Dsn::new(4, 3, 0),
+        _ => Dsn::new(4, 2, 0),
+    }
+}
+
+/// The system's words for an error, without Rust's number behind.
+fn words(error: &io::Error) -> String {
+    let text = error.to_string();
+    match text.rfind(" (os error ") {
+        Some(at) => text[..at].to_string(),
+        None => text,
+    }
+}

@@ -1,0 +1,103 @@
+//! Delivery into a Maildir: a file in `tmp/`, made durable, then moved to `new/`.
+
+use super::failure::Failure;
+use super::text::Text;
+use std::fs::{DirBuilder, File, OpenOptions};
+use std::io;
+use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _};
+use std::path::Path;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+/// Makes names in `tmp/` unique within this process.
+static COUNTER: AtomicU64 = AtomicU64::new(0);
+
+/// Delivers into the Maildir at `path`, which is made where it does not exist. `host` ends the file's name.
+///
+/// Like Postfix it syncs the file before it moves it, and no directory.
+pub fn deliver(path: &Path, host: &str, prefix: &[u8], text: &Text, size_max: u64) -> Result<(), Failure> {
+    deliver_file(path, host, prefix, text, size_max)
+        .map_err(|(failure, error)| advise(failure, &error).within("maildir delivery failed"))
+}
+
+fn deliver_file(
+    path: &Path,
+    host: &str,
+    prefix: &[u8],
+    text: &Text,
+    size_max: u64,
+) -> Result<(), (Failure, io::Error)> {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    let (secs, micros) = (now.as_secs(), now.subsec_micros());
+    let number = COUNTER.fetch_add(1, Ordering::Relaxed);
+    let temporary = path.join(format!("tmp/{secs}.P{}Q{number}.{host}", std::process::id()));
+    let create = |e| (Failure::io(format!("create maildir file {}", temporary.display()), &e), e);
+    let mut file = create_in(path, &temporary).map_err(create)?;
+    let made = Made(&temporary);
+    let failed = |e| (Failure::io("error writing message", &e), e);
+    let stat = file.metadata().map_err(failed)?;
+    if size_max > 0 && prefix.len() as u64 + text.size_max() > size_max {
+        return Err(failed(rustix::io::Errno::FBIG.into()));
+    }
+    text.write(prefix, &mut file).and_then(|()| file.sync_all()).map_err(failed)?;
+    let name = format!("{secs}.V{:x}I{:x}M{micros}.{host}", stat.dev(), stat.ino());
+    let target = path.join("new").join(name);
+    move_to(&temporary, &target, path)
+        .map_err(|e| (Failure::io(format!("link to {}", target.display()), &e), e))?;
+    std::mem::forget(made);
+    Ok(())
+}
+
+/// Takes the file away again unless it was moved.
+struct Made<'a>(&'a Path);
+
+impl Drop for Made<'_> {
+    fn drop(&mut self) {
+        // What cannot be removed is what readers of Maildirs clean up after 36 hours.
+        let _ = std::fs::remove_file(self.0);
+    }
+}
+
+fn create_in(path: &Path, temporary: &Path) -> io::Result<File> {
+    let open = || OpenOptions::new().write(true).create_new(true).mode(0o600).open(temporary);
+    match open() {
+        Err(e) if e.kind() == io::ErrorKind::NotFound => {
+            make_directories(path)?;
+            open()
+        }
+        other => other,
+    }
+}
+
+fn make_directories(path: &Path) -> io::Result<()> {
+    ["tmp", "cur", "new"]
+        .iter()
+        .try_for_each(|d| DirBuilder::new().recursive(true).mode(0o700).create(path.join(d)))
+}
+
+/// One call, which never replaces a file; where a file system cannot do that, a link and an unlink.
+fn move_to(from: &Path, to: &Path, path: &Path) -> io::Result<()> {
+    use rustix::fs::{CWD, RenameFlags, renameat_with};
+    use rustix::io::Errno;
+    let rename = || renameat_with(CWD, from, CWD, to, RenameFlags::NOREPLACE);
+    match rename() {
+        Err(Errno::NOENT) => {
+            make_directories(path)?;
+            Ok(rename()?)
+        }
+        Err(Errno::INVAL | Errno::NOSYS) => {
+            std::fs::hard_link(from, to)?;
+            std::fs::remove_file(from)
+        }
+        other => Ok(other?),
+    }
+}
+
+/// Postfix's advice where directories may not be made.
+fn advise(mut failure: Failure, error: &io::Error) -> Failure {
+    if error.kind() == io::ErrorKind::PermissionDenied {
+        failure.warnings.push(format!("maildir access problem: {}", failure.reason));
+        failure.warnings.push("perhaps you need to create the maildirs in advance".into());
+    }
+    failure
+}

@@ -1,0 +1,141 @@
+//! The process that writes mailboxes with their owners' rights.
+//!
+//! Jobs come over `private/local`, each message in a sealed memory file; this process sees no other mail and no
+//! network. A recipient's mailbox is looked up here, since what may be written must not be the queue manager's
+//! choice. Workers deliver; each recipient's result goes back as soon as it is there.
+
+mod failure;
+mod maildir;
+mod mbox;
+mod pool;
+mod replies;
+mod settings;
+#[cfg(test)]
+mod tests;
+mod text;
+pub(crate) mod wire;
+
+pub use mbox::Locking;
+pub use settings::{Mailbox, Settings};
+
+use net::Shutdown;
+use pool::{Job, Pool, Task, failed};
+use replies::Replies;
+use std::fs::File;
+use std::io;
+use std::os::fd::{AsFd as _, OwnedFd};
+use std::os::unix::fs::FileExt as _;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+use text::Text;
+use tokio::io::Interest;
+use tokio::net::{UnixListener, UnixStream};
+use tokio::sync::watch;
+
+/// How long an orderly end waits for deliveries.
+const DRAIN: Duration = Duration::from_secs(5);
+
+/// What the role works with.
+pub struct Inputs {
+    /// `private/local`.
+    pub listener: UnixListener,
+    /// Configuration.
+    pub settings: watch::Receiver<Arc<Settings>>,
+    /// Threads that write mailboxes. Each waits for its own sync, and the disk makes one of those that wait together.
+    pub workers: usize,
+    /// The order to end.
+    pub shutdown: Shutdown,
+}
+
+/// Serves until the order to end. Must be called in a `LocalSet`.
+pub async fn run(inputs: Inputs) -> io::Result<()> {
+    let pool = Pool::start(inputs.workers)?;
+    loop {
+        tokio::select! {
+            biased;
+            () = inputs.shutdown.requested() => break,
+            accepted = inputs.listener.accept() => match accepted {
+                Ok((stream, _)) => {
+                    let (settings, pool) = (inputs.settings.clone(), pool.clone());
+                    tokio::task::spawn_local(async move { serve(stream, settings, pool).await });
+                }
+                // Out of descriptors: some come back soon.
+                Err(_) => tokio::time::sleep(Duration::from_millis(100)).await,
+            },
+        }
+    }
+    let drained = async {
+        while pool.open() > 0 {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    // What is not done by then is delivered again after the start.
+    let _ = tokio::time::timeout(DRAIN, drained).await;
+    Ok(())
+}
+
+/// Takes jobs from one connection until its end. An error ends it: the other side then knows what it has to repeat.
+async fn serve(stream: UnixStream, settings: watch::Receiver<Arc<Settings>>, pool: Pool) -> Option<()> {
+    let back = stream.as_fd().try_clone_to_owned().ok()?;
+    let replies = Arc::new(Replies::new(back.into()));
+    let stream = Rc::new(stream);
+    let (mut fds, mut waiting) = (Vec::new(), 0);
+    loop {
+        let mut bytes = [0; wire::REQUEST_LEN];
+        let received = stream
+            .async_io(Interest::READABLE, || sys::receive_with_fds(&*stream, &mut bytes, &mut fds))
+            .await
+            .ok()?;
+        if received == 0 {
+            return Some(());
+        }
+        waiting += received;
+        while waiting >= wire::REQUEST_LEN {
+            waiting -= wire::REQUEST_LEN;
+            if fds.is_empty() {
+                return None;
+            }
+            let job = read_job(fds.remove(0)).ok()?;
+            let settings = settings.borrow().clone();
+            start(Arc::new(job), settings, &replies, &pool).await;
+        }
+    }
+}
+
+/// Reads a job from its memory file.
+fn read_job(fd: OwnedFd) -> io::Result<Job> {
+    let file = File::from(fd);
+    let invalid = || io::Error::from(io::ErrorKind::InvalidData);
+    let mut length = [0; 4];
+    file.read_exact_at(&mut length, 0)?;
+    let length = wire::head_length(length).ok_or_else(invalid)?;
+    // Not more than the file has: the length alone must not make us reserve memory.
+    if file.metadata()?.len() < 4 + length as u64 {
+        return Err(invalid());
+    }
+    let mut head = vec![0; length];
+    file.read_exact_at(&mut head, 4)?;
+    let head = wire::decode_head(&head).ok_or_else(invalid)?;
+    let text = Text::read(file, 4 + length as u64)?;
+    Ok(Job { head, text })
+}
+
+/// Looks each recipient's mailbox up and gives the deliveries to the workers.
+async fn start(job: Arc<Job>, settings: Arc<Settings>, replies: &Arc<Replies>, pool: &Pool) {
+    let mut tasks = Vec::with_capacity(job.head.recipients.len());
+    for (place, recipient) in job.head.recipients.iter().enumerate() {
+        match settings.mailbox(&recipient.address).await {
+            Ok(mailbox) => tasks.push(Task {
+                job: job.clone(),
+                place,
+                mailbox,
+                settings: settings.clone(),
+                replies: replies.clone(),
+                attempts: 0,
+            }),
+            Err(failure) => replies.send(&failed(job.head.job, recipient.index, failure)),
+        }
+    }
+    pool.add(tasks);
+}

@@ -1,0 +1,218 @@
+//! Workers that write mailboxes: a fixed number of threads, each with the rights of the recipient it serves.
+
+use super::failure::Failure;
+use super::maildir;
+use super::mbox::{self, NotDelivered, Owner};
+use super::replies::Replies;
+use super::settings::{Mailbox, Settings};
+use super::text::{Text, prefix};
+use super::wire::{Answer, Head};
+use mail::{Dsn, Status};
+use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::PathBuf;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
+
+/// A job, shared by the deliveries to its recipients.
+pub struct Job {
+    /// Who sends to whom.
+    pub head: Head,
+    /// The content.
+    pub text: Text,
+}
+
+/// One delivery to one mailbox.
+pub struct Task {
+    /// The job.
+    pub job: Arc<Job>,
+    /// The recipient's place in the job.
+    pub place: usize,
+    /// Its mailbox.
+    pub mailbox: Mailbox,
+    /// The settings in force when the job came.
+    pub settings: Arc<Settings>,
+    /// Where the answer goes.
+    pub replies: Arc<Replies>,
+    /// How often the mailbox was found locked.
+    pub attempts: u32,
+}
+
+/// Takes tasks.
+#[derive(Clone)]
+pub struct Pool(Arc<Shared>);
+
+struct Shared {
+    state: Mutex<State>,
+    ready: Condvar,
+}
+
+#[derive(Default)]
+struct State {
+    tasks: VecDeque<Task>,
+    /// Tasks whose mailbox another program has locked.
+    later: BTreeMap<(Instant, u64), Task>,
+    /// Mailboxes that a worker of ours has, with who waits for them: fcntl locks do not part threads.
+    taken: HashMap<PathBuf, VecDeque<Task>>,
+    /// Tasks whose mailbox became free, with who waits behind them.
+    freed: VecDeque<(Task, VecDeque<Task>)>,
+    counter: u64,
+    /// Tasks that are not answered.
+    open: usize,
+}
+
+impl Pool {
+    /// Starts the workers. They end with the process.
+    pub fn start(workers: usize) -> io::Result<Pool> {
+        let shared = Arc::new(Shared { state: Mutex::default(), ready: Condvar::new() });
+        for number in 0..workers {
+            let shared = shared.clone();
+            std::thread::Builder::new().name(format!("mailbox-{number}")).spawn(move || shared.work())?;
+        }
+        Ok(Pool(shared))
+    }
+
+    /// Takes a task; its answer goes to its `replies`.
+    pub fn add(&self, tasks: impl IntoIterator<Item = Task>) {
+        let mut state = self.0.lock();
+        let before = state.tasks.len();
+        state.tasks.extend(tasks);
+        let added = state.tasks.len() - before;
+        state.open += added;
+        drop(state);
+        for _ in 0..added {
+            self.0.ready.notify_one();
+        }
+    }
+
+    /// How many tasks are not answered.
+    pub fn open(&self) -> usize {
+        self.0.lock().open
+    }
+}
+
+impl Shared {
+    fn lock(&self) -> MutexGuard<'_, State> {
+        // A panic elsewhere leaves lists that are whole: each change is one call.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn work(&self) {
+        let mut acting_as = None;
+        loop {
+            let task = self.next();
+            let result = catch_unwind(AssertUnwindSafe(|| deliver(&task, &mut acting_as)));
+            let result = result.unwrap_or_else(|_| {
+                Err(NotDelivered::Failed(Failure::new(Dsn::new(4, 3, 0), "unknown mail transport error")))
+            });
+            if let Some(answer) = self.over(task, result) {
+                answer.0.send(&answer.1);
+            }
+        }
+    }
+
+    /// The next task whose mailbox no other worker has.
+    fn next(&self) -> Task {
+        let mut state = self.lock();
+        loop {
+            let now = Instant::now();
+            while let Some(entry) = state.later.first_entry().filter(|e| e.key().0 <= now) {
+                // Its mailbox is still ours; it goes before what came later.
+                return entry.remove();
+            }
+            if let Some((task, waiting)) = state.freed.pop_front() {
+                state.taken.insert(task.mailbox.path.clone(), waiting);
+                return task;
+            }
+            while let Some(task) = state.tasks.pop_front() {
+                if task.mailbox.is_maildir {
+                    return task;
+                }
+                match state.taken.get_mut(&task.mailbox.path) {
+                    Some(waiting) => waiting.push_back(task),
+                    None => {
+                        state.taken.insert(task.mailbox.path.clone(), VecDeque::new());
+                        return task;
+                    }
+                }
+            }
+            state = match state.later.first_key_value().map(|(key, _)| key.0) {
+                Some(at) => {
+                    let wait = self.ready.wait_timeout(state, at.saturating_duration_since(now));
+                    wait.unwrap_or_else(PoisonError::into_inner).0
+                }
+                None => self.ready.wait(state).unwrap_or_else(PoisonError::into_inner),
+            };
+        }
+    }
+
+    /// What follows a delivery: an answer, or another try.
+    fn over(&self, mut task: Task, result: Result<(), NotDelivered>) -> Option<(Arc<Replies>, Answer)> {
+        let mut state = self.lock();
+        if let Err(NotDelivered::Locked(_)) = &result
+            && task.attempts + 1 < task.settings.locking.attempts
+        {
+            task.attempts += 1;
+            state.counter += 1;
+            let key = (Instant::now() + task.settings.locking.delay, state.counter);
+            state.later.insert(key, task);
+            return None;
+        }
+        state.open -= 1;
+        if !task.mailbox.is_maildir
+            && let Some(mut waiting) = state.taken.remove(&task.mailbox.path)
+            && let Some(next) = waiting.pop_front()
+        {
+            // Whoever takes `next` takes the mailbox; the others go on waiting for it.
+            state.freed.push_back((next, waiting));
+            self.ready.notify_one();
+        }
+        drop(state);
+        let answer = answer(&task, result);
+        Some((task.replies, answer))
+    }
+}
+
+fn answer(task: &Task, result: Result<(), NotDelivered>) -> Answer {
+    let (job, index) = (task.job.head.job, task.job.head.recipients[task.place].index);
+    match result {
+        Ok(()) => Answer {
+            job,
+            index,
+            status: Status::Sent,
+            dsn: Dsn::new(2, 0, 0),
+            reason: if task.mailbox.is_maildir { "delivered to maildir" } else { "delivered to mailbox" }
+                .into(),
+            warnings: Vec::new(),
+        },
+        Err(NotDelivered::Failed(failure) | NotDelivered::Locked(failure)) => failed(job, index, failure),
+    }
+}
+
+/// The answer for a delivery that failed.
+pub fn failed(job: u64, index: u32, failure: Failure) -> Answer {
+    let status = failure.status();
+    Answer { job, index, status, dsn: failure.dsn, reason: failure.reason, warnings: failure.warnings }
+}
+
+fn deliver(task: &Task, acting_as: &mut Option<(u32, u32)>) -> Result<(), NotDelivered> {
+    let (mailbox, settings) = (&task.mailbox, &task.settings);
+    let who = (mailbox.uid, mailbox.gid);
+    if !settings.as_caller && *acting_as != Some(who) {
+        *acting_as = None;
+        sys::act_as(who.0, who.1)
+            .map_err(|e| NotDelivered::Failed(Failure::io("cannot act as the recipient", &e)))?;
+        *acting_as = Some(who);
+    }
+    let head = &task.job.head;
+    let lines = prefix(head, &head.recipients[task.place]);
+    if mailbox.is_maildir {
+        let limit = settings.mailbox_limit;
+        return maildir::deliver(&mailbox.path, &settings.hostname, &lines, &task.job.text, limit)
+            .map_err(NotDelivered::Failed);
+    }
+    let owner = Owner { uid: (settings.strict_ownership && !settings.as_caller).then_some(mailbox.uid) };
+    let entry = [mbox::from_line(&head.sender, net::clock::now()), lines].concat();
+    mbox::deliver(&mailbox.path, owner, &entry, &task.job.text, settings.mailbox_limit, &settings.locking)
+}

@@ -1,0 +1,126 @@
+//! What the local role is told by the configuration, and where a recipient's mailbox lies.
+
+use super::failure::Failure;
+use super::mbox::Locking;
+use config::parameters::{Global, Virtual};
+use config::{Config, Error, Errors, ServiceType};
+use mail::{Address, Dsn};
+use std::path::PathBuf;
+use tables::{Lookup, Maps, search};
+
+/// Settings of virtual(8); a reload brings new ones.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// `virtual_mailbox_maps`.
+    pub mailbox_maps: Maps,
+    /// `virtual_uid_maps`.
+    pub uid_maps: Maps,
+    /// `virtual_gid_maps`.
+    pub gid_maps: Maps,
+    /// `virtual_mailbox_base`.
+    pub mailbox_base: String,
+    /// `virtual_minimum_uid`.
+    pub minimum_uid: u32,
+    /// `virtual_mailbox_limit`; 0 means none.
+    pub mailbox_limit: u64,
+    /// `virtual_mailbox_lock` and how long a lock is waited for.
+    pub locking: Locking,
+    /// `strict_mailbox_ownership`.
+    pub strict_ownership: bool,
+    /// `recipient_delimiter`.
+    pub recipient_delimiter: String,
+    /// `myhostname`, the end of file names in Maildirs.
+    pub hostname: String,
+    /// Not started as root: all mailboxes are the caller's.
+    pub as_caller: bool,
+}
+
+/// A recipient's mailbox.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Mailbox {
+    /// File or directory.
+    pub path: PathBuf,
+    /// A Maildir, since the table's value ends with a slash.
+    pub is_maildir: bool,
+    /// Whose rights the delivery has.
+    pub uid: u32,
+    /// And whose group's.
+    pub gid: u32,
+}
+
+impl Settings {
+    /// Reads them and opens the tables.
+    pub fn read(config: &Config, tables: &tables::Settings, as_caller: bool) -> Result<Settings, Errors> {
+        let service = config.service("virtual", ServiceType::Unix);
+        let (own, global) = (Virtual::read(config, service)?, Global::read(config, service)?);
+        let mut errors: Vec<Error> = Vec::new();
+        let mut open = |name: &str, specs: &[String]| {
+            Maps::open(specs, tables).unwrap_or_else(|wrong| {
+                errors.extend(wrong.iter().map(|e| e.of_parameter(None, name)));
+                Maps::default()
+            })
+        };
+        let settings = Settings {
+            mailbox_maps: open("virtual_mailbox_maps", &own.virtual_mailbox_maps),
+            uid_maps: open("virtual_uid_maps", &own.virtual_uid_maps),
+            gid_maps: open("virtual_gid_maps", &own.virtual_gid_maps),
+            mailbox_base: own.virtual_mailbox_base,
+            minimum_uid: u32::try_from(own.virtual_minimum_uid).unwrap_or(u32::MAX),
+            mailbox_limit: own.virtual_mailbox_limit,
+            locking: Locking {
+                dotlock: own.virtual_mailbox_lock.iter().any(|l| l == "dotlock"),
+                fcntl: own.virtual_mailbox_lock.iter().any(|l| l == "fcntl"),
+                flock: own.virtual_mailbox_lock.iter().any(|l| l == "flock"),
+                attempts: u32::try_from(own.deliver_lock_attempts).unwrap_or(u32::MAX),
+                delay: own.deliver_lock_delay,
+                stale: own.stale_lock_time,
+            },
+            strict_ownership: own.strict_mailbox_ownership,
+            recipient_delimiter: own.recipient_delimiter,
+            hostname: global.myhostname,
+            as_caller,
+        };
+        Errors::check(errors)?;
+        Ok(settings)
+    }
+
+    /// The mailbox of a recipient, or why there is none.
+    pub async fn mailbox(&self, recipient: &Address) -> Result<Mailbox, Failure> {
+        let address = String::from_utf8_lossy(recipient.as_bytes()).to_lowercase();
+        let path = match self.find(&self.mailbox_maps, &address).await? {
+            Some(path) => path,
+            None => return Err(Failure::new(Dsn::new(5, 1, 1), format!("unknown user: \"{address}\""))),
+        };
+        let uid = self.id(&self.uid_maps, "virtual_uid_maps", "uid", self.minimum_uid, &address).await?;
+        let gid = self.id(&self.gid_maps, "virtual_gid_maps", "gid", 1, &address).await?;
+        let full = format!("{}/{path}", self.mailbox_base);
+        Ok(Mailbox { is_maildir: path.ends_with('/'), path: full.trim_end_matches('/').into(), uid, gid })
+    }
+
+    async fn id(
+        &self,
+        maps: &Maps,
+        table: &str,
+        what: &str,
+        minimum: u32,
+        address: &str,
+    ) -> Result<u32, Failure> {
+        let wrong = |text: String| Failure::configuration(format!("recipient {address}: {text}"));
+        let Some(value) = self.find(maps, address).await? else {
+            return Err(wrong(format!("not found in {table}")));
+        };
+        match value.trim().parse() {
+            Ok(id) if id >= minimum => Ok(id),
+            _ => Err(wrong(format!("bad {what} {value} in {table}"))),
+        }
+    }
+
+    /// The key order of virtual(8): the address, without its extension, the domain.
+    async fn find(&self, maps: &Maps, address: &str) -> Result<Option<String>, Failure> {
+        match maps.find(search::mailbox(address, &self.recipient_delimiter)).await {
+            Lookup::Found(value) => Ok(Some(value)),
+            Lookup::NotFound => Ok(None),
+            Lookup::TempFail(why) => Err(Failure::configuration(format!("recipient {address}: {why}"))),
+        }
+    }
+}

@@ -1,0 +1,242 @@
+//! The agent and the role together, over a socket, into mailboxes of the caller.
+
+use super::*;
+use crate::DeliveryAgent as _;
+use crate::agents::testjob::{Seen, assignment};
+use crate::agents::virtual_::VirtualAgent;
+use crate::report::ReportStyle;
+use mail::Status;
+use observe::{Numbers, NumbersRange, Tag};
+use std::fs;
+use std::path::{Path, PathBuf};
+use tables::Maps;
+
+const MAPS: &str = "inline:{ {ann@a.example = ann/}, {bob@a.example = bob}, {deep@a.example = x/y/deep/}, \
+    {dir@a.example = dir}, {low@a.example = low}, {@b.example = all/} }";
+const UIDS: &str = "inline:{ {low@a.example = 5}, {@a.example = 5000}, {@b.example = 5000} }";
+
+/// A directory that is removed at the end.
+struct Scratch(PathBuf);
+
+impl Scratch {
+    fn new(name: &str) -> Scratch {
+        let path = std::env::temp_dir().join(format!("delivery-{name}-{}", std::process::id()));
+        let _ = fs::remove_dir_all(&path);
+        fs::create_dir_all(&path).unwrap();
+        Scratch(path)
+    }
+}
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.0);
+    }
+}
+
+fn settings(base: &Path) -> Settings {
+    let maps = |spec: &str| Maps::open(&[spec.to_string()], &tables::Settings::default()).unwrap();
+    Settings {
+        mailbox_maps: maps(MAPS),
+        uid_maps: maps(UIDS),
+        gid_maps: maps("static:5000"),
+        mailbox_base: base.to_str().unwrap().into(),
+        minimum_uid: 100,
+        mailbox_limit: 0,
+        locking: Locking {
+            dotlock: true,
+            fcntl: true,
+            flock: false,
+            attempts: 3,
+            delay: Duration::from_millis(20),
+            stale: Duration::from_secs(500),
+        },
+        strict_ownership: true,
+        recipient_delimiter: "+".into(),
+        hostname: "mail.example.com".into(),
+        as_caller: true,
+    }
+}
+
+/// Delivers one message through socket and role; gives status, code and reason of each recipient.
+fn deliver(settings: Settings, recipients: &[&str]) -> Vec<(Status, String, String)> {
+    deliver_all(settings, &[recipients]).remove(0)
+}
+
+fn deliver_all(settings: Settings, jobs: &[&[&str]]) -> Vec<Vec<(Status, String, String)>> {
+    let base = PathBuf::from(&settings.mailbox_base);
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let tasks = tokio::task::LocalSet::new();
+    tasks.block_on(&runtime, async {
+        let socket = base.join("socket");
+        let _ = fs::remove_file(&socket);
+        let listener = UnixListener::bind(&socket).unwrap();
+        let (_settings, receiver) = watch::channel(Arc::new(settings));
+        let (trigger, shutdown) = Shutdown::new();
+        let role =
+            tokio::task::spawn_local(run(Inputs { listener, settings: receiver, workers: 4, shutdown }));
+        let numbers = Numbers::new(NumbersRange::of_slot(0));
+        let tag = Tag::new("postfix", "virtual", 1);
+        let agent = VirtualAgent::start(socket, tag, numbers, ReportStyle::default());
+        let seen: Vec<_> = jobs.iter().map(|_| Seen::new()).collect();
+        for (n, (recipients, seen)) in jobs.iter().zip(&seen).enumerate() {
+            let mut assignment = assignment("a.example", recipients, seen);
+            assignment.job.id = mail::JobId(n as u64);
+            agent.accept(assignment);
+        }
+        let all = async {
+            while seen.iter().any(|s| s.done().is_empty()) {
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(20), all).await.expect("answers come");
+        trigger.request();
+        role.await.unwrap().unwrap();
+        let outcome = |o: mail::Outcome| (o.status, o.dsn.to_string(), o.reason);
+        seen.iter().map(|s| s.outcomes().into_iter().map(outcome).collect()).collect()
+    })
+}
+
+fn only_file(dir: &Path) -> PathBuf {
+    let files: Vec<_> = fs::read_dir(dir).unwrap().map(|e| e.unwrap().path()).collect();
+    assert_eq!(files.len(), 1, "{files:?}");
+    files[0].clone()
+}
+
+#[test]
+fn a_maildir_is_made_and_filled() {
+    let dir = Scratch::new("maildir");
+    let outcomes = deliver(settings(&dir.0), &["Ann+list@A.example", "deep@a.example", "any@b.example"]);
+    for outcome in &outcomes {
+        assert_eq!(*outcome, (Status::Sent, "2.0.0".into(), "delivered to maildir".into()));
+    }
+    let file = only_file(&dir.0.join("ann/new"));
+    let text = fs::read_to_string(&file).unwrap();
+    assert_eq!(
+        text,
+        "Return-Path: <s@x.example>\nX-Original-To: Ann+list@A.example\nDelivered-To: Ann+list@A.example\n\
+         Subject: x\n\nFrom here\nto there\n"
+    );
+    let name = file.file_name().unwrap().to_str().unwrap();
+    let (time, rest) = name.split_once(".V").unwrap();
+    assert!(
+        time.parse::<u64>().is_ok() && rest.contains('I') && rest.ends_with(".mail.example.com"),
+        "{name}"
+    );
+    assert_eq!(fs::read_dir(dir.0.join("ann/tmp")).unwrap().count(), 0);
+    assert!(
+        dir.0.join("ann/cur").is_dir()
+            && dir.0.join("x/y/deep/new").is_dir()
+            && dir.0.join("all/new").is_dir()
+    );
+    use std::os::unix::fs::PermissionsExt as _;
+    assert_eq!(fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o600);
+    assert_eq!(fs::metadata(dir.0.join("ann")).unwrap().permissions().mode() & 0o777, 0o700);
+}
+
+#[test]
+fn entries_of_an_mbox_follow_each_other_whole() {
+    let dir = Scratch::new("mbox");
+    let job: &[&str] = &["bob@a.example"];
+    for outcomes in deliver_all(settings(&dir.0), &[job; 30]) {
+        assert_eq!(outcomes, [(Status::Sent, "2.0.0".into(), "delivered to mailbox".into())]);
+    }
+    let text = fs::read_to_string(dir.0.join("bob")).unwrap();
+    let entries: Vec<&str> = text.split_inclusive("\n\nFrom s@x.example  ").collect();
+    assert_eq!(entries.len(), 30);
+    let tail = "\nReturn-Path: <s@x.example>\nX-Original-To: bob@a.example\nDelivered-To: bob@a.example\n\
+                Subject: x\n\n>From here\nto there\n\n";
+    assert!(text.starts_with("From s@x.example  ") && text.ends_with(tail), "{text}");
+    assert!(!dir.0.join("bob.lock").exists());
+}
+
+#[test]
+fn a_mailbox_that_another_program_has_locked_is_tried_again_then_deferred() {
+    let dir = Scratch::new("locked");
+    fs::write(dir.0.join("bob.lock"), "").unwrap();
+    let outcomes = deliver(settings(&dir.0), &["bob@a.example", "ann@a.example"]);
+    let lock = dir.0.join("bob.lock");
+    let reason = format!(
+        "delivery failed to mailbox {}: unable to create lock file {}: File exists",
+        dir.0.join("bob").display(),
+        lock.display()
+    );
+    assert_eq!(outcomes[0], (Status::Deferred, "4.2.0".into(), reason));
+    assert_eq!(outcomes[1].0, Status::Sent);
+    assert!(lock.exists(), "another's lock stays");
+
+    let long_ago = std::time::SystemTime::now() - Duration::from_secs(501);
+    fs::File::options().write(true).open(&lock).unwrap().set_modified(long_ago).unwrap();
+    assert_eq!(deliver(settings(&dir.0), &["bob@a.example"])[0].0, Status::Sent);
+    assert!(!lock.exists(), "a stale lock is taken over");
+}
+
+#[test]
+fn a_full_mailbox_bounces_and_stays_as_it_was() {
+    let dir = Scratch::new("full");
+    fs::write(dir.0.join("bob"), vec![b'x'; 1000]).unwrap();
+    let limited = Settings { mailbox_limit: 1100, ..settings(&dir.0) };
+    let outcomes = deliver(limited, &["bob@a.example"]);
+    let reason = format!(
+        "delivery failed to mailbox {}: error writing message: File too large",
+        dir.0.join("bob").display()
+    );
+    assert_eq!(outcomes[0], (Status::Bounced, "5.2.2".into(), reason));
+    assert_eq!(fs::metadata(dir.0.join("bob")).unwrap().len(), 1000);
+}
+
+#[test]
+fn unknown_users_bounce_and_bad_ids_and_directories_defer() {
+    let dir = Scratch::new("wrong");
+    fs::create_dir(dir.0.join("dir")).unwrap();
+    let outcomes = deliver(settings(&dir.0), &["Who@a.example", "low@a.example", "dir@a.example"]);
+    assert_eq!(outcomes[0], (Status::Bounced, "5.1.1".into(), "unknown user: \"who@a.example\"".into()));
+    assert_eq!(outcomes[1], (Status::Deferred, "4.3.5".into(), "mail system configuration error".into()));
+    let reason = format!(
+        "delivery failed to mailbox {}: cannot open file: Is a directory",
+        dir.0.join("dir").display()
+    );
+    assert_eq!(outcomes[2], (Status::Deferred, "4.2.0".into(), reason));
+}
+
+#[test]
+fn without_a_local_role_mail_is_deferred() {
+    let dir = Scratch::new("absent");
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let tasks = tokio::task::LocalSet::new();
+    let seen = Seen::new();
+    tasks.block_on(&runtime, async {
+        let numbers = Numbers::new(NumbersRange::of_slot(0));
+        let tag = Tag::new("postfix", "virtual", 1);
+        let agent = VirtualAgent::start(dir.0.join("nobody"), tag, numbers, ReportStyle::default());
+        agent.accept(assignment("a.example", &["ann@a.example"], &seen));
+        while seen.done().is_empty() {
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+    });
+    assert_eq!(
+        (seen.outcomes()[0].status, seen.outcomes()[0].dsn),
+        (Status::Deferred, mail::Dsn::new(4, 3, 0))
+    );
+    assert!(seen.done()[0].is_some(), "the destination counts as failed");
+}
+
+#[test]
+fn a_mailbox_is_written_with_its_owners_rights() {
+    use std::os::unix::fs::MetadataExt as _;
+    if !rustix::process::getuid().is_root() {
+        eprintln!("skipped: needs root");
+        return;
+    }
+    let dir = Scratch::new("rights");
+    rustix::fs::chown(&dir.0, Some(rustix::fs::Uid::from_raw(5000)), Some(rustix::fs::Gid::from_raw(5000)))
+        .unwrap();
+    fs::create_dir(dir.0.join("x")).unwrap();
+    let as_owner = Settings { as_caller: false, ..settings(&dir.0) };
+    let outcomes = deliver(as_owner, &["ann@a.example", "bob@a.example", "deep@a.example"]);
+    assert_eq!((outcomes[0].0, outcomes[1].0), (Status::Sent, Status::Sent));
+    for path in [only_file(&dir.0.join("ann/new")), dir.0.join("ann"), dir.0.join("bob")] {
+        let stat = fs::metadata(&path).unwrap();
+        assert_eq!((stat.uid(), stat.gid()), (5000, 5000), "{path:?}");
+    }
+    assert!(outcomes[2].2.contains("Permission denied"), "x belongs to root: {:?}", outcomes[2]);
+}

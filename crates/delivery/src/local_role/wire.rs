@@ -1,0 +1,263 @@
+//! What goes over `private/local`: a job in a sealed memory file there, results back.
+//!
+//! The queue manager sends eight bytes, the job's number, with one descriptor. The file holds the length of a head,
+//! the head (who sends to whom), then the content as CRLF lines. Back come frames, one for each recipient.
+
+use mail::{Address, Dsn, Job, QueueId, Status};
+
+/// Length of a request on the socket.
+pub const REQUEST_LEN: usize = 8;
+
+/// A head longer than this is no job of ours: 100,000 recipients with the longest addresses.
+const HEAD_MAX: u64 = 64 << 20;
+
+/// A result longer than this is none of ours.
+const RESULT_MAX: usize = 64 * 1024;
+
+/// Reasons and warnings are cut here: they hold file names and what the system said.
+const TEXT_MAX: usize = 4 * 1024;
+
+/// One recipient, as the local role needs it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Recipient {
+    /// Its place in the message's envelope.
+    pub index: u32,
+    /// The address.
+    pub address: Address,
+    /// The address before rewriting.
+    pub original: Address,
+}
+
+/// A job without its content.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Head {
+    /// The job's number.
+    pub job: u64,
+    /// The message.
+    pub queue_id: QueueId,
+    /// Envelope sender.
+    pub sender: Address,
+    /// The recipients.
+    pub recipients: Vec<Recipient>,
+}
+
+/// What became of one recipient.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Answer {
+    /// The job.
+    pub job: u64,
+    /// The recipient's place in the message's envelope.
+    pub index: u32,
+    /// Sent, deferred or bounced.
+    pub status: Status,
+    /// Enhanced code.
+    pub dsn: Dsn,
+    /// The text for the log.
+    pub reason: String,
+    /// Lines for the administrator.
+    pub warnings: Vec<String>,
+}
+
+/// The beginning of the memory file: the head with its length in front.
+pub fn encode_head(job: &Job) -> Vec<u8> {
+    let mut out = vec![0; 4];
+    out.extend_from_slice(&job.id.0.to_le_bytes());
+    put(&mut out, job.queue_id.as_str().as_bytes());
+    put(&mut out, job.sender.as_bytes());
+    out.extend_from_slice(&u32::try_from(job.recipients.len()).unwrap_or(u32::MAX).to_le_bytes());
+    for r in &job.recipients {
+        out.extend_from_slice(&r.index.to_le_bytes());
+        put(&mut out, r.recipient.address.as_bytes());
+        put(&mut out, r.recipient.original.as_bytes());
+    }
+    let length = u32::try_from(out.len() - 4).unwrap_or(u32::MAX);
+    out[..4].copy_from_slice(&length.to_le_bytes());
+    out
+}
+
+/// The length of the head that the file's first four bytes tell, if it may be one.
+pub fn head_length(bytes: [u8; 4]) -> Option<usize> {
+    let length = u64::from(u32::from_le_bytes(bytes));
+    (length <= HEAD_MAX).then_some(length as usize)
+}
+
+/// Reads a head; `None` where it is none.
+pub fn decode_head(bytes: &[u8]) -> Option<Head> {
+    let mut from = Reader(bytes);
+    let job = u64::from_le_bytes(from.array()?);
+    let queue_id = QueueId::parse(from.text()?)?;
+    let sender = Address::new(from.bytes()?);
+    let count = u32::from_le_bytes(from.array()?) as usize;
+    // Each recipient takes at least twelve bytes, so a false count cannot make us reserve much.
+    let mut recipients = Vec::with_capacity(count.min(from.0.len() / 12));
+    for _ in 0..count {
+        recipients.push(Recipient {
+            index: u32::from_le_bytes(from.array()?),
+            address: Address::new(from.bytes()?),
+            original: Address::new(from.bytes()?),
+        });
+    }
+    from.0.is_empty().then_some(Head { job, queue_id, sender, recipients })
+}
+
+/// Appends a result with its length in front.
+pub fn encode_answer(answer: &Answer, out: &mut Vec<u8>) {
+    let start = out.len();
+    out.extend_from_slice(&[0; 4]);
+    out.extend_from_slice(&answer.job.to_le_bytes());
+    out.extend_from_slice(&answer.index.to_le_bytes());
+    out.push(match answer.status {
+        Status::Sent => 0,
+        Status::Deferred => 1,
+        Status::Bounced => 2,
+    });
+    out.push(answer.dsn.class);
+    out.extend_from_slice(&answer.dsn.subject.to_le_bytes());
+    out.extend_from_slice(&answer.dsn.detail.to_le_bytes());
+    put(out, cut(&answer.reason).as_bytes());
+    let warnings = &answer.warnings[..answer.warnings.len().min(8)];
+    out.push(warnings.len() as u8);
+    for warning in warnings {
+        put(out, cut(warning).as_bytes());
+    }
+    let length = (out.len() - start - 4) as u32;
+    out[start..start + 4].copy_from_slice(&length.to_le_bytes());
+}
+
+/// What stands at the beginning of received bytes.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Decoded {
+    /// A result, and how many bytes it took.
+    Answer(Answer, usize),
+    /// The rest has not come yet.
+    Incomplete,
+    /// No result.
+    Garbage,
+}
+
+/// Reads the next result.
+pub fn decode_answer(bytes: &[u8]) -> Decoded {
+    let mut from = Reader(bytes);
+    let Some(length) = from.array().map(u32::from_le_bytes) else { return Decoded::Incomplete };
+    let length = length as usize;
+    if length > RESULT_MAX {
+        return Decoded::Garbage;
+    }
+    match from.0.get(..length) {
+        None => Decoded::Incomplete,
+        Some(frame) => match answer(Reader(frame)) {
+            Some(answer) => Decoded::Answer(answer, 4 + length),
+            None => Decoded::Garbage,
+        },
+    }
+}
+
+fn answer(mut from: Reader<'_>) -> Option<Answer> {
+    let job = u64::from_le_bytes(from.array()?);
+    let index = u32::from_le_bytes(from.array()?);
+    let [status, class] = from.array()?;
+    let status = match status {
+        0 => Status::Sent,
+        1 => Status::Deferred,
+        2 => Status::Bounced,
+        _ => return None,
+    };
+    let subject = u16::from_le_bytes(from.array()?);
+    let detail = u16::from_le_bytes(from.array()?);
+    let reason = from.text()?.to_string();
+    let [count] = from.array()?;
+    let warnings = (0..count).map(|_| from.text().map(str::to_string)).collect::<Option<_>>()?;
+    Some(Answer { job, index, status, dsn: Dsn::new(class, subject, detail), reason, warnings })
+}
+
+fn put(out: &mut Vec<u8>, bytes: &[u8]) {
+    out.extend_from_slice(&u32::try_from(bytes.len()).unwrap_or(u32::MAX).to_le_bytes());
+    out.extend_from_slice(bytes);
+}
+
+fn cut(text: &str) -> &str {
+    &text[..text.floor_char_boundary(TEXT_MAX)]
+}
+
+struct Reader<'a>(&'a [u8]);
+
+impl<'a> Reader<'a> {
+    fn array<const N: usize>(&mut self) -> Option<[u8; N]> {
+        let (array, rest) = self.0.split_first_chunk()?;
+        self.0 = rest;
+        Some(*array)
+    }
+
+    fn bytes(&mut self) -> Option<&'a [u8]> {
+        let length = u32::from_le_bytes(self.array()?) as usize;
+        let (bytes, rest) = self.0.split_at_checked(length)?;
+        self.0 = rest;
+        Some(bytes)
+    }
+
+    fn text(&mut self) -> Option<&'a str> {
+        std::str::from_utf8(self.bytes()?).ok()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::agents::testjob::{Seen, assignment};
+
+    #[test]
+    fn a_head_reads_as_it_was_written_and_no_part_of_it_does() {
+        let job = assignment("x", &["ann@a.example", "b ob@a.example"], &Seen::new()).job;
+        let bytes = encode_head(&job);
+        let length = head_length(*bytes.first_chunk().unwrap()).unwrap();
+        assert_eq!(length, bytes.len() - 4);
+        let head = decode_head(&bytes[4..]).unwrap();
+        assert_eq!((head.job, head.queue_id.as_str(), &head.sender), (7, "4XyZ1", &job.sender));
+        assert_eq!(head.recipients[1].address, job.recipients[1].recipient.address);
+        for end in 4..bytes.len() {
+            assert_eq!(decode_head(&bytes[4..end]), None, "cut at {end}");
+        }
+        assert_eq!(decode_head(&[&bytes[4..], &[0]].concat()), None);
+        assert_eq!(head_length(u32::MAX.to_le_bytes()), None);
+    }
+
+    #[test]
+    fn answers_are_read_one_by_one_from_a_stream() {
+        let answer = Answer {
+            job: 9,
+            index: 3,
+            status: Status::Bounced,
+            dsn: Dsn::new(5, 1, 1),
+            reason: "unknown user: \"ann@a.example\"".into(),
+            warnings: vec!["one".into(), "two".into()],
+        };
+        let mut bytes = Vec::new();
+        encode_answer(&answer, &mut bytes);
+        let first = bytes.len();
+        encode_answer(&answer, &mut bytes);
+        assert_eq!(decode_answer(&bytes), Decoded::Answer(answer.clone(), first));
+        assert_eq!(decode_answer(&bytes[first..]), Decoded::Answer(answer, first));
+        for end in 0..first {
+            assert_eq!(decode_answer(&bytes[..end]), Decoded::Incomplete);
+        }
+        bytes[16] = 9;
+        assert_eq!(decode_answer(&bytes), Decoded::Garbage);
+        assert_eq!(decode_answer(&[0xff; 8]), Decoded::Garbage);
+    }
+
+    #[test]
+    fn long_reasons_are_cut() {
+        let answer = Answer {
+            job: 1,
+            index: 0,
+            status: Status::Deferred,
+            dsn: Dsn::new(4, 2, 0),
+            reason: "ä".repeat(TEXT_MAX),
+            warnings: vec![],
+        };
+        let mut bytes = Vec::new();
+        encode_answer(&answer, &mut bytes);
+        let Decoded::Answer(read, _) = decode_answer(&bytes) else { panic!("not read") };
+        assert_eq!(read.reason, "ä".repeat(TEXT_MAX / 2));
+    }
+}
