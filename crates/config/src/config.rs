@@ -19,6 +19,8 @@ pub struct Config {
     main: MainCf,
     master: MasterCf,
     host: Host,
+    /// The name in the file that myorigin names (Debian: `myorigin = /etc/mailname`).
+    origin_from_file: Option<String>,
 }
 
 /// Where a value came from.
@@ -54,7 +56,8 @@ impl Config {
         let mut errors = Vec::new();
         let main = MainCf::parse(&directory.join("main.cf").into(), main_cf, &mut errors);
         let master = MasterCf::parse(&directory.join("master.cf").into(), master_cf, &mut errors);
-        let config = Config { directory: directory.into(), main, master, host };
+        let origin_from_file = read_origin(&main, &mut errors);
+        let config = Config { directory: directory.into(), main, master, host, origin_from_file };
         config.check_values(&mut errors);
         Errors::check(errors)?;
         Ok(config)
@@ -117,6 +120,26 @@ impl Config {
     }
 }
 
+/// The first line of the file that myorigin names, if it names one.
+fn read_origin(main: &MainCf, errors: &mut Vec<Error>) -> Option<String> {
+    let entry = main.get("myorigin").filter(|entry| entry.value.starts_with('/'))?;
+    let text = std::fs::read_to_string(&entry.value).map_err(|error| error.to_string());
+    let first = text.map(|text| text.lines().next().unwrap_or_default().trim().to_owned());
+    match first {
+        Ok(name) if !name.is_empty() && !name.contains(['$', ' ']) => Some(name),
+        Ok(name) => {
+            let text = format!("expected a domain in the first line of {}, found `{name}`", entry.value);
+            errors.push(Error::new(Some(entry.origin.clone()), "myorigin", text));
+            None
+        }
+        Err(error) => {
+            let text = format!("{}: cannot be read: {error}", entry.value);
+            errors.push(Error::new(Some(entry.origin.clone()), "myorigin", text));
+            None
+        }
+    }
+}
+
 /// The parameters as one service sees them.
 #[derive(Clone, Copy)]
 pub struct Scope<'a> {
@@ -150,6 +173,9 @@ impl<'a> Scope<'a> {
             return Some(Found { raw: Cow::Borrowed(value), origin: Some(origin) });
         }
         if let Some(entry) = self.config.main.get(name) {
+            if let ("myorigin", Some(text)) = (name, &self.config.origin_from_file) {
+                return Some(Found { raw: Cow::Borrowed(text), origin: Some(&entry.origin) });
+            }
             return Some(Found { raw: Cow::Borrowed(&entry.value), origin: Some(&entry.origin) });
         }
         Some(Found { raw: self.default(name)?, origin: None })

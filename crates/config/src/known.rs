@@ -1,9 +1,13 @@
-//! Every parameter of Postfix 3.12, with its default.
+//! Every parameter of Postfix 3.12: its default, and what becomes of it here.
+//!
+//! known.tsv holds name, default, state, values that do no harm, and what the administrator is told. The default is
+//! `(none)` where only a service or an administrator gives one, `(computed)` where the host does. The state is
+//! empty for parameters that a typed view honours.
 
+use crate::parameters;
 use std::collections::HashMap;
 use std::sync::LazyLock;
 
-/// name, default; `(none)` where only a service or an administrator gives a value, `(computed)` where the host does.
 const TABLE: &str = include_str!("known.tsv");
 
 /// One parameter that Postfix knows.
@@ -11,11 +15,15 @@ const TABLE: &str = include_str!("known.tsv");
 pub struct Known {
     /// The name.
     pub name: &'static str,
-    /// The unexpanded default of Postfix 3.12.
+    /// What it is where nobody sets it.
     pub default: Default,
+    /// What becomes of it here.
+    pub state: State,
+    /// Values that may be set without harm although nothing honours the parameter, divided by `;`.
+    harmless: &'static str,
 }
 
-/// What a parameter is where nobody sets it.
+/// The default of a parameter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Default {
     /// This text, unexpanded.
@@ -26,23 +34,105 @@ pub enum Default {
     None,
 }
 
+/// What becomes of a parameter.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum State {
+    /// A typed view reads it.
+    Honoured,
+    /// It controls something that does not exist here; the text says what.
+    NoMeaning(&'static str),
+    /// Nothing reads it yet; the text says what it comes with.
+    Later(&'static str),
+    /// Nothing reads it yet, and mail would go elsewhere, in clear, unauthenticated or unchecked without it; the
+    /// text says what to do.
+    Dangerous(&'static str),
+}
+
+impl Known {
+    /// Whether `value`, expanded, changes nothing although nothing honours the parameter.
+    pub fn is_harmless(&self, value: &str) -> bool {
+        self.harmless.split(';').any(|harmless| harmless == value)
+    }
+}
+
 static KNOWN: LazyLock<HashMap<&'static str, Known>> = LazyLock::new(|| all().map(|k| (k.name, k)).collect());
 
 /// All parameters, sorted by name.
 pub fn all() -> impl Iterator<Item = Known> {
-    TABLE.lines().filter_map(|line| {
+    TABLE.lines().map(|line| {
         let mut columns = line.split('\t');
-        let (name, default) = (columns.next()?, columns.next()?);
+        let mut column = || columns.next().unwrap_or_default();
+        let (name, default, state, harmless, text) = (column(), column(), column(), column(), column());
         let default = match default {
             "(none)" => Default::None,
             "(computed)" => Default::Computed,
             text => Default::Text(text),
         };
-        Some(Known { name, default })
+        let state = match state {
+            "none" => State::NoMeaning(text),
+            "later" => State::Later(text),
+            "danger" => State::Dangerous(text),
+            _ => State::Honoured,
+        };
+        Known { name, default, state, harmless }
     })
 }
 
 /// The parameter of this name.
 pub fn find(name: &str) -> Option<Known> {
     KNOWN.get(name).copied()
+}
+
+/// Names of our own parameters, which Postfix does not know, sorted.
+pub fn own() -> Vec<&'static str> {
+    let all = parameters::VIEWS.iter().flat_map(|(_, list)| *list).filter(|p| !p.family);
+    let mut own: Vec<&str> = all.map(|p| p.name).filter(|name| find(name).is_none()).collect();
+    own.sort_unstable();
+    own.dedup();
+    own
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_parameter_of_postfix_is_listed_once_in_order() {
+        let names: Vec<&str> = all().map(|k| k.name).collect();
+        assert!(names.is_sorted_by(|a, b| a < b));
+        assert_eq!(names.len(), 961);
+    }
+
+    #[test]
+    fn what_is_called_honoured_has_an_entry_and_the_rest_a_reason() {
+        for known in all() {
+            match known.state {
+                State::Honoured => {
+                    let views = parameters::VIEWS.iter().flat_map(|(_, list)| *list);
+                    let named = views.clone().any(|p| p.default.contains(known.name));
+                    let has_entry = parameters::find(known.name).is_some();
+                    assert!(has_entry || named, "{} needs an entry in a view", known.name)
+                }
+                State::NoMeaning(text) | State::Later(text) | State::Dangerous(text) => {
+                    assert!(!text.is_empty(), "{} needs a reason", known.name)
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn entries_of_views_have_postfix_defaults() {
+        for parameter in parameters::VIEWS.iter().flat_map(|(_, list)| *list).filter(|p| !p.family) {
+            if let Some(Known { default: Default::Text(text), .. }) = find(parameter.name) {
+                assert_eq!(parameter.default, text, "{}", parameter.name);
+            }
+        }
+    }
+
+    #[test]
+    fn our_own_parameters_say_so_in_their_names() {
+        for name in own() {
+            assert!(name == "dns_nameservers" || name.starts_with("posthaste_"), "{name}");
+        }
+    }
 }

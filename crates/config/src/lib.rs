@@ -1,5 +1,6 @@
 //! main.cf and master.cf: values, defaults, origins and errors with file and line.
 
+mod check;
 mod config;
 mod error;
 pub mod expand;
@@ -12,6 +13,7 @@ mod master_cf;
 pub mod parameters;
 pub mod words;
 
+pub use check::{Finding, Severity, report};
 pub use config::{Config, Found, Scope};
 pub use error::{Error, Errors, Origin};
 pub use host::Host;

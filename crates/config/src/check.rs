@@ -1,0 +1,260 @@
+//! What is set but not honoured, and what looks like a slip: the findings of `posthaste check` and of the start.
+
+use crate::config::Config;
+use crate::error::{Error, Origin};
+use crate::known::{self, State};
+use crate::master_cf::ServiceLine;
+use crate::parameters;
+use std::collections::BTreeSet;
+use std::fmt;
+
+/// How bad a finding is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Severity {
+    /// The mail system does not start.
+    Error,
+    /// It starts; the administrator should know.
+    Warning,
+}
+
+/// One finding.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Finding {
+    /// How bad it is.
+    pub severity: Severity,
+    /// Where, about what, and what to do.
+    pub error: Error,
+}
+
+impl Finding {
+    fn warning(error: Error) -> Finding {
+        Finding { severity: Severity::Warning, error }
+    }
+}
+
+impl fmt::Display for Finding {
+    /// The error's line; a warning says so behind the place.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.severity {
+            Severity::Error => write!(f, "{}", self.error),
+            Severity::Warning => {
+                if let Some(origin) = &self.error.origin {
+                    write!(f, "{origin}: ")?;
+                }
+                f.write_str("warning: ")?;
+                write!(f, "{}", Error { origin: None, ..self.error.clone() })
+            }
+        }
+    }
+}
+
+/// The findings as `posthaste check` prints them: one a line, errors before warnings, each in the files' order.
+pub fn report(findings: &[Finding]) -> String {
+    let mut sorted: Vec<&Finding> = findings.iter().collect();
+    sorted.sort_by(|a, b| (a.severity, &a.error).cmp(&(b.severity, &b.error)));
+    sorted.iter().map(|finding| format!("{finding}\n")).collect()
+}
+
+/// The parameter that lets dangerous ones pass.
+const ACCEPT: &str = "posthaste_accept_missing";
+
+impl Config {
+    /// Everything that was set and is not honoured, or looks like a slip. Wrong values are errors of `load` already.
+    pub fn check(&self) -> Vec<Finding> {
+        let accepted: BTreeSet<String> =
+            crate::words::list(&self.text(ACCEPT).unwrap_or_default()).into_iter().collect();
+        let mut findings: Vec<Finding> = self.warnings().cloned().map(Finding::warning).collect();
+        let mut used = BTreeSet::new();
+        for (name, entry) in self.main().iter() {
+            self.check_setting(None, name, &entry.origin, &accepted, &mut used, &mut findings);
+        }
+        for service in self.services() {
+            for ((name, _), origin) in service.overrides.iter().zip(&service.override_origins) {
+                self.check_setting(Some(service), name, origin, &accepted, &mut used, &mut findings);
+            }
+        }
+        let origin = self.main().get(ACCEPT).map(|entry| entry.origin.clone());
+        for name in accepted.difference(&used) {
+            let text = format!("`{name}` is set nowhere, or needs no acceptance");
+            findings.push(Finding::warning(Error::new(origin.clone(), ACCEPT, text)));
+        }
+        findings
+    }
+
+    /// The errors among the findings; the mail system must not start with them.
+    pub fn refuse_dangerous(&self) -> Result<(), crate::Errors> {
+        let errors = self.check().into_iter().filter(|f| f.severity == Severity::Error).map(|f| f.error);
+        crate::Errors::check(errors.collect())
+    }
+
+    fn check_setting(
+        &self,
+        service: Option<&ServiceLine>,
+        name: &str,
+        origin: &Origin,
+        accepted: &BTreeSet<String>,
+        used: &mut BTreeSet<String>,
+        findings: &mut Vec<Finding>,
+    ) {
+        let subject = match service {
+            Some(_) => format!("-o {name}"),
+            None => name.to_owned(),
+        };
+        let Some(known) = known::find(name) else {
+            if parameters::find(name).is_none() && !self.is_used(name) {
+                let text = format!("unused parameter{}", similar(name));
+                findings.push(Finding::warning(Error::new(Some(origin.clone()), subject, text)));
+            }
+            return;
+        };
+        let (text, dangerous) = match known.state {
+            State::Honoured | State::NoMeaning(_) => return,
+            State::Later(text) => (text, false),
+            State::Dangerous(text) => (text, true),
+        };
+        let scope = self.scope(service);
+        let value = match scope.expanded(name) {
+            Ok(value) => value,
+            Err(error) => return findings.push(Finding { severity: Severity::Error, error }),
+        };
+        let default = scope.default(name).and_then(|raw| scope.expand(&raw).ok()).unwrap_or_default();
+        if value == default || known.is_harmless(&value) {
+            return;
+        }
+        let error = |text: String| Error::new(Some(origin.clone()), subject.clone(), text);
+        if !dangerous {
+            findings.push(Finding::warning(error(format!("not honoured yet: {text}"))));
+        } else if accepted.contains(name) {
+            used.insert(name.to_owned());
+            findings.push(Finding::warning(error(format!("not honoured yet, accepted by {ACCEPT}"))));
+        } else {
+            let text = format!("{text} (found `{value}`; `{ACCEPT} = {name}` starts nevertheless)");
+            findings.push(Finding { severity: Severity::Error, error: error(text) });
+        }
+    }
+
+    /// Whether a value names `$name`, a restriction class is called so, or it belongs to a transport.
+    fn is_used(&self, name: &str) -> bool {
+        let names_it = |value: &str| {
+            value.match_indices(name).any(|(at, _)| {
+                let before = value[..at].trim_end_matches(['{', '(', ' ']);
+                let after = value[at + name.len()..].chars().next();
+                before.ends_with('$') && !after.is_some_and(|c| c.is_ascii_alphanumeric() || c == '_')
+            })
+        };
+        let values = self.main().iter().map(|(_, entry)| entry.value.as_str());
+        let overrides =
+            self.services().iter().flat_map(|s| s.overrides.iter().map(|(_, value)| value.as_str()));
+        let arguments = self.services().iter().flat_map(|s| s.args.iter().map(String::as_str));
+        let classes = self.text("smtpd_restriction_classes").unwrap_or_default();
+        values.chain(overrides).chain(arguments).any(names_it)
+            || crate::words::list(&classes).iter().any(|class| class == name)
+            || self.services().iter().any(|s| name.strip_prefix(s.name.as_str()) == Some("_time_limit"))
+    }
+}
+
+/// ` (did you mean …?)` where a known name differs in a letter or two.
+fn similar(name: &str) -> String {
+    let names = known::all().map(|k| k.name).chain(known::own());
+    let close = names.map(|known| (distance(name, known), known)).filter(|(d, _)| *d <= 2).min();
+    close.map_or(String::new(), |(_, known)| format!(" (did you mean {known}?)"))
+}
+
+/// Letters that must be changed, added or taken away to make `b` of `a`.
+fn distance(a: &str, b: &str) -> usize {
+    if a.len().abs_diff(b.len()) > 2 {
+        return usize::MAX;
+    }
+    let mut row: Vec<usize> = (0..=b.len()).collect();
+    for (i, ca) in a.bytes().enumerate() {
+        let mut diagonal = row[0];
+        row[0] = i + 1;
+        for (j, cb) in b.bytes().enumerate() {
+            let changed = diagonal + usize::from(ca != cb);
+            diagonal = row[j + 1];
+            row[j + 1] = changed.min(row[j] + 1).min(diagonal + 1);
+        }
+    }
+    row[b.len()]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Host;
+    use std::path::Path;
+
+    fn findings(main: &str, master: &str) -> String {
+        report(&Config::parse(Path::new("/etc/postfix"), main, master, Host::default()).unwrap().check())
+    }
+
+    #[test]
+    fn a_stock_debian_configuration_starts_with_warnings_only() {
+        let main = "smtpd_banner = $myhostname ESMTP $mail_name (Debian/GNU)\nbiff = no\nappend_dot_mydomain = no\n\
+                    readme_directory = no\ncompatibility_level = 3.6\n\
+                    smtpd_tls_cert_file=/etc/ssl/certs/ssl-cert-snakeoil.pem\n\
+                    smtpd_tls_key_file=/etc/ssl/private/ssl-cert-snakeoil.key\nsmtpd_tls_security_level=may\n\
+                    smtp_tls_CApath=/etc/ssl/certs\nsmtp_tls_security_level=may\n\
+                    smtp_tls_session_cache_database = btree:${data_directory}/smtp_scache\n\
+                    smtpd_relay_restrictions = permit_mynetworks permit_sasl_authenticated defer_unauth_destination\n\
+                    myhostname = mail.example.com\nalias_maps = hash:/etc/aliases\nalias_database = hash:/etc/aliases\n\
+                    mydestination = $myhostname, localhost\nrelayhost =\nmynetworks = 127.0.0.0/8 [::1]/128\n\
+                    mailbox_size_limit = 0\nrecipient_delimiter = +\ninet_interfaces = all\ninet_protocols = all\n";
+        let master = "smtp inet n - y - - smtpd\nrelay unix - - y - - smtp\n  -o syslog_name=postfix/$service_name\n\
+                      maildrop unix - n n - - pipe\n  flags=DRXhu user=vmail argv=/usr/bin/maildrop -d ${recipient}\n";
+        assert_eq!(
+            findings(main, master),
+            "/etc/postfix/main.cf:6: warning: smtpd_tls_cert_file: not honoured yet: comes with TLS\n\
+             /etc/postfix/main.cf:7: warning: smtpd_tls_key_file: not honoured yet: comes with TLS\n\
+             /etc/postfix/main.cf:9: warning: smtp_tls_CApath: not honoured yet: comes with TLS\n\
+             /etc/postfix/main.cf:11: warning: smtp_tls_session_cache_database: not honoured yet: comes with TLS\n\
+             /etc/postfix/main.cf:14: warning: alias_maps: not honoured yet: comes with local delivery\n\
+             /etc/postfix/main.cf:19: warning: mailbox_size_limit: not honoured yet: comes with local delivery\n"
+        );
+    }
+
+    #[test]
+    fn what_would_lose_protection_stops_the_start_also_from_master_cf() {
+        let text = findings(
+            "smtp_tls_security_level = encrypt\ncontent_filter =\nsmtpd_milters = inet:127.0.0.1:8891\nheader_checks =\n",
+            "submission inet n - y - - smtpd\n  -o smtpd_tls_security_level=encrypt\n  -o smtpd_sasl_auth_enable=yes\n",
+        );
+        let heads: Vec<_> = text.lines().map(|line| line.split(';').next().unwrap()).collect();
+        assert_eq!(
+            heads,
+            [
+                "/etc/postfix/main.cf:1: smtp_tls_security_level: TLS is not built yet, so mail would be sent in clear",
+                "/etc/postfix/main.cf:3: smtpd_milters: milters are not built yet, so mail would pass unchecked",
+                "/etc/postfix/master.cf:2: -o smtpd_tls_security_level: TLS is not built yet, so mail would be taken in clear",
+                "/etc/postfix/master.cf:3: -o smtpd_sasl_auth_enable: AUTH is not built yet, so clients could not log in",
+            ]
+        );
+        assert!(text.contains(
+            "(found `encrypt`; `posthaste_accept_missing = smtp_tls_security_level` starts nevertheless)"
+        ));
+    }
+
+    #[test]
+    fn an_accepted_name_passes_and_one_too_many_is_told() {
+        let text =
+            findings("smtpd_milters = unix:/m\nposthaste_accept_missing = smtpd_milters header_checks\n", "");
+        assert_eq!(
+            text,
+            "/etc/postfix/main.cf:1: warning: smtpd_milters: not honoured yet, accepted by posthaste_accept_missing\n\
+             /etc/postfix/main.cf:2: warning: posthaste_accept_missing: `header_checks` is set nowhere, or needs no acceptance\n"
+        );
+    }
+
+    #[test]
+    fn a_name_that_nothing_uses_is_told_with_the_one_that_was_meant() {
+        let text = findings(
+            "mynetwork = 127.0.0.0/8\nmua_x = permit\nsmtpd_client_restrictions = $mua_x\nfoo_time_limit = 1s\n\
+             slow_destination_rate_delay = 1s\n",
+            "foo unix - n n - - pipe\n  user=x argv=/bin/true\n",
+        );
+        assert_eq!(
+            text,
+            "/etc/postfix/main.cf:1: warning: mynetwork: unused parameter (did you mean mynetworks?)\n"
+        );
+    }
+}
