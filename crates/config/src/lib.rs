@@ -2,6 +2,7 @@
 
 mod check;
 mod config;
+mod docs;
 mod error;
 pub mod expand;
 mod host;
@@ -15,6 +16,7 @@ pub mod words;
 
 pub use check::{Finding, Severity, report};
 pub use config::{Config, Found, Scope};
+pub use docs::parameters_page;
 pub use error::{Error, Errors, Origin};
 pub use host::Host;
 pub use main_cf::{Entry, MainCf};
