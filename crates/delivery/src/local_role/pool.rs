@@ -117,7 +117,7 @@ impl Shared {
         let mut state = self.lock();
         loop {
             let now = Instant::now();
-            while let Some(entry) = state.later.first_entry().filter(|e| e.key().0 <= now) {
+            if let Some(entry) = state.later.first_entry().filter(|e| e.key().0 <= now) {
                 // Its mailbox is still ours; it goes before what came later.
                 return entry.remove();
             }

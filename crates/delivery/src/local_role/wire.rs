@@ -176,7 +176,8 @@ fn put(out: &mut Vec<u8>, bytes: &[u8]) {
 }
 
 fn cut(text: &str) -> &str {
-    &text[..text.floor_char_boundary(TEXT_MAX)]
+    let end = (0..=text.len().min(TEXT_MAX)).rev().find(|&at| text.is_char_boundary(at));
+    &text[..end.unwrap_or(0)]
 }
 
 struct Reader<'a>(&'a [u8]);
