@@ -6,7 +6,6 @@
 mod driver;
 mod hand;
 mod order;
-mod report;
 mod route;
 mod run;
 pub mod scheduler;
@@ -15,7 +14,6 @@ mod spool;
 
 pub use hand::{Back, Hand};
 pub use order::Order;
-pub use report::{About, Composed, Reports};
 pub use route::{Router, Target};
 pub use run::{Inputs, Snapshot, run};
 pub use settings::Settings;

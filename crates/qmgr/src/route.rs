@@ -23,6 +23,22 @@ pub trait Router {
     fn route(&self, recipient: &Address, sender: &Address) -> Target;
 }
 
+impl Router for rewrite::Resolver {
+    fn route(&self, recipient: &Address, sender: &Address) -> Target {
+        match self.resolve_now(recipient, sender) {
+            rewrite::Resolved::Route(route) => {
+                Target { transport: route.transport, nexthop: route.nexthop, recipient: route.recipient }
+            }
+            rewrite::Resolved::Invalid { recipient } => {
+                fixed("error", "5.1.3 bad address syntax", &recipient)
+            }
+            rewrite::Resolved::TempFail { recipient, .. } => {
+                fixed("retry", "4.3.0 address resolver failure", &recipient)
+            }
+        }
+    }
+}
+
 /// A recipient that is to be delivered, with its way.
 #[derive(Clone, Debug)]
 pub(crate) struct Routed {

@@ -2,7 +2,6 @@
 
 use crate::driver::{After, Driver, Parts};
 use crate::hand::{Hand, Inbox, News};
-use crate::report::Reports;
 use crate::route::Router;
 use crate::spool::Spool;
 use crate::{Order, Settings};
@@ -35,7 +34,7 @@ pub struct Snapshot {
     /// Tables and rules that say where mail goes.
     pub router: Rc<dyn Router>,
     /// How reports are written.
-    pub reports: Rc<dyn Reports>,
+    pub bounce: Arc<bounce::Settings>,
 }
 
 /// What the queue manager works with.
@@ -71,7 +70,7 @@ pub async fn run<S: Spool>(inputs: Inputs<S>) -> io::Result<()> {
         spool: inputs.spool,
         settings: inputs.snapshot.settings,
         router: inputs.snapshot.router,
-        reports: inputs.snapshot.reports,
+        bounce: inputs.snapshot.bounce,
         hand: inputs.hand,
         tag: inputs.tag,
         bounce_tag: inputs.bounce_tag,
@@ -92,7 +91,7 @@ pub async fn run<S: Spool>(inputs: Inputs<S>) -> io::Result<()> {
                 driver.drain();
                 drain_until = Some(clock::now().after(DRAIN));
             }
-            Some(snapshot) = reloads.recv() => driver.reload(snapshot.settings, snapshot.router, snapshot.reports),
+            Some(snapshot) = reloads.recv() => driver.reload(snapshot),
             Some(order) = orders.recv() => driver.order(order, clock::now()),
             () = inbox.wait() => {}
             () = rest(after, now) => {}

@@ -16,7 +16,7 @@ pub struct Settings {
     pub defer_transports: Vec<String>,
     /// `recipient_delimiter`.
     pub recipient_delimiter: String,
-    /// `double_bounce_sender` with `$myorigin`: mail to it is dropped, mail from it is never reported.
+    /// `double_bounce_sender` with `$myorigin`: mail to it is dropped.
     pub double_bounce_sender: String,
 }
 
@@ -74,7 +74,7 @@ impl Settings {
         })
     }
 
-    /// Whether this is the address that reports about undeliverable reports come from.
+    /// Whether this is the address that notices to postmaster come from.
     pub fn is_double_bounce(&self, address: &Address) -> bool {
         !self.double_bounce_sender.is_empty()
             && address.as_bytes().eq_ignore_ascii_case(self.double_bounce_sender.as_bytes())

@@ -1,4 +1,4 @@
-//! Log lines of qmgr, and those of bounce that it causes.
+//! Log lines of qmgr.
 
 use crate::Escaped;
 use crate::event::{Event, Level};
@@ -89,42 +89,6 @@ impl Event for MessageSuspect<'_> {
     }
 }
 
-/// What a report tells its reader.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Notification {
-    /// Delivery failed.
-    NonDelivery,
-    /// Delivery takes its time.
-    Delay,
-    /// Delivery succeeded, as the sender wanted to know.
-    DeliveryStatus,
-}
-
-/// A report was queued: `4XyZ1: sender non-delivery notification: 4XyZ2`. Logged as `bounce`.
-#[derive(Debug)]
-pub struct NotificationQueued<'a> {
-    /// The message that it is about.
-    pub queue_id: &'a QueueId,
-    /// What it tells.
-    pub what: Notification,
-    /// It goes to postmaster, not to the sender.
-    pub to_postmaster: bool,
-    /// The report.
-    pub report: &'a QueueId,
-}
-
-impl Event for NotificationQueued<'_> {
-    fn line(&self, out: &mut String) {
-        let whom = if self.to_postmaster { "postmaster" } else { "sender" };
-        let what = match self.what {
-            Notification::NonDelivery => "non-delivery",
-            Notification::Delay => "delay",
-            Notification::DeliveryStatus => "delivery status",
-        };
-        let _ = write!(out, "{}: {whom} {what} notification: {}", self.queue_id, self.report);
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -137,8 +101,7 @@ mod tests {
 
     #[test]
     fn the_lines_have_postfixs_shapes() {
-        let (queue_id, report) =
-            (QueueId::parse("9F01A1C0051").unwrap(), QueueId::parse("B2D4E1C0060").unwrap());
+        let queue_id = QueueId::parse("9F01A1C0051").unwrap();
         let ann = Address::from("ann smith@example.org");
         assert_eq!(
             line(&MessageActive { queue_id: &queue_id, sender: &ann, size: 1432, recipients: 1 }),
@@ -154,18 +117,5 @@ mod tests {
         assert_eq!(line(&expired), "9F01A1C0051: from=<a@b>, status=expired, returned to sender");
         expired.forced = true;
         assert_eq!(line(&expired), "9F01A1C0051: from=<a@b>, status=force-expired, returned to sender");
-        let mut queued = NotificationQueued {
-            queue_id: &queue_id,
-            what: Notification::NonDelivery,
-            to_postmaster: false,
-            report: &report,
-        };
-        assert_eq!(line(&queued), "9F01A1C0051: sender non-delivery notification: B2D4E1C0060");
-        queued.what = Notification::Delay;
-        queued.to_postmaster = true;
-        assert_eq!(line(&queued), "9F01A1C0051: postmaster delay notification: B2D4E1C0060");
-        queued.what = Notification::DeliveryStatus;
-        queued.to_postmaster = false;
-        assert_eq!(line(&queued), "9F01A1C0051: sender delivery status notification: B2D4E1C0060");
     }
 }

@@ -1,10 +1,12 @@
 //! What becomes of a message when its round is over: removed, reported, given up, or tried again later.
 
 use super::{Active, Driver};
-use crate::report::About;
 use crate::spool::Spool;
+use bounce::{Original, ReportKind, ReportReader};
 use mail::{Content, Outcome, Status, Timestamp};
-use observe::events::qmgr::{MessageExpired, MessageRemoved, Notification, NotificationQueued};
+use observe::Tag;
+use observe::events::bounce::ReportFailed;
+use observe::events::qmgr::{MessageExpired, MessageRemoved};
 use queue::{MessageKey, Record};
 
 impl<S: Spool> Driver<S> {
@@ -45,9 +47,10 @@ impl<S: Spool> Driver<S> {
         if !self.report_failures(key, &mut message, now) {
             return self.retry(key, &message, now);
         }
-        let reported: Vec<Outcome> = std::mem::take(&mut message.reported);
-        if !reported.is_empty() && self.may_report(&message) {
-            self.report(None, key, &message, Notification::DeliveryStatus, &reported, now);
+        let delivered = std::mem::take(&mut message.reported);
+        if !delivered.is_empty() {
+            // A success that cannot be reported is a success all the same.
+            self.report(None, key, &message, ReportKind::Success, &delivered, now);
         }
         if message.done.iter().all(|done| *done) {
             return observe::emit(&self.tag, &MessageRemoved { queue_id: &message.queue_id });
@@ -62,18 +65,15 @@ impl<S: Spool> Driver<S> {
         if failed.is_empty() {
             return true;
         }
-        let wanted = |outcome: &&Outcome| {
-            message.envelope.recipients.get(outcome.index as usize).is_some_and(|r| r.notify.on_failure())
-        };
-        let wanted: Vec<Outcome> = failed.iter().filter(wanted).cloned().collect();
-        if wanted.is_empty() || !self.may_report(message) {
-            for outcome in failed {
-                self.spool.record(Record::Outcome { key, outcome });
+        match self.report(Some(&failed), key, message, ReportKind::Failure, &failed, now) {
+            Reported::Queued => return true,
+            Reported::Nobody => {
+                for outcome in failed {
+                    self.spool.record(Record::Outcome { key, outcome });
+                }
+                return true;
             }
-            return true;
-        }
-        if self.report(Some(&failed), key, message, Notification::NonDelivery, &wanted, now) {
-            return true;
+            Reported::Failed => {}
         }
         for outcome in failed {
             message.done[outcome.index as usize] = false;
@@ -81,87 +81,65 @@ impl<S: Spool> Driver<S> {
         false
     }
 
-    /// Reports never answer reports.
-    fn may_report(&self, message: &Active) -> bool {
-        let sender = &message.envelope.sender;
-        !sender.is_null() && !self.settings.is_double_bounce(sender)
-    }
-
     fn warn_of_delay(&mut self, key: MessageKey, message: &Active, now: Timestamp) {
         if message.envelope.warn_at.is_none_or(|at| at > now) {
             return;
         }
-        let mut late: Vec<Outcome> = message
-            .deferred
-            .values()
-            .filter(|o| message.envelope.recipients[o.index as usize].notify.on_delay())
-            .cloned()
-            .collect();
+        let mut late: Vec<Outcome> = message.deferred.values().cloned().collect();
         late.sort_by_key(|outcome| outcome.index);
-        let sent = late.is_empty()
-            || !self.may_report(message)
-            || self.report(None, key, message, Notification::Delay, &late, now);
-        if sent {
+        if self.report(None, key, message, ReportKind::Delay, &late, now) != Reported::Failed {
             self.spool.record(Record::Warned { key });
         }
     }
 
-    /// Composes and queues a report; `cause` is written down in the same group.
+    /// Composes and queues the reports on some outcomes; `cause` is written down in one group with the first.
     fn report(
         &mut self,
-        cause: Option<&[Outcome]>,
+        mut cause: Option<&[Outcome]>,
         key: MessageKey,
         message: &Active,
-        what: Notification,
+        kind: ReportKind,
         outcomes: &[Outcome],
         now: Timestamp,
-    ) -> bool {
-        let id = self.spool.new_id(now);
-        let queued = self.content_of(key, message).and_then(|content| {
-            let envelope = &message.envelope;
-            let lifetime = self.settings.scheduler.maximal_lifetime;
-            let composed = self.reports.compose(&About {
-                what,
-                queue_id: &message.queue_id,
-                envelope,
-                content: &content,
-                outcomes,
-                report_id: &id,
-                retry_until: (what == Notification::Delay).then(|| envelope.created.after(lifetime)),
-                now,
-            });
-            composed.map_err(|e| e.to_string())
-        });
-        let queued = queued.and_then(|composed| {
-            observe::info(&self.cleanup_tag, format_args!("{id}: message-id=<{}>", composed.message_id));
-            let cause = cause.map(|outcomes| (key, outcomes));
-            self.spool
-                .bounce(cause, id.clone(), composed.envelope, composed.content, composed.flags)
-                .map_err(|e| format!("{e:?}"))
-        });
-        match queued {
-            Ok(new) => {
-                observe::emit(
-                    &self.bounce_tag,
-                    &NotificationQueued {
-                        queue_id: &message.queue_id,
-                        what,
-                        to_postmaster: false,
-                        report: &new.queue_id,
-                    },
-                );
-                self.arrived(new, now);
-                true
+    ) -> Reported {
+        let queue_id = &message.queue_id;
+        let reports = self.content_of(key, message).and_then(|content| {
+            let original = Original { queue_id, envelope: &message.envelope, content: &content };
+            if let Some(event) = bounce::suppressed(&self.bounce, kind, &original) {
+                observe::emit(&self.bounce_tag, &event);
             }
-            Err(reason) => {
-                let sender = &message.envelope.sender;
-                observe::warn(
-                    &self.bounce_tag,
-                    format_args!("{}: sender notification failed to {sender}: {reason}", message.queue_id),
-                );
-                false
+            let spool = &mut self.spool;
+            bounce::reports(&self.bounce, kind, &original, outcomes, now, |now| spool.new_id(now))
+                .map_err(|e| e.to_string())
+        });
+        let failed = |tag: &Tag, reason: &str| {
+            observe::emit(tag, &ReportFailed { queue_id, reader: ReportReader::Sender, reason });
+            Reported::Failed
+        };
+        let reports = match reports {
+            Ok(reports) => reports,
+            Err(reason) => return failed(&self.bounce_tag, &reason),
+        };
+        let mut reported = Reported::Nobody;
+        for report in reports {
+            let (id, cause) = (report.queue_id.clone(), cause.take().map(|outcomes| (key, outcomes)));
+            let (envelope, content) = (report.envelope.clone(), report.content.clone());
+            match self.spool.bounce(cause, id, envelope, content, report.flags) {
+                Ok(new) => {
+                    let line = format_args!("{}: message-id={}", new.queue_id, report.message_id);
+                    observe::info(&self.cleanup_tag, line);
+                    observe::emit(&self.bounce_tag, &report.event(queue_id));
+                    self.arrived(new, now);
+                    reported = Reported::Queued;
+                }
+                // The first one carries the cause; what postmaster would get besides is not worth a repetition.
+                Err(error) if reported == Reported::Nobody => {
+                    return failed(&self.bounce_tag, &error.to_string());
+                }
+                Err(error) => drop(failed(&self.bounce_tag, &error.to_string())),
             }
         }
+        reported
     }
 
     fn content_of(&mut self, key: MessageKey, message: &Active) -> Result<Content, String> {
@@ -179,4 +157,15 @@ impl<S: Spool> Driver<S> {
         let at = self.settings.scheduler.next_attempt(now, message.envelope.created);
         self.spool.record(Record::Retry { key, at });
     }
+}
+
+/// What became of a report.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Reported {
+    /// It is queued, and its cause written down.
+    Queued,
+    /// Nobody is to be told.
+    Nobody,
+    /// It could not be made or queued.
+    Failed,
 }

@@ -5,11 +5,10 @@ mod finish;
 mod tests;
 
 use crate::hand::{Hand, Inbox, News};
-use crate::report::Reports;
 use crate::route::{self, Router};
 use crate::scheduler::{Ended, Handout, Pulled, Scheduler};
 use crate::spool::Spool;
-use crate::{Order, Settings};
+use crate::{Order, Settings, Snapshot};
 use mail::{Address, Client, Content, Envelope, Job, JobId, JobRecipient, Outcome, QueueId, SiteFailure};
 use mail::{Stamps, Status, Timestamp};
 use observe::Tag;
@@ -71,7 +70,7 @@ pub(crate) struct Parts<S> {
     pub spool: S,
     pub settings: Arc<Settings>,
     pub router: Rc<dyn Router>,
-    pub reports: Rc<dyn Reports>,
+    pub bounce: Arc<bounce::Settings>,
     pub hand: Rc<dyn Hand>,
     /// Lines of qmgr; bounce and cleanup lines take the same number.
     pub tag: Tag,
@@ -84,7 +83,7 @@ pub(crate) struct Driver<S> {
     spool: S,
     settings: Arc<Settings>,
     router: Rc<dyn Router>,
-    reports: Rc<dyn Reports>,
+    bounce: Arc<bounce::Settings>,
     hand: Rc<dyn Hand>,
     tag: Tag,
     bounce_tag: Tag,
@@ -110,7 +109,7 @@ impl<S: Spool> Driver<S> {
             spool: parts.spool,
             settings: parts.settings,
             router: parts.router,
-            reports: parts.reports,
+            bounce: parts.bounce,
             hand: parts.hand,
             tag: parts.tag,
             bounce_tag: parts.bounce_tag,
@@ -131,11 +130,11 @@ impl<S: Spool> Driver<S> {
     }
 
     /// Puts new settings and tables in force; what is active keeps its routes, all else gets new ones.
-    pub fn reload(&mut self, settings: Arc<Settings>, router: Rc<dyn Router>, reports: Rc<dyn Reports>) {
-        self.scheduler.set_settings(settings.scheduler.clone());
-        self.settings = settings;
-        self.router = router;
-        self.reports = reports;
+    pub fn reload(&mut self, snapshot: Snapshot) {
+        self.scheduler.set_settings(snapshot.settings.scheduler.clone());
+        self.settings = snapshot.settings;
+        self.router = snapshot.router;
+        self.bounce = snapshot.bounce;
     }
 
     /// Hands out nothing any more.

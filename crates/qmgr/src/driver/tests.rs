@@ -1,12 +1,10 @@
 //! The driver with a queue in memory: what is recorded when, and in which order.
 
 use super::*;
-use crate::report::{About, Composed};
 use crate::route::Target;
 use crate::scheduler;
 use bytes::Bytes;
 use mail::{ContentFlags, Dsn, Notify, Recipient};
-use observe::events::qmgr::Notification;
 use queue::{CommitError, Due, Listed, Notice, SegmentId};
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
@@ -31,6 +29,7 @@ struct Memory {
     buffered: usize,
     broken: Rc<RefCell<bool>>,
     last: u64,
+    ids: u64,
 }
 
 impl Memory {
@@ -80,8 +79,9 @@ impl Spool for Rc<RefCell<Memory>> {
         }
     }
     fn new_id(&mut self, _: Timestamp) -> QueueId {
-        let next = self.borrow().last + 1;
-        QueueId::parse(&format!("B{next}")).unwrap()
+        let mut memory = self.borrow_mut();
+        memory.ids += 1;
+        QueueId::parse(&format!("B{}", memory.ids)).unwrap()
     }
     fn bounce(
         &mut self,
@@ -176,19 +176,20 @@ impl Router for ByDomain {
     }
 }
 
-struct Plain;
-
-impl Reports for Plain {
-    fn compose(&self, about: &About<'_>) -> io::Result<Composed> {
-        let mut envelope = Envelope::new(Address::null(), about.now);
-        envelope.recipients = vec![Recipient::new(about.envelope.sender.clone())];
-        let text = match about.what {
-            Notification::NonDelivery => "failed",
-            Notification::Delay => "late",
-            Notification::DeliveryStatus => "sent",
-        };
-        let content = vec![Bytes::from(text)];
-        Ok(Composed { envelope, content, flags: ContentFlags::default(), message_id: "x@y".into() })
+fn bounce_settings() -> bounce::Settings {
+    bounce::Settings {
+        myhostname: "mail.here".into(),
+        myorigin: "here".into(),
+        mail_name: "Postfix".into(),
+        bounce_size_limit: 50_000,
+        notify_classes: vec![],
+        bounce_notice_recipient: Address::from("postmaster@here"),
+        double_bounce_notice_recipient: Address::from("postmaster@here"),
+        delay_notice_recipient: Address::from("postmaster@here"),
+        double_bounce_sender: Address::from("double-bounce@here"),
+        delay_warning_time: Duration::ZERO,
+        maximal_queue_lifetime: Duration::from_secs(432_000),
+        threaded: false,
     }
 }
 
@@ -196,8 +197,10 @@ impl Reports for Plain {
 #[derive(Clone)]
 struct Agents {
     log: Log,
-    jobs: Rc<RefCell<Vec<(Job, Rc<dyn crate::Back>)>>>,
+    jobs: Rc<RefCell<Vec<HandedOut>>>,
 }
+
+type HandedOut = (Job, Rc<dyn crate::Back>);
 
 impl Hand for Agents {
     fn knows(&self, transport: &str) -> bool {
@@ -257,6 +260,7 @@ impl Bench {
             buffered: 0,
             broken: Rc::clone(&broken),
             last: 0,
+            ids: 0,
         }));
         let agents = Agents { log: log.clone(), jobs: Rc::default() };
         let tag = Tag::new("postfix", "qmgr", 1);
@@ -268,7 +272,7 @@ impl Bench {
                 ..Settings::default()
             }),
             router: Rc::new(ByDomain),
-            reports: Rc::new(Plain),
+            bounce: Arc::new(bounce_settings()),
             hand: Rc::new(agents.clone()),
             bounce_tag: tag.clone(),
             cleanup_tag: tag.clone(),
@@ -361,7 +365,7 @@ fn a_failure_and_its_report_are_one_group_and_the_report_is_delivered() {
     b.turn(0);
     b.agents.answer(Status::Bounced, None);
     let log = b.turn(1);
-    assert_eq!(log, ["report B2 with 1 [0, 1]", "attempt 2", "written", "job B2 smtp x"]);
+    assert_eq!(log, ["report B1 with 1 [0, 1]", "attempt 2", "written", "job B1 smtp x"]);
     // The report's own failure is recorded and nothing else.
     b.agents.answer(Status::Bounced, None);
     assert_eq!(b.turn(2), ["Bounced 2 #0", "written"]);
@@ -394,7 +398,7 @@ fn expired_mail_goes_back_to_its_sender() {
     b.turn(0);
     b.agents.answer(Status::Deferred, None);
     let log = b.turn(432_000);
-    assert_eq!(log[..2], ["Deferred 1 #0", "report B2 with 1 [0]"]);
+    assert_eq!(log[..2], ["Deferred 1 #0", "report B1 with 1 [0]"]);
 }
 
 #[test]
@@ -405,7 +409,7 @@ fn a_delay_is_told_once() {
     b.arrive(mail);
     b.turn(0);
     b.agents.answer(Status::Deferred, None);
-    assert_eq!(b.turn(10)[..4], ["Deferred 1 #0", "report B2", "warned 1", "retry 1 at 310"]);
+    assert_eq!(b.turn(10)[..4], ["Deferred 1 #0", "report B1", "warned 1", "retry 1 at 310"]);
 }
 
 #[test]
@@ -416,7 +420,7 @@ fn success_is_reported_to_who_asked() {
     b.arrive(mail);
     b.turn(0);
     b.agents.answer(Status::Sent, None);
-    assert_eq!(b.turn(1)[..2], ["Sent 1 #0", "report B2"]);
+    assert_eq!(b.turn(1)[..2], ["Sent 1 #0", "report B1"]);
 }
 
 #[test]
@@ -477,4 +481,22 @@ fn a_suspect_is_tried_alone() {
     assert_eq!(b.turn(0).iter().filter(|l| l.starts_with("job")).count(), 1);
     b.agents.answer(Status::Sent, None);
     assert!(b.turn(1).iter().any(|l| l.starts_with("job")));
+}
+
+#[test]
+fn postmaster_is_told_besides_where_notify_classes_says_so() {
+    let mut b = Bench::new();
+    let told =
+        bounce::Settings { notify_classes: vec!["bounce".into(), "2bounce".into()], ..bounce_settings() };
+    b.driver.bounce = Arc::new(told);
+    b.arrive(b.mail("A", "s@x", &["r@a"]));
+    b.turn(0);
+    b.agents.answer(Status::Bounced, None);
+    assert_eq!(b.turn(1)[..2], ["report B1 with 1 [0]", "report B2"]);
+    // The report to the sender fails in turn: postmaster gets it as a double bounce.
+    let to_sender = b.agents.jobs.borrow().iter().position(|(job, _)| &*job.nexthop == "x").unwrap();
+    let other = b.agents.jobs.borrow_mut().remove(1 - to_sender);
+    b.agents.answer(Status::Bounced, None);
+    assert_eq!(b.turn(2)[0], "report B3 with 2 [0]");
+    drop(other);
 }
