@@ -38,3 +38,31 @@ pub trait Addresses: Send + Sync {
     /// Resolves a recipient; an error is a table that cannot answer now.
     fn resolve(&self, recipient: &Address, sender: &Address) -> Result<Resolved, String>;
 }
+
+impl Addresses for rewrite::Resolver {
+    fn complete(&self, address: &Address) -> Address {
+        self.settings().rules.canonical(address)
+    }
+
+    fn resolve(&self, recipient: &Address, sender: &Address) -> Result<Resolved, String> {
+        use rewrite::AddressClass;
+        let full = self.complete(recipient);
+        match self.resolve_now(&full, sender) {
+            rewrite::Resolved::Route(route) => {
+                let class = match route.class {
+                    AddressClass::Local => Class::Local,
+                    AddressClass::VirtualAlias => Class::VirtualAlias,
+                    AddressClass::VirtualMailbox => Class::VirtualMailbox,
+                    AddressClass::Relay => Class::Relay,
+                    AddressClass::Default => Class::Default,
+                };
+                Ok(Resolved { class, address: route.recipient, routed: route.routed })
+            }
+            // Nobody's domain: strangers may not send there, and for our clients delivery says what is wrong.
+            rewrite::Resolved::Invalid { recipient } => {
+                Ok(Resolved { class: Class::Default, address: recipient, routed: false })
+            }
+            rewrite::Resolved::TempFail { reason, .. } => Err(reason),
+        }
+    }
+}

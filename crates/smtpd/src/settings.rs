@@ -25,6 +25,14 @@ pub struct Surroundings {
     pub tables: tables::Settings,
 }
 
+impl Surroundings {
+    /// Over the resolver of a configuration.
+    pub fn of(resolver: &rewrite::Resolver, tables: tables::Settings) -> Self {
+        let own = resolver.settings().own_addresses.iter().map(IpAddr::to_canonical).collect();
+        Surroundings { addresses: Arc::new(resolver.clone()), own_addresses: own, tables }
+    }
+}
+
 /// What one smtpd service (a line of master.cf) works by; new sessions take the newest.
 pub struct Settings {
     /// What the dialogue needs.

@@ -1,0 +1,126 @@
+//! A whole smtpd in a thread: real sockets, real journal in a directory of its own, scripted names.
+
+#![allow(dead_code, reason = "each test file uses its part")]
+
+use config::{Config, Host};
+use net::dns::ScriptedResolver;
+use net::{Shutdown, ShutdownTrigger};
+use observe::{Numbers, NumbersRange};
+use queue::{Hooks, Intake, IntakeSettings, RealDisk, Role};
+use smtpd::{Clients, Inputs, Service, Settings, Surroundings};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::path::{Path, PathBuf};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::thread::JoinHandle;
+use std::time::Duration;
+use tokio::sync::watch;
+
+/// Settings that every test starts from; a test's own come behind and win.
+const GROUND: &str = "
+compatibility_level = 3.6
+myhostname = mx.example.org
+mydestination = local.example
+virtual_mailbox_domains = example.org
+virtual_mailbox_maps = inline:{ann@example.org=ann/, bob@example.org=bob/}
+virtual_alias_domains = alias.example
+relay_domains = relay.example
+mynetworks = 127.0.0.1/32
+inet_interfaces = 127.0.0.1
+alias_maps =
+";
+
+static NEXT: AtomicU32 = AtomicU32::new(0);
+
+/// A running server; dropping it stops it.
+pub struct Server {
+    /// Where it listens.
+    pub address: SocketAddr,
+    /// Its queue directory.
+    pub directory: PathBuf,
+    trigger: Option<ShutdownTrigger>,
+    thread: Option<JoinHandle<()>>,
+}
+
+/// The settings of `main_cf` over the ground.
+pub fn settings(main_cf: &str) -> Result<Settings, String> {
+    let host = Host { name: "mx.example.org".into(), addresses: Vec::new() };
+    // The last of two equal names wins.
+    let text = format!("{GROUND}\n{main_cf}");
+    let config = Config::parse(Path::new("/etc/postfix"), &text, "", host).map_err(|e| e.to_string())?;
+    let tables = tables::Settings::default();
+    let resolver = rewrite::Settings::open(&config, &tables).map_err(|e| e.to_string())?;
+    let around = Surroundings::of(&rewrite::Resolver::new(resolver), tables);
+    Settings::read(&config, None, &around).map_err(|e| e.to_string())
+}
+
+impl Server {
+    /// Starts a server with the settings of `main_cf` over the ground.
+    pub fn start(main_cf: &str) -> Server {
+        let settings = settings(main_cf).unwrap_or_else(|e| panic!("{e}"));
+        Server::start_with(settings)
+    }
+
+    /// Starts a server.
+    pub fn start_with(settings: Settings) -> Server {
+        let number = NEXT.fetch_add(1, Ordering::Relaxed);
+        let directory = std::env::temp_dir().join(format!("posthaste-smtpd-{}-{number}", std::process::id()));
+        std::fs::create_dir_all(directory.join("journal/large")).unwrap();
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        let (trigger, shutdown) = Shutdown::new();
+        let queue = directory.clone();
+        let thread = std::thread::Builder::new().name("smtpd".into());
+        let thread = thread.spawn(move || serve(settings, listener, &queue, shutdown)).unwrap();
+        Server { address, directory, trigger: Some(trigger), thread: Some(thread) }
+    }
+
+    /// Connects from `client`; replies must come within 20 seconds.
+    pub fn connect(&self, client: &str) -> TcpStream {
+        let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
+        socket.bind(&SocketAddr::new(client.parse().unwrap(), 0).into()).unwrap();
+        socket.connect(&self.address.into()).unwrap();
+        let stream: TcpStream = socket.into();
+        stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+        stream.set_write_timeout(Some(Duration::from_secs(20))).unwrap();
+        stream.set_nodelay(true).unwrap();
+        stream
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        drop(self.trigger.take());
+        if let Some(thread) = self.thread.take()
+            && thread.join().is_err()
+            && !std::thread::panicking()
+        {
+            panic!("the server's thread panicked");
+        }
+        let _ = std::fs::remove_dir_all(&self.directory);
+    }
+}
+
+fn serve(settings: Settings, listener: TcpListener, directory: &Path, shutdown: Shutdown) {
+    let disk = Arc::new(RealDisk::new(directory).unwrap());
+    let queue = IntakeSettings { segment_bytes: 1 << 20, ..IntakeSettings::new(Role::Smtpd) };
+    let intake = Intake::open(queue, disk, Hooks::none()).unwrap();
+    let (_keep, settings) = watch::channel(Arc::new(settings));
+    let service =
+        Service { name: "smtp".into(), program: "postfix/smtpd".into(), listeners: vec![listener], settings };
+    let inputs = Inputs {
+        services: vec![service],
+        intake: intake.clone(),
+        resolver: Rc::new(ScriptedResolver::new()),
+        numbers: Numbers::new(NumbersRange::of_slot(1)),
+        clients: Clients::default(),
+        cleanup_program: "postfix/cleanup".into(),
+        shutdown,
+    };
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    tokio::task::LocalSet::new().block_on(&runtime, async {
+        let _ = tokio::time::timeout(Duration::from_secs(5), smtpd::run(inputs)).await;
+    });
+    intake.close();
+}
