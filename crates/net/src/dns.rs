@@ -36,7 +36,7 @@ pub trait Resolver {
     fn mx<'a>(&'a self, domain: &'a str) -> Lookup<'a, Vec<Mx>>;
 
     /// The addresses of a host by DNS alone, as `smtp_host_lookup = dns` wants them.
-    /// An error is that of A where both families were asked, as Postfix reports it, unless AAAA's was temporary.
+    /// Where both families fail, the error is that of AAAA, as Postfix reports it, unless only A's is temporary.
     fn addresses<'a>(&'a self, host: &'a str, families: Families) -> Lookup<'a, Vec<IpAddr>>;
 
     /// The addresses of a host from /etc/hosts and then DNS, as the system's own lookup does.

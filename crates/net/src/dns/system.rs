@@ -138,7 +138,7 @@ pub(super) fn join_families(
         }
         (Some(Ok(found)), _) | (_, Some(Ok(found))) => Ok(found),
         (Some(Err(four)), Some(Err(six))) => {
-            Err(if six.is_temporary() && !four.is_temporary() { six } else { four })
+            Err(if four.is_temporary() && !six.is_temporary() { four } else { six })
         }
         (Some(Err(error)), None) | (None, Some(Err(error))) => Err(error),
         (None, None) => {

@@ -24,7 +24,7 @@ use std::rc::Rc;
 /// so that it never waits for us while we wait for it.
 const AWAITED_MAX: usize = 500;
 
-/// Lines that are no replies, from a server without PIPELINING; beyond it the server is given up.
+/// Lines on one connection that are no replies; beyond it the server is given up.
 const GARBAGE_LINES_MAX: u32 = 100;
 
 /// Which of the two protocols is spoken.
@@ -104,7 +104,7 @@ pub enum Event {
         /// What it said.
         response: Rc<Response>,
     },
-    /// The server refused one recipient; 552 has been turned into 452 (RFC 5321 4.5.3.1.10).
+    /// The server refused one recipient.
     RecipientFailed {
         /// The place.
         place: usize,
@@ -309,12 +309,12 @@ impl Client {
         }
     }
 
+    /// Postfix passes such lines over. Should a reply be missing for it, a later one is awaited in vain, and the
+    /// message stays here.
     fn garbage(&mut self, out: &mut Outputs) {
-        // Behind commands in one write nobody could tell whose reply is missing.
         self.garbage_lines += 1;
-        let lost = self.capabilities.pipelining || self.garbage_lines > GARBAGE_LINES_MAX;
         out.events.push_back(Event::Garbage { line: self.reader.line().to_vec() });
-        if lost {
+        if self.garbage_lines > GARBAGE_LINES_MAX {
             self.out_of_step(out);
         }
     }
@@ -406,12 +406,7 @@ impl Client {
         if success {
             running.accepted.push(place);
         } else if !running.failed {
-            let mut response = self.reader.response();
-            if response.code == 552 {
-                response.code = 452;
-                response.dsn = response.dsn.with_class(4);
-            }
-            let response = Rc::new(response);
+            let response = self.response();
             out.events.push_back(Event::RecipientFailed { place, stage: Stage::Rcpt, response });
         }
         self.go_on(out);

@@ -72,8 +72,8 @@ impl Transaction {
         address(&recipient.address, quote, out);
         out.push(b'>');
         if can.dsn {
-            notify(recipient.notify, out);
             orcpt(recipient, can.smtputf8, out);
+            notify(recipient.notify, out);
         }
         out.extend_from_slice(b"\r\n");
     }
