@@ -14,7 +14,7 @@ pub use capabilities::Capabilities;
 pub use content::{DataEncoder, end_of_data};
 pub use reply::Response;
 pub use stage::Stage;
-pub use transaction::Transaction;
+pub use transaction::{Transaction, needs_smtputf8};
 
 use reply::{Line, ReplyReader};
 use std::collections::VecDeque;
@@ -179,6 +179,7 @@ pub struct Client {
     /// 421, or something worse: nothing new may be begun.
     closing: bool,
     garbage_lines: u32,
+    lines: u64,
 }
 
 impl Client {
@@ -196,6 +197,7 @@ impl Client {
             open: false,
             closing: false,
             garbage_lines: 0,
+            lines: 0,
         }
     }
 
@@ -212,6 +214,11 @@ impl Client {
     /// Whether a transaction may begin.
     pub fn is_ready(&self) -> bool {
         self.ready && !self.closing && self.running.is_none() && self.awaited.is_empty()
+    }
+
+    /// Lines received so far: a time limit begins anew with each.
+    pub fn lines(&self) -> u64 {
+        self.lines
     }
 
     /// What is under way; `None` while nothing is.
@@ -276,6 +283,7 @@ impl Client {
     pub fn receive(&mut self, mut input: &[u8], out: &mut Outputs) {
         while !(input.is_empty() || self.is_over(out)) {
             let Some(line) = self.reader.take_line(&mut input) else { return };
+            self.lines += 1;
             if self.awaited.is_empty() && !self.unasked() {
                 return self.out_of_step(out);
             }

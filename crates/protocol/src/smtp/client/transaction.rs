@@ -27,12 +27,12 @@ const SMTPUTF8_REQUESTED: u32 = 1;
 /// Header, sender or a recipient needs it.
 const SMTPUTF8_NEEDED: u32 = 2 | 4 | 8;
 
-impl Transaction {
-    /// Whether only a server with SMTPUTF8 may get this message.
-    pub fn needs_smtputf8(&self) -> bool {
-        self.smtputf8 & SMTPUTF8_REQUESTED != 0 && self.smtputf8 & SMTPUTF8_NEEDED != 0
-    }
+/// Whether only a server with SMTPUTF8 may get a message with these `sender options` bits.
+pub fn needs_smtputf8(options: u32) -> bool {
+    options & SMTPUTF8_REQUESTED != 0 && options & SMTPUTF8_NEEDED != 0
+}
 
+impl Transaction {
     /// Appends the MAIL command.
     pub(super) fn mail(&self, can: &Capabilities, quote: bool, out: &mut Vec<u8>) {
         out.extend_from_slice(b"MAIL FROM:<");
