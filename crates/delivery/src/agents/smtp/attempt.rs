@@ -1,0 +1,432 @@
+//! One job's delivery: which servers are tried, and what their answers mean for the recipients.
+
+use super::connection::{Connection, Loss, Peer, Unsent};
+use super::destination;
+use super::failure::{Failure, sent};
+use super::route::{self, NoRoute, Place, Target};
+use super::{Room, Shared};
+use crate::{Assignment, Report, Via};
+use mail::{Job, SiteFailure};
+use observe::Escaped;
+use observe::events::delivery::{ConnectFailed, ServerPassedOver};
+use protocol::smtp::client::{Event, Protocol, Stage, Transaction, needs_smtputf8};
+use std::io;
+use std::rc::Rc;
+use tokio::sync::OwnedSemaphorePermit;
+
+/// Connections kept from earlier messages that turn out to be closed, one after the other; beyond it a new one is opened.
+const STALE_MAX: usize = 5;
+
+/// Bytes of a line that is no reply, as logged.
+const GARBAGE_SHOWN: usize = 100;
+
+/// Delivers a job and reports every recipient, whatever happens.
+pub(super) async fn deliver(shared: &Rc<Shared>, assignment: Assignment) {
+    let number = shared.numbers.take();
+    let report = Report::new(assignment, shared.tag.numbered(*number), shared.settings.report);
+    let mut delivery =
+        Delivery { shared, report, why: None, tried: None, site_failure: None, session_completed: false };
+    delivery.run().await;
+    delivery.report.finish(delivery.site_failure);
+}
+
+struct Delivery<'a> {
+    shared: &'a Rc<Shared>,
+    report: Report,
+    /// Why the server before did not take the message.
+    why: Option<Failure>,
+    /// The server that was spoken to over a kept connection: it is not asked again.
+    tried: Option<Place>,
+    /// The destination's failure, if this was one.
+    site_failure: Option<SiteFailure>,
+    /// A server has dealt with the message: the destination lives.
+    session_completed: bool,
+}
+
+/// How a conversation about a message ended.
+#[derive(PartialEq)]
+enum End {
+    /// The server had its say about each recipient; those without a result go on to the next server.
+    Over,
+    /// A kept connection had been closed by the server before it saw the message.
+    Stale,
+}
+
+/// What a server is to the delivery.
+#[derive(Clone, Copy)]
+struct Reach {
+    /// No other server comes after it: what it cannot take now is deferred.
+    is_final: bool,
+    /// The connection carried messages before.
+    is_kept: bool,
+}
+
+impl Delivery<'_> {
+    async fn run(&mut self) {
+        let nexthop = self.report.job().nexthop.clone();
+        for _ in 0..STALE_MAX {
+            let kept = self.shared.pool.borrow_mut().take_for_nexthop(&nexthop);
+            let Some(connection) = kept else { break };
+            let (is_final, place) = (connection.is_only, connection.peer.place.clone());
+            let end = self.converse(connection, Reach { is_final, is_kept: true }).await;
+            if self.report.left() == 0 {
+                return;
+            }
+            if end == End::Over {
+                self.tried = Some(place);
+                break;
+            }
+        }
+        let fallbacks = &self.shared.settings.fallback_relays;
+        self.try_place(&nexthop, fallbacks.is_empty(), false).await;
+        for (n, relay) in fallbacks.iter().enumerate() {
+            if self.report.left() > 0 {
+                self.try_place(relay, n + 1 == fallbacks.len(), true).await;
+            }
+        }
+        if self.report.left() > 0 {
+            let why = self.why.take().unwrap_or_else(Failure::unavailable);
+            self.fail_site(why, Via::NONE, &self.report.places_left());
+        }
+    }
+
+    /// Tries all servers that a nexthop stands for.
+    async fn try_place(&mut self, place: &str, is_last: bool, is_fallback: bool) {
+        let settings = self.shared.settings.clone();
+        let sites = match destination::parse(place, &settings) {
+            Ok(sites) => sites,
+            Err(text) => {
+                observe::warn(self.report.tag(), format_args!("{text}"));
+                self.why = Some(Failure::bad_destination(text));
+                return;
+            }
+        };
+        for (n, site) in sites.iter().enumerate() {
+            let is_last = is_last && n + 1 == sites.len();
+            match route::find(site, &*self.shared.resolver, &settings, &self.shared.dice).await {
+                Ok(targets) => self.try_targets(&targets, is_last, is_last && sites.len() == 1).await,
+                Err(no_route) => self.why = Some(self.no_route(&no_route, place, is_fallback)),
+            }
+            if self.report.left() == 0 {
+                return;
+            }
+        }
+    }
+
+    fn no_route(&self, no_route: &NoRoute, place: &str, is_fallback: bool) -> Failure {
+        if let Some(warning) = &no_route.warning {
+            observe::warn(self.report.tag(), format_args!("{warning}"));
+        }
+        let failure = Failure::no_route(no_route);
+        let parameter = match is_fallback {
+            true => "smtp_fallback_relay",
+            false if !place.is_empty() && place == self.shared.settings.relayhost => "relayhost",
+            false => return failure,
+        };
+        if failure.is_soft() {
+            return failure;
+        }
+        // Where all mail goes through one host, a slip in its name must not bounce all mail.
+        observe::warn(self.report.tag(), format_args!("{parameter} configuration problem"));
+        failure.softened()
+    }
+
+    /// Tries addresses in order until every recipient has a result, or a limit is reached.
+    async fn try_targets(&mut self, targets: &[Target], is_last: bool, is_sole_site: bool) {
+        let limit = |n: usize| if n == 0 { usize::MAX } else { n };
+        let is_only = is_sole_site && targets.len() == 1;
+        let untried = targets.iter().filter(|t| self.tried.as_ref() != Some(&t.place));
+        let targets: Vec<&Target> = untried.take(limit(self.shared.settings.address_limit)).collect();
+        let sessions_max = limit(self.shared.settings.session_limit);
+        let mut sessions = 0;
+        for (n, target) in targets.iter().enumerate() {
+            let is_last_address = is_last && n + 1 == targets.len();
+            let is_final = is_last_address || (is_last && sessions + 1 >= sessions_max);
+            let Some((mut connection, is_kept)) = self.connect(target, is_last_address).await else {
+                continue;
+            };
+            connection.is_only = is_only;
+            let mut end = self.converse(connection, Reach { is_final, is_kept }).await;
+            if end == End::Stale {
+                let Some(mut connection) = self.connect_anew(target, is_last_address).await else { continue };
+                connection.is_only = is_only;
+                end = self.converse(connection, Reach { is_final, is_kept: false }).await;
+            }
+            sessions += usize::from(end == End::Over);
+            if self.report.left() == 0 || sessions >= sessions_max {
+                return;
+            }
+        }
+    }
+
+    /// A connection that is ready for a message, and whether it was kept from an earlier one.
+    async fn connect(&mut self, target: &Target, is_final: bool) -> Option<(Connection, bool)> {
+        match self.shared.room(Some(&target.place)).await {
+            Room::Kept(connection) => Some((*connection, true)),
+            Room::New(permit) => Some((self.open(target, permit, is_final).await?, false)),
+        }
+    }
+
+    async fn connect_anew(&mut self, target: &Target, is_final: bool) -> Option<Connection> {
+        loop {
+            if let Room::New(permit) = self.shared.room(None).await {
+                return self.open(target, permit, is_final).await;
+            }
+        }
+    }
+
+    async fn open(
+        &mut self,
+        target: &Target,
+        permit: OwnedSemaphorePermit,
+        is_final: bool,
+    ) -> Option<Connection> {
+        let shared = self.shared;
+        let opened = Connection::open(target, shared.settings.clone(), shared.dialogue.clone(), permit).await;
+        let mut connection = match opened {
+            Ok(connection) => connection,
+            Err(error) => {
+                let failure = Failure::not_connected(&Peer::new(target), &error);
+                observe::emit(self.report.tag(), &ConnectFailed { reason: &failure.0.reason });
+                self.why = Some(failure);
+                return None;
+            }
+        };
+        match self.greet(&mut connection).await {
+            Ok(()) => Some(connection),
+            Err(failure) => {
+                let peer = connection.peer.clone();
+                if connection.client().stage().is_none() {
+                    tokio::task::spawn_local(connection.close());
+                }
+                let via = Via { relay: &peer.relay, conn_use: 1, connected: None };
+                self.server_failed(failure, via, &self.report.places_left(), is_final, true);
+                None
+            }
+        }
+    }
+
+    /// Greeting and HELO.
+    async fn greet(&self, connection: &mut Connection) -> Result<(), Failure> {
+        let peer = connection.peer.clone();
+        loop {
+            match connection.event().await {
+                Ok(Event::Ready) => break,
+                Ok(Event::Refused { stage, response }) => {
+                    let skip = self.shared.settings.skip_5xx_greeting;
+                    return Err(Failure::refused(&peer, stage, &response, skip));
+                }
+                Ok(Event::Garbage { line }) => self.warn_of_garbage(connection, &line),
+                Ok(_) => {
+                    let loss = Loss { stage: connection.stage(), timed_out: false };
+                    return Err(Failure::lost(&peer, loss));
+                }
+                Err(loss) => return Err(Failure::lost(&peer, loss)),
+            }
+        }
+        connection.connected = net::clock::now();
+        self.check_is_not_myself(connection)
+    }
+
+    fn check_is_not_myself(&self, connection: &Connection) -> Result<(), Failure> {
+        let (settings, name) = (&self.shared.settings, connection.client().server_name());
+        if settings.dialogue.protocol == Protocol::Lmtp || !name.eq_ignore_ascii_case(&settings.myhostname) {
+            return Ok(());
+        }
+        let relay = &connection.peer.relay;
+        let text = format_args!("host {relay} replied to HELO/EHLO with my own hostname {name}");
+        observe::warn(self.report.tag(), text);
+        match connection.peer.is_best {
+            true => Err(Failure::is_myself(&self.report.job().nexthop)),
+            false => Ok(()),
+        }
+    }
+
+    /// Speaks about the message until the server has had its say, and keeps the connection if it is good for more.
+    async fn converse(&mut self, mut connection: Connection, reach: Reach) -> End {
+        let places = self.report.places_left();
+        let mut talk =
+            Talk { peer: connection.peer.clone(), reach, decided: vec![false; places.len()], places };
+        if let Err(failure) = self.check_fits(&connection) {
+            connection.uses += 1;
+            self.message_failed(&mut talk, &connection, failure);
+            self.keep(connection);
+            return End::Over;
+        }
+        connection.begin(transaction(self.report.job(), &talk.places));
+        loop {
+            let loss = match connection.event().await {
+                Ok(Event::TransactionOver) => break,
+                Ok(Event::SendContent) => match self.send(&mut connection).await {
+                    Ok(()) => continue,
+                    Err(Unsent::Lost(loss)) => loss,
+                    Err(Unsent::Local(error)) => {
+                        self.local_failure(&mut talk, &connection, &error);
+                        return End::Over;
+                    }
+                },
+                Ok(Event::MessageFailed { stage: Stage::Mail, response })
+                    if reach.is_kept && response.code == 421 =>
+                {
+                    return End::Stale;
+                }
+                Ok(Event::OutOfStep | Event::Refused { .. } | Event::Ready) => {
+                    Loss { stage: connection.stage(), timed_out: false }
+                }
+                Ok(event) => {
+                    self.heard(&mut talk, &connection, event);
+                    continue;
+                }
+                Err(loss) => loss,
+            };
+            if reach.is_kept && !loss.timed_out && matches!(loss.stage, Stage::Rset | Stage::Mail) {
+                return End::Stale;
+            }
+            let failure = Failure::lost(&talk.peer, loss);
+            let undecided = talk.undecided();
+            self.server_failed(failure, via(&connection), &undecided, reach.is_final, true);
+            return End::Over;
+        }
+        self.session_completed = true;
+        self.keep(connection);
+        End::Over
+    }
+
+    fn check_fits(&self, connection: &Connection) -> Result<(), Failure> {
+        let (can, peer) = (connection.client().capabilities(), &connection.peer);
+        let job = self.report.job();
+        let limit = can.size.unwrap_or(0);
+        if limit > 0 && job.content.size > limit {
+            return Err(Failure::too_large(peer, job.content.size, limit));
+        }
+        match needs_smtputf8(job.smtputf8) && !can.smtputf8 {
+            true => Err(Failure::no_smtputf8(peer)),
+            false => Ok(()),
+        }
+    }
+
+    async fn send(&self, connection: &mut Connection) -> Result<(), Unsent> {
+        connection.send(&self.report.job().content, &self.shared.files).await
+    }
+
+    fn local_failure(&mut self, talk: &mut Talk, connection: &Connection, error: &io::Error) {
+        observe::warn(self.report.tag(), format_args!("{}: {error}", self.report.job().queue_id));
+        let undecided = talk.undecided();
+        self.server_failed(Failure::local(&talk.peer), via(connection), &undecided, true, false);
+    }
+
+    /// What the server said about the message or a recipient.
+    fn heard(&mut self, talk: &mut Talk, connection: &Connection, event: Event) {
+        match event {
+            Event::Delivered { place, response } => {
+                talk.decided[place] = true;
+                let now = net::clock::now();
+                self.report.recipient(talk.places[place], via(connection), now, sent(&talk.peer, &response));
+            }
+            Event::RecipientFailed { place, stage, response } => {
+                talk.decided[place] = true;
+                let failure = Failure::said(&talk.peer, stage, &response);
+                let recipient = [talk.places[place]];
+                self.server_failed(failure, via(connection), &recipient, talk.reach.is_final, false);
+            }
+            Event::MessageFailed { stage, response } => {
+                let failure = Failure::said(&talk.peer, stage, &response);
+                self.message_failed(talk, connection, failure);
+            }
+            Event::Garbage { line } => self.warn_of_garbage(connection, &line),
+            _ => {}
+        }
+    }
+
+    fn message_failed(&mut self, talk: &mut Talk, connection: &Connection, failure: Failure) {
+        let undecided = talk.undecided();
+        talk.decided.fill(true);
+        self.server_failed(failure, via(connection), &undecided, talk.reach.is_final, false);
+    }
+
+    /// Recipients go on to the next server if that may help and there is one; otherwise this is their result.
+    fn server_failed(
+        &mut self,
+        failure: Failure,
+        via: Via<'_>,
+        places: &[usize],
+        is_final: bool,
+        is_site: bool,
+    ) {
+        if failure.is_soft() && !is_final {
+            let passed =
+                ServerPassedOver { queue_id: &self.report.job().queue_id, reason: &failure.0.reason };
+            observe::emit(self.report.tag(), &passed);
+            self.why = Some(failure);
+        } else if is_site {
+            self.fail_site(failure, via, places);
+        } else {
+            self.fail(&failure, via, places);
+        }
+    }
+
+    fn fail_site(&mut self, failure: Failure, via: Via<'_>, places: &[usize]) {
+        if !self.session_completed {
+            self.site_failure = failure.of_site();
+        }
+        self.fail(&failure, via, places);
+    }
+
+    fn fail(&mut self, failure: &Failure, via: Via<'_>, places: &[usize]) {
+        let now = net::clock::now();
+        for place in places {
+            self.report.recipient(*place, via, now, failure.0.clone());
+        }
+    }
+
+    fn keep(&self, connection: Connection) {
+        self.shared.keep_or_close(&self.report.job().nexthop, connection);
+    }
+
+    fn warn_of_garbage(&self, connection: &Connection, line: &[u8]) {
+        let (tag, relay) = (self.report.tag(), &connection.peer.relay);
+        let protocol =
+            if self.shared.settings.dialogue.protocol == Protocol::Lmtp { "LMTP" } else { "ESMTP" };
+        let line = Escaped(&line[..line.len().min(GARBAGE_SHOWN)]);
+        let queue_id = &self.report.job().queue_id;
+        observe::warn(tag, format_args!("{queue_id}: non-{protocol} response from {relay}: {line}"));
+    }
+}
+
+/// A conversation's recipients: places in the job, by their place in the transaction.
+struct Talk {
+    peer: Rc<Peer>,
+    reach: Reach,
+    places: Vec<usize>,
+    /// Who has had an answer.
+    decided: Vec<bool>,
+}
+
+impl Talk {
+    /// The job's places of those without an answer.
+    fn undecided(&self) -> Vec<usize> {
+        self.places
+            .iter()
+            .zip(&self.decided)
+            .filter(|(_, decided)| !**decided)
+            .map(|(place, _)| *place)
+            .collect()
+    }
+}
+
+fn via(connection: &Connection) -> Via<'_> {
+    let connected = (connection.uses <= 1).then_some(connection.connected);
+    Via { relay: &connection.peer.relay, conn_use: connection.uses, connected }
+}
+
+fn transaction(job: &Job, places: &[usize]) -> Transaction {
+    Transaction {
+        sender: job.sender.clone(),
+        recipients: places.iter().map(|place| job.recipients[*place].recipient.clone()).collect(),
+        size: job.content.size,
+        encoding: job.encoding,
+        smtputf8: job.smtputf8,
+        envid: job.envid.clone(),
+        ret: job.ret,
+    }
+}

@@ -1,0 +1,234 @@
+//! One connection to a server: the dialogue's machine with a socket under it.
+
+use super::body::{self, FileReader, Unsendable};
+use super::route::{Place, Target};
+use super::settings::Settings;
+use super::stream::Stream;
+use mail::{Content, Timestamp};
+use protocol::smtp::client::{Client, Event, Outputs, Settings as Dialogue, Stage, Transaction};
+use std::io::{self, IoSlice};
+use std::rc::Rc;
+use std::time::Instant;
+use tokio::sync::OwnedSemaphorePermit;
+
+/// A server's names as they are logged.
+#[derive(Debug)]
+pub(super) struct Peer {
+    /// `host`.
+    pub host: String,
+    /// `host[address]`.
+    pub label: String,
+    /// `host[address]:port`.
+    pub relay: String,
+    /// Where it is.
+    pub place: Place,
+    /// No server of the destination is preferred to it.
+    pub is_best: bool,
+}
+
+impl Peer {
+    /// The names of a target.
+    pub fn new(target: &Target) -> Self {
+        let host = target.host.clone();
+        let (label, relay) = match &target.place {
+            Place::Inet(at) => {
+                let label = format!("{host}[{}]", at.ip());
+                let relay = format!("{label}:{}", at.port());
+                (label, relay)
+            }
+            Place::Unix(_, shown) => {
+                let label = format!("{host}[{shown}]");
+                (label.clone(), label)
+            }
+        };
+        Peer { host, label, relay, place: target.place.clone(), is_best: target.is_best }
+    }
+}
+
+/// How a dialogue broke off.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Loss {
+    /// While doing what.
+    pub stage: Stage,
+    /// The limit passed; otherwise the connection was lost.
+    pub timed_out: bool,
+}
+
+/// Why a content was not sent.
+#[derive(Debug)]
+pub(super) enum Unsent {
+    /// The connection broke.
+    Lost(Loss),
+    /// The content could not be read here.
+    Local(io::Error),
+}
+
+/// One connection to a server.
+pub(super) struct Connection {
+    stream: Stream,
+    client: Client,
+    out: Outputs,
+    /// Who is at the other end.
+    pub peer: Rc<Peer>,
+    /// Its destination has no other server, so that its word is final.
+    pub is_only: bool,
+    /// Messages begun.
+    pub uses: u32,
+    /// When it was opened.
+    pub opened: Instant,
+    /// When greeting and HELO were over.
+    pub connected: Timestamp,
+    settings: Rc<Settings>,
+    /// Its place among those that may be open at once.
+    _permit: OwnedSemaphorePermit,
+}
+
+impl Connection {
+    /// Connects; the greeting is still to come.
+    pub async fn open(
+        target: &Target,
+        settings: Rc<Settings>,
+        dialogue: Rc<Dialogue>,
+        permit: OwnedSemaphorePermit,
+    ) -> io::Result<Connection> {
+        let stream = Stream::open(&target.place, &settings.source, settings.timeouts.connect).await?;
+        Ok(Connection {
+            stream,
+            client: Client::new(dialogue),
+            out: Outputs::default(),
+            peer: Rc::new(Peer::new(target)),
+            is_only: false,
+            uses: 0,
+            opened: Instant::now(),
+            connected: net::clock::now(),
+            settings,
+            _permit: permit,
+        })
+    }
+
+    /// What the server offered.
+    pub fn client(&self) -> &Client {
+        &self.client
+    }
+
+    /// Begins a message; nothing is written yet.
+    pub fn begin(&mut self, transaction: Transaction) {
+        self.uses = self.uses.saturating_add(1);
+        self.client.begin(transaction, &mut self.out);
+    }
+
+    /// The next event, after as much writing and reading as it takes.
+    pub async fn event(&mut self) -> Result<Event, Loss> {
+        loop {
+            if !self.out.bytes.is_empty() {
+                self.flush().await?;
+            }
+            if let Some(event) = self.out.events.pop_front() {
+                return Ok(event);
+            }
+            self.receive().await?;
+        }
+    }
+
+    async fn flush(&mut self) -> Result<(), Loss> {
+        let stage = self.stage();
+        let bytes = std::mem::take(&mut self.out.bytes);
+        let mut written = 0;
+        while written < bytes.len() {
+            let rest = [IoSlice::new(&bytes[written..])];
+            let some = self.stream.write_some(&rest);
+            match net::deadline(self.settings.timeouts.of(stage), stage.doing(), some).await {
+                Ok(Ok(n)) => written += n,
+                // A server that closes may have said why, which is better than that it closed.
+                Ok(Err(_)) if self.client.stage().is_some() => return self.receive().await,
+                Ok(Err(_)) => return Err(Loss { stage, timed_out: false }),
+                Err(_) => return Err(Loss { stage, timed_out: true }),
+            }
+        }
+        self.out.bytes = bytes;
+        self.out.bytes.clear();
+        Ok(())
+    }
+
+    /// Reads until a line is complete; the time limit is that of one line.
+    async fn receive(&mut self) -> Result<(), Loss> {
+        let stage = self.stage();
+        let before = self.client.lines();
+        let (stream, client, out) = (&mut self.stream, &mut self.client, &mut self.out);
+        let line = async {
+            while client.lines() == before {
+                let open = stream.read(|bytes| {
+                    client.receive(bytes, out);
+                    !bytes.is_empty()
+                });
+                if !open.await.unwrap_or(false) {
+                    return false;
+                }
+            }
+            true
+        };
+        match net::deadline(self.settings.timeouts.of(stage), stage.doing(), line).await {
+            Ok(true) => Ok(()),
+            Ok(false) => Err(Loss { stage: self.stage(), timed_out: false }),
+            Err(_) => Err(Loss { stage, timed_out: true }),
+        }
+    }
+
+    /// What is under way.
+    pub fn stage(&self) -> Stage {
+        self.client.stage().unwrap_or(Stage::Mail)
+    }
+
+    /// Sends the content that [`Event::SendContent`] asked for.
+    pub async fn send(&mut self, content: &Content, files: &FileReader) -> Result<(), Unsent> {
+        let limit = self.settings.timeouts.data_xfer;
+        let sent = body::send(&mut self.stream, content, self.settings.line_bytes_max, limit, files).await;
+        match sent {
+            Ok(()) => {
+                self.client.content_sent();
+                Ok(())
+            }
+            Err(Unsendable::Lost) => Err(Unsent::Lost(Loss { stage: Stage::Content, timed_out: false })),
+            Err(Unsendable::TimedOut) => Err(Unsent::Lost(Loss { stage: Stage::Content, timed_out: true })),
+            Err(Unsendable::Local(error)) => Err(Unsent::Local(error)),
+        }
+    }
+
+    /// Whether another message may go over it now.
+    pub fn is_reusable(&self) -> bool {
+        let limit = self.settings.reuse_count_limit;
+        self.client.is_ready()
+            && self.out.events.is_empty()
+            && (limit == 0 || self.uses < limit)
+            && self.opened.elapsed() < self.settings.reuse_time_limit
+    }
+
+    /// Whether the server is still there, as far as can be seen without asking.
+    pub fn is_alive(&mut self) -> bool {
+        self.stream.is_quiet()
+    }
+
+    /// Gives buffers back before a wait of unknown length.
+    pub fn rest(&mut self) {
+        self.out = Outputs::default();
+    }
+
+    /// Takes leave without waiting.
+    pub fn close_now(mut self) {
+        self.client.quit(&mut self.out);
+        self.stream.write_now(&self.out.bytes);
+    }
+
+    /// Takes leave without waiting, unless the settings say that the reply is waited for.
+    pub async fn close(mut self) {
+        if self.settings.skip_quit_response {
+            return self.close_now();
+        }
+        self.client.quit(&mut self.out);
+        self.out.events.clear();
+        if self.flush().await.is_ok() {
+            // The message's fate is settled: how the farewell goes is of no matter.
+            let _ = self.receive().await;
+        }
+    }
+}

@@ -1,0 +1,113 @@
+//! What a nexthop stands for: domains and hosts with ports, or a socket, in order.
+
+use super::settings::Settings;
+use protocol::smtp::client::Protocol;
+use std::path::PathBuf;
+
+/// One place to try.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Site {
+    /// Servers of a domain, or one host.
+    Inet {
+        /// The domain or host, without brackets.
+        name: String,
+        /// The port.
+        port: u16,
+        /// Whether the domain's mail exchangers are meant rather than the host itself.
+        mail_exchangers: bool,
+    },
+    /// A socket of this machine.
+    Unix {
+        /// Where it is.
+        path: PathBuf,
+        /// As it was written, for the log.
+        shown: String,
+    },
+}
+
+/// Reads a nexthop: `domain`, `[host]`, `host:port`, several of them (relayhost lists); with LMTP also
+/// `unix:path` and `inet:host:port`. An error is the text for the log.
+pub(super) fn parse(nexthop: &str, settings: &Settings) -> Result<Vec<Site>, String> {
+    let lmtp = settings.dialogue.protocol == Protocol::Lmtp;
+    if let Some(path) = nexthop.strip_prefix("unix:").filter(|_| lmtp) {
+        let full = settings.queue_directory.join(path);
+        return Ok(vec![Site::Unix { path: full, shown: path.to_string() }]);
+    }
+    let mut sites = Vec::new();
+    for word in nexthop.split([',', ' ', '\t']).filter(|w| !w.is_empty()) {
+        let place = if lmtp { word.strip_prefix("inet:").unwrap_or(word) } else { word };
+        sites.push(inet(place, settings.port, lmtp, nexthop)?);
+    }
+    if sites.is_empty() { Err(format!("bad destination: {nexthop:?}")) } else { Ok(sites) }
+}
+
+fn inet(place: &str, default_port: u16, lmtp: bool, nexthop: &str) -> Result<Site, String> {
+    let (name, port, bracketed) = match place.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
+        Some((name, "")) => (name, None, true),
+        Some((name, rest)) => (name, rest.strip_prefix(':'), true),
+        None => match place.split_once(':') {
+            Some((name, port)) => (name, Some(port), false),
+            None => (place, None, false),
+        },
+    };
+    let port = match port {
+        None => default_port,
+        Some(port) => {
+            port_number(port).ok_or_else(|| format!("bad network port: {port} for destination: {nexthop}"))?
+        }
+    };
+    let name = match name.get(..5) {
+        Some(prefix) if prefix.eq_ignore_ascii_case("ipv6:") => &name[5..],
+        _ => name,
+    };
+    Ok(Site::Inet { name: name.to_string(), port, mail_exchangers: !bracketed && !lmtp })
+}
+
+/// A port by number or by name.
+pub(super) fn port_number(port: &str) -> Option<u16> {
+    match port {
+        "smtp" => Some(25),
+        "smtps" | "submissions" => Some(465),
+        "submission" => Some(587),
+        number => number.parse().ok().filter(|n| *n > 0),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn site(name: &str, port: u16, mail_exchangers: bool) -> Site {
+        Site::Inet { name: name.into(), port, mail_exchangers }
+    }
+
+    #[test]
+    fn notations_of_a_nexthop_are_understood() {
+        let settings = Settings::default();
+        for (nexthop, expected) in [
+            ("example.org", vec![site("example.org", 25, true)]),
+            ("example.org:2525", vec![site("example.org", 2525, true)]),
+            ("[mx.example.org]", vec![site("mx.example.org", 25, false)]),
+            ("[mx.example.org]:submission", vec![site("mx.example.org", 587, false)]),
+            ("[2001:db8::1]:26", vec![site("2001:db8::1", 26, false)]),
+            ("[ipv6:2001:db8::1]", vec![site("2001:db8::1", 25, false)]),
+            ("[a.example] , b.example", vec![site("a.example", 25, false), site("b.example", 25, true)]),
+        ] {
+            assert_eq!(parse(nexthop, &settings), Ok(expected), "{nexthop}");
+        }
+        for bad in ["", "[a]:nosuch", "a:0", "a:99999"] {
+            assert!(parse(bad, &settings).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn lmtp_knows_sockets_and_asks_for_no_mail_exchangers() {
+        let mut settings = Settings { port: 24, queue_directory: "/q".into(), ..Settings::default() };
+        settings.dialogue.protocol = Protocol::Lmtp;
+        let unix = |path: &str, shown: &str| Ok(vec![Site::Unix { path: path.into(), shown: shown.into() }]);
+        assert_eq!(parse("unix:private/lmtp", &settings), unix("/q/private/lmtp", "private/lmtp"));
+        assert_eq!(parse("unix:/run/lmtp", &settings), unix("/run/lmtp", "/run/lmtp"));
+        assert_eq!(parse("inet:a.example", &settings), Ok(vec![site("a.example", 24, false)]));
+        assert_eq!(parse("a.example:25", &settings), Ok(vec![site("a.example", 25, false)]));
+    }
+}

@@ -1,0 +1,254 @@
+//! What the SMTP and LMTP client takes from the configuration.
+
+use super::destination::port_number;
+use crate::ReportStyle;
+use config::parameters::{Client, Global, Rewrite};
+use config::{Error, Errors, Scope};
+use net::Families;
+use protocol::smtp::client::{EhloUse, Protocol, Settings as Dialogue, Stage};
+use std::net::IpAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// Connections of one agent at once, idle ones included; beyond it idle ones are closed, then deliveries wait.
+/// Well below the descriptors that a process has by default.
+const CONNECTIONS_MAX: usize = 4000;
+
+/// Where `lmtp_connect_timeout = 0` leaves it to the system: what Linux waits with six SYN packets.
+const SYSTEM_CONNECT_TIMEOUT: Duration = Duration::from_secs(127);
+
+/// How mail is sent to other servers: Postfix's `smtp_…` or `lmtp_…` parameters.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// How the dialogue is held.
+    pub dialogue: Dialogue,
+    /// How long each stage may take.
+    pub timeouts: Timeouts,
+    /// The port where the destination names none.
+    pub port: u16,
+    /// `inet_protocols`.
+    pub families: Families,
+    /// Our own addresses, to notice mail that would come back to us (`inet_interfaces`, `proxy_interfaces`).
+    pub own_addresses: Vec<IpAddr>,
+    /// Our name; a server that calls itself so is ourselves.
+    pub myhostname: String,
+    /// `relayhost`: a mistake in it defers mail rather than bouncing it.
+    pub relayhost: String,
+    /// `smtp_fallback_relay`.
+    pub fallback_relays: Vec<String>,
+    /// `smtp_address_preference`: `Some(true)` is IPv6 first, `None` any.
+    pub prefer_v6: Option<bool>,
+    /// `smtp_balance_inet_protocols`.
+    pub balance_families: bool,
+    /// `smtp_randomize_addresses`.
+    pub randomize: bool,
+    /// `smtp_mx_address_limit`; 0 is no limit.
+    pub address_limit: usize,
+    /// `smtp_mx_session_limit`; 0 is no limit.
+    pub session_limit: usize,
+    /// `smtp_defer_if_no_mx_address_found`.
+    pub defer_if_no_mx_address: bool,
+    /// `smtp_host_lookup`: /etc/hosts is asked too.
+    pub native_lookup: bool,
+    /// `smtp_skip_5xx_greeting`.
+    pub skip_5xx_greeting: bool,
+    /// `smtp_skip_quit_response`.
+    pub skip_quit_response: bool,
+    /// `smtp_line_length_limit`; 0 is no limit.
+    pub line_bytes_max: usize,
+    /// `smtp_connection_cache_time_limit`: how long a connection waits for the next message.
+    pub idle_limit: Duration,
+    /// `smtp_connection_reuse_time_limit`: how old a connection may be when it takes another message.
+    pub reuse_time_limit: Duration,
+    /// `smtp_connection_reuse_count_limit`; 0 is no limit.
+    pub reuse_count_limit: u32,
+    /// `smtp_bind_address`, `smtp_bind_address6`.
+    pub source: Vec<IpAddr>,
+    /// Relative socket paths are below it (`queue_directory`).
+    pub queue_directory: PathBuf,
+    /// Connections at once.
+    pub connections_max: usize,
+    /// How results are logged.
+    pub report: ReportStyle,
+}
+
+/// How long each stage may take.
+#[derive(Clone, Debug)]
+pub struct Timeouts {
+    /// Setting up the connection.
+    pub connect: Duration,
+    /// Greeting, EHLO, HELO, LHLO.
+    pub helo: Duration,
+    /// MAIL.
+    pub mail: Duration,
+    /// RCPT.
+    pub rcpt: Duration,
+    /// DATA.
+    pub data_init: Duration,
+    /// Each write of content.
+    pub data_xfer: Duration,
+    /// The reply to the content.
+    pub data_done: Duration,
+    /// RSET.
+    pub rset: Duration,
+    /// QUIT.
+    pub quit: Duration,
+}
+
+impl Timeouts {
+    /// How long a stage may take.
+    pub fn of(&self, stage: Stage) -> Duration {
+        match stage {
+            Stage::Greeting | Stage::Ehlo | Stage::Helo | Stage::Lhlo => self.helo,
+            Stage::Rset => self.rset,
+            Stage::Mail => self.mail,
+            Stage::Rcpt => self.rcpt,
+            Stage::Data => self.data_init,
+            Stage::Content => self.data_xfer,
+            Stage::End => self.data_done,
+            Stage::Quit => self.quit,
+        }
+    }
+}
+
+impl Default for Timeouts {
+    fn default() -> Self {
+        let secs = Duration::from_secs;
+        Timeouts {
+            connect: secs(30),
+            helo: secs(300),
+            mail: secs(300),
+            rcpt: secs(300),
+            data_init: secs(120),
+            data_xfer: secs(180),
+            data_done: secs(600),
+            rset: secs(20),
+            quit: secs(300),
+        }
+    }
+}
+
+impl Default for Settings {
+    /// Postfix's defaults for SMTP.
+    fn default() -> Self {
+        Settings {
+            dialogue: Dialogue::default(),
+            timeouts: Timeouts::default(),
+            port: 25,
+            families: Families::ALL,
+            own_addresses: Vec::new(),
+            myhostname: "localhost".into(),
+            relayhost: String::new(),
+            fallback_relays: Vec::new(),
+            prefer_v6: None,
+            balance_families: true,
+            randomize: true,
+            address_limit: 5,
+            session_limit: 2,
+            defer_if_no_mx_address: false,
+            native_lookup: false,
+            skip_5xx_greeting: true,
+            skip_quit_response: true,
+            line_bytes_max: 998,
+            idle_limit: Duration::from_secs(2),
+            reuse_time_limit: Duration::from_secs(300),
+            reuse_count_limit: 0,
+            source: Vec::new(),
+            queue_directory: "/var/spool/postfix".into(),
+            connections_max: CONNECTIONS_MAX,
+            report: ReportStyle::default(),
+        }
+    }
+}
+
+impl Settings {
+    /// Reads the settings as a service of master.cf sees them, by their `smtp_` or `lmtp_` names.
+    pub fn read(scope: &Scope<'_>, protocol: Protocol) -> Result<Settings, Errors> {
+        let global = Global::read_in(scope)?;
+        let rewrite = Rewrite::read_in(scope)?;
+        let client = Client::read_in(scope, protocol == Protocol::Lmtp)?;
+        let port = port_number(&client.tcp_port).ok_or_else(|| {
+            let name = if protocol == Protocol::Lmtp { "lmtp_tcp_port" } else { "smtp_tcp_port" };
+            Error::new(None, name, format!("expected a port, found `{}`", client.tcp_port))
+        })?;
+        let families = Families::parse(&global.inet_protocols.join(" ")).unwrap_or(Families::ALL);
+        let connect = client.connect_timeout;
+        Ok(Settings {
+            dialogue: Dialogue {
+                protocol,
+                helo_name: client.helo_name,
+                ehlo: EhloUse::Always,
+                discard_keywords: client
+                    .discard_ehlo_keywords
+                    .iter()
+                    .map(|w| w.to_ascii_lowercase())
+                    .collect(),
+                quote_addresses: client.quote_rfc821_envelope,
+            },
+            timeouts: Timeouts {
+                connect: if connect.is_zero() { SYSTEM_CONNECT_TIMEOUT } else { connect },
+                helo: client.helo_timeout,
+                mail: client.mail_timeout,
+                rcpt: client.rcpt_timeout,
+                data_init: client.data_init_timeout,
+                data_xfer: client.data_xfer_timeout,
+                data_done: client.data_done_timeout,
+                rset: client.rset_timeout,
+                quit: client.quit_timeout,
+            },
+            port,
+            families,
+            own_addresses: own_addresses(
+                scope,
+                global.inet_interfaces.iter().chain(&global.proxy_interfaces),
+            ),
+            myhostname: global.myhostname,
+            relayhost: rewrite.relayhost.join(" "),
+            fallback_relays: client.fallback_relay,
+            prefer_v6: match client.address_preference.as_str() {
+                "ipv4" => Some(false),
+                "ipv6" => Some(true),
+                _ => None,
+            },
+            balance_families: client.balance_inet_protocols,
+            randomize: client.randomize_addresses,
+            address_limit: bounded(client.mx_address_limit),
+            session_limit: bounded(client.mx_session_limit),
+            defer_if_no_mx_address: client.defer_if_no_mx_address_found,
+            native_lookup: client.host_lookup.iter().any(|w| w == "native"),
+            skip_5xx_greeting: client.skip_5xx_greeting,
+            skip_quit_response: client.skip_quit_response,
+            line_bytes_max: bounded(client.line_length_limit),
+            idle_limit: client.connection_cache_time_limit,
+            reuse_time_limit: client.connection_reuse_time_limit,
+            reuse_count_limit: u32::try_from(client.connection_reuse_count_limit).unwrap_or(u32::MAX),
+            source: [client.bind_address, client.bind_address6]
+                .iter()
+                .filter_map(|a| a.parse().ok())
+                .collect(),
+            queue_directory: global.queue_directory.into(),
+            connections_max: CONNECTIONS_MAX,
+            report: ReportStyle {
+                soft_bounce: global.soft_bounce,
+                delay_decimals: u32::try_from(global.delay_logging_resolution_limit).unwrap_or(2),
+            },
+        })
+    }
+}
+
+fn bounded(count: u64) -> usize {
+    usize::try_from(count).unwrap_or(usize::MAX)
+}
+
+/// The addresses that mail must not be sent to, since they are ours.
+fn own_addresses<'a>(scope: &Scope<'_>, words: impl Iterator<Item = &'a String>) -> Vec<IpAddr> {
+    let mut own = Vec::new();
+    for word in words {
+        match word.as_str() {
+            "all" => own.extend(scope.config().host().addresses.iter().map(|(ip, _)| *ip)),
+            // A name that does not resolve is reported where we listen on it.
+            word => own.extend(net::interface_addresses(word, Families::ALL).unwrap_or_default()),
+        }
+    }
+    own
+}
