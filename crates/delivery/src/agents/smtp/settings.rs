@@ -171,6 +171,9 @@ impl Settings {
             let name = if protocol == Protocol::Lmtp { "lmtp_tcp_port" } else { "smtp_tcp_port" };
             Error::new(None, name, format!("expected a port, found `{}`", client.tcp_port))
         })?;
+        let mut errors = Vec::new();
+        let own_addresses = scope.config().own_addresses(&global, &mut errors);
+        Errors::check(errors)?;
         let families = Families::parse(&global.inet_protocols.join(" ")).unwrap_or(Families::ALL);
         let connect = client.connect_timeout;
         Ok(Settings {
@@ -198,12 +201,9 @@ impl Settings {
             },
             port,
             families,
-            own_addresses: own_addresses(
-                scope,
-                global.inet_interfaces.iter().chain(&global.proxy_interfaces),
-            ),
+            own_addresses,
             myhostname: global.myhostname,
-            relayhost: rewrite.relayhost.join(" "),
+            relayhost: rewrite.relayhost,
             fallback_relays: client.fallback_relay,
             prefer_v6: match client.address_preference.as_str() {
                 "ipv4" => Some(false),
@@ -238,17 +238,4 @@ impl Settings {
 
 fn bounded(count: u64) -> usize {
     usize::try_from(count).unwrap_or(usize::MAX)
-}
-
-/// The addresses that mail must not be sent to, since they are ours.
-fn own_addresses<'a>(scope: &Scope<'_>, words: impl Iterator<Item = &'a String>) -> Vec<IpAddr> {
-    let mut own = Vec::new();
-    for word in words {
-        match word.as_str() {
-            "all" => own.extend(scope.config().host().addresses.iter().map(|(ip, _)| *ip)),
-            // A name that does not resolve is reported where we listen on it.
-            word => own.extend(net::interface_addresses(word, Families::ALL).unwrap_or_default()),
-        }
-    }
-    own
 }
