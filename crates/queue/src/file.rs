@@ -7,12 +7,13 @@
 mod content;
 mod reader;
 mod size_record;
+pub mod submission;
 #[cfg(test)]
 mod tests;
 mod walker;
 mod writer;
 
-pub use reader::{FileMessage, read};
+pub use reader::{FileEnvelope, FileMessage, read, read_envelope};
 pub use size_record::{SizeRecord, content_records_len};
 pub use writer::{Finished, Writer, to_bytes};
 

@@ -14,6 +14,7 @@ pub mod faults;
 pub mod file;
 mod intake;
 pub mod journal;
+pub mod listing;
 mod notice;
 pub mod paths;
 pub mod record;

@@ -23,17 +23,53 @@ pub struct FileMessage {
     pub warn_offset: Option<u64>,
 }
 
-/// Reads a queue file as a whole, up to its end record; the content is looked through, not kept.
-pub fn read(file: Arc<dyn ReadAt>) -> Result<FileMessage, ReadError> {
+/// What [`read_envelope`] tells.
+#[derive(Clone, Debug)]
+pub struct FileEnvelope {
+    /// As in [`FileMessage`].
+    pub envelope: Envelope,
+    /// As in [`FileMessage`].
+    pub marks: Vec<RecipientMark>,
+    /// As in [`FileMessage`].
+    pub sizes: SizeRecord,
+    /// As in [`FileMessage`].
+    pub warn_offset: Option<u64>,
+}
+
+/// Reads all but the content, which is passed over: for lists and indexes.
+pub fn read_envelope(file: Arc<dyn ReadAt>) -> Result<FileEnvelope, ReadError> {
     let mut walker = Walker::new(file.clone(), Place::default());
+    let sizes = read_sizes(&mut walker)?;
+    let mut parts = Parts::default();
+    parts.read_segment(&mut walker, kind::CONTENT)?;
+    let content = walker.place;
+    // Record `C` tells where the content ends, unless the file was edited.
+    walker.place.at = sizes.content_offset.saturating_add(sizes.content_records);
+    let end = walker.place.at;
+    if !matches!(walker.next(), Ok(Some(head)) if head.kind == kind::EXTRACTED) {
+        walker = Walker::new(file.clone(), scan(file, content)?.extracted);
+    }
+    parts.begin_extracted();
+    parts.read_segment(&mut walker, kind::END)?;
+    let mut envelope = parts.builder.finish(end)?;
+    envelope.smtputf8 = sizes.sender_options;
+    Ok(FileEnvelope { envelope, marks: parts.marks, sizes, warn_offset: parts.warn_offset })
+}
+
+fn read_sizes(walker: &mut Walker) -> Result<SizeRecord, ReadError> {
     let first = walker.expect_next()?;
     if first.kind != kind::SIZE {
         return Err(
             Damaged::new(first.offset, format!("expected record `C`, found {}", shown(first.kind))).into()
         );
     }
-    let sizes = SizeRecord::parse(walker.record(&first)?.data, first.offset)?;
+    Ok(SizeRecord::parse(walker.record(&first)?.data, first.offset)?)
+}
 
+/// Reads a queue file as a whole, up to its end record; the content is looked through, not kept.
+pub fn read(file: Arc<dyn ReadAt>) -> Result<FileMessage, ReadError> {
+    let mut walker = Walker::new(file.clone(), Place::default());
+    let sizes = read_sizes(&mut walker)?;
     let mut parts = Parts::default();
     parts.read_segment(&mut walker, kind::CONTENT)?;
     if sizes.content_offset != walker.place.at {
@@ -43,7 +79,7 @@ pub fn read(file: Arc<dyn ReadAt>) -> Result<FileMessage, ReadError> {
     let scanned = scan(file.clone(), walker.place)?;
 
     let mut walker = Walker::new(file, scanned.extracted);
-    parts.in_extracted = true;
+    parts.begin_extracted();
     parts.read_segment(&mut walker, kind::END)?;
     let mut envelope = parts.builder.finish(scanned.end)?;
     envelope.smtputf8 = sizes.sender_options;
@@ -61,6 +97,11 @@ pub(crate) struct Parts {
 }
 
 impl Parts {
+    /// What follows stands behind the content.
+    pub fn begin_extracted(&mut self) {
+        self.in_extracted = true;
+    }
+
     /// Reads up to a record of type `last`.
     pub fn read_segment(&mut self, walker: &mut Walker, last: u8) -> Result<(), ReadError> {
         loop {

@@ -57,6 +57,48 @@ fn files_that_postfix_wrote_are_read_and_written_again_to_the_byte() {
 }
 
 #[test]
+fn the_envelope_alone_is_that_of_the_whole() {
+    for file in
+        [&include_bytes!("../../testdata/smtp")[..], include_bytes!("../../testdata/local-t"), &edited()]
+    {
+        let whole = read_back(file.to_vec());
+        let alone = read_envelope(Arc::new(file.to_vec())).unwrap();
+        assert_eq!((alone.envelope, alone.marks, alone.sizes), (whole.envelope, whole.marks, whole.sizes));
+    }
+}
+
+#[test]
+fn a_submission_is_read_with_or_without_the_time() {
+    let mut file = Vec::new();
+    put(&mut file, b'T', b"1764000000 42");
+    let time = file.len();
+    for (kind, data) in [
+        (b'A', &b"rewrite_context=local"[..]),
+        (b'F', b"Ann"),
+        (b'S', b"ann"),
+        (b'R', b"bob"),
+        (b'M', b""),
+        (b'N', b"Subject: x"),
+        (b'X', b""),
+        (b'R', b"carl"),
+        (b'E', b""),
+    ] {
+        put(&mut file, kind, data);
+    }
+    let modified = Timestamp::from_secs(7);
+    let message = submission::read(Arc::new(file.clone()), modified).unwrap();
+    assert_eq!(message.envelope.arrival, Timestamp::from_micros(1_764_000_000_000_042));
+    assert_eq!(message.envelope.recipients.len(), 2);
+    assert_eq!(message.content.to_vec().unwrap(), b"Subject: x\r\n");
+    let message = submission::read(Arc::new(file[time..].to_vec()), modified).unwrap();
+    assert_eq!(message.envelope.arrival, modified);
+    assert!(!message.requeued);
+    let requeued =
+        submission::read(Arc::new(include_bytes!("../../testdata/smtp").to_vec()), modified).unwrap();
+    assert!(requeued.requeued);
+}
+
+#[test]
 fn recipients_behind_the_content_are_read() {
     let message = read_back(include_bytes!("../../testdata/local-t").to_vec());
     let addresses: Vec<_> = message.envelope.recipients.iter().map(|r| r.address.to_string()).collect();

@@ -356,6 +356,12 @@ impl EnvelopeBuilder {
         self.sender.is_some()
     }
 
+    /// The envelope, which arrived at `modified` where it does not tell.
+    pub(crate) fn finish_from(mut self, modified: Timestamp, end: u64) -> Result<Envelope, Damaged> {
+        self.arrival.get_or_insert(modified);
+        self.finish(end)
+    }
+
     /// The envelope; `end` is the offset that errors name.
     pub(crate) fn finish(mut self, end: u64) -> Result<Envelope, Damaged> {
         let arrival = self.arrival.ok_or_else(|| Damaged::new(end, "no arrival time"))?;

@@ -1,0 +1,108 @@
+//! What the submission commands need of main.cf, and whose main.cf they may believe.
+
+use crate::message::LineEnds;
+use config::{Config, Host};
+use mail::QueueIdForm;
+use std::path::{Path, PathBuf};
+
+/// Where main.cf is, unless told otherwise.
+const DEFAULT_DIRECTORY: &str = "/etc/postfix";
+
+/// The parameters that matter here.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// The directory of main.cf.
+    pub config_directory: PathBuf,
+    /// `queue_directory`.
+    pub queue_directory: PathBuf,
+    /// `command_directory`.
+    pub command_directory: PathBuf,
+    /// `message_size_limit`; 0 is no limit.
+    pub message_size_limit: u64,
+    /// `enable_long_queue_ids`.
+    pub id_form: QueueIdForm,
+    /// `sendmail_fix_line_endings`.
+    pub line_ends: LineEnds,
+    /// `alias_database`, for newaliases.
+    pub alias_database: Vec<String>,
+    /// `default_verp_delimiters`.
+    pub verp_delimiters: String,
+    /// `hash_queue_names` and `hash_queue_depth`.
+    pub hashing: queue::paths::Hashing,
+}
+
+impl Settings {
+    /// Reads main.cf in `directory`, or where MAIL_CONFIG or the default says.
+    pub fn load(directory: Option<&str>) -> Result<Settings, String> {
+        let directory =
+            directory.map(PathBuf::from).or_else(|| std::env::var_os("MAIL_CONFIG").map(PathBuf::from));
+        let directory = match directory {
+            Some(directory) => believed(directory)?,
+            None => PathBuf::from(DEFAULT_DIRECTORY),
+        };
+        // `-C` of sendmail may name the file.
+        let directory = if directory.is_file() {
+            directory.parent().map_or(directory.clone(), Path::to_path_buf)
+        } else {
+            directory
+        };
+        let config = read(&directory)?;
+        Settings::of(&config, directory).map_err(|e| e.to_string())
+    }
+
+    fn of(config: &Config, config_directory: PathBuf) -> Result<Settings, config::Errors> {
+        let global = config::parameters::Global::read(config, None)?;
+        let queue = config::parameters::Queue::read(config, None)?;
+        let list = |text: String| {
+            text.split([',', ' ', '\t', '\n']).filter(|w| !w.is_empty()).map(String::from).collect()
+        };
+        Ok(Settings {
+            config_directory,
+            queue_directory: global.queue_directory.into(),
+            command_directory: global.command_directory.into(),
+            message_size_limit: queue.message_size_limit,
+            id_form: if queue.enable_long_queue_ids { QueueIdForm::Long } else { QueueIdForm::Short },
+            line_ends: match config.text("sendmail_fix_line_endings")?.as_str() {
+                "strict" => LineEnds::Strict,
+                "never" => LineEnds::Never,
+                _ => LineEnds::Always,
+            },
+            alias_database: list(config.text("alias_database")?),
+            verp_delimiters: config.text("default_verp_delimiters")?,
+            hashing: queue::paths::Hashing {
+                names: queue.hash_queue_names,
+                depth: usize::try_from(queue.hash_queue_depth).unwrap_or(1),
+            },
+        })
+    }
+}
+
+/// master.cf is not looked at: users may be unable to read it, and a slip in it must not keep mail from being sent.
+fn read(directory: &Path) -> Result<Config, String> {
+    let path = directory.join("main.cf");
+    let bytes = std::fs::read(&path).map_err(|e| format!("open {}: {}", path.display(), os_text(&e)))?;
+    Config::parse(directory, &String::from_utf8_lossy(&bytes), "", Host::this()).map_err(|e| e.to_string())
+}
+
+/// A user may not lend the group of this program to a main.cf of his own (`alternate_config_directories`).
+fn believed(directory: PathBuf) -> Result<PathBuf, String> {
+    let ours = rustix::process::getegid() == rustix::process::getgid();
+    if ours || rustix::process::getuid().is_root() || directory == Path::new(DEFAULT_DIRECTORY) {
+        return Ok(directory);
+    }
+    let default = read(Path::new(DEFAULT_DIRECTORY))?;
+    let listed = |name: &str| {
+        let text = default.text(name).unwrap_or_default();
+        text.split([',', ' ', '\t', '\n']).any(|d| Path::new(d) == directory)
+    };
+    if listed("alternate_config_directories") || listed("multi_instance_directories") {
+        return Ok(directory);
+    }
+    Err(format!("unauthorized configuration directory name: {}", directory.display()))
+}
+
+/// The operating system's words alone.
+pub fn os_text(error: &std::io::Error) -> String {
+    let text = error.to_string();
+    text.split(" (os error").next().unwrap_or(&text).to_string()
+}
