@@ -2,7 +2,7 @@
 
 use crate::config::Config;
 use crate::error::{Error, Origin};
-use crate::known::{self, State};
+use crate::known::{self, Default, State};
 use crate::master_cf::ServiceLine;
 use crate::parameters;
 use std::collections::BTreeSet;
@@ -101,7 +101,7 @@ impl Config {
             None => name.to_owned(),
         };
         let Some(known) = known::find(name) else {
-            if parameters::find(name).is_none() && !self.is_used(name) {
+            if parameters::find(name).is_none_or(|p| p.family) && !self.is_used(name) {
                 let text = format!("unused parameter{}", similar(name));
                 findings.push(Finding::warning(Error::new(Some(origin.clone()), subject, text)));
             }
@@ -134,7 +134,7 @@ impl Config {
     }
 
     /// Whether a value names `$name`, a restriction class is called so, or it belongs to a transport.
-    fn is_used(&self, name: &str) -> bool {
+    pub(crate) fn is_used(&self, name: &str) -> bool {
         let names_it = |value: &str| {
             value.match_indices(name).any(|(at, _)| {
                 let before = value[..at].trim_end_matches(['{', '(', ' ']);
@@ -147,10 +147,22 @@ impl Config {
             self.services().iter().flat_map(|s| s.overrides.iter().map(|(_, value)| value.as_str()));
         let arguments = self.services().iter().flat_map(|s| s.args.iter().map(String::as_str));
         let classes = self.text("smtpd_restriction_classes").unwrap_or_default();
-        values.chain(overrides).chain(arguments).any(names_it)
+        let defaults = known::all().filter_map(|k| match k.default {
+            Default::Text(text) => Some(text),
+            _ => None,
+        });
+        let families =
+            self.services().iter().any(|s| name.strip_prefix(s.name.as_str()).is_some_and(is_suffix));
+        families
+            || values.chain(defaults).chain(overrides).chain(arguments).any(names_it)
             || crate::words::list(&classes).iter().any(|class| class == name)
-            || self.services().iter().any(|s| name.strip_prefix(s.name.as_str()) == Some("_time_limit"))
     }
+}
+
+/// Whether a transport's name before this makes a parameter.
+fn is_suffix(rest: &str) -> bool {
+    let of = |suffix: &str| rest.strip_prefix('_') == Some(suffix);
+    of("time_limit") || parameters::Transport::PARAMETERS.iter().any(|p| of(p.name))
 }
 
 /// ` (did you mean …?)` where a known name differs in a letter or two.
@@ -249,12 +261,13 @@ mod tests {
     fn a_name_that_nothing_uses_is_told_with_the_one_that_was_meant() {
         let text = findings(
             "mynetwork = 127.0.0.0/8\nmua_x = permit\nsmtpd_client_restrictions = $mua_x\nfoo_time_limit = 1s\n\
-             slow_destination_rate_delay = 1s\n",
+             foo_destination_rate_delay = 1s\nslow_destination_rate_delay = 1s\n",
             "foo unix - n n - - pipe\n  user=x argv=/bin/true\n",
         );
         assert_eq!(
             text,
-            "/etc/postfix/main.cf:1: warning: mynetwork: unused parameter (did you mean mynetworks?)\n"
+            "/etc/postfix/main.cf:1: warning: mynetwork: unused parameter (did you mean mynetworks?)\n\
+             /etc/postfix/main.cf:6: warning: slow_destination_rate_delay: unused parameter\n"
         );
     }
 }

@@ -53,14 +53,30 @@ impl Config {
 
     /// The configuration that the texts of two files give, as if they stood in `directory`.
     pub fn parse(directory: &Path, main_cf: &str, master_cf: &str, host: Host) -> Result<Config, Errors> {
+        let (config, mut errors) = Config::lenient(directory, main_cf, master_cf, host);
+        config.check_values(&mut errors);
+        Errors::check(errors)?;
+        Ok(config)
+    }
+
+    /// What can be read of the two files, and what is wrong in their lines; for tools that show and edit.
+    pub(crate) fn lenient(
+        directory: &Path,
+        main_cf: &str,
+        master_cf: &str,
+        host: Host,
+    ) -> (Config, Vec<Error>) {
         let mut errors = Vec::new();
         let main = MainCf::parse(&directory.join("main.cf").into(), main_cf, &mut errors);
         let master = MasterCf::parse(&directory.join("master.cf").into(), master_cf, &mut errors);
         let origin_from_file = read_origin(&main, &mut errors);
         let config = Config { directory: directory.into(), main, master, host, origin_from_file };
-        config.check_values(&mut errors);
-        Errors::check(errors)?;
-        Ok(config)
+        (config, errors)
+    }
+
+    /// Sets a parameter as if main.cf did, in a line 0.
+    pub(crate) fn set(&mut self, name: &str, value: &str) {
+        self.main.set_quietly(name, value, self.directory.join("main.cf").into());
     }
 
     /// The directory of main.cf.

@@ -12,6 +12,7 @@ pub mod lines;
 mod main_cf;
 mod master_cf;
 pub mod parameters;
+pub mod postconf;
 pub mod words;
 
 pub use check::{Finding, Severity, report};

@@ -52,6 +52,11 @@ impl MainCf {
         self.entries.insert(name.to_owned(), entry);
     }
 
+    pub(crate) fn set_quietly(&mut self, name: &str, value: &str, file: Arc<Path>) {
+        let entry = Entry { value: value.to_owned(), origin: Origin { file, line: 0 } };
+        self.entries.insert(name.to_owned(), entry);
+    }
+
     /// The setting of `name`, if the file has one.
     pub fn get(&self, name: &str) -> Option<&Entry> {
         self.entries.get(name)
