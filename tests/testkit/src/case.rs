@@ -162,10 +162,10 @@ impl CaseFile {
         if line.trim().is_empty() || line.starts_with('#') {
             return Ok(());
         }
-        if let Some(case) = self.cases.last_mut() {
-            if case.line(line)? {
-                return Ok(());
-            }
+        if let Some(case) = self.cases.last_mut()
+            && case.line(line)?
+        {
+            return Ok(());
         }
         let (key, value) =
             line.split_once(':').ok_or_else(|| format!("expected `key: value`, found `{line}`"))?;

@@ -1,5 +1,8 @@
 //! Holds this tree against floors.toml and the conventions.
 
+// A test may unwrap, and so may its helpers.
+#![allow(clippy::unwrap_used)]
+
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
