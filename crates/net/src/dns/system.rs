@@ -27,15 +27,44 @@ const RECORDS_MAX: usize = 1000;
 
 /// As the system's resolver: five seconds for a question, asked twice.
 const QUESTION_TIMEOUT: Duration = Duration::from_secs(5);
-const ATTEMPTS: usize = 2;
+const QUESTION_REPEATS: usize = 1;
+
+const DNS_PORT: u16 = 53;
 
 /// Where names come from.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct SystemResolverSettings {
     /// Name servers (`dns_nameservers`); empty means those of resolv.conf.
     pub name_servers: Vec<SocketAddr>,
     /// The host table; `None` means /etc/hosts.
     pub hosts_file: Option<PathBuf>,
+    /// How long one question may take before it is asked again, once.
+    pub question_timeout: Duration,
+}
+
+impl Default for SystemResolverSettings {
+    fn default() -> Self {
+        SystemResolverSettings {
+            name_servers: Vec::new(),
+            hosts_file: None,
+            question_timeout: QUESTION_TIMEOUT,
+        }
+    }
+}
+
+impl SystemResolverSettings {
+    /// Reads the words of `dns_nameservers`: addresses with or without port (IPv6 with port in brackets). The error
+    /// is a word that is none.
+    pub fn from_words<'a>(words: impl IntoIterator<Item = &'a str>) -> Result<Self, String> {
+        let mut settings = SystemResolverSettings::default();
+        for word in words {
+            let bare = word.trim_start_matches('[').trim_end_matches(']');
+            let server =
+                word.parse().or_else(|_| bare.parse().map(|ip: IpAddr| SocketAddr::new(ip, DNS_PORT)));
+            settings.name_servers.push(server.map_err(|_| word.to_string())?);
+        }
+        Ok(settings)
+    }
 }
 
 /// Real name servers behind a bounded cache, and /etc/hosts.
@@ -54,7 +83,7 @@ impl SystemResolver {
             let config = ResolverConfig::from_parts(None, Vec::new(), servers);
             TokioResolver::builder_with_config(config, TokioRuntimeProvider::default())
         };
-        limit(builder.options_mut());
+        limit(builder.options_mut(), settings.question_timeout);
         let dns = builder.build().map_err(io::Error::other)?;
         let hosts = Hosts::open(settings.hosts_file.clone().unwrap_or_else(|| "/etc/hosts".into()));
         Ok(SystemResolver { dns, hosts })
@@ -94,12 +123,12 @@ fn name_server(at: SocketAddr) -> NameServerConfig {
     server
 }
 
-fn limit(options: &mut ResolverOpts) {
+fn limit(options: &mut ResolverOpts, question_timeout: Duration) {
     options.cache_size = CACHE_ANSWERS_MAX;
     options.positive_max_ttl = Some(CACHE_TIME_MAX);
     options.negative_max_ttl = Some(CACHE_TIME_MAX);
-    options.timeout = QUESTION_TIMEOUT;
-    options.attempts = ATTEMPTS;
+    options.timeout = question_timeout;
+    options.attempts = QUESTION_REPEATS;
     options.num_concurrent_reqs = 1;
     options.server_ordering_strategy = ServerOrderingStrategy::UserProvidedOrder;
 }
@@ -221,3 +250,6 @@ impl Resolver for SystemResolver {
         })
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,166 @@
+//! The resolver against a name server of its own on loopback.
+
+use super::*;
+use hickory_resolver::proto::op::{Message, OpCode};
+use hickory_resolver::proto::rr::Record;
+use hickory_resolver::proto::rr::rdata::{A, AAAA, MX, PTR, TXT};
+use std::cell::Cell;
+use std::future::Future;
+use std::rc::Rc;
+use tokio::net::UdpSocket;
+use tokio::task::LocalSet;
+
+fn run<T>(test: impl Future<Output = T>) -> T {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    LocalSet::new().block_on(&runtime, async {
+        tokio::time::timeout(Duration::from_secs(30), test).await.expect("the test ends")
+    })
+}
+
+fn name(text: &str) -> Name {
+    Name::from_ascii(text).unwrap()
+}
+
+/// What the server says of a name.
+fn answer(of: &str, kind: Type) -> (ResponseCode, Vec<RData>) {
+    let mx = |preference, host: &str| RData::MX(MX::new(preference, name(host)));
+    let found = match (of, kind) {
+        ("x.example.", Type::MX) => vec![mx(20, "b.example."), mx(10, "a.example.")],
+        ("null.example.", Type::MX) => vec![mx(0, ".")],
+        ("bad.example.", Type::MX) => vec![mx(10, "192.0.2.1.")],
+        ("a.example.", Type::A) => vec![RData::A(A::new(192, 0, 2, 1))],
+        ("a.example.", Type::AAAA) => vec![RData::AAAA(AAAA::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 1))],
+        ("b.example.", Type::A) => vec![RData::A(A::new(192, 0, 2, 2))],
+        ("text.example.", Type::TXT) => vec![RData::TXT(TXT::new(vec!["x".into()]))],
+        ("1.2.0.192.in-addr.arpa.", Type::PTR) => vec![RData::PTR(PTR(name("a.example.")))],
+        ("text.example." | "b.example.", _) => return (ResponseCode::NoError, Vec::new()),
+        ("fail.example.", _) => return (ResponseCode::ServFail, Vec::new()),
+        ("refused.example.", _) => return (ResponseCode::Refused, Vec::new()),
+        _ => return (ResponseCode::NXDomain, Vec::new()),
+    };
+    (ResponseCode::NoError, found)
+}
+
+/// A name server; counts its questions.
+async fn server(questions: Rc<Cell<usize>>) -> SocketAddr {
+    let socket = UdpSocket::bind("127.0.0.1:0").await.unwrap();
+    let at = socket.local_addr().unwrap();
+    tokio::task::spawn_local(async move {
+        let mut buffer = [0; 4096];
+        while let Ok((n, from)) = socket.recv_from(&mut buffer).await {
+            questions.set(questions.get() + 1);
+            let question = Message::from_vec(&buffer[..n]).unwrap();
+            let query = question.queries[0].clone();
+            let (code, found) = answer(&query.name().to_ascii().to_ascii_lowercase(), query.query_type());
+            let mut reply = Message::response(question.metadata.id, OpCode::Query);
+            reply.metadata.response_code = code;
+            reply.metadata.recursion_available = true;
+            reply.add_query(query.clone());
+            for data in found {
+                reply.add_answer(Record::from_rdata(query.name().clone(), 60, data));
+            }
+            socket.send_to(&reply.to_vec().unwrap(), from).await.unwrap();
+        }
+    });
+    at
+}
+
+async fn resolver(questions: Rc<Cell<usize>>) -> SystemResolver {
+    let hosts = std::env::temp_dir().join(format!("net-hosts-{}", std::process::id()));
+    std::fs::write(&hosts, "192.0.2.77 local.example\n").unwrap();
+    let name_servers = vec![server(questions).await];
+    let settings = SystemResolverSettings { name_servers, hosts_file: Some(hosts), ..Default::default() };
+    SystemResolver::open(&settings).unwrap()
+}
+
+#[test]
+fn exchangers_addresses_and_names_are_found() {
+    run(async {
+        let resolver = resolver(Rc::default()).await;
+        let mut found = resolver.mx("x.example").await.unwrap();
+        found.sort_by_key(|mx| mx.preference);
+        let found: Vec<(u16, &str)> = found.iter().map(|mx| (mx.preference, mx.host.as_str())).collect();
+        assert_eq!(found, [(10, "a.example"), (20, "b.example")]);
+
+        let v4: IpAddr = "192.0.2.1".parse().unwrap();
+        let v6: IpAddr = "2001:db8::1".parse().unwrap();
+        assert_eq!(resolver.addresses("a.example", Families::ALL).await.unwrap(), [v4, v6]);
+        let only = |v4, v6| Families { v4, v6 };
+        assert_eq!(resolver.addresses("a.example", only(false, true)).await.unwrap(), [v6]);
+        assert_eq!(resolver.addresses("b.example", Families::ALL).await.unwrap().len(), 1);
+        assert_eq!(resolver.ptr(v4).await.unwrap(), ["a.example"]);
+    });
+}
+
+#[test]
+fn failures_are_told_apart_as_postfix_does() {
+    run(async {
+        let resolver = resolver(Rc::default()).await;
+        let not_found = "Host or domain name not found. Name service error for name=";
+        for (domain, text) in [
+            ("nosuch.example", format!("{not_found}nosuch.example type=MX: Host not found")),
+            (
+                "text.example",
+                format!("{not_found}text.example type=MX: Host found but no data record of requested type"),
+            ),
+            ("fail.example", format!("{not_found}fail.example type=MX: Host not found, try again")),
+            ("null.example", "Domain null.example does not accept mail (nullMX)".to_string()),
+            (
+                "bad.example",
+                "Name service error for name=bad.example type=MX: Malformed or unexpected name server reply"
+                    .to_string(),
+            ),
+            ("refused.example", format!("{not_found}refused.example type=MX: Non-recoverable error")),
+            ("a..example", "Name service error for a..example: invalid host or domain name".to_string()),
+        ] {
+            assert_eq!(resolver.mx(domain).await.unwrap_err().to_string(), text);
+        }
+        let error = resolver.addresses("nosuch.example", Families::ALL).await.unwrap_err();
+        assert_eq!((error.problem, error.record_type), (Problem::NotFound, RecordType::Aaaa));
+        let error = resolver.addresses("b.example", Families { v4: false, v6: true }).await.unwrap_err();
+        assert_eq!(error.problem, Problem::NoData);
+    });
+}
+
+#[test]
+fn a_server_that_is_not_there_is_a_reason_to_try_again() {
+    run(async {
+        let gone = UdpSocket::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
+        let question_timeout = Duration::from_millis(100);
+        let settings =
+            SystemResolverSettings { name_servers: vec![gone], question_timeout, ..Default::default() };
+        let resolver = SystemResolver::open(&settings).unwrap();
+        assert_eq!(resolver.mx("x.example").await.unwrap_err().problem, Problem::TryAgain);
+    });
+}
+
+#[test]
+fn answers_are_remembered_and_hosts_come_first_where_asked() {
+    run(async {
+        let questions = Rc::new(Cell::new(0));
+        let resolver = resolver(questions.clone()).await;
+        for _ in 0..5 {
+            resolver.mx("x.example").await.unwrap();
+        }
+        assert_eq!(questions.get(), 1);
+        let known = resolver.host_addresses("local.example", Families::ALL).await.unwrap();
+        assert_eq!(known, ["192.0.2.77".parse::<IpAddr>().unwrap()]);
+        assert_eq!(resolver.ptr("192.0.2.77".parse().unwrap()).await.unwrap(), ["local.example"]);
+        assert!(
+            resolver.addresses("local.example", Families::ALL).await.is_err(),
+            "DNS alone does not know it"
+        );
+    });
+}
+
+#[test]
+fn words_of_dns_nameservers_are_understood() {
+    let read =
+        |words: &[&str]| SystemResolverSettings::from_words(words.iter().copied()).map(|s| s.name_servers);
+    let expected: Vec<SocketAddr> = ["127.0.0.1:5353", "192.0.2.1:53", "[::1]:53", "[::1]:54"]
+        .iter()
+        .map(|a| a.parse().unwrap())
+        .collect();
+    assert_eq!(read(&["127.0.0.1:5353", "192.0.2.1", "::1", "[::1]:54"]), Ok(expected));
+    assert_eq!(read(&["localhost"]), Err("localhost".into()));
+}
