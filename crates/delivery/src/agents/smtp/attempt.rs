@@ -187,7 +187,9 @@ impl Delivery<'_> {
             Ok(connection) => connection,
             Err(error) => {
                 let failure = Failure::not_connected(&Peer::new(target), &error);
-                observe::emit(self.report.tag(), &ConnectFailed { reason: &failure.0.reason });
+                if let Place::Inet(_) = target.place {
+                    observe::emit(self.report.tag(), &ConnectFailed { reason: &failure.0.reason });
+                }
                 self.why = Some(failure);
                 return None;
             }

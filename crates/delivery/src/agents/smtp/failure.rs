@@ -13,6 +13,8 @@ const LOST: Dsn = Dsn::new(4, 4, 2);
 const NOT_CONNECTED: Dsn = Dsn::new(4, 4, 1);
 /// The server said something that fits nowhere.
 const PROTOCOL_ERROR: Dsn = Dsn::new(5, 5, 0);
+/// A mistake in our configuration.
+const CONFIGURATION: Dsn = Dsn::new(4, 3, 5);
 /// Trouble of our own.
 const LOCAL: Dsn = Dsn::new(4, 3, 0);
 
@@ -28,7 +30,7 @@ impl Failure {
 
     /// A nexthop that cannot be read.
     pub fn bad_destination(reason: String) -> Self {
-        Failure(Verdict::failure(Dsn::new(4, 3, 5), reason))
+        Failure(Verdict::failure(CONFIGURATION, reason))
     }
 
     /// No connection came about.
@@ -109,7 +111,7 @@ impl Failure {
     /// A mistake in our own configuration: mail waits until it is mended.
     pub fn softened(mut self) -> Self {
         self.0.status = Status::Deferred;
-        self.0.dsn = self.0.dsn.with_class(4);
+        self.0.dsn = CONFIGURATION;
         self
     }
 

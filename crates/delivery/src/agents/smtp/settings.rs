@@ -239,3 +239,39 @@ impl Settings {
 fn bounded(count: u64) -> usize {
     usize::try_from(count).unwrap_or(usize::MAX)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use config::{Config, Host, ServiceType};
+    use std::path::Path;
+
+    fn read(main_cf: &str, protocol: Protocol) -> Result<Settings, Errors> {
+        let host =
+            Host { name: "mx.example.com".into(), addresses: vec![("192.0.2.1".parse().unwrap(), 24)] };
+        let master_cf = "smtp unix - - n - - smtp\nrelay unix - - n - - smtp -o smtp_helo_timeout=5s\n";
+        let config = Config::parse(Path::new("/etc/postfix"), main_cf, master_cf, host).unwrap();
+        let relay = config.service("relay", ServiceType::Unix);
+        Settings::read(&config.scope(relay), protocol)
+    }
+
+    #[test]
+    fn an_empty_main_cf_gives_postfixs_defaults() {
+        let got = read("", Protocol::Smtp).unwrap();
+        let mut expected =
+            Settings { own_addresses: vec!["192.0.2.1".parse().unwrap()], ..Settings::default() };
+        expected.myhostname = "mx.example.com".into();
+        expected.dialogue.helo_name = "mx.example.com".into();
+        expected.timeouts.helo = Duration::from_secs(5);
+        assert_eq!(format!("{got:#?}"), format!("{expected:#?}"));
+        let lmtp = read("", Protocol::Lmtp).unwrap();
+        assert_eq!((lmtp.port, lmtp.skip_quit_response), (24, false));
+        assert_eq!(lmtp.timeouts.connect, SYSTEM_CONNECT_TIMEOUT);
+    }
+
+    #[test]
+    fn a_port_that_is_none_is_an_error() {
+        let error = read("smtp_tcp_port = nosuch\n", Protocol::Smtp).unwrap_err().to_string();
+        assert!(error.contains("smtp_tcp_port: expected a port, found `nosuch`"), "{error}");
+    }
+}

@@ -258,7 +258,7 @@ fn names_and_ports_without_a_server_defer_or_bounce() {
             (
                 "[nosuch.example]".into(),
                 Status::Deferred,
-                "4.4.4",
+                "4.3.5",
                 "Host or domain name not found. Name service error for name=nosuch.example type=AAAA: Host not found".into(),
             ),
         ] {
