@@ -267,7 +267,8 @@ impl<H: Host> Session<H> {
         }
         let limit = self.settings.line_length_limit;
         let Some(end) = memchr::memchr(b'\n', input) else {
-            let room = limit.saturating_sub(self.partial.len());
+            // One byte more than the limit: the CR before the newline.
+            let room = limit.saturating_add(1).saturating_sub(self.partial.len());
             if input.len() > room && !self.skipping {
                 self.skipping = true;
                 self.partial.extend_from_slice(&input[..room]);
@@ -289,7 +290,7 @@ impl<H: Host> Session<H> {
             Bytes::from(line)
         };
         let bare = line.last() != Some(&b'\r');
-        if std::mem::take(&mut self.skipping) || line.len() > limit + 1 {
+        if std::mem::take(&mut self.skipping) || line.len() > limit.saturating_add(1) {
             out.notes.push(Note::LineTooLong(line[..line.len().min(30)].to_vec()));
             let text = format!("{} Error: command too long", self.settings.myhostname);
             self.say(out, &Reply::new(500, mail::Dsn::new(5, 5, 2), text));

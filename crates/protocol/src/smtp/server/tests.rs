@@ -211,12 +211,24 @@ fn lines_are_bounded_and_need_not_come_at_once() {
     assert_eq!(talk.say("T\r\n"), "250 2.0.0 Ok\r\n");
     for _ in 0..1000 {
         assert_eq!(talk.say("x".repeat(10_000)), "");
-        assert!(talk.session.partial_len() <= 2048);
+        assert!(talk.session.partial_len() <= 2 * 2049);
     }
     assert_eq!(
         talk.say("\r\nNOOP\r\n"),
         "500 5.5.2 mx.example.org Error: command too long\r\n250 2.0.0 Ok\r\n"
     );
+}
+
+#[test]
+fn the_limit_of_a_line_is_the_same_for_any_size_of_reads() {
+    for (length, good) in [(2048, true), (2049, false)] {
+        let line = format!("RSET {}\r\n", "x".repeat(length - 5));
+        let whole = Talk::open().say(&line);
+        let mut talk = Talk::open();
+        let torn: String = line.bytes().map(|b| talk.say([b])).collect();
+        assert_eq!(whole, torn);
+        assert_eq!(whole.starts_with("501"), good, "{length}: {whole}");
+    }
 }
 
 #[test]

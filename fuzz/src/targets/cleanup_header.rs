@@ -1,0 +1,98 @@
+//! The header of a message in any pieces: no panic, and the pieces change nothing.
+
+use crate::Target;
+use crate::input::Random;
+use bytes::Bytes;
+use cleanup::{Context, Message, Origin, Settings, Sink};
+use mail::{Client, QueueId, RewriteContext, Timestamp};
+use observe::Tag;
+use queue::DraftError;
+use std::sync::Arc;
+
+pub(super) const TARGET: Target = Target {
+    name: "cleanup_header",
+    dictionary: &[
+        b"\r\n",
+        b"\r\n ",
+        b"\r\n\t",
+        b":",
+        b": ",
+        b"Subject: x\r\n",
+        b"Bcc: y\r\n",
+        b"Return-Path: <z>\r\n",
+        b"Received: a\r\n",
+        b"Message-ID: <1@2>\r\n",
+        b"Resent-From: a\r\n",
+        b"From ",
+        b">From x\r\n",
+        b"Date: \r\n",
+        b"To: a\r\n",
+        b"text",
+        b"\xff",
+        b"\0",
+        b" ",
+        b"Resent-Message-Id:\r\n <3>\r\n",
+    ],
+    run,
+};
+
+struct Memory(Vec<u8>);
+
+impl Sink for Memory {
+    fn append(&mut self, piece: Bytes) -> Result<(), DraftError> {
+        self.0.extend_from_slice(&piece);
+        Ok(())
+    }
+}
+
+fn cleaned(text: &[u8], local: bool, mut step: impl FnMut() -> usize) -> Option<Vec<u8>> {
+    let settings = Settings {
+        myhostname: "mx.example.org".into(),
+        mail_name: "Postfix".into(),
+        hopcount_limit: 10,
+        always_add_missing_headers: false,
+        undisclosed_recipients_header: String::new(),
+        message_drop_headers: ["bcc", "return-path"].map(String::from).into(),
+        obsolete_from_format: false,
+        duplicate_filter_limit: 1000,
+    };
+    let context = Context {
+        queue_id: QueueId::parse("ID").expect("a short name is an id"),
+        arrival: Timestamp::from_secs(1_700_000_000),
+        sender: "a@example.net".into(),
+        full_name: String::new(),
+        rewrite_context: if local { RewriteContext::Local } else { RewriteContext::Remote },
+    };
+    let tag = Tag::new("fuzz", "cleanup", 1);
+    let client = Client::default();
+    let origin = Origin::Smtp(&client);
+    let mut message = Message::new(Arc::new(settings), tag, Memory(Vec::new()), context, origin, None);
+    let mut rest = text;
+    while !rest.is_empty() {
+        let (head, tail) = rest.split_at(step().clamp(1, rest.len()));
+        message.append(Bytes::copy_from_slice(head));
+        rest = tail;
+    }
+    message.finish().ok().map(|finished| finished.sink.0)
+}
+
+fn run(input: &[u8]) {
+    // Content comes as CRLF lines: the session sees to it.
+    let lines: Vec<_> = input
+        .split(|&b| b == b'\n')
+        .map(|line| line.iter().copied().filter(|&b| b != b'\r').collect::<Vec<_>>())
+        .collect();
+    let text = lines.join(&b"\r\n"[..]);
+    for local in [false, true] {
+        let whole = cleaned(&text, local, || usize::MAX);
+        let mut random = Random::new(input.len() as u64);
+        assert_eq!(whole, cleaned(&text, local, || 1), "byte by byte");
+        assert_eq!(whole, cleaned(&text, local, || 1 + random.below(30)), "in pieces");
+        if let Some(whole) = whole {
+            let end = whole.windows(4).position(|w| w == b"\r\n\r\n").map_or(whole.len(), |n| n + 2);
+            let header = String::from_utf8_lossy(&whole[..end]).to_lowercase();
+            assert!(header.starts_with("received: "));
+            assert!(!header.contains("\nbcc:") && !header.contains("\nreturn-path:"), "{header}");
+        }
+    }
+}
