@@ -6,6 +6,7 @@
 mod date;
 mod header;
 mod message;
+pub mod pickup;
 mod received;
 mod recipients;
 mod settings;

@@ -1,0 +1,221 @@
+//! pickup: takes in what local programs left in `maildrop/`.
+//!
+//! A file is removed when its message is committed. A kill between the two delivers the message twice; nothing loses
+//! it. What is no message goes to `corrupt/`; what the queue cannot take now stays where it is.
+
+use crate::{Context, Finished, Message, Origin, Settings, without_duplicates};
+use mail::{Address, ContentFlags, Encoding, QueueId, Recipient, Timestamp};
+use observe::events::pickup::{PickedUp, PickupDelayed, PickupRefused};
+use observe::{Tag, emit};
+use queue::file::submission::{self, Submission};
+use queue::file::{OnDisk, ReadError};
+use queue::{Disk, Intake};
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+#[cfg(test)]
+mod tests;
+mod thread;
+
+pub use thread::{Pickup, PickupStop};
+
+/// A complete file is executable by its owner.
+const COMPLETE: u32 = 0o100;
+
+/// Messages taken in one go; then the disk's directory is made durable and orders to stop are looked at.
+const BATCH_MAX: usize = 100;
+
+/// Postfix's `sender options`.
+const SMTPUTF8_REQUESTED: u32 = 1;
+const SMTPUTF8_HEADER: u32 = 2;
+const SMTPUTF8_SENDER: u32 = 4;
+const SMTPUTF8_RECIPIENT: u32 = 8;
+
+/// What pickup needs.
+#[derive(Clone)]
+pub struct PickupInputs {
+    /// The way into the queue.
+    pub intake: Intake,
+    /// The queue directory.
+    pub disk: Arc<dyn Disk>,
+    /// The owner of a file below the queue directory, which [`Disk`] does not tell.
+    pub owner: fn(&Path) -> io::Result<u32>,
+    /// cleanup's settings.
+    pub settings: Arc<Settings>,
+    /// How addresses without a domain are completed.
+    pub rules: rewrite::Rules,
+    /// `delay_warning_time`; zero is never.
+    pub delay_warning_time: Duration,
+    /// Tag of pickup's lines.
+    pub tag: Tag,
+    /// Tag of cleanup's lines.
+    pub cleanup_tag: Tag,
+}
+
+/// Why a file was not taken in.
+enum Problem {
+    /// It never can be.
+    Refused(String),
+    /// It may be later.
+    Delayed(String),
+}
+
+impl PickupInputs {
+    /// Takes in what is complete, at most some messages; says whether there may be more.
+    pub fn step(&self, now: Timestamp) -> bool {
+        let mut names = match self.disk.list(Path::new("maildrop")) {
+            Ok(entries) => entries.into_iter().filter(|e| !e.is_dir).map(|e| e.name).collect::<Vec<_>>(),
+            Err(e) => {
+                observe::warn(&self.tag, format_args!("maildrop: {e}"));
+                return false;
+            }
+        };
+        // Names of both forms sort roughly by time.
+        names.sort();
+        let (mut taken, mut delayed) = (0, false);
+        for name in names {
+            // Names with a dot are files that are still being written.
+            let Some(id) = QueueId::parse(&name) else { continue };
+            match self.take(&id, now) {
+                Ok(true) => taken += 1,
+                Ok(false) => {}
+                Err(Problem::Delayed(reason)) => {
+                    emit(&self.tag, &PickupDelayed { name: &name, reason: &reason });
+                    delayed = true;
+                }
+                Err(Problem::Refused(reason)) => self.refuse(&name, &reason),
+            }
+            if taken == BATCH_MAX || delayed {
+                break;
+            }
+        }
+        if taken > 0 {
+            // Else a power cut would bring the files back, and the messages a second time.
+            let _ = self.disk.sync_dir(Path::new("maildrop"));
+        }
+        taken == BATCH_MAX && !delayed
+    }
+
+    /// Takes in one file; false where it is not complete or gone.
+    fn take(&self, name: &QueueId, now: Timestamp) -> Result<bool, Problem> {
+        let path = PathBuf::from("maildrop").join(name.as_str());
+        let Some((uid, submission)) = self.read(&path)? else { return Ok(false) };
+        let Submission { mut envelope, content, requeued } = submission;
+        if envelope.recipients.is_empty() {
+            return Err(Problem::Refused("no recipients".to_string()));
+        }
+        let id = self.intake.new_id(now);
+        let original_id = requeued.then_some(name);
+        emit(&self.tag, &PickedUp { queue_id: &id, uid, sender: &envelope.sender, original_id });
+
+        envelope.created = now;
+        if requeued {
+            // Decisions of the first time; the second makes its own.
+            envelope.attributes.retain(|(name, _)| name.len() > 1);
+            envelope.warn_at = None;
+        }
+        envelope.sender = self.rules.canonical(&envelope.sender);
+        for recipient in &mut envelope.recipients {
+            recipient.address = self.rules.canonical(&recipient.address);
+        }
+        envelope.recipients = without_duplicates(envelope.recipients, self.settings.duplicate_filter_limit);
+        envelope.recipients.iter_mut().for_each(name_original);
+        if !self.delay_warning_time.is_zero() && !envelope.sender.is_null() {
+            envelope.warn_at = Some(envelope.arrival.after(self.delay_warning_time));
+        }
+
+        let context = Context {
+            queue_id: id.clone(),
+            arrival: envelope.arrival,
+            sender: envelope.sender.clone(),
+            full_name: envelope.full_name.clone(),
+            rewrite_context: envelope.rewrite_context,
+        };
+        let draft = self.intake.draft(id);
+        let origin = Origin::Local { uid };
+        let mut message =
+            Message::new(self.settings.clone(), self.cleanup_tag.clone(), draft, context, origin, None);
+        let mut reader = content.reader();
+        while let Some(piece) = reader.next_piece().map_err(|e| Problem::Delayed(e.to_string()))? {
+            message.append(piece);
+            if message.has_failed() {
+                break;
+            }
+        }
+        let Finished { sink: draft, flags } =
+            message.finish().map_err(|reply| match reply.is_permanent() {
+                true => Problem::Refused(reply.to_string()),
+                false => Problem::Delayed(reply.to_string()),
+            })?;
+        let flags = content.flags.with(flags);
+        if flags.has(ContentFlags::EIGHT_BIT) && envelope.encoding == Encoding::Unknown {
+            envelope.encoding = Encoding::EightBit;
+        }
+        envelope.smtputf8 |= smtputf8(&envelope.sender, &envelope.recipients, flags);
+        self.intake.commit_blocking(draft, envelope, flags).map_err(|e| Problem::Delayed(e.to_string()))?;
+        match self.disk.unlink(&path) {
+            Ok(()) => Ok(true),
+            Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(true),
+            // It would be taken in again and again: the administrator has to know at once.
+            Err(e) => {
+                observe::error(&self.tag, format_args!("{}: cannot be removed: {e}", path.display()));
+                Err(Problem::Delayed("it was taken in and cannot be removed".to_string()))
+            }
+        }
+    }
+
+    fn read(&self, path: &Path) -> Result<Option<(u32, Submission)>, Problem> {
+        let delayed = |e: io::Error| Problem::Delayed(e.to_string());
+        let stat = match self.disk.stat(path) {
+            Ok(stat) => stat,
+            Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(e) => return Err(delayed(e)),
+        };
+        if stat.mode & COMPLETE == 0 {
+            return Ok(None);
+        }
+        let uid = (self.owner)(path).map_err(delayed)?;
+        let file = self.disk.open_read(path).map_err(delayed)?;
+        match submission::read(Arc::new(OnDisk(file)), stat.modified) {
+            Ok(submission) => Ok(Some((uid, submission))),
+            Err(ReadError::Damaged(damaged)) => Err(Problem::Refused(damaged.to_string())),
+            Err(ReadError::Io(e)) => Err(delayed(e)),
+        }
+    }
+
+    fn refuse(&self, name: &str, reason: &str) {
+        emit(&self.tag, &PickupRefused { name, reason });
+        let (from, to) = (Path::new("maildrop").join(name), Path::new("corrupt").join(name));
+        if let Err(e) = self.disk.rename_new(&from, &to) {
+            observe::error(
+                &self.tag,
+                format_args!("{}: cannot be saved as {}: {e}", from.display(), to.display()),
+            );
+        }
+    }
+}
+
+/// Reports name the address that was given, also where the sender named none (`ORCPT`).
+fn name_original(recipient: &mut Recipient) {
+    if recipient.dsn_orcpt.is_empty() {
+        let kind = if recipient.address.needs_smtputf8() { "utf-8" } else { "rfc822" };
+        recipient.dsn_orcpt = format!("{kind};{}", String::from_utf8_lossy(recipient.address.as_bytes()));
+    }
+}
+
+/// `smtputf8_autodetect_classes` names sendmail: what needs SMTPUTF8 asks for it.
+fn smtputf8(sender: &Address, recipients: &[Recipient], flags: ContentFlags) -> u32 {
+    let mut bits = 0;
+    if sender.needs_smtputf8() {
+        bits |= SMTPUTF8_SENDER;
+    }
+    if recipients.iter().any(|r| r.address.needs_smtputf8()) {
+        bits |= SMTPUTF8_RECIPIENT;
+    }
+    if flags.has(ContentFlags::UTF8_HEADER) {
+        bits |= SMTPUTF8_HEADER;
+    }
+    if bits == 0 { 0 } else { bits | SMTPUTF8_REQUESTED }
+}
