@@ -125,8 +125,10 @@ pub mod kind {
     pub const WARNED: u8 = 9;
     /// Removed by an administrator.
     pub const REMOVED: u8 = 10;
+    /// Has another id.
+    pub const RENAMED: u8 = 11;
     /// The highest of all.
-    pub const LAST: u8 = REMOVED;
+    pub const LAST: u8 = RENAMED;
 }
 
 #[cfg(test)]

@@ -1,173 +1,45 @@
 //! The queue manager's side: the journal's tail, the index, outcomes, and the files of what stays.
 
-use crate::{Disk, MessageKey, Notice, Reporter};
+mod entry;
+mod files;
+mod log;
+mod moving;
+mod recover;
+mod scan;
+mod spill;
+mod tail;
+mod types;
+mod worker;
+
+pub use types::{Due, Listed, NewMessage, Place, Record, Recovered, StoreSettings};
+
+use crate::disk::Disk;
+use crate::journal::{Event, MessageHead, MessageKey, SegmentId};
+use crate::paths::Hashing;
+use crate::segment::{Allocator, LARGE};
+use crate::{CommitError, Notice, Report, file, record};
 use bytes::Bytes;
-use mail::{Content, ContentFlags, Envelope, Outcome, QueueId, QueueIdForm, Timestamp};
+use entry::{Entry, Index, Queue, Spill};
+use log::Log;
+use mail::{Content, ContentFlags, Envelope, Outcome, QueueId, Status, Timestamp};
+use moving::Work;
+use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::io;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
+use tail::{Item, Segments};
+use worker::Worker;
 
-/// How the queue manager keeps the queue.
-#[derive(Clone)]
-pub struct StoreSettings {
-    /// Size of a new segment.
-    pub segment_bytes: u64,
-    /// Most bytes of the whole journal on disk; the same as [`crate::IntakeSettings::journal_bytes_max`].
-    pub journal_bytes_max: u64,
-    /// How old a segment gets before what is left in it becomes files. 60 s.
-    pub spill_after: Duration,
-    /// Form of new queue ids (bounces).
-    pub id_form: QueueIdForm,
-    /// Most bytes of content that is kept in memory for new messages; beyond it content is read when it is asked for.
-    pub content_memory_max: u64,
-    /// `hash_queue_names`.
-    pub hash_queue_names: Vec<String>,
-    /// `hash_queue_depth`.
-    pub hash_queue_depth: u32,
-    /// Run everything that blocks on the caller's thread, when it asks for it: for the simulator.
-    pub inline: bool,
-    /// Takes what an administrator should read.
-    pub report: Reporter,
-}
+/// New messages that one call gives.
+const NEW_MAX: usize = 256;
 
-impl StoreSettings {
-    /// Postfix's and our defaults.
-    pub fn new(report: Reporter) -> Self {
-        StoreSettings {
-            segment_bytes: 8 << 20,
-            journal_bytes_max: 512 << 20,
-            spill_after: Duration::from_secs(60),
-            id_form: QueueIdForm::Short,
-            content_memory_max: 64 << 20,
-            hash_queue_names: vec!["deferred".into(), "defer".into()],
-            hash_queue_depth: 1,
-            inline: false,
-            report,
-        }
-    }
-}
+/// Time between two looks for segments whose notices were lost.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
 
-/// Where a message lies.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Place {
-    /// In the journal.
-    Journal,
-    /// A file in `deferred/` (or, of Postfix's, `incoming/` or `active/` before it is taken over).
-    Deferred,
-    /// On hold: a file in `hold/`, or in the journal on its way there.
-    Hold,
-}
-
-/// A message for the scheduler.
-#[derive(Clone, Debug)]
-pub struct NewMessage {
-    /// Names it in every later call.
-    pub key: MessageKey,
-    /// Its name in the log.
-    pub queue_id: QueueId,
-    /// Its envelope; `recipients[i]` is the recipient `index` i of outcomes.
-    pub envelope: Envelope,
-    /// Which recipients need no delivery any more; as long as `envelope.recipients`.
-    pub done: Vec<bool>,
-    /// Its content.
-    pub content: Content,
-    /// Where it lies.
-    pub place: Place,
-    /// When it is to be tried; `None` for now.
-    pub retry_at: Option<Timestamp>,
-    /// At how many crashes in a row it was in flight; from 2 on it is to be tried alone. At 3 it is on hold already.
-    pub crashes: u8,
-    /// The last temporary failures that are known, by recipient.
-    pub deferrals: Vec<Outcome>,
-}
-
-/// A message that waits in the index, without its envelope.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Due {
-    /// Names it.
-    pub key: MessageKey,
-    /// Its name in the log.
-    pub queue_id: QueueId,
-    /// When it was to be tried.
-    pub retry_at: Timestamp,
-}
-
-/// A message as lists of the queue show it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Listed {
-    /// Names it.
-    pub key: MessageKey,
-    /// Its name in the log.
-    pub queue_id: QueueId,
-    /// Where it lies.
-    pub place: Place,
-    /// Being delivered: an attempt was noted, and no outcome yet.
-    pub in_flight: bool,
-    /// When it is to be tried.
-    pub retry_at: Option<Timestamp>,
-    /// When it arrived, where that is known without reading the file.
-    pub arrival: Option<Timestamp>,
-    /// Bytes of content, where that is known without reading the file.
-    pub size: Option<u64>,
-}
-
-/// Something that happened to a message, to be remembered.
-#[derive(Clone, Debug)]
-pub enum Record {
-    /// A delivery begins: before the agent gets the job.
-    Attempt {
-        /// The message.
-        key: MessageKey,
-    },
-    /// A recipient's outcome. `Sent` and `Bounced` are final; a `Bounced` one with a report goes by [`Store::bounce`].
-    /// The message is forgotten when its last recipient is final.
-    Outcome {
-        /// The message.
-        key: MessageKey,
-        /// Which recipient, and what became of it; `job` is not looked at.
-        outcome: Outcome,
-    },
-    /// The attempt is over; what is left is to be tried again.
-    Retry {
-        /// The message.
-        key: MessageKey,
-        /// When.
-        at: Timestamp,
-    },
-    /// Not to be tried until released.
-    Hold {
-        /// The message.
-        key: MessageKey,
-        /// Why, for the administrator.
-        reason: String,
-    },
-    /// No longer on hold.
-    Release {
-        /// The message.
-        key: MessageKey,
-    },
-    /// The delay warning was sent: no other is due.
-    Warned {
-        /// The message.
-        key: MessageKey,
-    },
-    /// Removed by an administrator's order, whatever its recipients.
-    Remove {
-        /// The message.
-        key: MessageKey,
-    },
-}
-
-/// What was found on start.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Recovered {
-    /// Messages in the journal that still have work to do; they come from [`Store::poll_new`].
-    pub messages: usize,
-    /// Segments read.
-    pub segments: usize,
-    /// Damaged ranges that were saved to `corrupt/`.
-    pub damaged: usize,
-}
+/// Time between two looks at what a thread is doing.
+const BUSY_LOOK: Duration = Duration::from_millis(20);
 
 /// The queue, as its one owner sees it.
 ///
@@ -175,101 +47,520 @@ pub struct Recovered {
 /// [`Store::turn`] collects what they did. Every loop's turn: take notices, `poll_new`, deliveries, `record`…,
 /// `write_out`, and `turn` at least whenever [`Store::next_due`] has come.
 pub struct Store {
-    _private: (),
+    settings: StoreSettings,
+    hashing: Hashing,
+    disk: Arc<dyn Disk>,
+    allocator: Allocator,
+    segments: Segments,
+    index: Index,
+    log: Log,
+    fresh: VecDeque<Fresh>,
+    /// Messages that had to be written again have another key than the one that was given out.
+    aliases: HashMap<MessageKey, MessageKey>,
+    /// What file messages were in flight when we started, by inode, until the scan finds them.
+    file_crashes: HashMap<u64, (QueueId, u8)>,
+    /// Bytes of content in memory that messages given out still hold.
+    content_held: Arc<AtomicU64>,
+    worker: Worker<Work>,
+    syncer: Worker<Work>,
+    spilling: bool,
+    spill_not_before: Timestamp,
+    /// Messages whose files are durable, with the log's position behind the records that say so.
+    moving: VecDeque<(u64, MessageKey)>,
+    freeing: bool,
+    scan: scan::Scan,
+    dirty_files: BTreeSet<PathBuf>,
+    dirty_dirs: BTreeSet<PathBuf>,
+    /// Large files of finished messages, and the log's position from which on they may go.
+    finished_large: Vec<(u64, PathBuf)>,
+    look_at: Timestamp,
+    work_due: Option<Timestamp>,
+    has_reserve: bool,
+    stray_ids: u64,
+    /// The time of the last call that told it.
+    clock: Timestamp,
+}
+
+/// A message that was not given out yet.
+enum Fresh {
+    Read(Box<NewMessage>),
+    /// To be read when its turn comes.
+    Known(MessageKey),
 }
 
 impl Store {
     /// Recovers the journal and opens a segment for outcomes. Bounded by the journal's size; reads no other directory.
     pub fn open(
-        _settings: StoreSettings,
-        _disk: Arc<dyn Disk>,
-        _now: Timestamp,
+        settings: StoreSettings,
+        disk: Arc<dyn Disk>,
+        now: Timestamp,
     ) -> io::Result<(Store, Recovered)> {
-        todo!()
+        recover::open(settings, disk, now)
     }
 
     /// Notes how far a segment may be read.
-    pub fn take_notice(&mut self, _notice: Notice) {
-        todo!()
+    pub fn take_notice(&mut self, notice: Notice) {
+        match self.segments.get_or_open(&*self.disk, notice.segment) {
+            Ok(Some(segment)) => {
+                segment.durable = segment.durable.max(notice.durable);
+                if notice.sealed {
+                    segment.sealed = true;
+                    segment.void_from = segment.void_from.min(notice.durable.max(segment.read));
+                }
+            }
+            // It was freed already, or a later look will find it.
+            Ok(None) => {}
+            Err(error) => self.failed("opening journal segment", notice.segment.path().as_path(), &error),
+        }
     }
 
-    /// The next messages that are new (or were recovered), at most some hundreds; empty where there is none.
-    pub fn poll_new(&mut self, _now: Timestamp) -> io::Result<Vec<NewMessage>> {
-        todo!()
+    /// The next messages that are new (or were recovered), at most some hundreds; empty where there is none. Those
+    /// on hold are not given; those with a time to wait for come from [`Store::due`].
+    pub fn poll_new(&mut self, now: Timestamp) -> io::Result<Vec<NewMessage>> {
+        self.clock = now;
+        if self.fresh.is_empty() {
+            self.read_news()?;
+        }
+        let mut given = Vec::new();
+        while given.len() < NEW_MAX {
+            match self.fresh.pop_front() {
+                None => break,
+                Some(Fresh::Read(message)) => given.push(*message),
+                Some(Fresh::Known(key)) => given.extend(self.load(key)?),
+            }
+        }
+        Ok(given)
+    }
+
+    fn read_news(&mut self) -> io::Result<()> {
+        let with_news: Vec<_> =
+            self.segments.by_id.values().filter(|s| s.has_news()).map(tail::Tailed::id).collect();
+        for id in with_news {
+            let held = self.content_held.clone();
+            let in_memory = held.load(Ordering::Relaxed) < self.settings.content_memory_max;
+            let Some(segment) = self.segments.by_id.get_mut(&id) else { continue };
+            let (items, gaps) = segment.read_new(|bytes| Bytes::from_owner(Held::new(bytes, held)))?;
+            let file = segment.file.clone();
+            for gap in gaps {
+                let what = "expected journal records, which were acknowledged";
+                tail::save_damage(&*self.disk, &self.settings.report, id, &*file, gap, what);
+            }
+            for item in items {
+                self.take_item(id, item, in_memory);
+            }
+        }
+        Ok(())
+    }
+
+    fn take_item(&mut self, segment: SegmentId, item: Item, in_memory: bool) {
+        match item {
+            Item::Event(event) => {
+                if let Event::Void(voided, from) = event {
+                    self.segments.void(voided, from);
+                }
+                self.note_about(segment, event.segment());
+            }
+            Item::Message { key, payload_offset, head, envelope, content } => {
+                let payload_len = message_len(&head);
+                let entry = Entry::new(
+                    head.id.clone(),
+                    (payload_offset, payload_len),
+                    head.large,
+                    head.content_bytes,
+                    &envelope,
+                );
+                if let Some(segment) = self.segments.by_id.get_mut(&segment) {
+                    segment.live += 1;
+                }
+                let held = entry.held.is_some();
+                let message = (in_memory && !head.large && !held)
+                    .then(|| entry.message(key, *envelope, Content::in_memory(vec![content], head.flags)));
+                self.index.journal.insert(key, entry);
+                if !held {
+                    self.fresh.push_back(message.map_or(Fresh::Known(key), |m| Fresh::Read(Box::new(m))));
+                }
+            }
+        }
+    }
+
+    fn note_about(&mut self, segment: SegmentId, about: SegmentId) {
+        if about != SegmentId::FILES
+            && let Some(segment) = self.segments.by_id.get_mut(&segment)
+        {
+            segment.about.insert(about);
+        }
     }
 
     /// Remembers what happened. Buffered until [`Store::write_out`].
-    pub fn record(&mut self, _record: Record) {
-        todo!()
+    pub fn record(&mut self, record: Record) {
+        let key = self.resolve(record.key());
+        if self.index.journal.contains_key(&key) {
+            self.record_in_journal(key, record);
+        } else if self.index.files.contains_key(&key) {
+            self.record_in_file(key, record);
+        }
+    }
+
+    fn record_in_journal(&mut self, key: MessageKey, record: Record) {
+        let Some(entry) = self.index.journal.get_mut(&key) else { return };
+        let mut finished = false;
+        let event = match record {
+            Record::Attempt { .. } => {
+                entry.progress.in_flight = true;
+                self.index.stop_waiting(key);
+                Some(Event::Attempt { key, crashes: 0, file: None })
+            }
+            Record::Outcome { outcome, .. } => {
+                let news = entry.note(&outcome);
+                finished = entry.left == 0;
+                let lost = lost(&outcome);
+                (news && !lost).then_some(Event::Outcome(key, outcome))
+            }
+            Record::Retry { at, .. } => {
+                entry.progress.in_flight = false;
+                entry.progress.crashes = 0;
+                self.index.wait(key, at);
+                Some(Event::Retry(key, at))
+            }
+            Record::Hold { reason, .. } => {
+                entry.held = Some(reason.clone());
+                entry.progress.in_flight = false;
+                self.index.stop_waiting(key);
+                Some(Event::Hold(key, Some(reason)))
+            }
+            Record::Release { .. } => {
+                entry.held = None;
+                Some(Event::Hold(key, None))
+            }
+            Record::Warned { .. } => {
+                entry.warned = true;
+                Some(Event::Warned(key))
+            }
+            Record::Remove { .. } => {
+                finished = true;
+                entry.left = 0;
+                Some(Event::Removed(key))
+            }
+        };
+        if let Some(event) = event {
+            self.log.record(&event);
+        }
+        if self.log.is_full() {
+            // A failure comes again with the turn's own write.
+            let _ = self.write_out(self.clock);
+        }
+        if finished {
+            self.finish(key);
+        }
+    }
+
+    /// Forgets a message of the journal that needs nothing more.
+    fn finish(&mut self, key: MessageKey) {
+        let Some(entry) = self.index.journal.get(&key) else { return };
+        if entry.spill != Spill::No {
+            // A file of it exists or is being written; it goes when that is known (`moving`).
+            self.index.stop_waiting(key);
+            return;
+        }
+        let position = self.log.position();
+        if let Some(entry) = self.index.remove_entry(key)
+            && let Some(name) = entry.large
+        {
+            self.finished_large.push((position, Path::new(LARGE).join(name.as_str())));
+        }
+        self.leave(key.segment, position);
+    }
+
+    /// One message less in a segment, which holds as soon as the log is durable up to `position`.
+    fn leave(&mut self, segment: SegmentId, position: u64) {
+        if let Some(segment) = self.segments.by_id.get_mut(&segment) {
+            segment.live = segment.live.saturating_sub(1);
+            segment.last_done = segment.last_done.max(position);
+        }
+    }
+
+    fn resolve(&self, key: MessageKey) -> MessageKey {
+        self.aliases.get(&key).copied().unwrap_or(key)
     }
 
     /// A new queue id, for a message that the queue manager writes.
-    pub fn new_id(&mut self, _now: Timestamp) -> QueueId {
-        todo!()
+    pub fn new_id(&mut self, now: Timestamp) -> QueueId {
+        let number = self.log.next_number().unwrap_or_else(|| {
+            self.stray_ids += 1;
+            self.stray_ids
+        });
+        QueueId::make(self.settings.id_form, now, number)
     }
 
     /// Remembers a report and the outcomes that caused it as one atomic group: after a crash all of it counts or
     /// nothing. `cause` is `None` for mail without one (postmaster notices). The message comes back as a new one.
+    ///
+    /// Where the cause is a queue file the report is made durable first, and then the recipients are marked in it.
     pub fn bounce(
         &mut self,
-        _cause: Option<(MessageKey, &[Outcome])>,
-        _id: QueueId,
-        _envelope: Envelope,
-        _content: Vec<Bytes>,
-        _flags: ContentFlags,
-    ) -> Result<NewMessage, crate::CommitError> {
-        todo!()
+        cause: Option<(MessageKey, &[Outcome])>,
+        id: QueueId,
+        envelope: Envelope,
+        content: Vec<Bytes>,
+        flags: ContentFlags,
+    ) -> Result<NewMessage, CommitError> {
+        let now = envelope.arrival;
+        let cause = cause.map(|(key, outcomes)| (self.resolve(key), outcomes));
+        let in_journal = cause.filter(|(key, _)| self.index.journal.contains_key(key));
+        let in_file = cause.filter(|(key, _)| self.index.files.contains_key(key));
+        let events: Vec<Event> = match in_journal {
+            Some((key, outcomes)) => outcomes.iter().map(|o| Event::Outcome(key, o.clone())).collect(),
+            None => Vec::new(),
+        };
+        let mut encoded = Vec::new();
+        record::encode_envelope(&envelope, &mut encoded);
+        let content_bytes: u64 = content.iter().map(|piece| piece.len() as u64).sum();
+        let head = MessageHead {
+            id: id.clone(),
+            flags,
+            large: false,
+            envelope_bytes: u32::try_from(encoded.len()).unwrap_or(u32::MAX),
+            content_bytes,
+        };
+        let written = self.log.write_message(
+            &events,
+            |out| {
+                head.encode(out);
+                out.extend_from_slice(&encoded);
+                content.iter().for_each(|piece| out.extend_from_slice(piece));
+            },
+            now,
+        );
+        self.note_log();
+        let (key, payload_offset) = written?;
+        let entry = Entry::new(id, (payload_offset, message_len(&head)), false, content_bytes, &envelope);
+        if let Some(segment) = self.segments.by_id.get_mut(&key.segment) {
+            segment.live += 1;
+        }
+        let message = entry.message(key, envelope, Content::in_memory(content, flags));
+        self.index.journal.insert(key, entry);
+        if let Some((key, outcomes)) = in_journal {
+            if let Some(entry) = self.index.journal.get_mut(&key) {
+                for outcome in outcomes {
+                    entry.note(outcome);
+                }
+                if entry.left == 0 {
+                    self.finish(key);
+                }
+            }
+        } else if let Some((key, outcomes)) = in_file {
+            self.log.sync_now(now)?;
+            for outcome in outcomes {
+                self.record_in_file(key, Record::Outcome { key, outcome: outcome.clone() });
+            }
+        }
+        Ok(message)
     }
 
     /// Writes what was recorded since the last call, with one `pwrite`: before the loop's turn ends, and before any
     /// job whose attempt was recorded is handed to an agent. Synced by a thread within 50 ms.
-    pub fn write_out(&mut self, _now: Timestamp) -> io::Result<()> {
-        todo!()
+    pub fn write_out(&mut self, now: Timestamp) -> io::Result<()> {
+        self.clock = now;
+        let written = self.log.write_out(now);
+        self.note_log();
+        written.map_err(|error| match error {
+            CommitError::NoSpace => io::ErrorKind::StorageFull.into(),
+            other => io::Error::other(other.to_string()),
+        })
     }
 
-    /// Collects what the threads did, starts spills, frees segments, reconciles directories with the index.
-    pub fn turn(&mut self, _now: Timestamp) {
-        todo!()
+    /// Keeps the table of segments up to date with the log's own.
+    fn note_log(&mut self) {
+        for id in std::mem::take(&mut self.log.retired) {
+            if let Some(segment) = self.segments.by_id.get_mut(&id) {
+                segment.sealed = true;
+            }
+        }
+        if let Some(current) = self.log.current() {
+            let id = current.id;
+            if !self.segments.by_id.contains_key(&id)
+                && let Ok(Some(segment)) = self.segments.get_or_open(&*self.disk, id)
+            {
+                segment.own = true;
+                // What we wrote ourselves is not read again.
+                segment.read = segment.header.capacity;
+                self.has_reserve = false;
+            }
+        }
+        for (segment, about) in self.log.take_refs() {
+            self.note_about(segment, about);
+        }
+        for moved in std::mem::take(&mut self.log.rekeyed) {
+            if let Some(mut entry) = self.index.remove_entry(moved.old) {
+                entry.payload.0 = moved.payload_offset;
+                let retry_at = entry.progress.retry_at.take();
+                self.leave(moved.old.segment, self.log.position());
+                self.index.journal.insert(moved.new, entry);
+                if let Some(segment) = self.segments.by_id.get_mut(&moved.new.segment) {
+                    segment.live += 1;
+                }
+                if let Some(at) = retry_at {
+                    self.index.wait(moved.new, at);
+                }
+            }
+            for target in self.aliases.values_mut().filter(|target| **target == moved.old) {
+                *target = moved.new;
+            }
+            self.aliases.insert(moved.old, moved.new);
+        }
     }
 
     /// When [`Store::turn`] has work again.
     pub fn next_due(&self) -> Option<Timestamp> {
-        todo!()
+        let retry = self.index.waiting.first().map(|(at, _)| *at);
+        [self.log.next_due(), self.work_due, Some(self.look_at), retry].into_iter().flatten().min()
     }
 
     /// Takes messages out of the waiting index whose time has come, at most `max`; [`Store::load`] then reads them.
-    pub fn due(&mut self, _now: Timestamp, _max: usize) -> Vec<Due> {
-        todo!()
+    pub fn due(&mut self, now: Timestamp, max: usize) -> Vec<Due> {
+        let mut due = Vec::new();
+        while due.len() < max {
+            let Some(&(retry_at, key)) = self.index.waiting.first() else { break };
+            if retry_at > now {
+                break;
+            }
+            self.index.stop_waiting(key);
+            let id = match self.index.journal.get(&key) {
+                Some(entry) => Some(entry.queue_id.clone()),
+                None => self.index.files.get(&key).map(|file| file.queue_id.clone()),
+            };
+            due.extend(id.map(|queue_id| Due { key, queue_id, retry_at }));
+        }
+        due
     }
 
     /// Everything that waits counts as due now (`postqueue -f`), or only one message (`postqueue -i`).
-    pub fn make_due(&mut self, _only: Option<&QueueId>, _now: Timestamp) {
-        todo!()
+    pub fn make_due(&mut self, only: Option<&QueueId>, now: Timestamp) {
+        let keys: Vec<_> = match only {
+            Some(id) => self.find(id).into_iter().collect(),
+            None => self.index.waiting.iter().filter(|(at, _)| *at > now).map(|(_, key)| *key).collect(),
+        };
+        for key in keys {
+            if self.index.progress(key).is_some_and(|progress| progress.retry_at.is_some()) {
+                self.index.wait(key, now);
+            }
+        }
     }
 
     /// Reads a message again; `None` where it is gone (other hands removed it).
-    pub fn load(&mut self, _key: MessageKey) -> io::Result<Option<NewMessage>> {
-        todo!()
+    pub fn load(&mut self, key: MessageKey) -> io::Result<Option<NewMessage>> {
+        let key = self.resolve(key);
+        match self.index.journal.get(&key) {
+            Some(entry) => self.load_record(key, entry).map(Some),
+            None => self.load_file(key),
+        }
+    }
+
+    fn load_record(&self, key: MessageKey, entry: &Entry) -> io::Result<NewMessage> {
+        let segment = self.segments.by_id.get(&key.segment).ok_or(io::ErrorKind::NotFound)?;
+        let mut payload = vec![0; entry.payload.1 as usize];
+        segment.file.read_exact_at(&mut payload, entry.payload.0)?;
+        let invalid = |what: String| io::Error::new(io::ErrorKind::InvalidData, what);
+        let (head, at) = MessageHead::decode(&payload).map_err(|e| invalid(e.to_string()))?;
+        let content_at = at + head.envelope_bytes as usize;
+        let envelope =
+            record::decode_envelope(&payload[at..content_at]).map_err(|e| invalid(e.to_string()))?;
+        let content = if head.large {
+            // While a large message's file moves into its place it has either name.
+            let large = Path::new(LARGE).join(head.id.as_str());
+            let opened = self.disk.open_read(&large).or_else(|error| match &entry.spill {
+                Spill::Moving { file, .. } => {
+                    self.disk.open_read(&self.hashing.path(file.queue.name(), &file.id))
+                }
+                _ => Err(error),
+            })?;
+            file::read(Arc::new(file::OnDisk(opened)))?.content
+        } else {
+            Content::in_memory(vec![Bytes::from(payload).slice(content_at..)], head.flags)
+        };
+        Ok(entry.message(key, envelope, content))
     }
 
     /// Whether all of `deferred/`, `hold/`, `incoming/` and `active/` has been read since the start.
     pub fn scanned(&self) -> bool {
-        todo!()
+        self.scan.is_complete()
     }
 
     /// All that is queued, in no order.
     pub fn list(&self) -> Vec<Listed> {
-        todo!()
+        let records = self.index.journal.iter().filter(|(_, e)| e.left > 0).map(|(key, e)| Listed {
+            key: *key,
+            queue_id: e.queue_id.clone(),
+            place: if e.held.is_some() { Place::Hold } else { Place::Journal },
+            in_flight: e.progress.in_flight,
+            retry_at: e.progress.retry_at,
+            arrival: Some(e.arrival),
+            size: Some(e.size),
+        });
+        let files = self.index.files.iter().map(|(key, f)| Listed {
+            key: *key,
+            queue_id: f.queue_id.clone(),
+            place: if f.queue == Queue::Hold { Place::Hold } else { Place::Deferred },
+            in_flight: f.progress.in_flight,
+            retry_at: f.progress.retry_at,
+            arrival: None,
+            size: None,
+        });
+        records.chain(files).collect()
     }
 
     /// The message with this id.
-    pub fn find(&self, _id: &QueueId) -> Option<MessageKey> {
-        todo!()
+    pub fn find(&self, id: &QueueId) -> Option<MessageKey> {
+        let record =
+            self.index.journal.iter().find(|(_, e)| e.queue_id == *id && e.left > 0).map(|(key, _)| *key);
+        record.or_else(|| self.index.files.iter().find(|(_, f)| f.queue_id == *id).map(|(key, _)| *key))
     }
 
-    /// Orderly stop: all of the journal becomes files, so that Postfix may start next. The processes that take mail
-    /// in must have ended.
-    pub fn stop(self, _now: Timestamp) -> io::Result<()> {
-        todo!()
+    fn failed(&self, action: &str, path: &Path, error: &io::Error) {
+        let action = format!("{action} {}", path.display());
+        (self.settings.report)(&Report::Failed { action, error: error.to_string() });
     }
 }
+
+/// Length of a message's payload.
+fn message_len(head: &MessageHead) -> u32 {
+    let inline = if head.large { 0 } else { head.content_bytes };
+    let fixed = crate::journal::MESSAGE_HEAD_BYTES + head.id.as_str().len();
+    u32::try_from(fixed as u64 + u64::from(head.envelope_bytes) + inline).unwrap_or(u32::MAX)
+}
+
+/// Whether a planted fault loses this outcome.
+fn lost(_outcome: &Outcome) -> bool {
+    #[cfg(feature = "faults")]
+    return _outcome.status == Status::Sent && crate::faults::planted(crate::faults::Fault::OutcomeLost);
+    #[cfg(not(feature = "faults"))]
+    false
+}
+
+/// What was read from a segment, counted as long as some message holds it.
+struct Held {
+    bytes: Vec<u8>,
+    counter: Arc<AtomicU64>,
+}
+
+impl Held {
+    fn new(bytes: Vec<u8>, counter: Arc<AtomicU64>) -> Self {
+        counter.fetch_add(bytes.len() as u64, Ordering::Relaxed);
+        Held { bytes, counter }
+    }
+}
+
+impl AsRef<[u8]> for Held {
+    fn as_ref(&self) -> &[u8] {
+        &self.bytes
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        self.counter.fetch_sub(self.bytes.len() as u64, Ordering::Relaxed);
+    }
+}
+
+#[cfg(test)]
+mod tests;

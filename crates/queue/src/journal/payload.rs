@@ -88,6 +88,8 @@ pub enum Event {
     Hold(MessageKey, Option<String>),
     /// Is a queue file now.
     Moved(MessageKey),
+    /// Has another id from now on, since a file of its name was there.
+    Renamed(MessageKey, QueueId),
     /// Nothing counts in that segment from that offset on.
     Void(SegmentId, u64),
     /// The delay warning was sent.
@@ -105,6 +107,7 @@ impl Event {
             Event::Retry(..) => kind::RETRY,
             Event::Hold(..) => kind::HOLD,
             Event::Moved(_) => kind::MOVED,
+            Event::Renamed(..) => kind::RENAMED,
             Event::Void(..) => kind::VOID,
             Event::Warned(_) => kind::WARNED,
             Event::Removed(_) => kind::REMOVED,
@@ -119,6 +122,7 @@ impl Event {
             | Event::Retry(key, _)
             | Event::Hold(key, _)
             | Event::Moved(key)
+            | Event::Renamed(key, _)
             | Event::Warned(key)
             | Event::Removed(key) => Some(*key),
             Event::Void(..) => None,
@@ -153,6 +157,7 @@ pub fn encode_event(event: &Event, out: &mut Vec<u8>) {
             out.push(u8::from(reason.is_some()));
             put_text(out, reason.as_deref().unwrap_or_default());
         }
+        Event::Renamed(_, id) => put_text(out, id.as_str()),
         Event::Moved(_) | Event::Void(..) | Event::Warned(_) | Event::Removed(_) => {}
     }
 }
@@ -175,6 +180,10 @@ pub fn decode_event(kind: u8, payload: &[u8]) -> Result<Event, PayloadError> {
             Event::Hold(key, (on != 0).then_some(reason))
         }
         kind::MOVED => Event::Moved(key),
+        kind::RENAMED => {
+            let id = QueueId::parse(&reader.text()?).ok_or(PayloadError("not a queue id"))?;
+            Event::Renamed(key, id)
+        }
         kind::VOID => Event::Void(key.segment, second),
         kind::WARNED => Event::Warned(key),
         kind::REMOVED => Event::Removed(key),

@@ -126,6 +126,11 @@ impl<'a> Walk<'a> {
         self.base + self.at as u64
     }
 
+    /// Whether a head that can be believed lies at the current place.
+    pub(crate) fn has_head(&self) -> bool {
+        self.head_at(self.at).is_some()
+    }
+
     /// The head at `at`, if one is there: kind, durable offset, length of the payload, payload's check.
     fn head_at(&self, at: usize) -> Option<(u8, u64, usize, u64)> {
         let head: &[u8; RECORD_HEAD_BYTES] = self.bytes.get(at..)?.first_chunk()?;

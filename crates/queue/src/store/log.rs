@@ -1,0 +1,467 @@
+//! The queue manager's own segments: what happened to messages, and the mail that it writes itself.
+//!
+//! What is recorded in one turn of the event loop becomes one record of kind group, written with one call. A thread
+//! syncs it within 50 ms. What is not known to be durable is kept, so that it can be written again to another
+//! segment when this one fails.
+
+use crate::Report;
+use crate::journal::{Event, Header, MessageKey, RECORD_HEAD_BYTES, SegmentId, encode_event, kind, put_sub};
+use crate::segment::{Allocator, NoSegment, Segment, put_record};
+use crate::{CommitError, Reporter};
+use mail::Timestamp;
+use std::collections::VecDeque;
+use std::io;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+/// Longest time between a write and its sync; the thread sleeps a little less.
+pub(crate) const SYNC_WITHIN: Duration = Duration::from_millis(50);
+const SYNC_SLEEP: Duration = Duration::from_millis(40);
+
+/// Most bytes of records that are buffered: beyond it they are written before the turn ends.
+const BUFFER_BYTES_MAX: usize = 1 << 20;
+
+/// Writes what the queue manager has to remember.
+pub(crate) struct Log {
+    allocator: Allocator,
+    report: Reporter,
+    current: Option<Segment>,
+    voids: Vec<(SegmentId, u64)>,
+    /// Sub-records of this turn.
+    buffer: Vec<u8>,
+    /// Which segments the buffered records are about.
+    buffered_refs: Vec<SegmentId>,
+    /// Groups that are written and perhaps not durable.
+    unsynced: VecDeque<Unsynced>,
+    /// Segments that records of the current segment are about, not collected yet.
+    new_refs: Vec<(SegmentId, SegmentId)>,
+    /// Bytes recorded, written and durable since the start: positions grow over all segments.
+    recorded: u64,
+    durable: u64,
+    next_id: (u64, u64),
+    sync: Arc<Sync>,
+    thread: Option<JoinHandle<()>>,
+    inline: bool,
+    sync_due: Option<Timestamp>,
+    /// Segments that are full and synced, for their owner to treat like others.
+    pub(crate) retired: Vec<SegmentId>,
+    /// Messages that have another key now.
+    pub(crate) rekeyed: Vec<Rekeyed>,
+}
+
+/// A group that is written and perhaps not durable.
+struct Unsynced {
+    /// The log's position behind it.
+    position: u64,
+    /// The segment's offset behind it.
+    end: u64,
+    group: Vec<u8>,
+    /// A message in it: its key and where its sub-record begins in the group.
+    message: Option<(MessageKey, usize)>,
+}
+
+/// A message that was written again to another segment, since the first failed.
+pub(crate) struct Rekeyed {
+    pub(crate) old: MessageKey,
+    pub(crate) new: MessageKey,
+    /// Where its payload lies now.
+    pub(crate) payload_offset: u64,
+}
+
+/// What the log and its sync thread share.
+#[derive(Default)]
+struct Sync {
+    state: Mutex<SyncState>,
+    changed: Condvar,
+}
+
+#[derive(Default)]
+struct SyncState {
+    file: Option<Arc<dyn crate::DiskFile>>,
+    written: u64,
+    durable: u64,
+    error: Option<io::Error>,
+    idle: bool,
+    closing: bool,
+}
+
+impl Log {
+    pub(crate) fn open(allocator: Allocator, report: Reporter, inline: bool) -> io::Result<Self> {
+        let sync = Arc::new(Sync::default());
+        let for_thread = sync.clone();
+        let spawn =
+            || std::thread::Builder::new().name("journal-sync".into()).spawn(move || for_thread.run());
+        let thread = if inline { None } else { Some(spawn()?) };
+        Ok(Log {
+            allocator,
+            report,
+            current: None,
+            voids: Vec::new(),
+            buffer: Vec::new(),
+            buffered_refs: Vec::new(),
+            unsynced: VecDeque::new(),
+            new_refs: Vec::new(),
+            recorded: 0,
+            durable: 0,
+            next_id: (0, 0),
+            sync,
+            thread,
+            inline,
+            sync_due: None,
+            retired: Vec::new(),
+            rekeyed: Vec::new(),
+        })
+    }
+
+    /// Opens the first segment.
+    pub(crate) fn start(&mut self, now: Timestamp) -> Result<(), CommitError> {
+        self.roll(true, now)
+    }
+
+    pub(crate) fn current(&self) -> Option<&Segment> {
+        self.current.as_ref()
+    }
+
+    pub(crate) fn next_number(&mut self) -> Option<u64> {
+        (self.next_id.0 < self.next_id.1).then(|| {
+            self.next_id.0 += 1;
+            self.next_id.0 - 1
+        })
+    }
+
+    /// Behind everything recorded so far.
+    pub(crate) fn position(&self) -> u64 {
+        self.recorded
+    }
+
+    /// Everything recorded before this position is on stable storage.
+    pub(crate) fn durable(&self) -> u64 {
+        self.durable
+    }
+
+    /// Buffers an event.
+    pub(crate) fn record(&mut self, event: &Event) {
+        let before = self.buffer.len();
+        put_sub(&mut self.buffer, event.kind(), |out| encode_event(event, out));
+        self.recorded += (self.buffer.len() - before) as u64;
+        let about = event.segment();
+        if about != SegmentId::FILES && !self.buffered_refs.contains(&about) {
+            self.buffered_refs.push(about);
+        }
+    }
+
+    /// Whether the buffer is to be written before the turn ends.
+    pub(crate) fn is_full(&self) -> bool {
+        self.buffer.len() >= BUFFER_BYTES_MAX
+    }
+
+    /// Which segments hold records about which others, since the last call.
+    pub(crate) fn take_refs(&mut self) -> Vec<(SegmentId, SegmentId)> {
+        std::mem::take(&mut self.new_refs)
+    }
+
+    /// Writes what is buffered.
+    pub(crate) fn write_out(&mut self, now: Timestamp) -> Result<(), CommitError> {
+        if self.buffer.is_empty() {
+            return Ok(());
+        }
+        let group = std::mem::take(&mut self.buffer);
+        match self.write_group(group, now) {
+            Ok(_) => Ok(()),
+            Err((error, group)) => {
+                self.buffer = group;
+                Err(error)
+            }
+        }
+    }
+
+    /// Writes a group that holds a message, with what is buffered in front; gives the message's key and the offset
+    /// of its payload in the segment. `outcomes` and `message` count together or not at all.
+    pub(crate) fn write_message(
+        &mut self,
+        outcomes: &[Event],
+        message: impl FnOnce(&mut Vec<u8>),
+        now: Timestamp,
+    ) -> Result<(MessageKey, u64), CommitError> {
+        self.write_out(now)?;
+        outcomes.iter().for_each(|event| self.record(event));
+        let sub = self.buffer.len();
+        put_sub(&mut self.buffer, kind::MESSAGE, message);
+        self.recorded += (self.buffer.len() - sub) as u64;
+        let group = std::mem::take(&mut self.buffer);
+        match self.write_group(group, now) {
+            Ok((segment, offset)) => {
+                let (key, payload) = place(segment, offset, sub);
+                if let Some(newest) = self.unsynced.back_mut() {
+                    newest.message = Some((key, sub));
+                }
+                Ok((key, payload))
+            }
+            Err((error, group)) => {
+                // Nothing of it counts: the caller keeps the outcomes and tries again.
+                self.recorded -= group.len() as u64;
+                self.buffered_refs.clear();
+                Err(error)
+            }
+        }
+    }
+
+    /// Writes one group to the current segment or the next; gives where, or the group back.
+    fn write_group(
+        &mut self,
+        group: Vec<u8>,
+        now: Timestamp,
+    ) -> Result<(SegmentId, u64), (CommitError, Vec<u8>)> {
+        let bytes = (RECORD_HEAD_BYTES + group.len()).next_multiple_of(8) as u64;
+        if self.current.as_ref().is_none_or(|segment| segment.room() < bytes)
+            && let Err(error) = self.roll(false, now)
+        {
+            return Err((error, group));
+        }
+        let at = match self.try_write(&group) {
+            Ok(at) => at,
+            Err(error) => {
+                self.seal(&error);
+                let again = self
+                    .roll(false, now)
+                    .and_then(|()| self.try_write(&group).map_err(|e| crate::committer::commit_error(&e)));
+                match again {
+                    Ok(at) => at,
+                    Err(error) => return Err((error, group)),
+                }
+            }
+        };
+        self.note_written(group, now);
+        Ok(at)
+    }
+
+    fn try_write(&mut self, group: &[u8]) -> io::Result<(SegmentId, u64)> {
+        let Some(segment) = &mut self.current else { return Err(io::ErrorKind::StorageFull.into()) };
+        let mut record = Vec::with_capacity(group.len() + RECORD_HEAD_BYTES);
+        let durable = lock(&self.sync.state).durable.max(segment.durable);
+        put_record(&mut record, &segment.seal, segment.written, durable, kind::GROUP, |out| {
+            out.extend_from_slice(group);
+        });
+        if record.len() as u64 > segment.room() {
+            return Err(io::Error::other("a group is larger than a segment"));
+        }
+        let at = segment.written;
+        let n = segment.file.write_at(&[io::IoSlice::new(&record)], at)?;
+        if n != record.len() {
+            return Err(io::Error::other(format!("short write: {n} of {} bytes", record.len())));
+        }
+        segment.written += n as u64;
+        let id = segment.id;
+        self.new_refs.extend(self.buffered_refs.drain(..).map(|about| (id, about)));
+        Ok((id, at))
+    }
+
+    /// Tells the thread that there is something to sync, and keeps it until it is.
+    fn note_written(&mut self, group: Vec<u8>, now: Timestamp) {
+        let Some(segment) = &self.current else { return };
+        self.unsynced.push_back(Unsynced {
+            position: self.recorded,
+            end: segment.written,
+            group,
+            message: None,
+        });
+        self.sync_due.get_or_insert(now.after(SYNC_WITHIN));
+        let mut state = lock(&self.sync.state);
+        state.written = segment.written;
+        if std::mem::take(&mut state.idle) {
+            drop(state);
+            self.sync.changed.notify_one();
+        }
+    }
+
+    /// Goes on in another segment: the old one is synced, or, where that fails, what it was to hold is written again.
+    fn roll(&mut self, written_ahead: bool, now: Timestamp) -> Result<(), CommitError> {
+        if let Some(segment) = &self.current
+            && segment.durable < segment.written
+        {
+            match segment.file.sync_data() {
+                Ok(()) => self.durable_to(segment.written),
+                Err(error) => self.seal(&error),
+            }
+        }
+        let opened = self.allocator.open(&self.voids, written_ahead, now);
+        let next = opened.map_err(|error| {
+            (self.report)(&Report::NoSegment { error: error.text() });
+            match error {
+                NoSegment::Full(_) => CommitError::NoSpace,
+                NoSegment::Io(error) => CommitError::Io(error.to_string()),
+            }
+        })?;
+        self.voids.clear();
+        let block = Header::counters(next.id);
+        self.next_id = (block.start, block.end);
+        {
+            let mut state = lock(&self.sync.state);
+            state.file = Some(next.file.clone());
+            (state.written, state.durable) = (next.written, next.durable);
+            state.error = None;
+        }
+        if let Some(old) = self.current.replace(next) {
+            self.retired.push(old.id);
+        }
+        // What the failed segment was to hold is written again; what cannot be stays on the list.
+        for n in 0..self.unsynced.len() {
+            let group = std::mem::take(&mut self.unsynced[n].group);
+            let written = self.try_write(&group).map_err(|e| crate::committer::commit_error(&e));
+            self.unsynced[n].group = group;
+            let (segment, offset) = written?;
+            if let Some((old, sub)) = self.unsynced[n].message {
+                let (new, payload_offset) = place(segment, offset, sub);
+                self.unsynced[n].message = Some((new, sub));
+                self.rekeyed.push(Rekeyed { old, new, payload_offset });
+            }
+            self.unsynced[n].end = self.current.as_ref().map_or(0, |segment| segment.written);
+        }
+        if let (false, Some(segment)) = (self.unsynced.is_empty(), &self.current) {
+            self.sync_due.get_or_insert(now.after(SYNC_WITHIN));
+            lock(&self.sync.state).written = segment.written;
+            self.sync.changed.notify_one();
+        }
+        Ok(())
+    }
+
+    /// The current segment is on stable storage up to this offset.
+    fn durable_to(&mut self, offset: u64) {
+        while self.unsynced.front().is_some_and(|oldest| oldest.end <= offset) {
+            if let Some(oldest) = self.unsynced.pop_front() {
+                self.durable = oldest.position;
+            }
+        }
+        if self.unsynced.is_empty() {
+            self.sync_due = None;
+        }
+        if let Some(segment) = &mut self.current {
+            segment.durable = segment.durable.max(offset);
+            let mut state = lock(&self.sync.state);
+            state.durable = state.durable.max(offset);
+        }
+    }
+
+    fn seal(&mut self, error: &io::Error) {
+        let Some(segment) = self.current.take() else { return };
+        (self.report)(&Report::Sealed {
+            segment: segment.id,
+            durable: segment.durable,
+            error: error.to_string(),
+        });
+        self.voids.push((segment.id, segment.durable));
+        self.retired.push(segment.id);
+    }
+
+    /// Takes note of what the thread synced, or syncs where there is no thread and it is time.
+    pub(crate) fn turn(&mut self, now: Timestamp) -> Result<(), CommitError> {
+        if self.inline {
+            if self.sync_due.is_some_and(|due| due <= now) {
+                return self.sync_now(now);
+            }
+            return Ok(());
+        }
+        let (durable, error) = {
+            let mut state = lock(&self.sync.state);
+            (state.durable, state.error.take())
+        };
+        if let Some(error) = error {
+            self.seal(&error);
+        }
+        if self.current.is_none() {
+            return self.roll(false, now);
+        }
+        self.durable_to(durable);
+        Ok(())
+    }
+
+    /// Syncs at once: before something that must not happen unless it is remembered.
+    pub(crate) fn sync_now(&mut self, now: Timestamp) -> Result<(), CommitError> {
+        self.write_out(now)?;
+        let Some(segment) = &self.current else { return Err(CommitError::NoSpace) };
+        if self.unsynced.is_empty() {
+            return Ok(());
+        }
+        let written = segment.written;
+        match segment.file.sync_data() {
+            Ok(()) => {
+                self.durable_to(written);
+                Ok(())
+            }
+            Err(error) => {
+                self.seal(&error);
+                self.roll(false, now)?;
+                let Some(segment) = &self.current else { return Err(CommitError::NoSpace) };
+                let written = segment.written;
+                segment.file.sync_data().map_err(|e| crate::committer::commit_error(&e))?;
+                self.durable_to(written);
+                Ok(())
+            }
+        }
+    }
+
+    pub(crate) fn next_due(&self) -> Option<Timestamp> {
+        self.sync_due
+    }
+
+    /// Ends the thread; the segment is given back for the owner to free.
+    pub(crate) fn close(&mut self) {
+        lock(&self.sync.state).closing = true;
+        self.sync.changed.notify_one();
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
+        if let Some(segment) = self.current.take() {
+            self.retired.push(segment.id);
+        }
+    }
+}
+
+impl Drop for Log {
+    fn drop(&mut self) {
+        self.close();
+    }
+}
+
+impl Sync {
+    /// The sync thread: sleeps while nothing is written; then gathers for 40 ms and syncs once.
+    fn run(&self) {
+        loop {
+            let mut state = lock(&self.state);
+            while !state.closing && (state.durable >= state.written || state.error.is_some()) {
+                state.idle = true;
+                state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
+            }
+            if state.closing {
+                return;
+            }
+            drop(state);
+            std::thread::sleep(SYNC_SLEEP);
+            let (file, written) = {
+                let state = lock(&self.state);
+                (state.file.clone(), state.written)
+            };
+            let Some(file) = file else { continue };
+            let synced = file.sync_data();
+            let mut state = lock(&self.state);
+            if !state.file.as_ref().is_some_and(|now| Arc::ptr_eq(now, &file)) {
+                continue;
+            }
+            match synced {
+                Ok(()) => state.durable = state.durable.max(written),
+                Err(error) => state.error = Some(error),
+            }
+        }
+    }
+}
+
+/// Key of the message whose sub-record begins at `sub` of a group, and where its payload lies.
+fn place(segment: SegmentId, group_offset: u64, sub: usize) -> (MessageKey, u64) {
+    let at = group_offset + (RECORD_HEAD_BYTES + sub) as u64;
+    (MessageKey { segment, index: at / 8 }, at + 8)
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

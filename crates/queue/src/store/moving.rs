@@ -1,0 +1,470 @@
+//! What goes on beside the deliveries: syncs, spills, and the freeing of segments.
+//!
+//! Order, always: file durable, "moved" synced, first change to the file, segment freed, journal directory synced.
+
+use super::entry::{FileEntry, Index, Placed, Queue, Spill};
+use super::spill::{SpillItem, Spilled, spill};
+use super::tail::{Tailed, save_damage};
+use super::{BUSY_LOOK, LOOK_EVERY, Store};
+use crate::Report;
+use crate::disk::Disk;
+use crate::file;
+use crate::journal::{Event, MessageKey, SegmentId, SegmentState};
+use crate::segment::{JOURNAL, segments};
+use mail::Timestamp;
+use std::collections::BTreeSet;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+/// Messages of one batch of files: some tens of milliseconds of a disk's time.
+const SPILL_BATCH: usize = 128;
+
+/// Pause after a spill that failed (a full disk).
+const SPILL_PAUSE: Duration = Duration::from_secs(2);
+
+/// Segments that are kept for use again; more are removed.
+const FREE_MAX: usize = 16;
+
+/// Part of the journal's size from which on messages become files however young they are: three quarters.
+const CROWDED: (u64, u64) = (3, 4);
+
+/// What a thread did.
+pub(super) enum Work {
+    Spilled(Vec<(MessageKey, Spilled)>),
+    Freed(Vec<SegmentId>, io::Result<()>),
+    /// Files and directories were synced, or these were not.
+    Synced(Vec<(PathBuf, io::Error)>),
+    Removed,
+    Listed(super::scan::Listing),
+    Reserve(bool),
+}
+
+impl Store {
+    /// Collects what the threads did, starts spills, frees segments, reconciles directories with the index.
+    pub fn turn(&mut self, now: Timestamp) {
+        if let Err(error) = self.log.turn(now) {
+            self.failed("syncing outcomes in", Path::new(JOURNAL), &io::Error::other(error.to_string()));
+        }
+        self.note_log();
+        let mut work = self.worker.collect();
+        work.extend(self.syncer.collect());
+        for done in work {
+            self.take_work(done, now);
+        }
+        self.finish_moves(now);
+        if now >= self.look_at {
+            self.look_at = now.after(LOOK_EVERY);
+            self.look_for_segments();
+            self.keep_reserve();
+            self.scan_some(now);
+        }
+        self.start_spill(now, false);
+        self.start_freeing();
+        self.start_sync();
+        let busy = self.worker.is_busy() || self.syncer.is_busy() || !self.moving.is_empty();
+        self.work_due = busy.then(|| now.after(BUSY_LOOK));
+    }
+
+    fn take_work(&mut self, work: Work, now: Timestamp) {
+        match work {
+            Work::Spilled(results) => {
+                self.spilling = false;
+                for (key, spilled) in results {
+                    self.take_spilled(key, spilled, now);
+                }
+                if let Err(error) = self.write_out(now) {
+                    self.failed("writing", Path::new(JOURNAL), &error);
+                }
+            }
+            Work::Freed(ids, result) => {
+                self.freeing = false;
+                match result {
+                    Ok(()) => ids.iter().for_each(|id| drop(self.segments.by_id.remove(id))),
+                    Err(error) => {
+                        self.failed("freeing segments in", Path::new(JOURNAL), &error);
+                        for id in ids {
+                            if let Some(segment) = self.segments.by_id.get_mut(&id) {
+                                segment.freeing = false;
+                            }
+                        }
+                    }
+                }
+            }
+            Work::Synced(failures) => {
+                for (path, error) in failures {
+                    self.failed("syncing", &path, &error);
+                }
+            }
+            Work::Removed => {}
+            Work::Listed(listing) => self.take_listing(listing, now),
+            Work::Reserve(there) => self.has_reserve = there,
+        }
+    }
+
+    fn take_spilled(&mut self, key: MessageKey, spilled: Spilled, now: Timestamp) {
+        match spilled {
+            Spilled::Placed(file) => {
+                self.log.record(&Event::Moved(key));
+                let position = self.log.position();
+                if let Some(entry) = self.index.journal.get_mut(&key) {
+                    entry.spill = Spill::Moving { position, file };
+                }
+                self.moving.push_back((position, key));
+            }
+            Spilled::Clash => {
+                let new = self.new_id(now);
+                if let Some(entry) = self.index.journal.get_mut(&key) {
+                    let old = std::mem::replace(&mut entry.queue_id, new.clone());
+                    entry.spill = Spill::No;
+                    (self.settings.report)(&Report::Renamed { old, new: new.clone() });
+                    self.log.record(&Event::Renamed(key, new));
+                    // Before a file of this name exists.
+                    let _ = self.log.sync_now(now);
+                }
+                self.give_up_if_done(key);
+            }
+            Spilled::Failed(error) => {
+                self.failed("writing the queue file of a message of segment", &key.segment.path(), &error);
+                self.spill_not_before = now.after(SPILL_PAUSE);
+                if let Some(entry) = self.index.journal.get_mut(&key) {
+                    entry.spill = Spill::No;
+                }
+                self.give_up_if_done(key);
+            }
+        }
+    }
+
+    /// A message that was finished while a file of it was to be written, and was not.
+    fn give_up_if_done(&mut self, key: MessageKey) {
+        if self.index.journal.get(&key).is_some_and(|entry| entry.left == 0) {
+            self.finish(key);
+        }
+    }
+
+    /// Messages whose "moved" is durable are files from now on: what happened in between is done to the file.
+    pub(super) fn finish_moves(&mut self, now: Timestamp) {
+        while let Some(&(position, key)) = self.moving.front() {
+            if position > self.log.durable() {
+                break;
+            }
+            self.moving.pop_front();
+            let Some(entry) = self.index.journal.get(&key) else { continue };
+            let Spill::Moving { file, .. } = entry.spill.clone() else { continue };
+            if let Err(error) = self.catch_up(key, &file) {
+                self.failed("marking recipients in", &self.hashing.path(file.queue.name(), &file.id), &error);
+                self.moving.push_back((position, key));
+                self.spill_not_before = now.after(SPILL_PAUSE);
+                return;
+            }
+            let waits = self.index.journal.get(&key).and_then(|entry| entry.progress.retry_at);
+            let Some(entry) = self.index.remove_entry(key) else { continue };
+            self.leave(key.segment, self.log.position());
+            if entry.left == 0 {
+                continue;
+            }
+            let held = entry.held.is_some();
+            let mut progress = entry.progress;
+            progress.retry_at = None;
+            let moved =
+                FileEntry { queue_id: file.id, queue: file.queue, inode: file.inode, progress, open: None };
+            self.index.add_file(key, moved);
+            if let (Some(at), false) = (waits, held) {
+                self.index.wait(key, at);
+            }
+            // Held or released while the file was written for the other directory.
+            self.put_into(key, if held { Queue::Hold } else { Queue::Deferred });
+        }
+    }
+
+    /// Brings a new file up to what happened since it was begun, durably; a message that is done loses its file.
+    fn catch_up(&mut self, key: MessageKey, placed: &Placed) -> io::Result<()> {
+        let Some(entry) = self.index.journal.get(&key) else { return Ok(()) };
+        let path = self.hashing.path(placed.queue.name(), &placed.id);
+        if entry.left == 0 {
+            remove_file(&*self.disk, &path)?;
+            remove_file(&*self.disk, &self.hashing.path("defer", &placed.id))?;
+            let parent = path.parent().unwrap_or(Path::new("."));
+            return self.disk.sync_dir(parent);
+        }
+        let late: Vec<_> =
+            (0..entry.done.len()).filter(|&n| entry.done[n] && placed.marked.get(n) != Some(&true)).collect();
+        let retry_at = entry.progress.retry_at;
+        if late.is_empty() && !entry.warned && retry_at.is_none() {
+            return Ok(());
+        }
+        let opened = match self.disk.open(&path) {
+            // Other hands moved or removed it: it is a file like any other.
+            Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(()),
+            other => other?,
+        };
+        for n in &late {
+            if let Some(mark) = placed.marks.get(*n) {
+                file::mark_done(&file::OnDisk(opened.clone()), mark.offset)?;
+            }
+        }
+        if let Some(at) = retry_at {
+            opened.set_modified(at)?;
+        }
+        if !late.is_empty() {
+            opened.sync_data()?;
+        }
+        Ok(())
+    }
+
+    /// Gives the thread a batch of messages that are to become files.
+    pub(super) fn start_spill(&mut self, now: Timestamp, all: bool) {
+        if self.spilling || (now < self.spill_not_before && !all) {
+            return;
+        }
+        let total = self.segments.by_id.len() as u64 * self.settings.segment_bytes;
+        let crowded =
+            total.saturating_mul(CROWDED.1) > self.settings.journal_bytes_max.saturating_mul(CROWDED.0);
+        let mut items = Vec::new();
+        for segment in self.segments.by_id.values().filter(|segment| segment.live > 0) {
+            let old = now.since(segment.header.opened) >= self.settings.spill_after;
+            if !(all || old || (crowded && segment.sealed)) || items.len() >= SPILL_BATCH {
+                continue;
+            }
+            collect(&self.index, segment, now, &mut items);
+        }
+        if items.is_empty() {
+            return;
+        }
+        for item in &items {
+            if let Some(entry) = self.index.journal.get_mut(&item.key) {
+                entry.spill = Spill::Copying;
+            }
+        }
+        self.spilling = true;
+        let (disk, hashing) = (self.disk.clone(), self.hashing.clone());
+        self.worker.submit(move || Work::Spilled(spill(&*disk, &hashing, items)));
+    }
+
+    /// Frees segments in which nothing counts, and the files of large messages that are done.
+    pub(super) fn start_freeing(&mut self) {
+        let durable = self.log.durable();
+        let (gone, kept) =
+            std::mem::take(&mut self.finished_large).into_iter().partition(|(at, _)| *at <= durable);
+        self.finished_large = kept;
+        let gone: Vec<(u64, PathBuf)> = gone;
+        if !gone.is_empty() {
+            let disk = self.disk.clone();
+            self.worker.submit(move || {
+                gone.iter().for_each(|(_, path)| drop(disk.unlink(path)));
+                Work::Removed
+            });
+        }
+        if self.freeing {
+            return;
+        }
+        #[allow(unused_mut, reason = "changed by a planted fault")]
+        let mut ids = self.segments.to_free(durable);
+        #[cfg(feature = "faults")]
+        if crate::faults::planted(crate::faults::Fault::SegmentFreedEarly) {
+            let sealed =
+                self.segments.by_id.values().filter(|s| s.sealed && !s.own && !s.freeing && !s.has_news());
+            ids = sealed.map(Tailed::id).collect();
+        }
+        if ids.is_empty() {
+            return;
+        }
+        for id in &ids {
+            if let Some(segment) = self.segments.by_id.get_mut(id) {
+                segment.freeing = true;
+            }
+        }
+        self.freeing = true;
+        let disk = self.disk.clone();
+        self.worker.submit(move || {
+            let result = free(&*disk, &ids);
+            Work::Freed(ids, result)
+        });
+    }
+
+    fn start_sync(&mut self) {
+        if self.syncer.is_busy() || (self.dirty_files.is_empty() && self.dirty_dirs.is_empty()) {
+            return;
+        }
+        let files = std::mem::take(&mut self.dirty_files);
+        let dirs = std::mem::take(&mut self.dirty_dirs);
+        let disk = self.disk.clone();
+        self.syncer.submit(move || Work::Synced(sync_paths(&*disk, files, dirs)));
+    }
+
+    fn keep_reserve(&mut self) {
+        if self.has_reserve {
+            return;
+        }
+        self.has_reserve = true;
+        let allocator = self.allocator.clone();
+        // A disk that is full now will have room later: the next look tries again.
+        self.worker.submit(move || Work::Reserve(allocator.ensure_reserve().unwrap_or(false)));
+    }
+
+    /// Finds what no notice told: segments whose writer died, new ones, and records behind the last notice.
+    pub(super) fn look_for_segments(&mut self) {
+        if let Err(error) = self.try_look() {
+            self.failed("looking for segments in", Path::new(JOURNAL), &error);
+        }
+    }
+
+    fn try_look(&mut self) -> io::Result<()> {
+        for id in self.segments.unknown(&*self.disk)? {
+            self.segments.get_or_open(&*self.disk, id)?;
+        }
+        let disk = self.disk.clone();
+        let report = self.settings.report.clone();
+        let mut events = Vec::new();
+        for segment in self.segments.by_id.values_mut().filter(|s| !s.own && !s.sealed) {
+            // The lock is tried before the end is looked for: what a writer adds later is not missed.
+            let dead = segment.file.try_lock()?.is_some();
+            if !dead && !segment.has_unannounced()? {
+                continue;
+            }
+            let (read, durable) = (segment.read, segment.durable);
+            let parsed = segment.read_all()?;
+            // Nothing is given out before it is durable.
+            segment.file.sync_data()?;
+            let end = segment.durable;
+            segment.read = read;
+            segment.sealed |= dead;
+            // Behind what was announced a gap is no damage: a group that was being written when its writer died.
+            segment.void_from =
+                if dead { segment.void_from.min(end.max(durable)) } else { segment.void_from };
+            segment.judged = segment.judged.max(end);
+            for gap in parsed.gaps.iter().filter(|gap| gap.start >= durable && gap.start < parsed.proven) {
+                save_damage(
+                    &*disk,
+                    &report,
+                    segment.id(),
+                    &*segment.file,
+                    gap.clone(),
+                    "expected journal records",
+                );
+            }
+            for item in parsed.items {
+                if let super::tail::Item::Event(event) = item {
+                    events.push(event);
+                }
+            }
+        }
+        for event in events {
+            if let Event::Void(segment, from) = event {
+                self.segments.void(segment, from);
+            }
+        }
+        Ok(())
+    }
+
+    /// Orderly stop: all of the journal becomes files, so that Postfix may start next. The processes that take mail
+    /// in must have ended.
+    pub fn stop(mut self, now: Timestamp) -> io::Result<()> {
+        let durably = |error: crate::CommitError| io::Error::other(error.to_string());
+        self.look_for_segments();
+        self.read_news()?;
+        self.log.sync_now(now).map_err(durably)?;
+        let mut failures = 0;
+        while !self.index.journal.is_empty() {
+            let before = self.index.journal.len();
+            self.start_spill(now, true);
+            if let Some(work) = self.worker.wait() {
+                self.take_work(work, now);
+            }
+            self.log.sync_now(now).map_err(durably)?;
+            self.note_log();
+            self.finish_moves(now);
+            failures = if self.index.journal.len() < before { 0 } else { failures + 1 };
+            if failures > 1000 {
+                return Err(io::Error::other("some of the journal could not be written into queue files"));
+            }
+        }
+        self.start_sync();
+        while let Some(work) = self.syncer.wait() {
+            self.take_work(work, now);
+        }
+        self.log.close();
+        self.note_log();
+        // Each pass frees segments that only kept others' records alive.
+        for _ in 0..self.segments.by_id.len() + 1 {
+            self.start_freeing();
+            while let Some(work) = self.worker.wait() {
+                self.take_work(work, now);
+            }
+        }
+        Ok(())
+    }
+}
+
+fn collect(index: &Index, segment: &Tailed, now: Timestamp, items: &mut Vec<SpillItem>) {
+    let id = segment.id();
+    let first = MessageKey { segment: id, index: 0 };
+    let last = MessageKey { segment: id, index: u64::MAX };
+    for (&key, entry) in index.journal.range(first..=last) {
+        if items.len() >= SPILL_BATCH {
+            return;
+        }
+        if entry.spill != Spill::No || entry.left == 0 {
+            continue;
+        }
+        items.push(SpillItem {
+            key,
+            id: entry.queue_id.clone(),
+            queue: if entry.held.is_some() { Queue::Hold } else { Queue::Deferred },
+            segment: segment.file.clone(),
+            payload: entry.payload,
+            done: entry.done.clone(),
+            warned: entry.warned,
+            retry_at: entry.progress.retry_at.unwrap_or(now),
+            deferrals: entry.deferrals.clone(),
+        });
+    }
+}
+
+/// Gives segments back for use again; a handful is kept, and always the highest number.
+fn free(disk: &dyn Disk, ids: &[SegmentId]) -> io::Result<()> {
+    let mut kept = segments(disk)?.iter().filter(|(_, state)| *state == SegmentState::Free).count();
+    let highest = segments(disk)?.iter().map(|(id, _)| *id).max();
+    for &id in ids {
+        let result = if kept < FREE_MAX || Some(id) == highest {
+            kept += 1;
+            disk.rename_new(&id.path(), &id.free_path())
+        } else {
+            disk.unlink(&id.path())
+        };
+        match result {
+            Err(e) if e.kind() == io::ErrorKind::NotFound => {}
+            other => other?,
+        }
+    }
+    disk.sync_dir(Path::new(JOURNAL))
+}
+
+fn sync_paths(
+    disk: &dyn Disk,
+    files: BTreeSet<PathBuf>,
+    dirs: BTreeSet<PathBuf>,
+) -> Vec<(PathBuf, io::Error)> {
+    let mut failures = Vec::new();
+    for path in files {
+        match disk.open(&path).and_then(|file| file.sync_data()) {
+            Err(e) if e.kind() == io::ErrorKind::NotFound => {}
+            Err(e) => failures.push((path, e)),
+            Ok(()) => {}
+        }
+    }
+    for dir in dirs {
+        if let Err(e) = disk.sync_dir(&dir) {
+            failures.push((dir, e));
+        }
+    }
+    failures
+}
+
+/// Removes a file that may be gone already.
+pub(super) fn remove_file(disk: &dyn Disk, path: &Path) -> io::Result<()> {
+    match disk.unlink(path) {
+        Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(()),
+        other => other,
+    }
+}

@@ -1,0 +1,163 @@
+//! Turns messages of the journal into queue files, in batches, on a thread.
+//!
+//! A file gets its final name at once and its mode 0700 last, as Postfix's do: until then it is no queue file. When
+//! this returns, files and names are durable, and nothing in them was changed since: order as in the design.
+
+use super::entry::{Placed, Queue};
+use crate::disk::{Disk, DiskFile};
+use crate::file::{self, OnDisk};
+use crate::journal::{MessageHead, MessageKey};
+use crate::paths::Hashing;
+use crate::segment::LARGE;
+use crate::{record, report_log};
+use bytes::Bytes;
+use mail::{Content, Outcome, QueueId, Recipient, Timestamp};
+use std::collections::BTreeSet;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+/// What a file is made of.
+pub(crate) struct SpillItem {
+    pub(crate) key: MessageKey,
+    pub(crate) id: QueueId,
+    pub(crate) queue: Queue,
+    pub(crate) segment: Arc<dyn DiskFile>,
+    pub(crate) payload: (u64, u32),
+    pub(crate) done: Vec<bool>,
+    pub(crate) warned: bool,
+    pub(crate) retry_at: Timestamp,
+    pub(crate) deferrals: Vec<Outcome>,
+}
+
+/// What became of it.
+pub(crate) enum Spilled {
+    Placed(Placed),
+    /// A file of this name is there: the message needs another id.
+    Clash,
+    Failed(io::Error),
+}
+
+/// Writes a batch: all files first, then their syncs, of which the later ones find most done by the first, then the
+/// directories. A failure of a directory's sync fails all that went into it.
+pub(crate) fn spill(disk: &dyn Disk, hashing: &Hashing, items: Vec<SpillItem>) -> Vec<(MessageKey, Spilled)> {
+    let mut dirs = BTreeSet::new();
+    let written: Vec<_> = items.iter().map(|item| place(disk, hashing, item, &mut dirs)).collect();
+    let mut results = Vec::with_capacity(items.len());
+    for (item, written) in items.iter().zip(written) {
+        let spilled = match written.and_then(|(placed, file)| finish(disk, hashing, item, placed, file)) {
+            Ok(placed) => Spilled::Placed(placed),
+            Err(e) if e.kind() == io::ErrorKind::AlreadyExists => Spilled::Clash,
+            Err(e) => Spilled::Failed(e),
+        };
+        results.push((item.key, spilled));
+    }
+    let synced = dirs.iter().try_for_each(|dir| disk.sync_dir(dir));
+    if let Err(error) = synced {
+        for (_, spilled) in &mut results {
+            if matches!(spilled, Spilled::Placed(_)) {
+                *spilled = Spilled::Failed(io::Error::new(error.kind(), error.to_string()));
+            }
+        }
+    }
+    results
+}
+
+fn place(
+    disk: &dyn Disk,
+    hashing: &Hashing,
+    item: &SpillItem,
+    dirs: &mut BTreeSet<PathBuf>,
+) -> io::Result<(Placed, Arc<dyn DiskFile>)> {
+    let path = hashing.path(item.queue.name(), &item.id);
+    let mut payload = vec![0; item.payload.1 as usize];
+    item.segment.read_exact_at(&mut payload, item.payload.0)?;
+    let bad = |what: &str| io::Error::new(io::ErrorKind::InvalidData, what.to_owned());
+    let (head, at) = MessageHead::decode(&payload).map_err(|e| bad(e.0))?;
+    let content_at = at + head.envelope_bytes as usize;
+    let mut envelope = record::decode_envelope(&payload[at..content_at]).map_err(|e| bad(&e.to_string()))?;
+    if item.warned {
+        envelope.warn_at = None;
+    }
+    make_parents(disk, &path, dirs)?;
+    let recipients = envelope.recipients.clone();
+    if head.large {
+        return move_large(disk, &head.id, item, &path, recipients, dirs);
+    }
+    let content = Content::in_memory(vec![Bytes::from(payload).slice(content_at..)], head.flags);
+    let (mut bytes, mut marks) = file::to_bytes(&envelope, &content)?;
+    for (mark, _) in marks.iter_mut().zip(&item.done).filter(|(_, done)| **done) {
+        bytes[mark.offset as usize] = record::kind::DONE;
+        mark.done = true;
+    }
+    let file = disk.create(&path)?;
+    let written = file.write_all_at(&bytes, 0).and_then(|()| file.set_modified(item.retry_at));
+    let inode = written.and_then(|()| file.set_mode(0o700)).and_then(|()| Ok(file.stat()?.inode));
+    let inode = inode.inspect_err(|_| drop(disk.unlink(&path)))?;
+    let marked = item.done.clone();
+    Ok((Placed { id: item.id.clone(), queue: item.queue, inode, marked, marks, recipients }, file))
+}
+
+/// Makes a file durable and writes the reasons of its deferrals.
+fn finish(
+    disk: &dyn Disk,
+    hashing: &Hashing,
+    item: &SpillItem,
+    placed: Placed,
+    file: Arc<dyn DiskFile>,
+) -> io::Result<Placed> {
+    #[cfg(feature = "faults")]
+    if crate::faults::planted(crate::faults::Fault::RenameBeforeSync) {
+        return Ok(placed);
+    }
+    if let Err(error) = file.sync_all() {
+        // What stays is not known to be whole, and the journal's copy is.
+        let _ = disk.unlink(&hashing.path(item.queue.name(), &item.id));
+        return Err(error);
+    }
+    if !item.deferrals.is_empty() {
+        let entry = |outcome: &Outcome| {
+            let n = outcome.index as usize;
+            Some(report_log::Entry::new(placed.recipients.get(n)?, outcome, placed.marks.get(n)?.offset))
+        };
+        let entries: Vec<_> = item.deferrals.iter().filter_map(entry).collect();
+        // A reason that is lost does no harm to the mail: listings then show none.
+        let _ = report_log::append(disk, &hashing.path("defer", &item.id), &entries);
+    }
+    Ok(placed)
+}
+
+/// A large message is a queue file already: it gets its place.
+fn move_large(
+    disk: &dyn Disk,
+    id: &QueueId,
+    item: &SpillItem,
+    path: &Path,
+    recipients: Vec<Recipient>,
+    dirs: &mut BTreeSet<PathBuf>,
+) -> io::Result<(Placed, Arc<dyn DiskFile>)> {
+    let from = Path::new(LARGE).join(id.as_str());
+    let file = disk.open(&from)?;
+    let marks = file::read(Arc::new(OnDisk(file.clone())))?.marks;
+    file.set_modified(item.retry_at)?;
+    file.sync_all()?;
+    let inode = file.stat()?.inode;
+    disk.rename_new(&from, path)?;
+    dirs.insert(PathBuf::from(LARGE));
+    let marked = marks.iter().map(|mark| mark.done).collect();
+    Ok((Placed { id: item.id.clone(), queue: item.queue, inode, marked, marks, recipients }, file))
+}
+
+/// Makes the directories above a file; each of them, and the one above, is to be synced.
+pub(crate) fn make_parents(disk: &dyn Disk, path: &Path, dirs: &mut BTreeSet<PathBuf>) -> io::Result<()> {
+    let Some(parent) = path.parent() else { return Ok(()) };
+    let mut above: Vec<_> = parent.ancestors().filter(|dir| !dir.as_os_str().is_empty()).collect();
+    above.reverse();
+    for dir in above {
+        if !dirs.contains(dir) {
+            disk.make_dir(dir)?;
+            dirs.insert(dir.to_path_buf());
+        }
+    }
+    Ok(())
+}
