@@ -128,7 +128,8 @@ impl Link {
         if let Some(job) = first.take() {
             self.send(job).await?;
         }
-        loop {
+        let mut more_jobs = true;
+        while more_jobs || !self.pending.is_empty() {
             let mut buffer = [0; RESULTS_READ];
             tokio::select! {
                 biased;
@@ -141,12 +142,14 @@ impl Link {
                         Err(e) => return Err(e),
                     }
                 }
-                job = inbox.recv() => match job {
+                job = inbox.recv(), if more_jobs => match job {
                     Some(job) => self.send(job).await?,
-                    None => return Ok(()),
+                    // A reload replaced this agent: what is under way comes to its end.
+                    None => more_jobs = false,
                 },
             }
         }
+        Ok(())
     }
 
     async fn send(&mut self, pending: Pending) -> io::Result<()> {
