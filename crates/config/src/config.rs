@@ -111,7 +111,7 @@ impl Config {
 
     /// How `service` sees the parameters: its `-o` settings, then main.cf, then the defaults.
     pub fn scope<'a>(&'a self, service: Option<&'a ServiceLine>) -> Scope<'a> {
-        Scope { config: self, service, extra: &[] }
+        Scope { config: self, service, extra: &[], working: 0 }
     }
 
     /// The expanded value of a parameter in main.cf, or its default; empty where it has none.
@@ -162,7 +162,12 @@ pub struct Scope<'a> {
     config: &'a Config,
     service: Option<&'a ServiceLine>,
     extra: &'a [(&'a str, &'a str)],
+    /// Defaults that are being worked out, a bit for each of `COMPUTED`: a value that names itself ends there.
+    working: u8,
 }
+
+/// Parameters whose defaults look at other parameters.
+const COMPUTED: [&str; 3] = ["myhostname", "mydomain", "mynetworks"];
 
 impl<'a> Scope<'a> {
     /// The same with settings that go before all others, such as `stress=yes`.
@@ -217,7 +222,12 @@ impl<'a> Scope<'a> {
     }
 
     fn computed(&self, name: &str) -> String {
-        let set = |name: &str| self.find_set(name).and_then(|raw| expand::expand(&raw, self).ok());
+        let bit = COMPUTED.iter().position(|n| *n == name).map_or(0, |at| 1 << at);
+        if self.working & bit != 0 {
+            return String::new();
+        }
+        let inner = Scope { working: self.working | bit, ..*self };
+        let set = |name: &str| inner.find_set(name).and_then(|raw| expand::expand(&raw, &inner).ok());
         match name {
             "myhostname" => self.config.host.myhostname(set("mydomain").as_deref()),
             "mydomain" => {
@@ -225,7 +235,7 @@ impl<'a> Scope<'a> {
                 host.split_once('.').map_or("localdomain", |(_, domain)| domain).to_owned()
             }
             "mynetworks" => {
-                let value = |name: &str| self.expanded(name).unwrap_or_default();
+                let value = |name: &str| inner.expanded(name).unwrap_or_default();
                 let interfaces = crate::words::list(&value("inet_interfaces"));
                 self.config.own_networks(&value("mynetworks_style"), &interfaces, &value("inet_protocols"))
             }
@@ -285,5 +295,94 @@ impl<'a> Scope<'a> {
 impl Names for Scope<'_> {
     fn raw(&self, name: &str) -> Option<Cow<'_, str>> {
         self.find(name).map(|found| found.raw)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::parameters::{Global, Smtpd, Transport};
+
+    fn parse(main: &str, master: &str) -> Result<Config, Errors> {
+        let host = Host { name: "host".into(), addresses: vec![("192.0.2.7".parse().unwrap(), 24)] };
+        Config::parse(Path::new("/etc/postfix"), main, master, host)
+    }
+
+    #[test]
+    fn every_wrong_value_of_both_files_is_reported_at_once() {
+        let errors = parse(
+            "x = 1\nsmtpd_recipient_limit = lots\ninet_protocols = ipv5\nslow_destination_rate_delay = soon\n",
+            "smtp inet n - n - - smtpd\n  -o smtpd_timeout=0\n",
+        )
+        .unwrap_err();
+        assert_eq!(
+            errors.to_string(),
+            "/etc/postfix/main.cf:2: smtpd_recipient_limit: expected a number from 1 to 4294967295, found `lots`\n\
+             /etc/postfix/main.cf:3: inet_protocols: expected words out of all, ipv4, ipv6, found `ipv5`\n\
+             /etc/postfix/main.cf:4: slow_destination_rate_delay: expected a time like `30s` (units s m h d w; \
+             without one s), found `soon`\n\
+             /etc/postfix/master.cf:2: smtpd_timeout: expected a time of at least 1s (units s m h d w), found `0`"
+        );
+    }
+
+    #[test]
+    fn names_of_the_host_follow_each_other_and_end() {
+        let names = |main: &str| {
+            let global = Global::read(&parse(main, "").unwrap(), None).unwrap();
+            (global.myhostname, global.mydomain, global.mydestination.join(" "), global.mynetworks.join(" "))
+        };
+        let own = "192.0.2.7/32".to_owned();
+        assert_eq!(
+            names("compatibility_level = 3.6"),
+            (
+                "host.localdomain".into(),
+                "localdomain".into(),
+                "host.localdomain localhost.localdomain localhost".into(),
+                own.clone()
+            )
+        );
+        let (host, domain, ..) = names("mydomain = example.org");
+        assert_eq!((host.as_str(), domain.as_str()), ("host.example.org", "example.org"));
+        let (host, domain, _, networks) = names("myhostname = a.b.c\nmynetworks_style = subnet");
+        assert_eq!((host.as_str(), domain.as_str(), networks.as_str()), ("a.b.c", "b.c", "192.0.2.0/24"));
+        // Each names the other: whatever comes out, it ends.
+        names("mydomain = $myhostname$mynetworks\ninet_interfaces = $mynetworks $myhostname");
+    }
+
+    #[test]
+    fn defaults_follow_the_compatibility_level() {
+        let relay =
+            |main: &str| Smtpd::read(&parse(main, "").unwrap(), None).unwrap().smtpd_relay_restrictions;
+        assert_eq!(relay("compatibility_level = 3.12").len(), 3);
+        assert_eq!(relay("").len(), 0);
+    }
+
+    #[test]
+    fn a_service_sees_its_own_settings_and_its_name() {
+        let config = parse(
+            "smtpd_banner = $myhostname $service_name\nmyhostname = a.b\n",
+            "sub inet n - n - - smtpd -o myhostname=c.d\n",
+        )
+        .unwrap();
+        let service = config.service("sub", ServiceType::Inet);
+        let read = |scope: Scope<'_>| Smtpd::read_in(&scope).unwrap();
+        assert_eq!(read(config.scope(service)).smtpd_banner, "c.d sub");
+        assert_eq!(read(config.scope(None)).smtpd_banner, "a.b");
+        assert_eq!(read(config.scope(service)).smtpd_timeout.as_secs(), 300);
+        assert_eq!(read(config.scope(service).with(&[("stress", "yes")])).smtpd_timeout.as_secs(), 10);
+    }
+
+    #[test]
+    fn families_fall_back_to_their_defaults() {
+        let config =
+            parse("default_destination_concurrency_limit = 7\nslow_destination_rate_delay = 2m\n", "")
+                .unwrap();
+        let of = |transport| Transport::read(&config.scope(None), transport).unwrap();
+        assert_eq!(of("slow").destination_rate_delay.as_secs(), 120);
+        assert_eq!(of("slow").destination_concurrency_limit, 7);
+        assert_eq!(
+            (of("local").destination_concurrency_limit, of("local").destination_recipient_limit),
+            (2, 1)
+        );
     }
 }
