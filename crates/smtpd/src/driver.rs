@@ -45,7 +45,7 @@ pub(crate) async fn session(
 ) {
     let mut peer = PeerInfo::unnamed(client, server);
     if settings.peername_lookup {
-        peer.look_up(&*shared.resolver, settings.families, &tag).await;
+        Box::pin(peer.look_up(&*shared.resolver, settings.families, &tag)).await;
     }
     if settings.client_port_logging {
         peer.name_and_address = format!("{}:{}", peer.name_and_address, peer.port);
@@ -93,11 +93,12 @@ impl Driver {
                     session.step(Input::Bytes(&mut input), &mut out)
                 }
                 Next::Ask(ask) => {
-                    let answer = self.answer(ask, &mut session).await;
+                    // Boxed: an idle session need not have room for what only a transaction holds.
+                    let answer = Box::pin(self.answer(ask, &mut session)).await;
                     session.step(Input::Answer(answer), &mut out)
                 }
                 Next::Commit(transaction) => {
-                    let answer = self.commit(*transaction, &session).await;
+                    let answer = Box::pin(self.commit(transaction, &session)).await;
                     session.step(Input::Answer(answer), &mut out)
                 }
                 Next::Read if !input.is_empty() => session.step(Input::Bytes(&mut input), &mut out),
@@ -320,7 +321,7 @@ impl Driver {
     }
 
     /// The content is complete: the last restrictions, then the queue.
-    async fn commit(&self, transaction: Transaction<Smtpd>, session: &Session<Smtpd>) -> Answer<Smtpd> {
+    async fn commit(&self, transaction: Box<Transaction<Smtpd>>, session: &Session<Smtpd>) -> Answer<Smtpd> {
         let sole = sole_recipient(&transaction).cloned();
         let (mut flags, bare_newline) = (transaction.flags, transaction.bare_newline);
         let (request, mut mail, recipients) = transaction.into_parts();

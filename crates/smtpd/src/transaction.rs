@@ -45,7 +45,7 @@ pub struct Mail {
     /// Restrictions asked for the message to be held.
     pub hold: Option<String>,
     /// The content so far.
-    pub(crate) message: Option<Message>,
+    pub(crate) message: Option<Box<Message>>,
 }
 
 impl Mail {
@@ -70,14 +70,8 @@ impl Mail {
             };
             let tag = Tag { program: Arc::clone(&shared.cleanup_program), number: tag.number };
             let origin = Origin::Smtp(client);
-            Message::new(
-                Arc::clone(&settings.cleanup),
-                tag,
-                shared.intake.draft(id),
-                context,
-                origin,
-                sole_recipient,
-            )
+            let (cleanup, draft) = (Arc::clone(&settings.cleanup), shared.intake.draft(id));
+            Box::new(Message::new(cleanup, tag, draft, context, origin, sole_recipient))
         })
     }
 }

@@ -39,6 +39,7 @@ pub struct Server {
     pub address: SocketAddr,
     /// Its queue directory.
     pub directory: PathBuf,
+    groups: Arc<AtomicU32>,
     trigger: Option<ShutdownTrigger>,
     thread: Option<JoinHandle<()>>,
 }
@@ -70,10 +71,17 @@ impl Server {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
         let (trigger, shutdown) = Shutdown::new();
-        let queue = directory.clone();
+        let groups = Arc::new(AtomicU32::new(0));
+        let (queue, counter) = (directory.clone(), Arc::clone(&groups));
         let thread = std::thread::Builder::new().name("smtpd".into());
-        let thread = thread.spawn(move || serve(settings, listener, &queue, shutdown)).unwrap();
-        Server { address, directory, trigger: Some(trigger), thread: Some(thread) }
+        let thread = thread.spawn(move || serve(settings, listener, &queue, counter, shutdown)).unwrap();
+        Server { address, directory, groups, trigger: Some(trigger), thread: Some(thread) }
+    }
+
+    /// Groups of messages that were made durable.
+    pub fn groups(&self) -> u32 {
+        // The first notice tells of the new segment.
+        self.groups.load(Ordering::SeqCst).saturating_sub(1)
     }
 
     /// Connects from `client`; replies must come within 20 seconds.
@@ -102,10 +110,19 @@ impl Drop for Server {
     }
 }
 
-fn serve(settings: Settings, listener: TcpListener, directory: &Path, shutdown: Shutdown) {
+fn serve(
+    settings: Settings,
+    listener: TcpListener,
+    directory: &Path,
+    groups: Arc<AtomicU32>,
+    shutdown: Shutdown,
+) {
     let disk = Arc::new(RealDisk::new(directory).unwrap());
     let queue = IntakeSettings { segment_bytes: 1 << 20, ..IntakeSettings::new(Role::Smtpd) };
-    let intake = Intake::open(queue, disk, Hooks::none()).unwrap();
+    let notice = Box::new(move |_| {
+        groups.fetch_add(1, Ordering::SeqCst);
+    });
+    let intake = Intake::open(queue, disk, Hooks { notice, ..Hooks::none() }).unwrap();
     let (_keep, settings) = watch::channel(Arc::new(settings));
     let service =
         Service { name: "smtp".into(), program: "postfix/smtpd".into(), listeners: vec![listener], settings };

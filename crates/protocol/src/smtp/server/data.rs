@@ -184,7 +184,7 @@ impl<H: Host> Session<H> {
         transaction.flags = content.scanner.flags();
         transaction.bare_newline = content.scanner.saw_bare_newline();
         self.state = State::Committing(verb, transaction.size);
-        Some(Next::Commit(Box::new(transaction)))
+        Some(Next::Commit(transaction))
     }
 
     fn new_content(&self, verb: Verb) -> Content {

@@ -42,7 +42,7 @@ pub struct Session<H: Host> {
     skipping: bool,
     helo: Option<String>,
     esmtp: bool,
-    pub(super) transaction: Option<Transaction<H>>,
+    pub(super) transaction: Option<Box<Transaction<H>>>,
     pub(super) content: Option<Box<Content>>,
     overshoot: usize,
     errors: u32,
@@ -193,7 +193,7 @@ impl<H: Host> Session<H> {
 
     /// The open transaction.
     pub fn transaction(&self) -> Option<&Transaction<H>> {
-        self.transaction.as_ref()
+        self.transaction.as_deref()
     }
 
     /// What the driver keeps for the open transaction.
@@ -441,14 +441,14 @@ impl<H: Host> Session<H> {
                 (verb, Done::Ok)
             }
             (Asked::Mail(request), Answer::Mail(mail)) => {
-                self.transaction = Some(Transaction {
+                self.transaction = Some(Box::new(Transaction {
                     request,
                     mail,
                     size: 0,
                     flags: ContentFlags::default(),
                     bare_newline: false,
                     recipients: Vec::new(),
-                });
+                }));
                 out.replies.extend_from_slice(b"250 2.1.0 Ok\r\n");
                 (Verb::Mail, Done::Ok)
             }
