@@ -30,6 +30,8 @@ const QUIET: Duration = Duration::from_millis(120);
 const LONG_QUIET: Duration = Duration::from_millis(1200);
 /// A whole file must be through by then.
 const FILE_TIMEOUT: Duration = Duration::from_secs(240);
+/// A server that is silent in so many cases is not asked further.
+const SILENT_MAX: usize = 2;
 const MARK: &str = "\u{1}case ";
 
 /// Plays a case file on a program in a new world; called outside.
@@ -78,6 +80,7 @@ pub fn inside(program: &str) -> Result<(), String> {
     mta.configure(&file.main_cf(), &file.master_cf())?;
     mta.start(25)?;
     let mut offset = mta.log_lines(0).1;
+    let mut silent = 0;
     for case in &file.cases {
         let mut run = Run {
             mta: mta.as_ref(),
@@ -85,13 +88,18 @@ pub fn inside(program: &str) -> Result<(), String> {
             from: offset,
             masker: Masker::default(),
             out: Vec::new(),
+            gave_up: false,
         };
         run.case(case);
+        silent = if run.gave_up { silent + 1 } else { 0 };
         println!("{MARK}{}", case.name);
         for (part, line) in &run.out {
             println!("{part} {line}");
         }
         offset = mta.log_lines(offset).1;
+        if silent == SILENT_MAX {
+            return Err(format!("no replies in {SILENT_MAX} cases one after the other"));
+        }
     }
     Ok(())
 }
@@ -102,6 +110,7 @@ struct Run<'a> {
     from: usize,
     masker: Masker,
     out: Vec<(String, String)>,
+    gave_up: bool,
 }
 
 impl Run<'_> {
@@ -128,6 +137,7 @@ impl Run<'_> {
             }
         }
         player.finish();
+        self.gave_up = player.gave_up;
         self.settle();
         self.log(case);
         self.sinks();

@@ -6,8 +6,7 @@ use std::path::{Path, PathBuf};
 /// Directories that hold no source of ours.
 const NOT_OURS: &[&str] = &["target", ".git", "corpus", "artifacts"];
 /// Ways to make a channel without a bound.
-const UNBOUNDED: &[&str] =
-    &["unbounded_channel", "mpsc::channel()", "mpsc::channel::<", "unbounded()", "UnboundedSender"];
+const UNBOUNDED: &[&str] = &["unbounded_channel", "mpsc::channel()", "unbounded()", "UnboundedSender"];
 
 /// Every .rs file below a directory.
 pub fn rust_files(directory: &Path) -> Vec<PathBuf> {
@@ -58,6 +57,7 @@ pub fn check(path: &Path, text: &str) -> Vec<String> {
         if line.contains(".unwrap()") {
             wrong.push(format!("{at}: plain unwrap; `expect` says why it cannot fail"));
         }
+        let line = without_turbofish(line);
         if let Some(channel) = UNBOUNDED.iter().find(|channel| line.contains(**channel)) {
             wrong.push(format!("{at}: `{channel}` has no bound"));
         }
@@ -67,6 +67,29 @@ pub fn check(path: &Path, text: &str) -> Vec<String> {
         }
     }
     wrong
+}
+
+/// `channel::<T>()` and `channel()` are the same to us.
+fn without_turbofish(line: &str) -> String {
+    match line.split_once("channel::<") {
+        Some((before, after)) => {
+            format!("{before}channel{}", after.rsplit_once('>').map_or(after, |(_, rest)| rest))
+        }
+        None => line.to_owned(),
+    }
+}
+
+/// The modules that a file declares for its tests only, as paths of files.
+pub fn test_modules(path: &Path, text: &str) -> Vec<PathBuf> {
+    let stem = path.file_stem().and_then(|stem| stem.to_str()).unwrap_or_default();
+    let parent = path.parent().unwrap_or(path);
+    let folder = if ["mod", "lib", "main"].contains(&stem) { parent.to_owned() } else { parent.join(stem) };
+    let lines: Vec<&str> = text.lines().map(str::trim).collect();
+    let declared = lines.windows(2).filter(|pair| pair[0].starts_with("#[cfg(test)]")).filter_map(|pair| {
+        let (_, name) = pair[1].strip_suffix(';')?.rsplit_once("mod ")?;
+        Some([folder.join(format!("{name}.rs")), folder.join(name).join("mod.rs")])
+    });
+    declared.flatten().collect()
 }
 
 /// Checks a list `KINDS` (if the text has one): sorted, and each file beside it has its line and its golden file.
@@ -147,6 +170,22 @@ mod tests {
         let text = "fn a() { x.unwrap() }\nfn b() { unsafe { } }\nlet (a, b) = tokio::sync::mpsc::unbounded_channel();\n";
         assert_eq!(check(Path::new("crates/mail/src/a.rs"), text).len(), 4);
         assert_eq!(check(Path::new("crates/sys/src/a.rs"), text).len(), 3);
+    }
+
+    #[test]
+    fn a_bounded_channel_with_its_type_is_no_offence() {
+        let text = "//! Idea.\nlet a = mpsc::channel::<u8>(8);\nlet b = mpsc::channel::<Vec<u8>>();\n";
+        assert_eq!(check(Path::new("crates/mail/src/a.rs"), text).len(), 1);
+    }
+
+    #[test]
+    fn modules_for_tests_are_known_by_their_declaration() {
+        let found = test_modules(
+            Path::new("crates/mail/src/a.rs"),
+            "#[cfg(test)]\npub(crate) mod helper;\nmod real;\n",
+        );
+        assert!(found.contains(&PathBuf::from("crates/mail/src/a/helper.rs")));
+        assert_eq!(found.len(), 2);
     }
 
     #[test]
