@@ -68,6 +68,7 @@ impl Config {
         for (name, entry) in self.main().iter() {
             self.check_setting(None, name, &entry.origin, &accepted, &mut used, &mut findings);
         }
+        findings.extend(self.old_defaults());
         for service in self.services() {
             for ((name, _), origin) in service.overrides.iter().zip(&service.override_origins) {
                 self.check_setting(Some(service), name, origin, &accepted, &mut used, &mut findings);
@@ -79,6 +80,30 @@ impl Config {
             findings.push(Finding::warning(Error::new(origin.clone(), ACCEPT, text)));
         }
         findings
+    }
+
+    /// Defaults of old releases that hold because compatibility_level is low, where a setting would change them.
+    fn old_defaults(&self) -> Option<Finding> {
+        const NOW: &str = "3.12";
+        let (scope, today) = (self.scope(None), [("compatibility_level", NOW)]);
+        let today = self.scope(None).with(&today);
+        let mut held = Vec::new();
+        for name in [
+            "append_dot_mydomain",
+            "smtpd_relay_restrictions",
+            "relay_domains",
+            "mynetworks_style",
+            "smtputf8_enable",
+        ] {
+            let (old, new) = (scope.expanded(name).ok()?, today.expanded(name).ok()?);
+            if self.main().get(name).is_none() && old != new {
+                held.push(format!("{name}={old}"));
+            }
+        }
+        let origin = self.main().get("compatibility_level").map(|entry| entry.origin.clone());
+        let text =
+            format!("defaults of old releases hold: {}; set it to {NOW} for those of today", held.join(", "));
+        (!held.is_empty()).then(|| Finding::warning(Error::new(origin, "compatibility_level", text)))
     }
 
     /// The errors among the findings; the mail system must not start with them.
@@ -100,7 +125,11 @@ impl Config {
             Some(_) => format!("-o {name}"),
             None => name.to_owned(),
         };
-        let Some(known) = known::find(name) else {
+        // Of `<transport>_<suffix>` the manuals' `transport_<suffix>` is in the list.
+        let family = || parameters::find(name).filter(|p| p.family && self.is_used(name));
+        let listed = known::find(name)
+            .or_else(|| family().and_then(|p| known::find(&format!("transport_{}", p.name))));
+        let Some(known) = listed else {
             if parameters::find(name).is_none_or(|p| p.family) && !self.is_used(name) {
                 let text = format!("unused parameter{}", similar(name));
                 findings.push(Finding::warning(Error::new(Some(origin.clone()), subject, text)));
@@ -228,7 +257,7 @@ mod tests {
     #[test]
     fn what_would_lose_protection_stops_the_start_also_from_master_cf() {
         let text = findings(
-            "smtp_tls_security_level = encrypt\ncontent_filter =\nsmtpd_milters = inet:127.0.0.1:8891\nheader_checks =\n",
+            "smtp_tls_security_level = encrypt\ncompatibility_level = 3.12\nsmtpd_milters = inet:127.0.0.1:8891\nheader_checks =\n",
             "submission inet n - y - - smtpd\n  -o smtpd_tls_security_level=encrypt\n  -o smtpd_sasl_auth_enable=yes\n",
         );
         let heads: Vec<_> = text.lines().map(|line| line.split(';').next().unwrap()).collect();
@@ -247,9 +276,29 @@ mod tests {
     }
 
     #[test]
+    fn defaults_of_old_releases_are_told() {
+        assert_eq!(
+            findings("smtpd_relay_restrictions = permit_mynetworks, reject\nmydestination = a.example\n", ""),
+            "warning: compatibility_level: defaults of old releases hold: append_dot_mydomain=yes, \
+             relay_domains=a.example, mynetworks_style=subnet, smtputf8_enable=no; set it to 3.12 for those of today\n"
+        );
+    }
+
+    #[test]
+    fn a_parameter_of_a_transport_is_told_if_nothing_honours_it() {
+        let main = "compatibility_level = 3.6\nfoo_delivery_slot_cost = 3\nfoo_destination_rate_delay = 1s\n";
+        assert_eq!(
+            findings(main, "foo unix - - n - - smtp\n"),
+            "/etc/postfix/main.cf:2: warning: foo_delivery_slot_cost: not honoured yet: comes with preemption of large mail\n"
+        );
+    }
+
+    #[test]
     fn an_accepted_name_passes_and_one_too_many_is_told() {
-        let text =
-            findings("smtpd_milters = unix:/m\nposthaste_accept_missing = smtpd_milters header_checks\n", "");
+        let text = findings(
+            "smtpd_milters = unix:/m\nposthaste_accept_missing = smtpd_milters header_checks\ncompatibility_level=3.6",
+            "",
+        );
         assert_eq!(
             text,
             "/etc/postfix/main.cf:1: warning: smtpd_milters: not honoured yet, accepted by posthaste_accept_missing\n\
@@ -260,14 +309,14 @@ mod tests {
     #[test]
     fn a_name_that_nothing_uses_is_told_with_the_one_that_was_meant() {
         let text = findings(
-            "mynetwork = 127.0.0.0/8\nmua_x = permit\nsmtpd_client_restrictions = $mua_x\nfoo_time_limit = 1s\n\
+            "compatibility_level = 3.6\nmynetwork = 127.0.0.0/8\nmua_x = permit\nsmtpd_client_restrictions = $mua_x\nfoo_time_limit = 1s\n\
              foo_destination_rate_delay = 1s\nslow_destination_rate_delay = 1s\n",
             "foo unix - n n - - pipe\n  user=x argv=/bin/true\n",
         );
         assert_eq!(
             text,
-            "/etc/postfix/main.cf:1: warning: mynetwork: unused parameter (did you mean mynetworks?)\n\
-             /etc/postfix/main.cf:6: warning: slow_destination_rate_delay: unused parameter\n"
+            "/etc/postfix/main.cf:2: warning: mynetwork: unused parameter (did you mean mynetworks?)\n\
+             /etc/postfix/main.cf:7: warning: slow_destination_rate_delay: unused parameter\n"
         );
     }
 }

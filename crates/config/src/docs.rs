@@ -12,7 +12,7 @@ pub fn parameters_page() -> String {
     for (view, list) in parameters::VIEWS {
         let _ = write!(page, "\n### {view}\n\n| parameter | type | default | meaning |\n|---|---|---|---|\n");
         for parameter in list.iter() {
-            let honoured = known::find(parameter.name).is_none_or(|k| k.state == State::Honoured);
+            let honoured = known_of(parameter).is_none_or(|k| k.state == State::Honoured);
             if honoured && !seen.contains(&parameter.name) {
                 seen.push(parameter.name);
                 page.push_str(&row(parameter));
@@ -85,6 +85,14 @@ fn default_text(name: &str, default: &str) -> String {
 
 fn escape(text: &str) -> String {
     text.replace('|', "\\|")
+}
+
+/// What the list says of a parameter; of a family under the manuals' name `transport_<suffix>`.
+fn known_of(parameter: &Parameter) -> Option<known::Known> {
+    match parameter.family {
+        true => known::find(&format!("transport_{}", parameter.name)),
+        false => known::find(parameter.name),
+    }
 }
 
 /// Parameters whose state has a text, grouped by the text.
