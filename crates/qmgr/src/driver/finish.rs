@@ -15,9 +15,12 @@ impl<S: Spool> Driver<S> {
         let mut any = false;
         while let Some(key) = self.scheduler.finished() {
             any = true;
-            // Without an entry it was put on hold or deleted while it was active.
-            if let Some(message) = self.forget(key) {
-                self.finish(key, message, now);
+            let again = self.revisit.remove(&key);
+            match self.forget(key) {
+                Some(message) => self.finish(key, message, now),
+                // It was put on hold or deleted while it was active, and perhaps released since.
+                None if again => self.scheduler.wait(key, now),
+                None => {}
             }
         }
         any

@@ -14,7 +14,7 @@ use mail::{Stamps, Status, Timestamp};
 use observe::Tag;
 use observe::events::qmgr::{MessageActive, MessageSuspect};
 use queue::{MessageKey, NewMessage, Place, Record};
-use std::collections::{HashMap, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
@@ -95,6 +95,8 @@ pub(crate) struct Driver<S> {
     jobs: HashMap<JobId, MessageKey>,
     /// Jobs whose attempt is not written down yet.
     outbox: VecDeque<Job>,
+    /// Messages that are due again while they are active.
+    revisit: HashSet<MessageKey>,
     content_kept: u64,
     stalled_until: Option<Timestamp>,
     /// Jobs are handed out no more: the process is to end.
@@ -118,6 +120,7 @@ impl<S: Spool> Driver<S> {
             fresh: HashMap::new(),
             jobs: HashMap::new(),
             outbox: VecDeque::new(),
+            revisit: HashSet::new(),
             content_kept: 0,
             stalled_until: None,
             draining: false,
@@ -295,8 +298,8 @@ impl<S: Spool> Driver<S> {
         let room = ACTIVATIONS_A_TURN.saturating_sub(self.scheduler.counts().deferred);
         for due in self.spool.due(now, room) {
             if self.scheduler.is_active(due.key) {
-                // It went through other hands while a delivery of it runs on.
-                self.spool.record(Record::Retry { key: due.key, at: now.after(WRITE_RETRY) });
+                // It went through other hands while a delivery of it runs on; looked at again behind that.
+                self.revisit.insert(due.key);
                 continue;
             }
             let flushed = due.retry_at > now;
