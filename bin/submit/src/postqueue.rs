@@ -125,11 +125,13 @@ fn from_disk(
     eprintln!("postqueue: warning: Mail system is down -- accessing queue directly ({reason})");
     let disk = RealDisk::new(&settings.queue_directory).map_err(|_| down())?;
     let mut failed = None;
-    let listed = listing::from_disk(&disk, &settings.hashing, &mut |item| {
+    let mut give = |item: Item| {
         if failed.is_none() {
             failed = printer.item(&item).err();
         }
-    });
+    };
+    let listed = listing::from_journal(&disk, &mut give)
+        .and_then(|()| listing::from_disk(&disk, &settings.hashing, &mut give));
     Ok(failed.map_or(listed, Err))
 }
 

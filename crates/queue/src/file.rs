@@ -6,6 +6,7 @@
 
 mod content;
 mod reader;
+mod records;
 mod size_record;
 pub mod submission;
 #[cfg(test)]
@@ -14,6 +15,7 @@ mod walker;
 mod writer;
 
 pub use reader::{FileEnvelope, FileMessage, read, read_envelope};
+pub use records::{FileRecord, FileRecords};
 pub use size_record::{SizeRecord, content_records_len};
 pub use writer::{Finished, Writer, to_bytes};
 

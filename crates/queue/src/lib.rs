@@ -15,6 +15,7 @@ pub mod file;
 mod intake;
 pub mod journal;
 pub mod listing;
+pub mod lookup;
 mod notice;
 pub mod paths;
 pub mod record;

@@ -1,14 +1,14 @@
 //! What is queued, as `postqueue -p` and `-j` show it.
 //!
 //! The live process sends items over `public/showq` in Postfix's record encoding; without one, [`from_disk`] reads the
-//! queue directories. Messages that only the journal holds are listed by the live process.
+//! queue directories and [`from_journal`] the journal.
 
 mod disk;
 mod print;
 mod wire;
 
-pub use disk::from_disk;
-pub use print::Table;
+pub use disk::{from_disk, from_journal};
+pub use print::{Table, asctime};
 pub use wire::{put_item, read_item};
 
 use mail::{Address, QueueId, Timestamp};

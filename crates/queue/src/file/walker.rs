@@ -60,7 +60,7 @@ impl Walker {
     /// Type and place of the next record that is no pointer; `None` at the end of the file.
     pub fn next(&mut self) -> Result<Option<Head>, ReadError> {
         loop {
-            let Some(head) = self.next_raw()? else { return Ok(None) };
+            let Some(head) = self.next_as_it_lies()? else { return Ok(None) };
             if head.kind != kind::POINTER {
                 return Ok(Some(head));
             }
@@ -74,7 +74,8 @@ impl Walker {
         self.next()?.ok_or_else(|| Damaged::new(at, "the file ends before its end record").into())
     }
 
-    fn next_raw(&mut self) -> Result<Option<Head>, ReadError> {
+    /// The next record in the order of the file, a pointer too.
+    pub fn next_as_it_lies(&mut self) -> Result<Option<Head>, ReadError> {
         let offset = self.place.at;
         let bytes = self.bytes(offset, HEAD_MAX)?;
         if bytes.is_empty() {

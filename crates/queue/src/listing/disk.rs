@@ -2,6 +2,7 @@
 
 use super::{Item, ItemRecipient};
 use crate::file::{OnDisk, submission};
+use crate::lookup::{self, JournalMessage};
 use crate::paths::{HASH_DEPTH_MAX, Hashing};
 use crate::{Disk, Stat, file, report_log};
 use mail::QueueId;
@@ -18,6 +19,34 @@ const COMPLETE: u32 = 0o100;
 
 /// `postsuper -e` sets the group's execute bit.
 const FORCE_EXPIRE: u32 = 0o010;
+
+/// Gives every message that only the journal holds, as it lies there when no process runs.
+pub fn from_journal(disk: &dyn Disk, give: &mut dyn FnMut(Item)) -> io::Result<()> {
+    lookup::for_each(disk, &mut |message| give(journal_item(message)))
+}
+
+fn journal_item(mut message: JournalMessage) -> Item {
+    let queue = match (message.held, message.retry_at) {
+        (true, _) => "hold",
+        (false, Some(_)) => "deferred",
+        (false, None) => "incoming",
+    };
+    let mut index = 0;
+    let recipients = message.envelope.recipients.into_iter().map(|r| {
+        index += 1;
+        ItemRecipient { address: r.address, reason: message.reasons.remove(&(index - 1)) }
+    });
+    let left = recipients.zip(message.done).filter(|(_, done)| !done).map(|(r, _)| r).collect();
+    Item {
+        queue: queue.to_string(),
+        queue_id: message.queue_id,
+        arrival: message.envelope.arrival,
+        size: message.content.size,
+        forced_expire: message.envelope.force_expire,
+        sender: message.envelope.sender,
+        recipients: left,
+    }
+}
 
 /// Gives every message that lies in a file, queue by queue. What is gone or damaged when it is read is left out, as
 /// Postfix does: a listing races with deliveries.

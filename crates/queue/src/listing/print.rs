@@ -111,7 +111,7 @@ fn row(
 }
 
 /// `Sun Nov 22 16:33:27 2026`, in local time.
-fn asctime(at: Timestamp) -> String {
+pub fn asctime(at: Timestamp) -> String {
     match sys::local_time(at.secs()) {
         Ok(t) => format!(
             "{} {} {:2} {:02}:{:02}:{:02} {}",
