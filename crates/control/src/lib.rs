@@ -1,1 +1,11 @@
-//! What an administrator sees and orders while the system runs.
+//! What the administrator sees and orders: lists of the queue, messages in it, triggers for the queue manager.
+//!
+//! [`serve_showq`] answers `postqueue -p` and `-j` on `public/showq`; [`serve_orders`] takes Postfix's trigger bytes
+//! (and ours) on `public/qmgr`; [`postcat::run`] prints messages in files and in the journal.
+
+mod orders;
+pub mod postcat;
+mod showq;
+
+pub use orders::serve_orders;
+pub use showq::{Showq, serve_showq};
