@@ -1,0 +1,89 @@
+//! Both programs on one spool: neither starts while the other runs, and each goes on where the other stopped.
+
+use std::io::Write;
+use std::process::{Command, Stdio};
+use testkit::{case, world};
+
+/// Runs a shell script in a world that has both programs and returns what it printed.
+fn in_a_world_of_both(script: &str) -> Option<String> {
+    if let Err(why) = world::available() {
+        assert!(std::env::var_os("CI").is_none(), "{why}");
+        println!("skipped: {why}");
+        return None;
+    }
+    world::fetch().expect("Debian's packages");
+    let oracle = world::oracle().canonicalize().expect("fetched");
+    let enter = concat!(env!("CARGO_MANIFEST_DIR"), "/../testkit/world/enter");
+    let head = format!(
+        "set -u\ncat >/etc/postfix/main.cf <<'END'\n{}END\ncat >/etc/postfix/master.cf <<'END'\n{}END\n{HELPERS}",
+        case::CaseFile::default().main_cf(),
+        case::MASTER
+    );
+    let mut child = Command::new(enter)
+        .args(["both".as_ref(), oracle.as_os_str(), "bash".as_ref()])
+        .env("POSTHASTE", world::posthaste().expect("built"))
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::inherit())
+        .spawn()
+        .expect("world/enter");
+    let mut stdin = child.stdin.take().expect("piped");
+    stdin.write_all((head + script).as_bytes()).expect("the script fits the pipe");
+    drop(stdin);
+    let output = child.wait_with_output().expect("world/enter");
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    println!("{text}");
+    Some(text)
+}
+
+/// Shell functions: wait for a condition, for the port, for its end; send one message.
+const HELPERS: &str = r#"
+until_ok() { for _ in $(seq 200); do "$@" >/dev/null 2>&1 && return 0; sleep 0.05; done; echo "timed out: $*"; return 1; }
+listening() { grep -q ':0019 0\{8\}:0000 0A\|:0019 0\{32\}:0000 0A' /proc/net/tcp /proc/net/tcp6; }
+silent() { ! listening; }
+send() { smtp-source -m 1 -f a@example.net -t "$1" -S "$2" 127.0.0.1:25; }
+mails() { find /var/mail/vhosts -path '*/new/*' -type f | wc -l; }
+has() { [ "$(mails)" -ge "$1" ]; }
+"#;
+
+#[test]
+fn posthaste_does_not_start_on_a_spool_that_postfix_uses() {
+    let Some(said) = in_a_world_of_both(
+        "postfix start </dev/null >/dev/null 2>&1; until_ok listening; timeout 10 posthaste start -c /etc/postfix </dev/null; echo status $?\n",
+    ) else {
+        return;
+    };
+    assert!(said.contains("status 1"), "{said}");
+}
+
+#[test]
+fn postfix_does_not_start_on_a_spool_that_posthaste_uses() {
+    let Some(said) = in_a_world_of_both(
+        "posthaste start -c /etc/postfix </dev/null >/dev/null 2>&1; until_ok listening; timeout 10 postfix start </dev/null >/dev/null 2>&1; echo status $?\n",
+    ) else {
+        return;
+    };
+    assert!(said.contains("status 1"), "{said}");
+}
+
+#[test]
+fn what_one_leaves_in_the_queue_the_other_delivers() {
+    let script = r#"
+echo 'transport_maps = inline:{{example.com = smtp:[192.0.2.36]}}' >>/etc/postfix/main.cf
+postfix start </dev/null >/dev/null 2>&1; until_ok listening; send ann@example.com one; send bob@example.com two
+until_ok test "$(postqueue -p | tail -1 | grep -c 2.Requests)" = 1; sleep 0.5
+postfix stop </dev/null >/dev/null 2>&1; until_ok silent
+sed -i /transport_maps/d /etc/postfix/main.cf
+posthaste start -c /etc/postfix </dev/null >/dev/null 2>&1; until_ok listening; posthaste postqueue -c /etc/postfix -f; until_ok has 2
+echo "posthaste delivered $(mails)"
+echo 'transport_maps = inline:{{example.com = smtp:[192.0.2.36]}}' >>/etc/postfix/main.cf
+posthaste reload -c /etc/postfix </dev/null; sleep 0.5; send ann@example.com three; sleep 1
+posthaste stop -c /etc/postfix </dev/null; until_ok silent
+sed -i /transport_maps/d /etc/postfix/main.cf
+postfix start </dev/null >/dev/null 2>&1; until_ok listening; postqueue -f; until_ok has 3
+echo "postfix delivered up to $(mails)"
+"#;
+    let Some(said) = in_a_world_of_both(script) else { return };
+    assert!(said.contains("posthaste delivered 2"), "{said}");
+    assert!(said.contains("postfix delivered up to 3"), "{said}");
+}
