@@ -2,7 +2,7 @@
 
 use crate::owners::{Identity, IdentityError};
 use config::parameters::{Global, Master};
-use config::{Config, Error, Errors, ServiceLine, ServiceType};
+use config::{Config, Error, Errors, ServiceLine, ServiceType, Severity};
 use net::Families;
 use observe::{Destination, Facility, Settings};
 use std::fs::File;
@@ -64,7 +64,13 @@ impl Plan {
     pub fn of(config: &Config, as_caller: bool) -> Result<Plan, Errors> {
         let global = Global::read(config, None)?;
         let master = Master::read(config, None)?;
-        let (mut errors, mut warnings) = (Vec::new(), Vec::new());
+        let (mut errors, mut warnings) = (tables::unknown_kinds(config), Vec::new());
+        for finding in config.check() {
+            match finding.severity {
+                Severity::Error => errors.push(finding.error),
+                Severity::Warning => warnings.push(finding.error.to_string()),
+            }
+        }
         let log = LogPlan::of(config, &global).map_err(|e| errors.push(e)).ok();
         let identity = if as_caller {
             None
@@ -244,7 +250,7 @@ mod tests {
 
     #[test]
     fn every_inet_smtpd_line_listens_on_the_interfaces_or_on_its_own_address() {
-        let main = "inet_interfaces = 127.0.0.1, [::1]\nmaillog_file = /var/log/mail.log\n";
+        let main = "compatibility_level = 3.6\ninet_interfaces = 127.0.0.1, [::1]\nmaillog_file = /var/log/mail.log\n";
         let master = "smtp inet n - n - - smtpd\n[::1]:2525 inet n - n - - smtpd\n10025 inet n - n - - spawn\n\
                       cleanup unix n - n - 0 cleanup\nsmtp unix - - n - - smtp\n";
         let plan = plan(main, master).unwrap();

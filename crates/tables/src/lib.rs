@@ -3,6 +3,7 @@
 //! A lookup is a future, since some kinds ask a server; the kinds that hold their content in memory answer at
 //! once, and [`now`] takes their answer without an executor.
 
+mod check;
 mod fold;
 pub mod kinds;
 pub mod lists;
@@ -11,6 +12,7 @@ mod maps;
 pub mod search;
 mod table;
 
+pub use check::unknown_kinds;
 pub use fold::fold;
 pub use lookup::{Lookup, LookupFuture, now};
 pub use maps::Maps;

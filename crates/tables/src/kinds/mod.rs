@@ -7,12 +7,15 @@ mod texthash;
 
 use crate::table::{Settings, Source, TableError};
 
+/// Opens the table of a name; the whole `type:name` is passed for errors.
+type Open = fn(name: &str, spec: &str, settings: &Settings) -> Result<Box<dyn Source>, TableError>;
+
 /// A kind of table: the name in front of the colon, and how one is opened from what stands behind it.
 pub struct Kind {
     /// The name in front of the colon.
     pub name: &'static str,
-    /// Opens the table of a name; the whole `type:name` is passed for errors.
-    pub open: fn(name: &str, spec: &str, settings: &Settings) -> Result<Box<dyn Source>, TableError>,
+    /// Opens a table of this kind.
+    pub open: Open,
 }
 
 /// All kinds, sorted by name.
@@ -80,6 +83,11 @@ pub fn check(spec: &str) -> Result<&'static Kind, TableError> {
             )
         }
     })
+}
+
+/// Whether `name` is the name of a kind, be it built or not.
+pub(crate) fn is_known(name: &str) -> bool {
+    KINDS.iter().any(|k| k.name == name) || NOT_YET.iter().any(|(n, _)| *n == name)
 }
 
 /// `spec` without `proxy:`: what Postfix asks its proxymap process for, we ask ourselves.
