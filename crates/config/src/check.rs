@@ -48,18 +48,17 @@ impl fmt::Display for Finding {
     }
 }
 
-/// The findings as `posthaste check` prints them: one a line, errors before warnings, each in the files' order.
+/// The findings as `posthaste check` prints them, one a line.
 pub fn report(findings: &[Finding]) -> String {
-    let mut sorted: Vec<&Finding> = findings.iter().collect();
-    sorted.sort_by(|a, b| (a.severity, &a.error).cmp(&(b.severity, &b.error)));
-    sorted.iter().map(|finding| format!("{finding}\n")).collect()
+    findings.iter().map(|finding| format!("{finding}\n")).collect()
 }
 
 /// The parameter that lets dangerous ones pass.
 const ACCEPT: &str = "posthaste_accept_missing";
 
 impl Config {
-    /// Everything that was set and is not honoured, or looks like a slip. Wrong values are errors of `load` already.
+    /// Everything that was set and is not honoured, or looks like a slip: errors before warnings, each in the files'
+    /// order. Wrong values are errors of `load` already.
     pub fn check(&self) -> Vec<Finding> {
         let accepted: BTreeSet<String> =
             crate::words::list(&self.text(ACCEPT).unwrap_or_default()).into_iter().collect();
@@ -79,6 +78,7 @@ impl Config {
             let text = format!("`{name}` is set nowhere, or needs no acceptance");
             findings.push(Finding::warning(Error::new(origin.clone(), ACCEPT, text)));
         }
+        findings.sort_by(|a, b| (a.severity, &a.error).cmp(&(b.severity, &b.error)));
         findings
     }
 

@@ -1,6 +1,7 @@
 //! The commands: one table for dispatch and help.
 
 pub mod instance;
+mod postconf;
 mod quickstart;
 
 use std::io::Write as _;
@@ -51,11 +52,16 @@ const COMMANDS: &[Command] = &[
         "run an instance in ./var and send one message through it",
         quickstart::run,
     ),
+    ours(
+        "postconf",
+        "[-c DIR] [-dfhHnqx] [-o NAME=VALUE] [NAME…] | -e NAME=VALUE… | -X NAME… | -# NAME… | -M | -F | -P",
+        "show or edit parameters, show services",
+        postconf::run,
+    ),
     missing("mailq"),
     missing("newaliases"),
     missing("postalias"),
     missing("postcat"),
-    missing("postconf"),
     missing("postdrop"),
     missing("postkick"),
     missing("postlock"),

@@ -130,6 +130,11 @@ fn is_parameter(config: &Config, name: &str) -> bool {
 }
 
 fn default(scope: &Scope<'_>, name: &str) -> Option<String> {
+    match (name, known::find(name).map(|k| k.default)) {
+        ("process_name", _) => return Some("postconf".to_owned()),
+        ("config_directory", Some(Default::Text(text))) => return Some(text.to_owned()),
+        _ => {}
+    }
     if known::own().contains(&name) || known::find(name).is_some_and(|k| k.default != Default::None) {
         return scope.default(name).map(|value| value.into_owned());
     }
