@@ -149,8 +149,8 @@ fn file_kind(file: File) -> io::Result<Kind> {
 
 /// The first label of the host's name, as Postfix logs it.
 fn host_label() -> String {
-    let name = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
-    let label = name.trim().split('.').next().unwrap_or_default().to_string();
+    let name = sys::host_name();
+    let label = name.split('.').next().unwrap_or_default().to_string();
     if label.is_empty() { "localhost".into() } else { label }
 }
 

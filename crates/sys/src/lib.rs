@@ -4,6 +4,7 @@
 //! here without unsafe is a call that takes care to get right once.
 
 mod file_identity;
+mod host;
 mod identity;
 mod memfile;
 mod passing;
@@ -13,6 +14,7 @@ mod time;
 mod users;
 
 pub use file_identity::act_as;
+pub use host::host_name;
 pub use identity::become_user;
 pub use memfile::sealed_memory_file;
 pub use passing::{PASSED_FDS_MAX, receive_with_fds, send_with_fds};

@@ -1,8 +1,49 @@
-//! The process `local`.
+//! The process `local`: deliveries with the recipients' rights.
 
-use super::{Reach, Start};
+use super::{Start, agents, routing, sockets};
+use config::Config;
+use delivery::local_role::{Inputs, Settings};
+use net::Shutdown;
+use std::sync::Arc;
+use tokio::sync::watch;
 
-/// Runs the role.
-pub fn run(start: Start) -> Result<(), String> {
-    super::idle(start, &Reach { read: &[], write: &["private"], configuration: true })
+/// Threads that write mailboxes. Each waits for its own sync, so there are more than cores; at 1,000 deliveries a
+/// second and 10 ms a sync these are as many as are busy.
+const WORKERS: usize = 16;
+
+/// Runs the role. It keeps root, where it has it, since each delivery takes its recipient's identity.
+pub fn run(mut start: Start) -> Result<(), String> {
+    start.open_log()?;
+    let as_caller = start.plan.identity.is_none() && !rustix::process::geteuid().is_root();
+    let tables = routing::table_settings(&start.config, &start.tag).map_err(|why| start.fail(why))?;
+    let settings =
+        Settings::read(&start.config, &tables, as_caller).map_err(|e| start.fail(e.to_string()))?;
+    let socket = sockets::listen(agents::LOCAL_SOCKET).map_err(|why| start.fail(why))?;
+    if let Some(identity) = &start.plan.identity {
+        // The queue manager comes as mail_owner.
+        sockets::give(agents::LOCAL_SOCKET, &identity.mail_owner).map_err(|why| start.fail(why))?;
+    }
+    let runtime = super::runtime().map_err(|e| start.fail(e.to_string()))?;
+    let local = tokio::task::LocalSet::new();
+    let Start { arguments, inherited, tag, .. } = start;
+    local.block_on(&runtime, async move {
+        let io = |e: std::io::Error| e.to_string();
+        let (trigger, shutdown) = Shutdown::new();
+        let (newest, settings) = watch::channel(Arc::new(settings));
+        let own_tag = tag.clone();
+        let reload = move || {
+            let config = Config::load(&arguments.config_directory).map_err(|e| e.to_string())?;
+            let tables = routing::table_settings(&config, &own_tag)?;
+            let settings = Settings::read(&config, &tables, as_caller).map_err(|e| e.to_string())?;
+            newest.send_replace(Arc::new(settings));
+            Ok(())
+        };
+        let listener = tokio::net::UnixListener::from_std(socket).map_err(io)?;
+        let link = inherited.link.into_async().map_err(io)?;
+        let following = tokio::task::spawn_local(super::follow_master(link, trigger, tag, reload));
+        let inputs = Inputs { listener, settings, workers: WORKERS, shutdown };
+        let result = delivery::local_role::run(inputs).await.map_err(io);
+        following.abort();
+        result
+    })
 }

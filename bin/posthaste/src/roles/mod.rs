@@ -1,9 +1,14 @@
 //! What each process does: takes over its descriptors, reads the configuration, gives up its rights, serves.
 
+mod agents;
 mod control;
+mod limits;
 mod local;
+mod names;
+mod orders;
 mod qmgr;
 mod queue;
+mod routing;
 mod smtpd;
 mod sockets;
 

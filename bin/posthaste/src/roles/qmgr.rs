@@ -1,8 +1,110 @@
-//! The process `qmgr`.
+//! The process `qmgr`: the queue, the scheduler, and the agents that need no other identity.
 
-use super::{Reach, Start};
+use super::agents::Agents;
+use super::{Reach, Start, agents, orders, queue, routing, sockets};
+use ::queue::Store;
+use config::Config;
+use master::link::RoleLink;
+use net::{Shutdown, clock};
+use observe::{Numbers, Tag};
+use qmgr::{Inputs, Settings, Snapshot};
+use rewrite::Resolver;
+use std::rc::Rc;
+use std::sync::Arc;
+use tokio::sync::mpsc;
+
+/// Configurations that wait to be taken: the newest is all that counts, so one is enough and one spare.
+const RELOADS_WAITING: usize = 2;
+
+/// Deliveries at once over all transports, where descriptors allow it.
+const JOBS_MAX: usize = 20_000;
 
 /// Runs the role.
-pub fn run(start: Start) -> Result<(), String> {
-    super::idle(start, &Reach { read: &[], write: &["."], configuration: true })
+pub fn run(mut start: Start) -> Result<(), String> {
+    let numbers = Numbers::new(start.inherited.numbers);
+    let resolver = routing::resolver(&start.config, &start.tag).map_err(|why| start.fail(why))?;
+    // A reload opens tables again, wherever they lie.
+    start.confine(&Reach { read: &["/"], write: &["."], configuration: true })?;
+    let notices = sockets::listen("private/journal").map_err(|why| start.fail(why))?;
+    let triggers = sockets::listen("public/qmgr").map_err(|why| start.fail(why))?;
+    let store = open_store(&start).map_err(|why| start.fail(why))?;
+    let runtime = super::runtime().map_err(|e| start.fail(e.to_string()))?;
+    let local = tokio::task::LocalSet::new();
+    local.block_on(&runtime, async move {
+        let agents = Rc::new(Agents::default());
+        let first = snapshot(&start.config, resolver, &start.tag, &agents, &numbers)
+            .map_err(|why| start.fail(why))?;
+        let Start { arguments, inherited, config, tag, .. } = start;
+        let (orders_in, orders) = mpsc::channel(orders::WAITING_MAX);
+        let (reloads_in, reloads) = mpsc::channel(RELOADS_WAITING);
+        let (trigger, shutdown) = Shutdown::new();
+        let io = |e: std::io::Error| e.to_string();
+        let listen = |socket| tokio::net::UnixListener::from_std(socket).map_err(io);
+        tokio::task::spawn_local(orders::serve(listen(triggers)?, orders_in));
+        let bounce_name = agents::syslog_name(&config, None)?;
+        let inputs = Inputs {
+            spool: store,
+            snapshot: first,
+            reloads,
+            hand: agents.clone(),
+            notices: listen(notices)?,
+            orders,
+            bounce_tag: Tag::new(&bounce_name, "bounce", tag.number),
+            cleanup_tag: Tag::new(&bounce_name, "cleanup", tag.number),
+            tag: tag.clone(),
+            shutdown,
+        };
+        let (directory, own_tag) = (arguments.config_directory, tag.clone());
+        let own_agents = Rc::clone(&agents);
+        let reload = move || {
+            let config = Config::load(&directory).map_err(|e| e.to_string())?;
+            let resolver = routing::resolver(&config, &own_tag)?;
+            let snapshot = snapshot(&config, resolver, &own_tag, &agents, &numbers)?;
+            reloads_in
+                .try_send(snapshot)
+                .map_err(|_| "the last configuration is still being taken".to_owned())
+        };
+        let link: RoleLink = inherited.link.into_async().map_err(io)?;
+        let following = tokio::task::spawn_local(super::follow_master(link, trigger, tag, reload));
+        let result = qmgr::run(inputs).await.map_err(io);
+        own_agents.finish().await;
+        following.abort();
+        result
+    })
+}
+
+fn open_store(start: &Start) -> Result<Store, String> {
+    let settings = queue::store_settings(&start.config, queue::reporter(&start.tag))?;
+    let disk = queue::disk(&start.plan)?;
+    let (store, recovered) = Store::open(settings, Arc::new(disk), clock::now())
+        .map_err(|e| format!("the queue cannot be opened: {e}"))?;
+    if recovered.messages > 0 || recovered.damaged > 0 {
+        observe::info(
+            &start.tag,
+            format_args!(
+                "journal: {} messages to deliver in {} segments, {} damaged ranges",
+                recovered.messages, recovered.segments, recovered.damaged
+            ),
+        );
+    }
+    Ok(store)
+}
+
+/// All that a reload replaces.
+fn snapshot(
+    config: &Config,
+    resolver: Resolver,
+    tag: &Tag,
+    agents: &Agents,
+    numbers: &Numbers,
+) -> Result<Snapshot, String> {
+    agents.set(config, numbers, tag)?;
+    let settings = Settings::read(config, JOBS_MAX).map_err(|e| e.to_string())?;
+    let lifetime = settings.scheduler.maximal_lifetime;
+    let bounce = bounce::Settings::new(config, lifetime).map_err(|e| e.to_string())?;
+    Ok(Snapshot {
+        settings: Arc::new(settings),
+        router: routing::router(resolver, tag),
+        bounce: Arc::new(bounce),
+    })
 }

@@ -3,8 +3,9 @@
 use config::Config;
 use config::parameters::Queue;
 use mail::QueueIdForm;
+use master::Plan;
 use observe::Tag;
-use queue::{IntakeSettings, Reporter, Role, SpaceRule, StoreSettings};
+use queue::{IntakeSettings, RealDisk, Reporter, Role, SpaceRule, StoreSettings};
 use std::sync::Arc;
 
 /// Logs what the queue reports.
@@ -17,6 +18,11 @@ pub fn reporter(tag: &Tag) -> Reporter {
             observe::warn(&tag, format_args!("{report}"));
         }
     })
+}
+
+/// The file system below queue_directory.
+pub fn disk(plan: &Plan) -> Result<RealDisk, String> {
+    RealDisk::new(&plan.queue_directory).map_err(|e| format!("{}: {e}", plan.queue_directory.display()))
 }
 
 /// How a process that takes mail in writes its part of the journal.

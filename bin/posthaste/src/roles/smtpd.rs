@@ -1,11 +1,274 @@
-//! The process `smtpd`.
+//! The process `smtpd`: sessions, cleanup, and the way into the queue.
 
-use super::{Reach, Start};
+use super::limits::{self, Limit};
+use super::{DRAIN_TIME, Reach, Start, agents, names, queue, routing, sockets};
+use ::queue::{Hooks, Intake, NoticeSender, RealDisk, Role};
+use ::smtpd::addresses::{Addresses, Class, Resolved};
+use ::smtpd::{Clients, Inputs, Service, Settings, Surroundings};
+use cleanup::pickup::{Pickup, PickupInputs};
+use config::parameters::{Bounce, Cleanup, Global};
+use config::{Config, ServiceLine, ServiceType};
+use mail::Address;
+use master::plan::service_key;
+use net::Shutdown;
+use observe::{Numbers, Tag};
+use rewrite::{AddressClass, Resolver};
+use std::collections::BTreeMap;
+use std::net::{SocketAddr, TcpListener};
+use std::os::unix::fs::MetadataExt as _;
+use std::path::Path;
+use std::sync::Arc;
+use tokio::sync::watch;
+
+/// Event loops at most; half of the cores, since the queue manager and the agents want the rest.
+const LOOPS_MAX: usize = 16;
+
+/// A service of master.cf, ready to serve on several event loops.
+struct Prepared {
+    name: Arc<str>,
+    program: Arc<str>,
+    settings: watch::Receiver<Arc<Settings>>,
+    listeners: Vec<TcpListener>,
+    limit: Limit,
+    key: String,
+}
+
+/// What each event loop gets.
+struct Loop {
+    services: Vec<Service>,
+    intake: Intake,
+    servers: Vec<SocketAddr>,
+    numbers: Numbers,
+    clients: Clients,
+    cleanup_program: Arc<str>,
+    shutdown: Shutdown,
+    tag: Tag,
+}
 
 /// Runs the role.
-pub fn run(start: Start) -> Result<(), String> {
-    super::idle(
-        start,
-        &Reach { read: &[], write: &["journal", "maildrop", "public", "private"], configuration: false },
-    )
+pub fn run(mut start: Start) -> Result<(), String> {
+    let loops = std::thread::available_parallelism().map_or(1, |n| n.get().div_ceil(2)).min(LOOPS_MAX);
+    // Tables may be for root's eyes only, so they are opened first; a reload starts a new process.
+    let services = prepare(&mut start, loops).map_err(|why| start.fail(why))?;
+    let servers = names::servers(&start.config).map_err(|why| start.fail(why))?;
+    let cleanup = start.config.service("cleanup", ServiceType::Unix);
+    let cleanup_name = agents::syslog_name(&start.config, cleanup).map_err(|why| start.fail(why))?;
+    // The directory itself is beyond the reach of this role; what lies in it is not.
+    let disk = Arc::new(queue::disk(&start.plan).map_err(|why| start.fail(why))?);
+    start.confine(&Reach {
+        read: &[],
+        write: &["journal", "maildrop", "public", "private"],
+        configuration: false,
+    })?;
+    for service in &services {
+        let Limit { sessions, why } = &service.limit;
+        observe::info(&start.tag, format_args!("{}: at most {sessions} sessions ({why})", service.key));
+    }
+    let intake = open_intake(&start, Arc::clone(&disk)).map_err(|why| start.fail(why))?;
+    let pickup = start_pickup(&start, &intake, disk, &cleanup_name).map_err(|why| start.fail(why))?;
+    let (trigger, shutdown) = Shutdown::new();
+    let numbers = Numbers::new(start.inherited.numbers);
+    let clients = Clients::default();
+    let each = |_| -> Result<Loop, String> {
+        Ok(Loop {
+            services: services.iter().map(Prepared::share).collect::<Result<_, _>>()?,
+            intake: intake.clone(),
+            servers: servers.clone(),
+            numbers: numbers.clone(),
+            clients: clients.clone(),
+            cleanup_program: format!("{cleanup_name}/cleanup").into(),
+            shutdown: shutdown.clone(),
+            tag: start.tag.clone(),
+        })
+    };
+    let all: Result<Vec<Loop>, String> = (0..loops).map(each).collect();
+    let mut all = all.map_err(|why| start.fail(why))?;
+    let first = all.pop().ok_or_else(|| start.fail("no event loop".into()))?;
+    let others: Result<Vec<_>, _> = all
+        .into_iter()
+        .map(|l| std::thread::Builder::new().name("smtpd".into()).spawn(move || serve(l)))
+        .collect();
+    let others = others.map_err(|e| start.fail(format!("cannot start a thread: {e}")))?;
+
+    let runtime = super::runtime().map_err(|e| start.fail(e.to_string()))?;
+    let local = tokio::task::LocalSet::new();
+    let Start { inherited, tag, .. } = start;
+    let result = local.block_on(&runtime, async move {
+        let link = inherited.link.into_async().map_err(|e| e.to_string())?;
+        let order = async {
+            // It returns at the order to stop; a process that only retires lets its sessions end in their own time.
+            let followed = super::follow_master(link, trigger, tag, || Ok(())).await;
+            tokio::time::sleep(DRAIN_TIME).await;
+            followed.map_err(|e| e.to_string())
+        };
+        tokio::select! {
+            served = sessions(first) => served,
+            ended = order => ended,
+        }
+    });
+    pickup.stop();
+    intake.close();
+    // Threads that still drain end with the process; the ones that are done are joined.
+    for thread in others.into_iter().filter(|t| t.is_finished()) {
+        drop(thread.join());
+    }
+    result
+}
+
+/// One further event loop.
+fn serve(l: Loop) {
+    let tag = l.tag.clone();
+    let served = super::runtime()
+        .map_err(|e| e.to_string())
+        .and_then(|runtime| tokio::task::LocalSet::new().block_on(&runtime, sessions(l)));
+    if let Err(why) = served {
+        observe::error(&tag, format_args!("an event loop ended: {why}"));
+    }
+}
+
+async fn sessions(l: Loop) -> Result<(), String> {
+    let inputs = Inputs {
+        services: l.services,
+        intake: l.intake,
+        resolver: names::resolver(&l.servers, &l.tag)?,
+        numbers: l.numbers,
+        clients: l.clients,
+        cleanup_program: l.cleanup_program,
+        shutdown: l.shutdown,
+    };
+    ::smtpd::run(inputs).await.map_err(|e| e.to_string())
+}
+
+/// Reads each service's settings; the listeners are those that master passed.
+fn prepare(start: &mut Start, loops: usize) -> Result<Vec<Prepared>, String> {
+    let mut listeners: BTreeMap<String, Vec<TcpListener>> = BTreeMap::new();
+    for (key, listener) in std::mem::take(&mut start.inherited.listeners) {
+        listeners.entry(key).or_default().push(listener);
+    }
+    let config = &start.config;
+    let around = surroundings(config, &start.tag)?;
+    let descriptors = limits::descriptors();
+    listeners
+        .into_iter()
+        .map(|(key, listeners)| {
+            let service = config.services().iter().find(|s| service_key(s) == key);
+            let service = service.ok_or_else(|| format!("{key}: not in master.cf any more"))?;
+            prepare_service(config, service, &around, (descriptors, loops), listeners)
+        })
+        .collect()
+}
+
+fn prepare_service(
+    config: &Config,
+    service: &ServiceLine,
+    around: &Surroundings,
+    (descriptors, loops): (u64, usize),
+    listeners: Vec<TcpListener>,
+) -> Result<Prepared, String> {
+    let limit = limits::sessions(config, service, descriptors)?;
+    let mut settings = Settings::read(config, Some(service), around).map_err(|e| e.to_string())?;
+    settings.sessions_max = limit.sessions.div_ceil(loops);
+    Ok(Prepared {
+        name: service.name.as_str().into(),
+        program: format!("{}/smtpd", agents::syslog_name(config, Some(service))?).into(),
+        // A reload starts a new process, so this one's settings never change.
+        settings: watch::channel(Arc::new(settings)).1,
+        listeners,
+        limit,
+        key: service_key(service),
+    })
+}
+
+impl Prepared {
+    /// The service for one event loop, on duplicates of its sockets.
+    fn share(&self) -> Result<Service, String> {
+        let listeners: Result<_, _> = self.listeners.iter().map(TcpListener::try_clone).collect();
+        Ok(Service {
+            name: Arc::clone(&self.name),
+            program: Arc::clone(&self.program),
+            listeners: listeners.map_err(|e| e.to_string())?,
+            settings: self.settings.clone(),
+        })
+    }
+}
+
+fn surroundings(config: &Config, tag: &Tag) -> Result<Surroundings, String> {
+    let global = Global::read(config, None).map_err(|e| e.to_string())?;
+    let mut errors = Vec::new();
+    let own_addresses = config.own_addresses(&global, &mut errors);
+    config::Errors::check(errors).map_err(|e| e.to_string())?;
+    Ok(Surroundings {
+        addresses: Arc::new(Known(routing::resolver(config, tag)?)),
+        own_addresses,
+        tables: routing::table_settings(config, tag)?,
+    })
+}
+
+fn open_intake(start: &Start, disk: Arc<RealDisk>) -> Result<Intake, String> {
+    let settings = queue::intake_settings(&start.config, Role::Smtpd)?;
+    let mut notices = NoticeSender::new(Path::new("private/journal"));
+    let hooks = Hooks {
+        flush_log: Box::new(observe::flush),
+        notice: Box::new(move |notice| notices.send(notice)),
+        report: queue::reporter(&start.tag),
+    };
+    Intake::open(settings, disk, hooks).map_err(|e| format!("the journal cannot be opened: {e}"))
+}
+
+/// Takes in what local programs leave in maildrop/.
+fn start_pickup(
+    start: &Start,
+    intake: &Intake,
+    disk: Arc<RealDisk>,
+    cleanup_name: &str,
+) -> Result<Pickup, String> {
+    let config = &start.config;
+    let service = config.services().iter().find(|s| s.command == "pickup");
+    let cleanup = config.service("cleanup", ServiceType::Unix);
+    let text = |e: config::Errors| e.to_string();
+    let (global, own) =
+        (Global::read(config, cleanup).map_err(text)?, Cleanup::read(config, cleanup).map_err(text)?);
+    let inputs = PickupInputs {
+        intake: intake.clone(),
+        disk,
+        // Relative to the working directory, which is queue_directory.
+        owner: |path| Ok(std::fs::symlink_metadata(path)?.uid()),
+        settings: Arc::new(cleanup::Settings::new(&global, &own)),
+        rules: rewrite::Rules::read(config).map_err(text)?,
+        delay_warning_time: Bounce::read(config, None).map_err(text)?.delay_warning_time,
+        tag: Tag::new(&agents::syslog_name(config, service)?, "pickup", start.tag.number),
+        cleanup_tag: Tag::new(cleanup_name, "cleanup", start.tag.number),
+    };
+    let listener = sockets::listen("public/pickup")?;
+    Pickup::start(inputs, listener, net::clock::now).map_err(|e| format!("pickup: {e}"))
+}
+
+/// The resolver, as smtpd asks it.
+struct Known(Resolver);
+
+impl Addresses for Known {
+    fn complete(&self, address: &Address) -> Address {
+        self.0.settings().rules.canonical(address)
+    }
+
+    fn resolve(&self, recipient: &Address, sender: &Address) -> Result<Resolved, String> {
+        match self.0.resolve_now(recipient, sender) {
+            rewrite::Resolved::Route(route) => Ok(Resolved {
+                class: match route.class {
+                    AddressClass::Local => Class::Local,
+                    AddressClass::VirtualAlias => Class::VirtualAlias,
+                    AddressClass::VirtualMailbox => Class::VirtualMailbox,
+                    AddressClass::Relay => Class::Relay,
+                    AddressClass::Default => Class::Default,
+                },
+                address: route.recipient,
+                routed: route.routed,
+            }),
+            // Nothing that strangers may send mail to.
+            rewrite::Resolved::Invalid { recipient } => {
+                Ok(Resolved { class: Class::Default, address: recipient, routed: true })
+            }
+            rewrite::Resolved::TempFail { reason, .. } => Err(reason),
+        }
+    }
 }

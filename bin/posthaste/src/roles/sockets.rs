@@ -21,3 +21,8 @@ pub fn listen(name: &str) -> Result<UnixListener, String> {
     };
     listen().map_err(|e| format!("{name}: {e}"))
 }
+
+/// Makes a socket a user's, as Postfix's sockets belong to mail_owner.
+pub fn give(name: &str, user: &sys::User) -> Result<(), String> {
+    std::os::unix::fs::lchown(name, Some(user.uid), Some(user.gid)).map_err(|e| format!("{name}: {e}"))
+}

@@ -1,0 +1,132 @@
+//! The delivery agents of this process behind the queue manager's hand, one for each transport of master.cf.
+
+use super::names;
+use config::{Config, ServiceLine, ServiceType};
+use delivery::agents::discard::DiscardAgent;
+use delivery::agents::error::{ErrorAgent, FixedResult};
+use delivery::agents::smtp::{Settings, SmtpAgent};
+use delivery::agents::virtual_::VirtualAgent;
+use delivery::{Assignment, DeliveryAgent, OutcomeSink, ReportStyle};
+use mail::{Job, JobId, Outcome, SiteFailure};
+use observe::{Numbers, Tag};
+use protocol::smtp::client::Protocol;
+use qmgr::{Back, Hand};
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::rc::Rc;
+use std::time::Duration;
+
+/// Gives a job to the agent of one transport.
+type Give = Rc<dyn Fn(Assignment)>;
+
+/// Where the local role takes jobs, below queue_directory.
+pub const LOCAL_SOCKET: &str = "private/local";
+
+/// How long connections that wait for mail may take to say QUIT at the end.
+const CLOSE_TIME: Duration = Duration::from_secs(1);
+
+/// The agents by transport; a reload replaces them, while jobs under way keep theirs.
+#[derive(Default)]
+pub struct Agents {
+    by_transport: RefCell<HashMap<String, Give>>,
+    /// Those that keep connections open.
+    clients: RefCell<Vec<SmtpAgent>>,
+}
+
+impl Agents {
+    /// Makes the agents of a configuration. Must be called in a `LocalSet`.
+    pub fn set(&self, config: &Config, numbers: &Numbers, tag: &Tag) -> Result<(), String> {
+        let (mut agents, mut clients) = (HashMap::new(), Vec::new());
+        let resolver = names::resolver(&names::servers(config)?, tag)?;
+        let style = style(config)?;
+        // The queue manager itself sends mail there, whatever master.cf has.
+        for name in ["error", "retry", "discard"] {
+            let tag =
+                Tag::new(&syslog_name(config, None)?, if name == "discard" { name } else { "error" }, 0);
+            agents.insert(name.to_owned(), fixed(name, tag, numbers, style));
+        }
+        for service in config.services().iter().filter(|s| s.kind == ServiceType::Unix) {
+            let tag = Tag::new(&syslog_name(config, Some(service))?, &service.command, 0);
+            let give = match service.command.as_str() {
+                "error" | "discard" => fixed(&service.name, tag, numbers, style),
+                "virtual" => give(VirtualAgent::start(LOCAL_SOCKET.into(), tag, numbers.clone(), style)),
+                "smtp" | "lmtp" => {
+                    let protocol = if service.command == "lmtp" { Protocol::Lmtp } else { Protocol::Smtp };
+                    let settings = Settings::read(&config.scope(Some(service)), protocol);
+                    let settings = settings.map_err(|e| e.to_string())?;
+                    let agent = SmtpAgent::new(settings, Rc::clone(&resolver), tag, numbers.clone());
+                    clients.push(agent.clone());
+                    give(agent)
+                }
+                // Without an agent the queue manager defers.
+                _ => continue,
+            };
+            agents.insert(service.name.clone(), give);
+        }
+        *self.by_transport.borrow_mut() = agents;
+        *self.clients.borrow_mut() = clients;
+        Ok(())
+    }
+
+    /// Closes connections that wait for mail, in order, once deliveries are over.
+    pub async fn finish(&self) {
+        for client in self.clients.take() {
+            // A server that does not listen to QUIT loses nothing.
+            let _ = tokio::time::timeout(CLOSE_TIME, client.finish()).await;
+        }
+    }
+}
+
+fn style(config: &Config) -> Result<ReportStyle, String> {
+    let global = config::parameters::Global::read(config, None).map_err(|e| e.to_string())?;
+    let decimals = u32::try_from(global.delay_logging_resolution_limit).unwrap_or(2);
+    Ok(ReportStyle { soft_bounce: global.soft_bounce, delay_decimals: decimals })
+}
+
+/// `syslog_name` as the service has it.
+pub fn syslog_name(config: &Config, service: Option<&ServiceLine>) -> Result<String, String> {
+    config.scope(service).expanded("syslog_name").map_err(|e| e.to_string())
+}
+
+/// The agents that need no address: discard, retry, error.
+fn fixed(name: &str, tag: Tag, numbers: &Numbers, style: ReportStyle) -> Give {
+    let numbers = numbers.clone();
+    match name {
+        "discard" => give(DiscardAgent::new(tag, numbers, style)),
+        "retry" => give(ErrorAgent::new(tag, numbers, style, FixedResult::Defer)),
+        _ => give(ErrorAgent::new(tag, numbers, style, FixedResult::Bounce)),
+    }
+}
+
+fn give(agent: impl DeliveryAgent + 'static) -> Give {
+    Rc::new(move |assignment| agent.accept(assignment))
+}
+
+impl Hand for Agents {
+    fn knows(&self, transport: &str) -> bool {
+        self.by_transport.borrow().contains_key(transport)
+    }
+
+    fn deliver(&self, job: Job, back: Rc<dyn Back>) {
+        let agent = self.by_transport.borrow().get(&*job.transport).cloned();
+        let assignment = Assignment::new(job, Rc::new(WayBack(back)));
+        match agent {
+            Some(agent) => agent(assignment),
+            // Dropped: each recipient is deferred. It happens only when a reload took the transport away.
+            None => drop(assignment),
+        }
+    }
+}
+
+/// The queue manager's end of the way back, as agents see it.
+struct WayBack(Rc<dyn Back>);
+
+impl OutcomeSink for WayBack {
+    fn outcome(&self, outcome: Outcome) {
+        self.0.outcome(outcome);
+    }
+
+    fn done(&self, job: JobId, site_failure: Option<SiteFailure>) {
+        self.0.done(job, site_failure);
+    }
+}

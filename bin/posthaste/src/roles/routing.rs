@@ -1,0 +1,57 @@
+//! Where mail goes: rewrite's resolver as the queue manager's router.
+
+use config::Config;
+use config::parameters::Global;
+use mail::Address;
+use observe::Tag;
+use qmgr::{Router, Target};
+use rewrite::{Resolved, Resolver};
+use std::rc::Rc;
+use std::sync::Arc;
+
+/// The resolver of a configuration; it opens the tables, some of which only root may read.
+pub fn resolver(config: &Config, tag: &Tag) -> Result<Resolver, String> {
+    let settings = rewrite::Settings::open(config, &table_settings(config, tag)?);
+    settings.map(Resolver::new).map_err(|e| e.to_string())
+}
+
+/// What tables need to know of their surroundings.
+pub fn table_settings(config: &Config, tag: &Tag) -> Result<tables::Settings, String> {
+    let global = Global::read(config, None).map_err(|e| e.to_string())?;
+    let tag = tag.clone();
+    Ok(tables::Settings {
+        utf8: global.smtputf8_enable,
+        directory: Some(global.queue_directory.into()),
+        warn: Arc::new(move |text| observe::warn(&tag, format_args!("{text}"))),
+    })
+}
+
+/// The resolver as the queue manager asks it; `tag` is who logs lookups that fail.
+pub fn router(resolver: Resolver, tag: &Tag) -> Rc<dyn Router> {
+    Rc::new(Routing { resolver, tag: tag.clone() })
+}
+
+struct Routing {
+    resolver: Resolver,
+    tag: Tag,
+}
+
+impl Router for Routing {
+    fn route(&self, recipient: &Address, sender: &Address) -> Target {
+        let fixed = |transport: &str, nexthop: &str, recipient| Target {
+            transport: transport.into(),
+            nexthop: nexthop.into(),
+            recipient,
+        };
+        match self.resolver.resolve_now(recipient, sender) {
+            Resolved::Route(route) => {
+                Target { transport: route.transport, nexthop: route.nexthop, recipient: route.recipient }
+            }
+            Resolved::Invalid { recipient } => fixed("error", "5.1.3 bad address syntax", recipient),
+            Resolved::TempFail { recipient, reason } => {
+                observe::warn(&self.tag, format_args!("{recipient}: {reason}"));
+                fixed("retry", "4.3.0 address resolver failure", recipient)
+            }
+        }
+    }
+}
