@@ -1,5 +1,7 @@
 //! Clients that mean no good or do not know better: a correct reply or a clean end, bounded memory, nothing half accepted.
 
+#![allow(clippy::unwrap_used, reason = "test support")]
+
 mod server;
 
 use server::Server;

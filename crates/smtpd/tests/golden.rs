@@ -9,6 +9,8 @@
 //! close                     expects the end of the connection
 //! ```
 
+#![allow(clippy::unwrap_used, reason = "test support")]
+
 mod server;
 
 use server::Server;

@@ -1,6 +1,7 @@
 //! A whole smtpd in a thread: real sockets, real journal in a directory of its own, scripted names.
 
 #![allow(dead_code, reason = "each test file uses its part")]
+#![allow(clippy::unwrap_used, reason = "test support")]
 
 use config::{Config, Host};
 use net::dns::ScriptedResolver;
