@@ -137,6 +137,13 @@ impl Scanner {
                                 self.at = at;
                                 break;
                             }
+                            // As Postfix: what may have been meant as the end is no text either.
+                            DotLine::Lone(length) => {
+                                edit.replace(i, b"", i + length);
+                                i += length;
+                                self.saw_bare_newline |= length == 2;
+                                self.end_line(length == 3);
+                            }
                             DotLine::Stuffed => {
                                 edit.replace(i, b"", i + 1);
                                 i += 1;
@@ -157,6 +164,12 @@ impl Scanner {
                         (upto, i) = (edit.copied, i + 1);
                         break;
                     }
+                    b'\n' => {
+                        i += 1;
+                        edit.copied = i;
+                        self.saw_bare_newline = true;
+                        self.end_line(false);
+                    }
                     _ => self.unstuffed(whole.get(i)),
                 },
                 At::DotCr => match whole[i] {
@@ -167,7 +180,12 @@ impl Scanner {
                         upto = i;
                         break;
                     }
-                    // The CR that was held back comes first; a lone dot behind a bare newline stays an empty line.
+                    b'\n' => {
+                        i += 1;
+                        edit.copied = i;
+                        self.end_line(true);
+                    }
+                    // The CR that was held back comes first.
                     _ => self.at = At::Cr,
                 },
                 At::Inside => match memchr::memchr2(b'\r', b'\n', &whole[i..]) {
@@ -250,6 +268,8 @@ impl Scanner {
             [_, b'\r'] => DotLine::Unknown(At::DotCr),
             // A bare LF must not take part in the end of a message: a server before us may have read it as text.
             [_, b'\r', b'\n', ..] if lenient || self.after_crlf => DotLine::Final(3),
+            [_, b'\n', ..] => DotLine::Lone(2),
+            [_, b'\r', b'\n', ..] => DotLine::Lone(3),
             _ => DotLine::Stuffed,
         }
     }
@@ -278,6 +298,8 @@ impl Scanner {
 enum DotLine {
     /// The final line, so many bytes.
     Final(usize),
+    /// So many bytes that would be the final line, had all newlines been whole.
+    Lone(usize),
     /// The input ends before it can be told.
     Unknown(At),
     /// The dot is there for transparency only.
@@ -324,6 +346,10 @@ mod tests {
             let crlf = line.last() == Some(&b'\r');
             if line == b".\r" && after_crlf {
                 return (out, Some(wire[next..].to_vec()));
+            }
+            if line == b"." || line == b".\r" {
+                (start, after_crlf) = (next, crlf);
+                continue;
             }
             let text = if crlf { &line[..line.len() - 1] } else { line };
             let text = text.strip_prefix(b".").unwrap_or(text);
