@@ -22,6 +22,9 @@ use std::time::Duration;
 /// Jobs handed out in one turn; then the agents get a chance to work.
 const JOBS_A_TURN: usize = 500;
 
+/// Reads of new messages in one turn; the queue gives some hundreds each.
+const NEWS_A_TURN: usize = 4;
+
 /// Messages made active in one turn.
 const ACTIVATIONS_A_TURN: usize = 500;
 
@@ -202,12 +205,13 @@ impl<S: Spool> Driver<S> {
         self.take_news(now);
         self.scheduler.advance(now);
         self.spool.turn(now);
-        let mut more = self.finish_all(now);
+        self.finish_all(now);
+        let mut more = false;
         if !self.draining {
             more |= self.admit(now);
             more |= self.hand_out(now);
         }
-        // What was suspended is finished by the agents' answers; what had no recipients is finished now.
+        // A message without recipients is finished at once, and makes room.
         more |= self.finish_all(now);
         self.fresh.clear();
         match self.spool.write_out(now) {
@@ -282,21 +286,24 @@ impl<S: Spool> Driver<S> {
         }
     }
 
-    /// Makes messages active while there is room.
+    /// Makes messages active while there is room; gives whether a bound of the turn ended it.
     fn admit(&mut self, now: Timestamp) -> bool {
-        let mut more = match self.spool.poll_new(now) {
-            Ok(new) => {
-                let more = !new.is_empty();
-                for message in new {
-                    self.arrived(message, now);
-                }
-                more
+        let mut more = true;
+        for _ in 0..NEWS_A_TURN {
+            // What could not be read the queue reports and sets aside.
+            let new = self.spool.poll_new(now).unwrap_or_default();
+            if new.is_empty() {
+                more = false;
+                break;
             }
-            // The queue reports what it could not read and sets it aside.
-            Err(_) => false,
-        };
+            for message in new {
+                self.arrived(message, now);
+            }
+        }
         let room = ACTIVATIONS_A_TURN.saturating_sub(self.scheduler.counts().deferred);
-        for due in self.spool.due(now, room) {
+        let due = self.spool.due(now, room);
+        more |= !due.is_empty() && due.len() == room;
+        for due in due {
             if self.scheduler.is_active(due.key) {
                 // It went through other hands while a delivery of it runs on; looked at again behind that.
                 self.revisit.insert(due.key);
@@ -307,7 +314,6 @@ impl<S: Spool> Driver<S> {
             if flushed {
                 self.scheduler.flush_one(due.key);
             }
-            more = true;
         }
         for _ in 0..ACTIVATIONS_A_TURN {
             let Some(pulled) = self.scheduler.pull(now) else { return more };
