@@ -77,8 +77,14 @@ impl Delivery<'_> {
                 break;
             }
         }
+        // Boxed: most deliveries come by a kept connection, and their tasks should be small.
+        Box::pin(self.try_servers(&nexthop)).await;
+    }
+
+    /// Without a kept connection: all servers, then all fallback relays.
+    async fn try_servers(&mut self, nexthop: &str) {
         let fallbacks = &self.shared.settings.fallback_relays;
-        self.try_place(&nexthop, fallbacks.is_empty(), false).await;
+        self.try_place(nexthop, fallbacks.is_empty(), false).await;
         for (n, relay) in fallbacks.iter().enumerate() {
             if self.report.left() > 0 {
                 self.try_place(relay, n + 1 == fallbacks.len(), true).await;
@@ -160,14 +166,14 @@ impl Delivery<'_> {
     }
 
     /// A connection that is ready for a message, and whether it was kept from an earlier one.
-    async fn connect(&mut self, target: &Target, is_final: bool) -> Option<(Connection, bool)> {
+    async fn connect(&mut self, target: &Target, is_final: bool) -> Option<(Box<Connection>, bool)> {
         match self.shared.room(Some(&target.place)).await {
-            Room::Kept(connection) => Some((*connection, true)),
+            Room::Kept(connection) => Some((connection, true)),
             Room::New(permit) => Some((self.open(target, permit, is_final).await?, false)),
         }
     }
 
-    async fn connect_anew(&mut self, target: &Target, is_final: bool) -> Option<Connection> {
+    async fn connect_anew(&mut self, target: &Target, is_final: bool) -> Option<Box<Connection>> {
         loop {
             if let Room::New(permit) = self.shared.room(None).await {
                 return self.open(target, permit, is_final).await;
@@ -180,11 +186,11 @@ impl Delivery<'_> {
         target: &Target,
         permit: OwnedSemaphorePermit,
         is_final: bool,
-    ) -> Option<Connection> {
+    ) -> Option<Box<Connection>> {
         let shared = self.shared;
         let opened = Connection::open(target, shared.settings.clone(), shared.dialogue.clone(), permit).await;
         let mut connection = match opened {
-            Ok(connection) => connection,
+            Ok(connection) => Box::new(connection),
             Err(error) => {
                 let failure = Failure::not_connected(&Peer::new(target), &error);
                 if let Place::Inet(_) = target.place {
@@ -245,7 +251,7 @@ impl Delivery<'_> {
     }
 
     /// Speaks about the message until the server has had its say, and keeps the connection if it is good for more.
-    async fn converse(&mut self, mut connection: Connection, reach: Reach) -> End {
+    async fn converse(&mut self, mut connection: Box<Connection>, reach: Reach) -> End {
         let places = self.report.places_left();
         let mut talk =
             Talk { peer: connection.peer.clone(), reach, decided: vec![false; places.len()], places };
@@ -381,7 +387,7 @@ impl Delivery<'_> {
         }
     }
 
-    fn keep(&self, connection: Connection) {
+    fn keep(&self, connection: Box<Connection>) {
         self.shared.keep_or_close(&self.report.job().nexthop, connection);
     }
 

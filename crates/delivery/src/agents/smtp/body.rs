@@ -10,7 +10,7 @@ use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
 
 /// Pieces in one vectored write; the kernel's limit is 1024.
-const SLICES_MAX: usize = 64;
+const SLICES_MAX: usize = 16;
 
 /// Encoded bytes that are gathered before they are written.
 const GATHERED_BYTES_MAX: usize = 64 * 1024;
@@ -50,7 +50,8 @@ pub(super) async fn send(
     let end = end_of_data(!content.flags.has(ContentFlags::NO_FINAL_NEWLINE));
     match content.pieces() {
         Some(pieces) if !needs_encoding(content.flags, line_bytes_max) => writer.write(pieces, end).await,
-        _ => writer.write_encoded(content, line_bytes_max, end, files).await,
+        // Boxed: the state of this rarer way would make every delivery's task larger.
+        _ => Box::pin(writer.write_encoded(content, line_bytes_max, end, files)).await,
     }
 }
 

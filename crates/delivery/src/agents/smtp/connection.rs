@@ -214,13 +214,13 @@ impl Connection {
     }
 
     /// Takes leave without waiting.
-    pub fn close_now(mut self) {
+    pub fn close_now(mut self: Box<Self>) {
         self.client.quit(&mut self.out);
         self.stream.write_now(&self.out.bytes);
     }
 
     /// Takes leave without waiting, unless the settings say that the reply is waited for.
-    pub async fn close(mut self) {
+    pub async fn close(mut self: Box<Self>) {
         if self.settings.skip_quit_response {
             return self.close_now();
         }

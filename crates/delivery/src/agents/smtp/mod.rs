@@ -140,7 +140,7 @@ impl Drop for UnderWay {
 
 impl Shared {
     /// Keeps a connection for the next message, or takes leave of it.
-    fn keep_or_close(self: &Rc<Self>, nexthop: &str, mut connection: Connection) {
+    fn keep_or_close(self: &Rc<Self>, nexthop: &str, mut connection: Box<Connection>) {
         if !connection.is_reusable() {
             tokio::task::spawn_local(connection.close());
             return;
@@ -158,7 +158,7 @@ impl Shared {
     async fn room(&self, place: Option<&Place>) -> Room {
         loop {
             if let Some(kept) = place.and_then(|place| self.pool.borrow_mut().take_for_place(place)) {
-                return Room::Kept(Box::new(kept));
+                return Room::Kept(kept);
             }
             if let Ok(permit) = self.places.clone().try_acquire_owned() {
                 return Room::New(permit);

@@ -17,7 +17,7 @@ pub(super) struct Pool {
 }
 
 struct Idle {
-    connection: Connection,
+    connection: Box<Connection>,
     since: Instant,
     nexthop: Rc<str>,
 }
@@ -29,7 +29,7 @@ impl Pool {
     }
 
     /// Keeps a connection that carried a message for `nexthop`.
-    pub fn put(&mut self, nexthop: &str, connection: Connection) {
+    pub fn put(&mut self, nexthop: &str, connection: Box<Connection>) {
         let nexthop = match self.by_nexthop.get_key_value(nexthop) {
             Some((known, _)) => known.clone(),
             None => Rc::from(nexthop),
@@ -47,7 +47,7 @@ impl Pool {
     }
 
     /// The connection that carried a message for `nexthop` last and is still there; dead ones are dropped.
-    pub fn take_for_nexthop(&mut self, nexthop: &str) -> Option<Connection> {
+    pub fn take_for_nexthop(&mut self, nexthop: &str) -> Option<Box<Connection>> {
         while let Some(id) = self.by_nexthop.get(nexthop)?.last().copied() {
             if let Some(connection) = self.remove(id).and_then(alive) {
                 return Some(connection);
@@ -57,7 +57,7 @@ impl Pool {
     }
 
     /// A connection to `place` that is still there.
-    pub fn take_for_place(&mut self, place: &Place) -> Option<Connection> {
+    pub fn take_for_place(&mut self, place: &Place) -> Option<Box<Connection>> {
         while let Some(id) = self.by_place.get(place)?.last().copied() {
             if let Some(connection) = self.remove(id).and_then(alive) {
                 return Some(connection);
@@ -67,7 +67,7 @@ impl Pool {
     }
 
     /// Takes out those that have waited for `limit`, and says how long until the next.
-    pub fn take_expired(&mut self, limit: Duration) -> (Vec<Connection>, Duration) {
+    pub fn take_expired(&mut self, limit: Duration) -> (Vec<Box<Connection>>, Duration) {
         let old = |idle: &&Idle| idle.since.elapsed() >= limit;
         let ids: Vec<u64> = self.idle.iter().filter(|(_, idle)| old(idle)).map(|(id, _)| *id).collect();
         let expired = ids.into_iter().filter_map(|id| self.remove(id)).collect();
@@ -76,12 +76,12 @@ impl Pool {
     }
 
     /// Takes out the one that has waited longest.
-    pub fn take_oldest(&mut self) -> Option<Connection> {
+    pub fn take_oldest(&mut self) -> Option<Box<Connection>> {
         let id = self.idle.iter().min_by_key(|(_, idle)| idle.since).map(|(id, _)| *id)?;
         self.remove(id)
     }
 
-    fn remove(&mut self, id: u64) -> Option<Connection> {
+    fn remove(&mut self, id: u64) -> Option<Box<Connection>> {
         let idle = self.idle.remove(&id)?;
         drop_id(&mut self.by_nexthop, &*idle.nexthop, id);
         drop_id(&mut self.by_place, &idle.connection.peer.place, id);
@@ -89,7 +89,7 @@ impl Pool {
     }
 }
 
-fn alive(mut connection: Connection) -> Option<Connection> {
+fn alive(mut connection: Box<Connection>) -> Option<Box<Connection>> {
     (connection.is_reusable() && connection.is_alive()).then_some(connection)
 }
 
