@@ -1,7 +1,8 @@
 //! Starting and steering an instance: `posthaste start …`, and the same as `postfix start …`.
 
 use super::Call;
-use config::Config;
+use super::dry_run;
+use config::{Config, Errors};
 use master::lock::LockPaths;
 use master::{Options, Plan};
 use observe::events::master::{Aborting, Refreshing, Starting, Status, Stopping, Waiting, WrongState};
@@ -149,9 +150,15 @@ pub fn load(directory: &Path) -> Result<Plan, String> {
 /// [`load`]; with `as_caller` all processes keep the caller's identity.
 pub fn load_as(directory: &Path, as_caller: bool) -> Result<Plan, String> {
     let config = Config::load(directory).map_err(|e| e.to_string())?;
-    let mut plan = Plan::of(&config, as_caller).map_err(|e| e.to_string())?;
-    plan.warnings.splice(0..0, config.warnings().map(ToString::to_string));
-    Ok(plan)
+    let plan = Plan::of(&config, as_caller);
+    let roles = dry_run::check(&config);
+    match (plan, roles) {
+        (Ok(plan), Ok(())) => Ok(plan),
+        (plan, roles) => {
+            let errors = [plan.err(), roles.err()].into_iter().flatten().flat_map(Errors::into_vec);
+            Err(Errors::check(errors.collect()).map_or_else(|e| e.to_string(), |()| String::new()))
+        }
+    }
 }
 
 impl Instance {

@@ -1,5 +1,6 @@
 //! The commands: one table for dispatch and help.
 
+mod dry_run;
 pub mod instance;
 mod postconf;
 mod quickstart;

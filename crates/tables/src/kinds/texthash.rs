@@ -13,7 +13,7 @@ use config::lines::{is_space, logical_lines};
 use std::collections::HashMap;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock, Weak};
+use std::sync::{Arc, Mutex, Once, OnceLock, PoisonError, RwLock, Weak};
 use std::time::{Duration, SystemTime};
 
 /// The kind `texthash`.
@@ -32,8 +32,8 @@ fn open(name: &str, spec: &str, settings: &Settings) -> Result<Box<dyn Source>, 
     let path = settings.path(name);
     let (stamp, content) = read(&path, spec, settings);
     let state = RwLock::new(State { stamp, content });
-    let file = Arc::new(File { spec: spec.to_owned(), path, settings: settings.clone(), state });
-    watch(&file);
+    let file = File { spec: spec.to_owned(), path, settings: settings.clone(), state, watched: Once::new() };
+    let file = Arc::new(file);
     Ok(Box::new(TextHash(file)))
 }
 
@@ -44,6 +44,8 @@ struct File {
     path: PathBuf,
     settings: Settings,
     state: RwLock<State>,
+    /// Watched from the first lookup on, so that whoever opens tables only to check them starts no thread.
+    watched: Once,
 }
 
 struct State {
@@ -61,6 +63,7 @@ fn stamp(path: &Path) -> Stamp {
 
 impl Source for TextHash {
     fn lookup<'a>(&'a self, key: &'a str) -> LookupFuture<'a> {
+        self.0.watched.call_once(|| watch(&self.0));
         let state = self.0.state.read().unwrap_or_else(PoisonError::into_inner);
         match &state.content {
             Ok(entries) => entries.get(key).map_or(Lookup::NotFound, |value| Lookup::Found(value.clone())),
