@@ -1,6 +1,7 @@
 //! Delivery into a Maildir: a file in `tmp/`, made durable, then moved to `new/`.
 
 use super::failure::Failure;
+use super::settings::Mailbox;
 use super::text::Text;
 use std::fs::{DirBuilder, File, OpenOptions};
 use std::io;
@@ -12,12 +13,18 @@ use std::time::{SystemTime, UNIX_EPOCH};
 /// Makes names in `tmp/` unique within this process.
 static COUNTER: AtomicU64 = AtomicU64::new(0);
 
-/// Delivers into the Maildir at `path`, which is made where it does not exist. `host` ends the file's name.
+/// Delivers into a Maildir, which is made where it does not exist. `host` ends the file's name.
 ///
 /// Like Postfix it syncs the file before it moves it, and no directory.
-pub fn deliver(path: &Path, host: &str, prefix: &[u8], text: &Text, size_max: u64) -> Result<(), Failure> {
-    deliver_file(path, host, prefix, text, size_max)
-        .map_err(|(failure, error)| advise(failure, &error).within("maildir delivery failed"))
+pub fn deliver(
+    mailbox: &Mailbox,
+    host: &str,
+    prefix: &[u8],
+    text: &Text,
+    size_max: u64,
+) -> Result<(), Failure> {
+    deliver_file(&mailbox.path, host, prefix, text, size_max)
+        .map_err(|(failure, error)| advise(failure, &error, mailbox).within("maildir delivery failed"))
 }
 
 fn deliver_file(
@@ -94,9 +101,10 @@ fn move_to(from: &Path, to: &Path, path: &Path) -> io::Result<()> {
 }
 
 /// Postfix's advice where directories may not be made.
-fn advise(mut failure: Failure, error: &io::Error) -> Failure {
+fn advise(mut failure: Failure, error: &io::Error, mailbox: &Mailbox) -> Failure {
     if error.kind() == io::ErrorKind::PermissionDenied {
-        failure.warnings.push(format!("maildir access problem: {}", failure.reason));
+        let Mailbox { uid, gid, .. } = mailbox;
+        failure.warnings.push(format!("maildir access problem for UID/GID={uid}/{gid}: {}", failure.reason));
         failure.warnings.push("perhaps you need to create the maildirs in advance".into());
     }
     failure

@@ -209,7 +209,7 @@ fn deliver(task: &Task, acting_as: &mut Option<(u32, u32)>) -> Result<(), NotDel
     let lines = prefix(head, &head.recipients[task.place]);
     if mailbox.is_maildir {
         let limit = settings.mailbox_limit;
-        return maildir::deliver(&mailbox.path, &settings.hostname, &lines, &task.job.text, limit)
+        return maildir::deliver(mailbox, &settings.hostname, &lines, &task.job.text, limit)
             .map_err(NotDelivered::Failed);
     }
     let owner = Owner { uid: (settings.strict_ownership && !settings.as_caller).then_some(mailbox.uid) };
