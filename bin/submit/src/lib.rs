@@ -10,6 +10,7 @@ mod postdrop;
 mod postqueue;
 mod sendmail;
 mod settings;
+mod smtp;
 #[cfg(test)]
 mod tests;
 

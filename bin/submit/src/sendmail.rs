@@ -44,7 +44,7 @@ pub fn run(
         Mode::Aliases => newaliases::run(&settings, &options.words),
         Mode::Flush => none("flush queue mode").and_then(|()| flush(&options, &settings)),
         Mode::Daemon => Err(Failure::new(TEMPFAIL, "daemon mode: use `posthaste start`")),
-        Mode::Smtp => Err(Failure::new(TEMPFAIL, "unsupported: -bs")),
+        Mode::Smtp => none("stand-alone SMTP mode").and_then(|()| crate::smtp::run(&settings, input, out)),
     }
 }
 
@@ -176,13 +176,14 @@ fn put_content(
 }
 
 /// The way into `maildrop/`: ours where we may write there, else through the set-gid postdrop.
-enum Drop {
+pub enum Drop {
     Here(Box<Submission>),
     There(Child, BufWriter<ChildStdin>),
 }
 
 impl Drop {
-    fn open(settings: &Settings) -> io::Result<Drop> {
+    /// Opens the way.
+    pub fn open(settings: &Settings) -> io::Result<Drop> {
         let maildrop = settings.queue_directory.join("maildrop");
         let may_write =
             accessat(CWD, &maildrop, Access::WRITE_OK | Access::EXEC_OK, AtFlags::EACCESS).is_ok();
@@ -202,11 +203,18 @@ impl Drop {
         Ok(Drop::There(child, BufWriter::with_capacity(PIECE, pipe)))
     }
 
-    fn attribute(&mut self, name: &str, value: &str) -> io::Result<()> {
+    /// Takes one record.
+    pub fn put(&mut self, kind: u8, data: &[u8]) -> io::Result<()> {
+        self.record(kind, data)
+    }
+
+    /// Takes the record of an attribute.
+    pub fn attribute(&mut self, name: &str, value: &str) -> io::Result<()> {
         self.record(kind::ATTRIBUTE, format!("{name}={value}").as_bytes())
     }
 
-    fn commit(self, settings: &Settings) -> io::Result<()> {
+    /// Makes the message durable and tells pickup.
+    pub fn commit(self, settings: &Settings) -> io::Result<()> {
         match self {
             Drop::Here(submission) => {
                 submission.commit(settings.id_form)?;

@@ -13,6 +13,8 @@ const DEFAULT_DIRECTORY: &str = "/etc/postfix";
 pub struct Settings {
     /// The directory of main.cf.
     pub config_directory: PathBuf,
+    /// `myhostname`.
+    pub myhostname: String,
     /// `queue_directory`.
     pub queue_directory: PathBuf,
     /// `command_directory`.
@@ -58,6 +60,7 @@ impl Settings {
         };
         Ok(Settings {
             config_directory,
+            myhostname: global.myhostname,
             queue_directory: global.queue_directory.into(),
             command_directory: global.command_directory.into(),
             message_size_limit: queue.message_size_limit,

@@ -108,6 +108,29 @@ fn sendmail_writes_what_postfixs_sendmail_and_postdrop_write() {
 }
 
 #[test]
+fn smtp_is_spoken_on_standard_input() {
+    let world = World::new("bs");
+    let dialogue = "EHLO me\r\nRCPT TO:<x@y>\r\nMAIL FROM:<ann@example.org> BODY=8BITMIME\r\nRCPT TO:<bob@example.org>\r\n\
+        DATA\r\nSubject: s\r\n\r\n..dot\r\n.\r\nDATA\r\nNONSENSE\r\nMAIL FROM:<>\r\nRSET\r\nQUIT\r\n";
+    let (code, text) = world.run("sendmail", &["-bs"], dialogue.as_bytes());
+    assert_eq!(code, 0);
+    let codes: Vec<_> = text.lines().filter(|l| l.get(3..4) == Some(" ")).map(|l| &l[..3]).collect();
+    assert_eq!(
+        codes,
+        ["220", "250", "503", "250", "250", "354", "250", "503", "502", "250", "250", "221"],
+        "{text}"
+    );
+    let files = world.files();
+    assert_eq!(
+        records(&files[0]),
+        "A rewrite_context=local\nS ann@example.org\nA encoding=8bit\nR bob@example.org\nM \nN Subject: s\nN \nN .dot\nX \nE "
+    );
+    let cut = "MAIL FROM:<a@b>\r\nRCPT TO:<c@d>\r\nDATA\r\nSubject: s\r\n";
+    assert_eq!(world.run("sendmail", &["-bs"], cut.as_bytes()).0, 75);
+    assert_eq!(world.files().len(), 1);
+}
+
+#[test]
 fn nothing_is_left_of_mail_that_is_refused() {
     let world = World::new("refused");
     let large = vec![b'x'; 200_000];
