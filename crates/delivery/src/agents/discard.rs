@@ -30,7 +30,7 @@ impl DeliveryAgent for DiscardAgent {
         let (dsn, text) = split(&nexthop, 2);
         let number = self.numbers.take();
         let mut report = Report::new(assignment, self.tag.numbered(*number), self.style);
-        report.rest(Via::NONE, net::clock::now(), &Verdict::new(Status::Sent, dsn, text));
+        report.rest(Via::NONE, net::clock::now(), &Verdict::new(Status::Sent, dsn.with_class(2), text));
         report.finish(None);
     }
 }

@@ -40,20 +40,22 @@ impl DeliveryAgent for ErrorAgent {
             FixedResult::Defer => (Status::Deferred, 4),
         };
         let nexthop = assignment.job.nexthop.clone();
-        let (dsn, text) = split(&nexthop, class);
         let number = self.numbers.take();
         let mut report = Report::new(assignment, self.tag.numbered(*number), self.style);
+        let (mut dsn, text) = split(&nexthop, class);
+        if dsn.class != class {
+            let service = if class == 5 { "bounce_append" } else { "defer_append" };
+            observe::warn(report.tag(), format_args!("{service}: ignoring dsn code \"{dsn}\""));
+            dsn = Dsn::new(class, 0, 0);
+        }
         report.rest(Via::NONE, net::clock::now(), &Verdict::new(status, dsn, text));
         report.finish(None);
     }
 }
 
-/// The code in front of a fixed text, brought to `class`, or `class`.0.0 where there is none.
+/// The code in front of a fixed text, or `class`.0.0 where there is none.
 pub(super) fn split(nexthop: &str, class: u8) -> (Dsn, &str) {
-    match Dsn::parse_prefix(nexthop) {
-        Some((dsn, text)) => (dsn.with_class(class), text),
-        None => (Dsn::new(class, 0, 0), nexthop),
-    }
+    Dsn::parse_prefix(nexthop).unwrap_or((Dsn::new(class, 0, 0), nexthop))
 }
 
 #[cfg(test)]
@@ -74,7 +76,7 @@ mod tests {
     #[test]
     fn the_nexthop_says_code_and_reason() {
         for (nexthop, dsn) in
-            [("5.1.1 no place", "5.1.1"), ("no place", "5.0.0"), ("4.1.1 no place", "5.1.1")]
+            [("5.1.1 no place", "5.1.1"), ("no place", "5.0.0"), ("4.1.1 no place", "5.0.0")]
         {
             let expected: Vec<_> =
                 (0..2).map(|i| (i, Status::Bounced, dsn.to_string(), "no place".to_string())).collect();
