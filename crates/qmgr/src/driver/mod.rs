@@ -95,7 +95,8 @@ pub(crate) struct Driver<S> {
     active: HashMap<MessageKey, Active>,
     /// Messages that came in this turn; whoever does not become active in it is read again later.
     fresh: HashMap<MessageKey, NewMessage>,
-    jobs: HashMap<JobId, MessageKey>,
+    /// What runs: of which message, by which transport.
+    jobs: HashMap<JobId, (MessageKey, Arc<str>)>,
     /// Jobs whose attempt is not written down yet.
     outbox: VecDeque<Job>,
     /// Messages that are due again while they are active.
@@ -249,7 +250,8 @@ impl<S: Spool> Driver<S> {
     }
 
     fn outcome(&mut self, outcome: Outcome) {
-        let Some(&key) = self.jobs.get(&outcome.job) else { return };
+        let Some((key, transport)) = self.jobs.get(&outcome.job) else { return };
+        let key = *key;
         let Some(message) = self.active.get_mut(&key) else {
             // The message went on hold or was deleted meanwhile; what was delivered all the same counts.
             if outcome.status == Status::Sent {
@@ -264,7 +266,12 @@ impl<S: Spool> Driver<S> {
                 message.deferred.remove(&outcome.index);
                 let recipient = &message.envelope.recipients[outcome.index as usize];
                 if recipient.notify.has(mail::Notify::SUCCESS) {
-                    message.reported.push(outcome.clone());
+                    let mut reported = outcome.clone();
+                    if reported.remote_mta.is_none() {
+                        // Postfix's words; where another server took the mail bounce names that.
+                        reported.reason = format!("delivery via {transport}: {}", reported.reason);
+                    }
+                    message.reported.push(reported);
                 }
                 self.spool.record(Record::Outcome { key, outcome });
             }
@@ -426,7 +433,7 @@ impl<S: Spool> Driver<S> {
         if handout.suspended.is_none() && !std::mem::replace(&mut message.attempted, true) {
             self.spool.record(Record::Attempt { key });
         }
-        self.jobs.insert(handout.job, key);
+        self.jobs.insert(handout.job, (key, Arc::clone(&transport)));
         let envelope = &message.envelope;
         let recipients = handout.recipients.into_iter().map(|index| {
             let mut recipient = envelope.recipients[index as usize].clone();
