@@ -268,7 +268,8 @@ impl Instance {
     }
 
     fn flush(&self) -> ExitCode {
-        self.fatal("flush: not available yet")
+        let directory = self.plan.config_directory.to_string_lossy().into_owned();
+        super::delegated::run_submit("postqueue", &["-c".to_owned(), directory, "-f".to_owned()])
     }
 
     fn unknown(&self, command: &str) -> ExitCode {

@@ -1,5 +1,6 @@
 //! The commands: one table for dispatch and help.
 
+mod delegated;
 mod dry_run;
 pub mod instance;
 mod postconf;
@@ -59,19 +60,29 @@ const COMMANDS: &[Command] = &[
         "show or edit parameters, show services",
         postconf::run,
     ),
-    missing("mailq"),
-    missing("newaliases"),
+    ours("mailq", "[-C DIR]", "list the queue, as postqueue -p", delegated::submit),
+    ours("newaliases", "[-C DIR]", "rebuild the alias databases", delegated::submit),
+    ours(
+        "postcat",
+        "[-c DIR] [-bdehq] FILE|ID…",
+        "show a message in the queue, as Postfix's",
+        delegated::postcat,
+    ),
+    ours("postdrop", "[-c DIR]", "put a message from standard input into maildrop/", delegated::submit),
+    ours(
+        "postqueue",
+        "[-c DIR] -p|-j|-f|-i ID|-s SITE",
+        "list and flush the queue, as Postfix's",
+        delegated::submit,
+    ),
+    ours("sendmail", "[-C DIR] …", "send a message, as Postfix's", delegated::submit),
     missing("postalias"),
-    missing("postcat"),
-    missing("postdrop"),
     missing("postkick"),
     missing("postlock"),
     missing("postlog"),
     missing("postmap"),
     missing("postmulti"),
-    missing("postqueue"),
     missing("postsuper"),
-    missing("sendmail"),
 ];
 
 const fn ours(
@@ -124,7 +135,8 @@ fn find(name: &str) -> Option<&'static Command> {
 fn run(command: &Command, config_directory: Option<PathBuf>, arguments: Vec<String>) -> ExitCode {
     let config_directory = config_directory.or_else(|| std::env::var_os("MAIL_CONFIG").map(PathBuf::from));
     match command.run {
-        Run::Ours(_) if arguments.iter().any(|a| a == "--help") => {
+        // Only alone: behind other words it may be an address or a file.
+        Run::Ours(_) if arguments.len() == 1 && arguments[0] == "--help" => {
             println!("usage: posthaste {} {}\n{}", command.name, command.usage, command.summary);
             ExitCode::SUCCESS
         }

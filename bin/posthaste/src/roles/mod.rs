@@ -5,7 +5,6 @@ mod control;
 mod limits;
 mod local;
 mod names;
-mod orders;
 mod qmgr;
 mod queue;
 mod routing;

@@ -1,9 +1,10 @@
 //! The process `qmgr`: the queue, the scheduler, and the agents that need no other identity.
 
 use super::agents::Agents;
-use super::{Reach, Start, agents, orders, queue, routing, sockets};
-use ::queue::Store;
-use config::Config;
+use super::{Reach, Start, agents, queue, routing, sockets};
+use ::queue::{RealDisk, Store};
+use config::{Config, ServiceType};
+use control::Showq;
 use master::link::RoleLink;
 use net::{Shutdown, clock};
 use observe::{Numbers, Tag};
@@ -16,6 +17,9 @@ use tokio::sync::mpsc;
 /// Configurations that wait to be taken: the newest is all that counts, so one is enough and one spare.
 const RELOADS_WAITING: usize = 2;
 
+/// Orders that wait for the queue manager; who gives more waits.
+const ORDERS_WAITING: usize = 64;
+
 /// Deliveries at once over all transports, where descriptors allow it.
 const JOBS_MAX: usize = 20_000;
 
@@ -27,7 +31,10 @@ pub fn run(mut start: Start) -> Result<(), String> {
     start.confine(&Reach { read: &["/"], write: &["."], configuration: true })?;
     let notices = sockets::listen("private/journal").map_err(|why| start.fail(why))?;
     let triggers = sockets::listen("public/qmgr").map_err(|why| start.fail(why))?;
-    let store = open_store(&start).map_err(|why| start.fail(why))?;
+    let lists = sockets::listen("public/showq").map_err(|why| start.fail(why))?;
+    let disk = Arc::new(queue::disk(&start.plan).map_err(|why| start.fail(why))?);
+    let store = open_store(&start, Arc::clone(&disk)).map_err(|why| start.fail(why))?;
+    let hashing = queue::hashing(&start.config).map_err(|why| start.fail(why))?;
     let runtime = super::runtime().map_err(|e| start.fail(e.to_string()))?;
     let local = tokio::task::LocalSet::new();
     local.block_on(&runtime, async move {
@@ -35,12 +42,22 @@ pub fn run(mut start: Start) -> Result<(), String> {
         let first = snapshot(&start.config, resolver, &start.tag, &agents, &numbers)
             .map_err(|why| start.fail(why))?;
         let Start { arguments, inherited, config, tag, .. } = start;
-        let (orders_in, orders) = mpsc::channel(orders::WAITING_MAX);
+        let (orders_in, orders) = mpsc::channel(ORDERS_WAITING);
         let (reloads_in, reloads) = mpsc::channel(RELOADS_WAITING);
         let (trigger, shutdown) = Shutdown::new();
         let io = |e: std::io::Error| e.to_string();
         let listen = |socket| tokio::net::UnixListener::from_std(socket).map_err(io);
-        tokio::task::spawn_local(orders::serve(listen(triggers)?, orders_in));
+        let showq_name = agents::syslog_name(&config, config.service("showq", ServiceType::Unix))?;
+        let showq = Showq {
+            disk,
+            hashing,
+            orders: orders_in.clone(),
+            tag: Tag::new(&showq_name, "showq", tag.number),
+        };
+        let mut public = tokio::task::JoinSet::new();
+        public.spawn_local(control::serve_showq(listen(lists)?, showq, shutdown.clone()));
+        let triggers = listen(triggers)?;
+        public.spawn_local(control::serve_orders(triggers, orders_in, tag.clone(), shutdown.clone()));
         let bounce_name = agents::syslog_name(&config, None)?;
         let inputs = Inputs {
             spool: store,
@@ -69,15 +86,15 @@ pub fn run(mut start: Start) -> Result<(), String> {
         let result = qmgr::run(inputs).await.map_err(io);
         own_agents.finish().await;
         following.abort();
+        public.abort_all();
         result
     })
 }
 
-fn open_store(start: &Start) -> Result<Store, String> {
+fn open_store(start: &Start, disk: Arc<RealDisk>) -> Result<Store, String> {
     let settings = queue::store_settings(&start.config, queue::reporter(&start.tag))?;
-    let disk = queue::disk(&start.plan)?;
-    let (store, recovered) = Store::open(settings, Arc::new(disk), clock::now())
-        .map_err(|e| format!("the queue cannot be opened: {e}"))?;
+    let (store, recovered) =
+        Store::open(settings, disk, clock::now()).map_err(|e| format!("the queue cannot be opened: {e}"))?;
     if recovered.messages > 0 || recovered.damaged > 0 {
         observe::info(
             &start.tag,

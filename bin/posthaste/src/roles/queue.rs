@@ -5,6 +5,7 @@ use config::parameters::Queue;
 use mail::QueueIdForm;
 use master::Plan;
 use observe::Tag;
+use queue::paths::Hashing;
 use queue::{IntakeSettings, RealDisk, Reporter, Role, SpaceRule, StoreSettings};
 use std::sync::Arc;
 
@@ -51,6 +52,13 @@ pub fn store_settings(config: &Config, reporter: Reporter) -> Result<StoreSettin
         hash_queue_names: queue.hash_queue_names,
         ..StoreSettings::new(reporter)
     })
+}
+
+/// Which queue directories have subdirectories.
+pub fn hashing(config: &Config) -> Result<Hashing, String> {
+    let queue = Queue::read(config, None).map_err(|e| e.to_string())?;
+    let depth = usize::try_from(queue.hash_queue_depth).unwrap_or(1);
+    Ok(Hashing { names: queue.hash_queue_names, depth })
 }
 
 fn id_form(queue: &Queue) -> QueueIdForm {
