@@ -3,16 +3,13 @@
 use super::limits::{self, Limit};
 use super::{DRAIN_TIME, Reach, Start, agents, names, queue, routing, sockets};
 use ::queue::{Hooks, Intake, NoticeSender, RealDisk, Role};
-use ::smtpd::addresses::{Addresses, Class, Resolved};
 use ::smtpd::{Clients, Inputs, Service, Settings, Surroundings};
 use cleanup::pickup::{Pickup, PickupInputs};
 use config::parameters::{Bounce, Cleanup, Global};
 use config::{Config, ServiceLine, ServiceType};
-use mail::Address;
 use master::plan::service_key;
 use net::Shutdown;
 use observe::{Numbers, Tag};
-use rewrite::{AddressClass, Resolver};
 use std::collections::BTreeMap;
 use std::net::{SocketAddr, TcpListener};
 use std::os::unix::fs::MetadataExt as _;
@@ -146,7 +143,10 @@ fn prepare(start: &mut Start, loops: usize) -> Result<Vec<Prepared>, String> {
         listeners.entry(key).or_default().push(listener);
     }
     let config = &start.config;
-    let around = surroundings(config, &start.tag)?;
+    let around = Surroundings::of(
+        &routing::resolver(config, &start.tag)?,
+        routing::table_settings(config, &start.tag)?,
+    );
     let descriptors = limits::descriptors();
     listeners
         .into_iter()
@@ -192,18 +192,6 @@ impl Prepared {
     }
 }
 
-fn surroundings(config: &Config, tag: &Tag) -> Result<Surroundings, String> {
-    let global = Global::read(config, None).map_err(|e| e.to_string())?;
-    let mut errors = Vec::new();
-    let own_addresses = config.own_addresses(&global, &mut errors);
-    config::Errors::check(errors).map_err(|e| e.to_string())?;
-    Ok(Surroundings {
-        addresses: Arc::new(Known(routing::resolver(config, tag)?)),
-        own_addresses,
-        tables: routing::table_settings(config, tag)?,
-    })
-}
-
 fn open_intake(start: &Start, disk: Arc<RealDisk>) -> Result<Intake, String> {
     let settings = queue::intake_settings(&start.config, Role::Smtpd)?;
     let mut notices = NoticeSender::new(Path::new("private/journal"));
@@ -241,34 +229,4 @@ fn start_pickup(
     };
     let listener = sockets::listen("public/pickup")?;
     Pickup::start(inputs, listener, net::clock::now).map_err(|e| format!("pickup: {e}"))
-}
-
-/// The resolver, as smtpd asks it.
-struct Known(Resolver);
-
-impl Addresses for Known {
-    fn complete(&self, address: &Address) -> Address {
-        self.0.settings().rules.canonical(address)
-    }
-
-    fn resolve(&self, recipient: &Address, sender: &Address) -> Result<Resolved, String> {
-        match self.0.resolve_now(recipient, sender) {
-            rewrite::Resolved::Route(route) => Ok(Resolved {
-                class: match route.class {
-                    AddressClass::Local => Class::Local,
-                    AddressClass::VirtualAlias => Class::VirtualAlias,
-                    AddressClass::VirtualMailbox => Class::VirtualMailbox,
-                    AddressClass::Relay => Class::Relay,
-                    AddressClass::Default => Class::Default,
-                },
-                address: route.recipient,
-                routed: route.routed,
-            }),
-            // Nothing that strangers may send mail to.
-            rewrite::Resolved::Invalid { recipient } => {
-                Ok(Resolved { class: Class::Default, address: recipient, routed: true })
-            }
-            rewrite::Resolved::TempFail { reason, .. } => Err(reason),
-        }
-    }
 }
