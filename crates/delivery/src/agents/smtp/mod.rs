@@ -5,6 +5,7 @@
 
 mod attempt;
 mod body;
+mod busy;
 mod connection;
 mod destination;
 mod failure;
@@ -13,10 +14,11 @@ mod route;
 mod settings;
 mod stream;
 
-pub use settings::{Settings, Timeouts};
+pub use settings::{Keep, Settings, Timeouts};
 
 use crate::{Assignment, DeliveryAgent};
 use body::FileReader;
+use busy::Busy;
 use connection::Connection;
 use net::Resolver;
 use observe::{Numbers, Tag};
@@ -54,6 +56,7 @@ struct Shared {
     dice: Dice,
     under_way: Cell<usize>,
     over: Notify,
+    busy: RefCell<Busy>,
 }
 
 impl SmtpAgent {
@@ -73,6 +76,7 @@ impl SmtpAgent {
             dice: Dice::new(RandomState::new().hash_one(std::process::id())),
             under_way: Cell::new(0),
             over: Notify::new(),
+            busy: RefCell::default(),
         }))
     }
 
@@ -92,7 +96,7 @@ impl DeliveryAgent for SmtpAgent {
     const KIND: &'static str = "smtp";
 
     fn accept(&self, assignment: Assignment) {
-        let under_way = UnderWay::new(&self.0);
+        let under_way = UnderWay::new(&self.0, assignment.job.nexthop.clone());
         // A panic ends this task alone; what it had not reported is deferred when its report is dropped.
         tokio::task::spawn_local(async move {
             attempt::deliver(&under_way.0, assignment).await;
@@ -121,17 +125,19 @@ impl DeliveryAgent for LmtpAgent {
 }
 
 /// Counts a delivery as long as it lives.
-struct UnderWay(Rc<Shared>);
+struct UnderWay(Rc<Shared>, Arc<str>);
 
 impl UnderWay {
-    fn new(shared: &Rc<Shared>) -> Self {
+    fn new(shared: &Rc<Shared>, nexthop: Arc<str>) -> Self {
         shared.under_way.set(shared.under_way.get() + 1);
-        UnderWay(shared.clone())
+        shared.busy.borrow_mut().begin(&nexthop);
+        UnderWay(shared.clone(), nexthop)
     }
 }
 
 impl Drop for UnderWay {
     fn drop(&mut self) {
+        self.0.busy.borrow_mut().end(&self.1);
         self.0.under_way.set(self.0.under_way.get() - 1);
         self.0.over.notify_waiters();
         self.0.over.notify_one();
@@ -141,7 +147,12 @@ impl Drop for UnderWay {
 impl Shared {
     /// Keeps a connection for the next message, or takes leave of it.
     fn keep_or_close(self: &Rc<Self>, nexthop: &str, mut connection: Box<Connection>) {
-        if !connection.is_reusable() {
+        let wanted = match self.settings.keep {
+            Keep::OnDemand => self.busy.borrow().has_more(nexthop),
+            Keep::Always => true,
+            Keep::Never => false,
+        };
+        if !wanted || !connection.is_reusable() {
             tokio::task::spawn_local(connection.close());
             return;
         }

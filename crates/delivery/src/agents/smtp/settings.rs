@@ -56,6 +56,8 @@ pub struct Settings {
     pub skip_quit_response: bool,
     /// `smtp_line_length_limit`; 0 is no limit.
     pub line_bytes_max: usize,
+    /// `smtp_connection_cache_on_demand`.
+    pub keep: Keep,
     /// `smtp_connection_cache_time_limit`: how long a connection waits for the next message.
     pub idle_limit: Duration,
     /// `smtp_connection_reuse_time_limit`: how old a connection may be when it takes another message.
@@ -70,6 +72,17 @@ pub struct Settings {
     pub connections_max: usize,
     /// How results are logged.
     pub report: ReportStyle,
+}
+
+/// When a connection is kept for another message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Keep {
+    /// Where the destination has more mail, or had some in the last second.
+    OnDemand,
+    /// In any case.
+    Always,
+    /// Never.
+    Never,
 }
 
 /// How long each stage may take.
@@ -150,6 +163,7 @@ impl Default for Settings {
             skip_5xx_greeting: true,
             skip_quit_response: true,
             line_bytes_max: 998,
+            keep: Keep::OnDemand,
             idle_limit: Duration::from_secs(2),
             reuse_time_limit: Duration::from_secs(300),
             reuse_count_limit: 0,
@@ -219,6 +233,7 @@ impl Settings {
             skip_5xx_greeting: client.skip_5xx_greeting,
             skip_quit_response: client.skip_quit_response,
             line_bytes_max: bounded(client.line_length_limit),
+            keep: if client.connection_cache_on_demand { Keep::OnDemand } else { Keep::Never },
             idle_limit: client.connection_cache_time_limit,
             reuse_time_limit: client.connection_reuse_time_limit,
             reuse_count_limit: u32::try_from(client.connection_reuse_count_limit).unwrap_or(u32::MAX),

@@ -124,7 +124,7 @@ fn quick() -> Settings {
         rset: soon,
         quit: soon,
     };
-    Settings { timeouts, randomize: false, ..Settings::default() }
+    Settings { timeouts, randomize: false, keep: Keep::Always, ..Settings::default() }
 }
 
 fn content(text: &str) -> Content {

@@ -72,7 +72,9 @@ impl Transaction {
         address(&recipient.address, quote, out);
         out.push(b'>');
         if can.dsn {
-            orcpt(recipient, can.smtputf8, out);
+            // Raw UTF-8 is for transactions with SMTPUTF8 only (RFC 6533 3).
+            let utf8 = can.smtputf8 && self.smtputf8 & SMTPUTF8_REQUESTED != 0;
+            orcpt(recipient, utf8, out);
             notify(recipient.notify, out);
         }
         out.extend_from_slice(b"\r\n");

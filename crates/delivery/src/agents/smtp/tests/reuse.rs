@@ -34,6 +34,24 @@ fn twenty_messages_over_one_connection_take_two_writes_and_two_reads_each() {
 }
 
 #[test]
+fn connections_are_kept_only_for_destinations_with_more_mail() {
+    run(async {
+        let server = Server::new(&[]);
+        let nexthop = format!("[127.0.0.1]:{}", server.start().await.port());
+        let agent = agent(Settings { keep: Keep::OnDemand, ..quick() }, ScriptedResolver::new());
+        let quits = || server.commands.borrow().iter().filter(|c| *c == "QUIT").count();
+        send(&agent, &nexthop).only().await;
+        while quits() < 1 {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        for _ in 0..5 {
+            send(&agent, &nexthop).only().await;
+        }
+        assert_eq!((server.connections.get(), quits()), (2, 1));
+    });
+}
+
+#[test]
 fn a_kept_connection_that_the_server_has_closed_costs_nothing_but_a_new_one() {
     for rule in [("MAIL", "250 2.1.0 Ok | <close>"), ("MAIL", "250 2.1.0 Ok | 421 4.4.2 idle too long")] {
         run(async {
