@@ -140,15 +140,22 @@ impl Spool {
                 }
             }
             let found = lookup::find(&*self.disk, &id).map_err(|e| format!("journal: {}", os_text(&e)))?;
-            if let Some(message) = found {
+            if let Some(mut message) = found {
                 let text = |e: io::Error| format!("{}: {}", message.segment.display(), os_text(&e));
+                if !message.envelope.client.address.is_empty() {
+                    // Postfix's smtpd has its files say so.
+                    message
+                        .envelope
+                        .attributes
+                        .insert(0, ("log_ident".to_string(), name.as_bytes().to_vec()));
+                }
                 let (mut bytes, marks) = file::to_bytes(&message.envelope, &message.content).map_err(text)?;
                 for (mark, done) in marks.iter().zip(&message.done) {
                     if *done {
                         bytes[mark.offset as usize] = kind::DONE;
                     }
                 }
-                return Ok((Arc::new(bytes), message.segment.display().to_string()));
+                return Ok((Arc::new(bytes), format!("journal/{name}")));
             }
         }
         Err(missing())
@@ -365,12 +372,12 @@ mod tests {
         assert_eq!(
             shown("e"),
             "*** ENVELOPE RECORDS hold/A1 ***\n\
-             message_size:            3028             212               1               0            3028               0\n\
+             message_size:            3028             250               1               0            3028               0\n\
              message_arrival_time: TIME\ncreate_time: TIME\nnamed_attribute: rewrite_context=remote\n\
-             sender: ann@example.org\noriginal_recipient: bob@example.org\nrecipient: bob@example.org\n\
+             sender: ann@example.org\nnamed_attribute: dsn_orig_rcpt=rfc822;bob@example.org\noriginal_recipient: bob@example.org\nrecipient: bob@example.org\n\
              *** MESSAGE CONTENTS hold/A1 ***\n*** HEADER EXTRACTED hold/A1 ***\n*** MESSAGE FILE END hold/A1 ***\n"
         );
-        assert!(shown("o").contains("\n      212 Subject: s\n"), "{}", shown("o"));
+        assert!(shown("o").contains("\n      250 Subject: s\n"), "{}", shown("o"));
         assert!(shown("d").contains("\n 78 Subject: s\n"));
     }
 

@@ -13,7 +13,7 @@ fn sample() -> Envelope {
         Envelope::new(Address::from("ann@example.org"), Timestamp::from_micros(1_764_000_000_000_042));
     let mut bob = Recipient::new(Address::from("bob@example.net"));
     bob.notify = Notify::SUCCESS;
-    bob.dsn_orcpt = "rfc822;bob@example.net".into();
+    bob.dsn_orcpt = "rfc822;robert@example.net".into();
     envelope.recipients = vec![bob, Recipient::new(Address::from("carl x@example.net"))];
     envelope.encoding = Encoding::EightBit;
     envelope.smtputf8 = 1;
@@ -35,10 +35,10 @@ fn kinds(bytes: &[u8]) -> String {
 #[test]
 fn a_file_is_laid_out_as_postfix_does() {
     let (bytes, marks) = to_bytes(&sample(), &content(b"Subject: x\r\n\r\nbody\r\n")).unwrap();
-    assert_eq!(kinds(&bytes), "CTAASAAAORORMNNNXAE");
+    assert_eq!(kinds(&bytes), "CTAASAAAORAORMNNNXAE");
     let c = String::from_utf8(bytes[2..97].to_vec()).unwrap();
-    assert_eq!(c.split_whitespace().collect::<Vec<_>>(), ["20", "322", "2", "4", "20", "1"]);
-    assert_eq!(&bytes[320..334], b"M\x00N\x0aSubject: x");
+    assert_eq!(c.split_whitespace().collect::<Vec<_>>(), ["20", "368", "2", "4", "20", "1"]);
+    assert_eq!(&bytes[366..380], b"M\x00N\x0aSubject: x");
     assert_eq!(bytes[marks[0].offset as usize], b'R');
 }
 

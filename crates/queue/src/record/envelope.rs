@@ -85,6 +85,8 @@ pub(crate) fn encode_recipient(r: &Recipient, form: Form, out: &mut Vec<u8>) -> 
     }
     if !r.dsn_orcpt.is_empty() {
         put_attribute(out, "dsn_orig_rcpt", r.dsn_orcpt.as_bytes());
+    } else if form == Form::File {
+        put_attribute(out, "dsn_orig_rcpt", &default_orcpt(&r.original));
     }
     if form == Form::File || r.original != r.address {
         put(out, kind::ORIGINAL, r.original.as_bytes());
@@ -92,6 +94,12 @@ pub(crate) fn encode_recipient(r: &Recipient, form: Form, out: &mut Vec<u8>) -> 
     let at = out.len();
     put(out, kind::RECIPIENT, r.address.as_bytes());
     at
+}
+
+/// What Postfix writes where the sender named no original recipient; agents and reports name the same.
+fn default_orcpt(original: &Address) -> Vec<u8> {
+    let kind = if original.needs_smtputf8() { "utf-8;" } else { "rfc822;" };
+    [kind.as_bytes(), &original.to_external()].concat()
 }
 
 fn put_dsn_options(e: &Envelope, out: &mut Vec<u8>) {
@@ -274,7 +282,10 @@ impl EnvelopeBuilder {
     fn add_recipient(&mut self, data: &[u8], offset: u64) -> Result<(), Damaged> {
         let address = Address::new(data);
         let original = self.original.take().unwrap_or_else(|| address.clone());
-        let (dsn_orcpt, notify) = (std::mem::take(&mut self.orcpt), std::mem::take(&mut self.notify));
+        let (mut dsn_orcpt, notify) = (std::mem::take(&mut self.orcpt), std::mem::take(&mut self.notify));
+        if dsn_orcpt == text(&default_orcpt(&original)) {
+            dsn_orcpt.clear();
+        }
         let recipients = &mut self.envelope().recipients;
         if recipients.len() >= RECIPIENTS_MAX {
             return Err(Damaged::new(offset, format!("more than {RECIPIENTS_MAX} recipients")));
