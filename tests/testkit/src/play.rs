@@ -79,7 +79,7 @@ pub fn inside(program: &str) -> Result<(), String> {
     let mut mta = mta::by_name(program)?;
     mta.configure(&file.main_cf(), &file.master_cf())?;
     mta.start(25)?;
-    let mut offset = mta.log_lines(0).1;
+    let mut offset = quiet_log(mta.as_ref());
     let mut silent = 0;
     for case in &file.cases {
         let mut run = Run {
@@ -102,6 +102,20 @@ pub fn inside(program: &str) -> Result<(), String> {
         }
     }
     Ok(())
+}
+
+/// The log's length once the lines of the start are through.
+fn quiet_log(mta: &dyn Mta) -> usize {
+    let deadline = Instant::now() + LONG_QUIET;
+    let mut offset = mta.log_lines(0).1;
+    loop {
+        std::thread::sleep(2 * QUIET);
+        let now = mta.log_lines(0).1;
+        if now == offset || Instant::now() > deadline {
+            return now;
+        }
+        offset = now;
+    }
 }
 
 struct Run<'a> {
