@@ -26,18 +26,37 @@ pub fn comparable(case: &Case, transcript: &Transcript, is_postfix: bool) -> Res
     Ok(lines.collect())
 }
 
-/// The first differing stretch of two transcripts as a small diff; empty if they agree.
+/// What differs between two transcripts, with the line before each stretch; empty if they agree.
 pub fn difference(postfix: &[String], posthaste: &[String]) -> Vec<String> {
-    let same_start = postfix.iter().zip(posthaste).take_while(|(a, b)| a == b).count();
-    if same_start == postfix.len() && same_start == posthaste.len() {
-        return Vec::new();
+    // common[i][j]: length of the longest common subsequence of postfix[i..] and posthaste[j..].
+    let mut common = vec![vec![0usize; posthaste.len() + 1]; postfix.len() + 1];
+    for i in (0..postfix.len()).rev() {
+        for j in (0..posthaste.len()).rev() {
+            common[i][j] = match postfix[i] == posthaste[j] {
+                true => common[i + 1][j + 1] + 1,
+                false => common[i + 1][j].max(common[i][j + 1]),
+            };
+        }
     }
-    let (left, right) = (&postfix[same_start..], &posthaste[same_start..]);
-    let same_end = left.iter().rev().zip(right.iter().rev()).take_while(|(a, b)| a == b).count();
-    let before = postfix[same_start.saturating_sub(2)..same_start].iter().map(|line| format!("    {line}"));
-    let old = left[..left.len() - same_end].iter().map(|line| format!("  - {line}"));
-    let new = right[..right.len() - same_end].iter().map(|line| format!("  + {line}"));
-    before.chain(old).chain(new).collect()
+    let (mut i, mut j, mut out, mut last_shown) = (0, 0, Vec::new(), 0);
+    while i < postfix.len() || j < posthaste.len() {
+        if i < postfix.len() && j < posthaste.len() && postfix[i] == posthaste[j] {
+            (i, j) = (i + 1, j + 1);
+            continue;
+        }
+        if i > last_shown {
+            out.push(format!("    {}", postfix[i - 1]));
+        }
+        if j == posthaste.len() || (i < postfix.len() && common[i + 1][j] >= common[i][j + 1]) {
+            out.push(format!("  - {}", postfix[i]));
+            i += 1;
+        } else {
+            out.push(format!("  + {}", posthaste[j]));
+            j += 1;
+        }
+        last_shown = i;
+    }
+    out
 }
 
 #[cfg(test)]

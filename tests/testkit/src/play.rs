@@ -260,10 +260,27 @@ impl Run<'_> {
             };
             lines.push(format!("> {shown}"));
         }
+        without_notification_text(&mut lines);
         if content.split(|&byte| byte == b'\n').count() > 400 {
             lines.push(format!("> … {} octets, {:016x}", content.len(), checksum(content)));
         }
         lines
+    }
+}
+
+/// The words with which a report greets its reader are each program's own: one line stands for them.
+fn without_notification_text(lines: &mut Vec<String>) {
+    let mut at = 0;
+    while let Some(found) = lines[at..].iter().position(|line| line == "> Content-Description: Notification")
+    {
+        let heading = |line: &String| line.starts_with("> Content-") || line == ">  ";
+        let start = at + found + lines[at + found..].iter().take_while(|line| heading(line)).count();
+        let text = lines[start..]
+            .iter()
+            .take_while(|line| !line.starts_with("> <") && !line.starts_with("> --"))
+            .count();
+        lines.splice(start..start + text, ["> (words to the reader)".to_owned()]);
+        at = start + 1;
     }
 }
 
@@ -298,9 +315,10 @@ fn mask_reply(line: &str) -> String {
 }
 
 fn is_housekeeping(line: &LogLine) -> bool {
-    ["master", "postfix-script", "anvil", "scache", "tlsmgr", "postlogd", "postlog", "control"]
-        .iter()
-        .any(|daemon| line.tag.rsplit('/').next() == Some(daemon))
+    // What Posthaste says of its own limits at the start.
+    let start = line.text.contains("/inet: at most ");
+    let daemons = ["master", "postfix-script", "anvil", "scache", "tlsmgr", "postlogd", "postlog", "control"];
+    start || daemons.iter().any(|daemon| line.tag.rsplit('/').next() == Some(daemon))
 }
 
 /// Recipients of one message are delivered in any order: neighbouring delivery lines are sorted.
