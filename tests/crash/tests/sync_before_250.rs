@@ -14,7 +14,7 @@ fn no_250_is_sent_before_the_sync_that_covers_it() {
         return;
     }
     let sink = Sink::start().unwrap();
-    let file = std::env::temp_dir().join(format!("posthaste-trace-{}", std::process::id()));
+    let file = std::env::temp_dir().join(format!("posthaste-calls-{}", std::process::id()));
     std::fs::write(&file, "").unwrap();
     let calls = "trace=pwritev,pwritev2,pwrite64,write,writev,sendto,sendmsg,fsync,fdatasync";
     let wrapper = ["strace", "-f", "-y", "-s", "256", "-e", calls, "-o", &file.display().to_string()];

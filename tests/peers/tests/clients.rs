@@ -34,7 +34,7 @@ fn smtplib_sends_every_body_byte_for_byte() {
         fs::write(directory.join(name), text).unwrap();
     }
     run(Command::new("python3")
-        .arg(client("smtplib.py"))
+        .arg(client("send_bodies.py"))
         .arg(ring.instance.port.to_string())
         .arg(&directory));
     let received = ring.received(bodies().len());
@@ -52,7 +52,7 @@ fn smtplib_sends_smtputf8_addresses() {
         return;
     }
     let ring = Ring::start("smtputf8", "");
-    run(Command::new("python3").arg(client("smtputf8.py")).arg(ring.instance.port.to_string()));
+    run(Command::new("python3").arg(client("send_smtputf8.py")).arg(ring.instance.port.to_string()));
     let received = ring.received(1);
     assert!(received[0].mail.contains("<grüße@example.com>") && received[0].mail.contains("SMTPUTF8"));
     assert!(received[0].rcpts[0].contains("<δοκιμή@example.org>"), "{:?}", received[0].rcpts);
