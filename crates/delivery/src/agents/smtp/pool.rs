@@ -66,6 +66,7 @@ impl Pool {
         None
     }
 
+    #[expect(clippy::vec_box, reason = "they were boxed before and are closed as boxes")]
     /// Takes out those that have waited for `limit`, and says how long until the next.
     pub fn take_expired(&mut self, limit: Duration) -> (Vec<Box<Connection>>, Duration) {
         let old = |idle: &&Idle| idle.since.elapsed() >= limit;

@@ -72,9 +72,7 @@ impl Transaction {
         address(&recipient.address, quote, out);
         out.push(b'>');
         if can.dsn {
-            // Raw UTF-8 is for transactions with SMTPUTF8 only (RFC 6533 3).
-            let utf8 = can.smtputf8 && self.smtputf8 & SMTPUTF8_REQUESTED != 0;
-            orcpt(recipient, utf8, out);
+            orcpt(recipient, out);
             notify(recipient.notify, out);
         }
         out.extend_from_slice(b"\r\n");
@@ -106,19 +104,18 @@ fn notify(notify: Notify, out: &mut Vec<u8>) {
 }
 
 /// `ORCPT=` as it came; else the original address, as Postfix tells it to servers with DSN.
-fn orcpt(recipient: &Recipient, utf8: bool, out: &mut Vec<u8>) {
+fn orcpt(recipient: &Recipient, out: &mut Vec<u8>) {
     let original = recipient.original.to_external();
     let (kind, text) = match recipient.dsn_orcpt.split_once(';') {
         Some((kind, text)) => (kind, text.as_bytes()),
         None if original.is_empty() => return,
-        None if original.is_ascii() => ("rfc822", original.as_slice()),
-        None => ("utf-8", original.as_slice()),
+        None => ("rfc822", original.as_slice()),
     };
     out.extend_from_slice(b" ORCPT=");
     xtext(kind.as_bytes(), out);
     out.push(b';');
     if kind.eq_ignore_ascii_case("utf-8") {
-        unitext(&String::from_utf8_lossy(text), utf8, out);
+        utf8_xtext(&String::from_utf8_lossy(text), out);
     } else {
         xtext(text, out);
     }
@@ -135,12 +132,11 @@ fn xtext(text: &[u8], out: &mut Vec<u8>) {
     }
 }
 
-/// RFC 6533 3: `\x{…}` for what is special, and for what is not ASCII where the server knows no UTF-8.
-fn unitext(text: &str, utf8: bool, out: &mut Vec<u8>) {
+/// RFC 6533 3, the form that every server can read: `\x{…}` for what is special or not ASCII.
+fn utf8_xtext(text: &str, out: &mut Vec<u8>) {
     for c in text.chars() {
-        let plain = matches!(c, '!'..='~') && !matches!(c, '+' | '=' | '\\');
-        if plain || (utf8 && !c.is_ascii()) {
-            out.extend_from_slice(c.encode_utf8(&mut [0; 4]).as_bytes());
+        if matches!(c, '!'..='~') && !matches!(c, '+' | '=' | '\\') {
+            out.push(c as u8);
         } else {
             out.extend_from_slice(format!("\\x{{{:02X}}}", u32::from(c)).as_bytes());
         }
@@ -163,9 +159,8 @@ mod tests {
     }
 
     #[test]
-    fn unitext_is_readable_only_for_servers_with_utf8() {
-        assert_eq!(text(|out| unitext("jö\\x", true, out)), "jö\\x{5C}x");
-        assert_eq!(text(|out| unitext("jö", false, out)), "j\\x{F6}");
+    fn utf8_in_orcpt_is_readable_for_every_server() {
+        assert_eq!(text(|out| utf8_xtext("jö\\x+", out)), "j\\x{F6}\\x{5C}x\\x{2B}");
     }
 
     #[test]
