@@ -125,7 +125,15 @@ impl Header {
                     self.keep = true;
                 }
                 Kind::More => self.continue_capture(line),
-                Kind::Header(length) => self.begin(&line[..length], &line[length..], drop),
+                Kind::Header(length) => {
+                    self.begin(&line[..length], &line[length..], drop);
+                    // Blanks in front of the colon go, as Postfix has it.
+                    let blanks = line[length..].iter().take_while(|&&b| b != b':').count();
+                    if self.keep && blanks > 0 {
+                        pass(from, at + length, out);
+                        from = at + length + blanks;
+                    }
+                }
             }
             if !self.keep {
                 pass(from, at, out);

@@ -156,7 +156,7 @@ impl<S: Sink> Message<S> {
         };
         let mut out = String::new();
         let ours = context.rewrite_context == RewriteContext::Local || settings.always_add_missing_headers;
-        let mut logged = !header.message_ids.is_empty();
+        let mut logged = header.message_ids.iter().any(|(resent, _)| !resent);
         if ours {
             if !has(id_bit) {
                 let id = format!("<{}.{}@{}>", stamp(context.arrival), context.queue_id, settings.myhostname);
@@ -167,7 +167,7 @@ impl<S: Sink> Message<S> {
                     id: id.as_bytes(),
                 };
                 emit(&self.tag, &event);
-                logged = true;
+                logged |= !header.resent;
             }
             if !has(date_bit) {
                 out.push_str(&format!("{prefix}Date: {}\r\n", mail_date(context.arrival)));
@@ -177,7 +177,7 @@ impl<S: Sink> Message<S> {
             }
         }
         if !logged {
-            emit(&self.tag, &events::MessageId { queue_id: &context.queue_id, resent: false, id: b"" });
+            emit(&self.tag, &events::MessageId { queue_id: &context.queue_id, resent: false, id: b"<>" });
         }
         if !has(seen::RECIPIENTS) && !settings.undisclosed_recipients_header.is_empty() {
             out.push_str(&format!("{}\r\n", settings.undisclosed_recipients_header));

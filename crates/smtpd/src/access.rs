@@ -1,7 +1,7 @@
 //! Access tables (access(5)): which keys are asked, and what a result means.
 
 use crate::about::About;
-use crate::restrictions::Verdict;
+use crate::restrictions::{self, Checked, Make, Verdict};
 use mail::{Address, Dsn, Reply};
 use tables::search::{self, Key};
 use tables::{Lookup, Table};
@@ -82,15 +82,38 @@ fn act(action: &str, about: &About<'_>, value: &str, class: &str) -> Verdict {
         denied(text, codes.access_map_defer)
     } else if is("HOLD") {
         let what = if text.is_empty() { "triggers HOLD action" } else { text };
-        Verdict::Hold(format!("<{value}>: {class} {what}"))
+        Verdict::Note("hold", format!("<{value}>: {class} {what}"))
+    } else if is("INFO") || is("WARN") {
+        let action = if is("INFO") { "info" } else { "warn" };
+        let default = || format!("<{value}>: {class} triggers {} action", word.to_ascii_uppercase());
+        Verdict::Note(action, if text.is_empty() { default() } else { text.to_owned() })
     } else if word.len() == 3 && word.starts_with(['4', '5']) && word.bytes().all(|b| b.is_ascii_digit()) {
         denied(text, word.parse().unwrap_or(554))
     } else if !word.is_empty() && action.bytes().all(|b| b.is_ascii_digit()) {
         Verdict::Permit
     } else {
-        // An action that we do not know might have been a refusal.
-        refuse(451, Dsn::new(4, 3, 5), value, class, "Server configuration error")
+        by_name(action, about)
     }
+}
+
+/// A result may name restrictions; those that need a table are not for tables.
+fn by_name(action: &str, about: &About<'_>) -> Verdict {
+    let words = action.split([',', ' ', '\t']).filter(|w| !w.is_empty());
+    for word in words {
+        let Some(Make::Alone(make)) = restrictions::find(word).map(|kind| &kind.make) else {
+            // It might have been a refusal.
+            return Verdict::Refuse(Reply::new(451, Dsn::new(4, 3, 5), "Server configuration error"));
+        };
+        // Only restrictions whose answer is at hand: anything else would have to be kept alive while it is asked.
+        match make().check(about) {
+            Checked::Now(Verdict::Dunno) => {}
+            Checked::Now(verdict) => return verdict,
+            Checked::Later(_) => {
+                return Verdict::Refuse(Reply::new(451, Dsn::new(4, 3, 5), "Server configuration error"));
+            }
+        }
+    }
+    Verdict::Dunno
 }
 
 /// The refusal; a text that begins with an enhanced code brings its own, with the class that the code has.

@@ -75,6 +75,7 @@ impl Driver {
             name_and_address: self.peer.name_and_address.clone(),
             bare_newline: self.settings.bare_newline_of(&self.peer),
             discard_ehlo: self.settings.discard_ehlo_of(&self.peer),
+            early: self.socket.early(),
         };
         let mut out = self.shared.outputs.take();
         let (mut session, mut next) =
@@ -242,7 +243,7 @@ impl Driver {
         let (sender, id) = (&transaction.request.sender, transaction.mail.queue_id.as_ref());
         let about = self.about(Stage::Recipient, session, Some(sender), Some(recipient));
         let finding = self.settings.lists.recipient(&about).await;
-        let hold = finding.holds.first().cloned();
+        let hold = finding.hold();
         let permit = match self.told(finding, "RCPT", id, Some(sender), Some(recipient), session) {
             Ok(permit) => permit,
             Err(reply) => return Answer::Refuse(reply),
@@ -274,8 +275,8 @@ impl Driver {
         recipient: Option<&Address>,
         session: &Session<Smtpd>,
     ) -> Result<T, Reply> {
-        for reason in &finding.holds {
-            self.acted("hold", command, reason, id, sender, recipient, session);
+        for (action, text) in &finding.actions {
+            self.acted(action, command, text, id, sender, recipient, session);
         }
         finding.verdict.map_err(|mut reply| {
             if self.settings.soft_bounce && reply.code / 100 == 5 {
@@ -331,7 +332,7 @@ impl Driver {
         let sender = Some(&request.sender);
         let about = self.about(Stage::EndOfData, session, sender, None);
         let finding = self.settings.lists.end_of_data(&about).await;
-        let hold = finding.holds.first().cloned();
+        let hold = finding.hold();
         let id = mail.queue_id.clone();
         if let Err(reply) = self.told(finding, "END-OF-MESSAGE", id.as_ref(), sender, sole.as_ref(), session)
         {

@@ -14,9 +14,19 @@ pub struct Permitted(());
 pub struct Finding<T> {
     /// What was found.
     pub verdict: Result<T, Reply>,
-    /// Why the message is to be held, for the log; empty where it is not.
-    pub holds: Vec<String>,
+    /// What else they did, for the log: the action and its text.
+    pub actions: Vec<(&'static str, String)>,
 }
+
+impl<T> Finding<T> {
+    /// Why the message is to be held, if it is.
+    pub fn hold(&self) -> Option<String> {
+        self.actions.iter().find(|(action, _)| *action == "hold").map(|(_, text)| text.clone())
+    }
+}
+
+/// Actions and their texts.
+type Actions = Vec<(&'static str, String)>;
 
 /// One list.
 #[derive(Default)]
@@ -92,44 +102,44 @@ impl Lists {
 
     /// A client has connected; only where `smtpd_delay_reject` is off.
     pub async fn connect(&self, about: &About<'_>) -> Finding<()> {
-        let mut holds = Vec::new();
-        let verdict = self.client.evaluate(about, Stage::Client, &mut holds).await;
-        Finding { verdict, holds }
+        let mut actions = Vec::new();
+        let verdict = self.client.evaluate(about, Stage::Client, &mut actions).await;
+        Finding { verdict, actions }
     }
 
     /// HELO or EHLO; only where `smtpd_delay_reject` is off.
     pub async fn helo(&self, about: &About<'_>) -> Finding<()> {
-        let mut holds = Vec::new();
-        let verdict = self.helo.evaluate(about, Stage::Helo, &mut holds).await;
-        Finding { verdict, holds }
+        let mut actions = Vec::new();
+        let verdict = self.helo.evaluate(about, Stage::Helo, &mut actions).await;
+        Finding { verdict, actions }
     }
 
     /// MAIL; only where `smtpd_delay_reject` is off.
     pub async fn sender(&self, about: &About<'_>) -> Finding<()> {
-        let mut holds = Vec::new();
-        let verdict = self.sender.evaluate(about, Stage::Sender, &mut holds).await;
-        Finding { verdict, holds }
+        let mut actions = Vec::new();
+        let verdict = self.sender.evaluate(about, Stage::Sender, &mut actions).await;
+        Finding { verdict, actions }
     }
 
     /// RCPT: the delayed lists, relay and recipient lists, and whether the recipient exists.
     pub async fn recipient(&self, about: &About<'_>) -> Finding<Permitted> {
-        let mut holds = Vec::new();
-        let verdict = self.all_for_recipient(about, &mut holds).await.map(|()| Permitted(()));
-        Finding { verdict, holds }
+        let mut actions = Vec::new();
+        let verdict = self.all_for_recipient(about, &mut actions).await.map(|()| Permitted(()));
+        Finding { verdict, actions }
     }
 
-    async fn all_for_recipient(&self, about: &About<'_>, holds: &mut Vec<String>) -> Result<(), Reply> {
+    async fn all_for_recipient(&self, about: &About<'_>, actions: &mut Actions) -> Result<(), Reply> {
         // RFC 5321 4.5.1: the bare name is accepted, whatever the restrictions say.
         if about.recipient.is_some_and(|r| r.as_bytes().eq_ignore_ascii_case(b"postmaster")) {
             return Ok(());
         }
         if self.delay_reject {
-            self.client.evaluate(about, Stage::Client, holds).await?;
+            self.client.evaluate(about, Stage::Client, actions).await?;
             if about.helo.is_some() {
-                self.helo.evaluate(about, Stage::Helo, holds).await?;
+                self.helo.evaluate(about, Stage::Helo, actions).await?;
             }
             if about.sender.is_some() {
-                self.sender.evaluate(about, Stage::Sender, holds).await?;
+                self.sender.evaluate(about, Stage::Sender, actions).await?;
             }
         }
         let in_order = match self.relay_first {
@@ -137,7 +147,7 @@ impl Lists {
             false => [&self.recipient, &self.relay],
         };
         for list in in_order {
-            list.evaluate(about, Stage::Recipient, holds).await?;
+            list.evaluate(about, Stage::Recipient, actions).await?;
         }
         if self.reject_unlisted_recipient
             && let Verdict::Refuse(reply) = about.unlisted_recipient().await
@@ -149,22 +159,22 @@ impl Lists {
 
     /// DATA or the first BDAT.
     pub async fn data(&self, about: &About<'_>) -> Finding<()> {
-        let mut holds = Vec::new();
-        let verdict = self.data.evaluate(about, Stage::Data, &mut holds).await;
-        Finding { verdict, holds }
+        let mut actions = Vec::new();
+        let verdict = self.data.evaluate(about, Stage::Data, &mut actions).await;
+        Finding { verdict, actions }
     }
 
     /// The content is complete.
     pub async fn end_of_data(&self, about: &About<'_>) -> Finding<()> {
-        let mut holds = Vec::new();
-        let verdict = self.end_of_data.evaluate(about, Stage::EndOfData, &mut holds).await;
-        Finding { verdict, holds }
+        let mut actions = Vec::new();
+        let verdict = self.end_of_data.evaluate(about, Stage::EndOfData, &mut actions).await;
+        Finding { verdict, actions }
     }
 }
 
 impl List {
     /// From left to right, until one decides.
-    async fn evaluate(&self, about: &About<'_>, stage: Stage, holds: &mut Vec<String>) -> Result<(), Reply> {
+    async fn evaluate(&self, about: &About<'_>, stage: Stage, actions: &mut Actions) -> Result<(), Reply> {
         let about = About { stage, ..*about };
         for restriction in &self.0 {
             let verdict = match restriction.check(&about) {
@@ -175,7 +185,7 @@ impl List {
                 Verdict::Dunno => {}
                 Verdict::Permit => return Ok(()),
                 Verdict::Refuse(reply) => return Err(reply),
-                Verdict::Hold(reason) => holds.push(reason),
+                Verdict::Note(action, text) => actions.push((action, text)),
             }
         }
         Ok(())

@@ -24,7 +24,6 @@ impl Driver {
         };
         match note {
             Note::ImproperPipelining { after, data } => {
-                let after = after.name();
                 emit(&self.tag, &events::ImproperPipelining { after, client, data: &data });
             }
             Note::NonSmtpCommand(line) => emit(&self.tag, &events::NonSmtpCommand { client, line: &line }),
@@ -72,6 +71,15 @@ impl Driver {
                     None,
                     session,
                 );
+            }
+            Note::BareNewline { command } => {
+                let transaction = session.transaction();
+                let sender = transaction.map(|t| &t.request.sender);
+                let recipient = transaction.and_then(|t| t.recipients().last()).map(|(r, _)| &r.address);
+                self.acted("reject", command, "bare <LF> received", queue_id, sender, recipient, session);
+            }
+            Note::DiscardedKeywords(names) => {
+                observe::info(&self.tag, format_args!("discarding EHLO keywords: {names}"));
             }
             Note::Ended { how, after } => {
                 let how = match how {

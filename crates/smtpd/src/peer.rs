@@ -2,6 +2,7 @@
 //!
 //! Postfix: `smtpd_peername_lookup`, smtpd_peer.c.
 
+use net::dns::Problem;
 use net::{Families, Resolver};
 use observe::events::smtpd::NameUnverified;
 use observe::{Tag, emit};
@@ -53,8 +54,13 @@ impl PeerInfo {
         let verified = match resolver.host_addresses(&name, families).await {
             Ok(addresses) => addresses.iter().any(|a| a.to_canonical() == self.address),
             Err(error) => {
-                let reason = error.to_string();
-                self.complain(&name, Some(&reason), tag);
+                // The words of getaddrinfo(3), which Postfix asks.
+                let reason = match error.problem {
+                    Problem::TryAgain => "Temporary failure in name resolution",
+                    Problem::NoData => "No address associated with hostname",
+                    _ => "Name or service not known",
+                };
+                self.complain(&name, Some(reason), tag);
                 self.reverse_name = name;
                 return;
             }

@@ -376,7 +376,8 @@ fn keywords<'a>(words: impl Iterator<Item = &'a str>) -> EhloKeywords {
             "dsn" => off.dsn = true,
             "smtputf8" => off.smtputf8 = true,
             "chunking" => off.chunking = true,
-            // silent-discard, and keywords of what we do not offer: nothing to leave out.
+            "silent-discard" => off.silently = true,
+            // Keywords of what we do not offer: nothing to leave out.
             _ => {}
         }
     }

@@ -2,6 +2,7 @@
 
 use crate::serve::Shared;
 use bytes::Bytes;
+use rustix::net::RecvFlags;
 use std::cell::RefCell;
 use std::future::{Future, poll_fn};
 use std::io;
@@ -85,6 +86,16 @@ impl Socket {
             }
         }
         Ok(())
+    }
+
+    /// What the client sent already, at most 100 bytes; it stays to be read. One system call.
+    pub(crate) fn early(&self) -> Vec<u8> {
+        let mut early = [0u8; 100];
+        let flags = RecvFlags::PEEK | RecvFlags::DONTWAIT;
+        match rustix::net::recv(&*self.stream.borrow(), &mut early[..], flags) {
+            Ok((length, _)) => early[..length].to_vec(),
+            Err(_) => Vec::new(),
+        }
     }
 
     /// Says a last word to the client, if there is room for it.

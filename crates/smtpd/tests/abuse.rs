@@ -51,6 +51,7 @@ fn rest(stream: &mut TcpStream) -> String {
 fn greeted(server: &Server) -> TcpStream {
     let mut stream = server.connect("127.0.0.2");
     assert!(replies(&mut stream, 1)[0].starts_with("220 "));
+    assert!(ask(&mut stream, "EHLO x\r\n").starts_with("250 "));
     stream
 }
 
@@ -102,7 +103,7 @@ fn ten_thousand_recipients_are_answered_one_by_one() {
 fn a_client_that_vanishes_at_any_byte_leaves_nothing_behind() {
     let server = Server::start("");
     let dialogues = [
-        "EHLO x\r\n|MAIL FROM:<>\r\n|RCPT TO:<ann@example.org>\r\n|DATA\r\n|Subject: x\r\n\r\nhello\r\n.\r",
+        "RSET\r\n|MAIL FROM:<>\r\n|RCPT TO:<ann@example.org>\r\n|DATA\r\n|Subject: x\r\n\r\nhello\r\n.\r",
         "MAIL FROM:<>\r\n|RCPT TO:<ann@example.org>\r\n|BDAT 3\r\nabc|BDAT 100 LAST\r\nabc",
     ];
     for dialogue in dialogues {

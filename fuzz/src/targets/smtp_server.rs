@@ -102,6 +102,7 @@ pub(super) fn talk(
         name_and_address: "unknown[192.0.2.1]".into(),
         bare_newline: mode,
         discard_ehlo: EhloKeywords::default(),
+        early: Vec::new(),
     };
     let mut told = Told::default();
     let mut out = Outputs::default();

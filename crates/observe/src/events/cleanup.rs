@@ -5,7 +5,7 @@ use crate::event::{Event, Level};
 use mail::QueueId;
 use std::fmt::Write as _;
 
-/// The message's own id, as it came or as it was made; empty where there is none.
+/// The message's own id, as it came or as it was made; `<>` where there is none.
 #[derive(Debug)]
 pub struct MessageId<'a> {
     /// The message.
@@ -19,8 +19,7 @@ pub struct MessageId<'a> {
 impl Event for MessageId<'_> {
     fn line(&self, out: &mut String) {
         let resent = if self.resent { "resent-" } else { "" };
-        let id = if self.id.is_empty() { &b"<>"[..] } else { self.id };
-        let _ = write!(out, "{}: {resent}message-id={}", self.queue_id, Escaped(id));
+        let _ = write!(out, "{}: {resent}message-id={}", self.queue_id, Escaped(self.id));
     }
 }
 

@@ -10,6 +10,14 @@ pub enum Verb {
     Helo,
     /// EHLO.
     Ehlo,
+    /// XCLIENT.
+    Xclient,
+    /// XFORWARD.
+    Xforward,
+    /// STARTTLS (RFC 3207).
+    Starttls,
+    /// AUTH (RFC 4954).
+    Auth,
     /// MAIL.
     Mail,
     /// RCPT.
@@ -36,9 +44,13 @@ pub enum Verb {
 
 impl Verb {
     /// All verbs in the order of the log.
-    pub const ALL: [Verb; 13] = [
+    pub const ALL: [Verb; 17] = [
         Verb::Helo,
         Verb::Ehlo,
+        Verb::Xclient,
+        Verb::Xforward,
+        Verb::Starttls,
+        Verb::Auth,
         Verb::Mail,
         Verb::Rcpt,
         Verb::Data,
@@ -54,7 +66,7 @@ impl Verb {
 
     /// The verb that `word` names, in either case.
     pub fn parse(word: &[u8]) -> Verb {
-        Verb::ALL[..12]
+        Verb::ALL[..16]
             .iter()
             .copied()
             .find(|v| word.eq_ignore_ascii_case(v.name().as_bytes()))
@@ -66,6 +78,10 @@ impl Verb {
         match self {
             Verb::Helo => "HELO",
             Verb::Ehlo => "EHLO",
+            Verb::Xclient => "XCLIENT",
+            Verb::Xforward => "XFORWARD",
+            Verb::Starttls => "STARTTLS",
+            Verb::Auth => "AUTH",
             Verb::Mail => "MAIL",
             Verb::Rcpt => "RCPT",
             Verb::Data => "DATA",
@@ -85,6 +101,10 @@ impl Verb {
         match self {
             Verb::Helo => "helo",
             Verb::Ehlo => "ehlo",
+            Verb::Xclient => "xclient",
+            Verb::Xforward => "xforward",
+            Verb::Starttls => "starttls",
+            Verb::Auth => "auth",
             Verb::Mail => "mail",
             Verb::Rcpt => "rcpt",
             Verb::Data => "data",
@@ -253,7 +273,7 @@ mod tests {
 
     #[test]
     fn every_verb_is_found_in_either_case() {
-        for verb in &Verb::ALL[..12] {
+        for verb in &Verb::ALL[..16] {
             assert_eq!(Verb::parse(verb.label().as_bytes()), *verb);
             assert_eq!(Verb::parse(verb.name().as_bytes()), *verb);
         }

@@ -30,8 +30,8 @@ pub enum Verdict {
     Permit,
     /// No.
     Refuse(Reply),
-    /// The message goes to the hold queue; the text is for the log. The next one decides.
-    Hold(String),
+    /// Something for the log: `hold` (the message goes to the hold queue), `info`, `warn`. The next one decides.
+    Note(&'static str, String),
 }
 
 /// A finding, at once or later.

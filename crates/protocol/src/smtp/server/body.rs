@@ -245,16 +245,14 @@ impl Scanner {
         body
     }
 
-    /// The end of the last chunk: what was held back, and what that says about the last line.
+    /// The end of the last chunk: what was held back, and the end of a line that has none.
     pub fn finish(&mut self) -> Bytes {
         let held: &'static [u8] = match self.at {
-            At::Cr if self.replace_stray_cr => b" ",
-            At::Cr => b"\r",
+            At::Cr if self.replace_stray_cr => b" \r\n",
+            At::Cr => b"\r\r\n",
+            At::Inside => b"\r\n",
             _ => b"",
         };
-        if matches!(self.at, At::Cr | At::Inside) {
-            self.flags = self.flags.with(ContentFlags::NO_FINAL_NEWLINE);
-        }
         self.at = At::End;
         Bytes::from_static(held)
     }
@@ -439,12 +437,12 @@ mod tests {
     }
 
     #[test]
-    fn chunks_keep_their_dots_and_may_lack_the_last_newline() {
+    fn chunks_keep_their_dots_and_get_the_last_newline() {
         let (mut content, _, mut s) =
             scanned(b".\r\n..a\r\nb\nc\r", 3, BareNewline::Normalize, Framing::Chunks);
         content.extend_from_slice(&s.finish());
-        assert_eq!(content, b".\r\n..a\r\nb\r\nc ");
-        assert_eq!(s.flags(), ContentFlags::LEADING_DOT.with(ContentFlags::NO_FINAL_NEWLINE));
+        assert_eq!(content, b".\r\n..a\r\nb\r\nc \r\n");
+        assert_eq!(s.flags(), ContentFlags::LEADING_DOT);
         assert!(s.saw_bare_newline());
     }
 }

@@ -24,6 +24,13 @@ pub(super) struct Chunk {
     last: bool,
 }
 
+impl Chunk {
+    /// Bytes that have not come.
+    pub(super) fn left(&self) -> u64 {
+        self.left
+    }
+}
+
 impl<H: Host> Session<H> {
     pub(super) fn data_command(&mut self, words: &[Word<'_>], out: &mut Outputs) -> Done {
         if self.content.is_some() {
@@ -169,11 +176,13 @@ impl<H: Host> Session<H> {
     fn complete(&mut self, out: &mut Outputs) -> Option<Next<H>> {
         let content = self.content.take().expect("what is complete has begun");
         let verb = content.verb;
+        self.place = Place::EndOfMessage;
         if content.scanner.saw_bare_newline() && self.peer.bare_newline == BareNewline::Reject {
             self.refuse_bare_newline(out);
-            return Some(Next::Close);
+            self.set_failed();
+            self.reset();
+            return None;
         }
-        self.place = Place::EndOfMessage;
         let mut transaction = self.transaction.take().expect("content belongs to a transaction");
         if content.too_big {
             self.say(out, &Reply::new(552, Dsn::new(5, 3, 4), "Error: message file too big"));

@@ -30,6 +30,10 @@ impl<H: Host> Session<H> {
         let off = self.peer.discard_ehlo;
         let mut lines = vec![s.myhostname.clone()];
         if verb == Verb::Ehlo {
+            let discarded = off.names().collect::<Vec<_>>().join(" ");
+            if !discarded.is_empty() && !off.silently {
+                out.notes.push(Note::DiscardedKeywords(discarded));
+            }
             let size = match s.message_size_limit {
                 0 => "SIZE".to_owned(),
                 limit => format!("SIZE {limit}"),
@@ -221,7 +225,10 @@ impl<H: Host> Session<H> {
             _ => return self.fail(out, 501, (5, 5, 4), "Syntax: VRFY address [SMTPUTF8]"),
         };
         match self.address(Verb::Vrfy, *word, false, out) {
-            Some(address) => Done::Ask(Asked::Vrfy(address.clone()), Ask::Vrfy(address)),
+            Some(address) => {
+                let text = String::from_utf8_lossy(word.text).into_owned();
+                Done::Ask(Asked::Vrfy(text), Ask::Vrfy(address))
+            }
             None => self.fail(out, 501, (5, 1, 3), "Bad recipient address syntax"),
         }
     }

@@ -8,8 +8,8 @@ use mail::{Address, Reply};
 pub enum Note {
     /// `improper command pipelining after …`: the client did not wait; `data` is the beginning of what it sent.
     ImproperPipelining {
-        /// The command whose reply it should have awaited.
-        after: Verb,
+        /// The command whose reply it should have awaited, or `CONNECT`.
+        after: &'static str,
         /// At most 100 bytes.
         data: Vec<u8>,
     },
@@ -43,6 +43,13 @@ pub enum Note {
         /// The sender, where it is not yet the transaction's.
         sender: Option<Address>,
     },
+    /// `reject: END-OF-MESSAGE from …: bare <LF> received`.
+    BareNewline {
+        /// The command before it.
+        command: &'static str,
+    },
+    /// `discarding EHLO keywords: …`.
+    DiscardedKeywords(String),
     /// The content passed `message_size_limit`.
     MessageTooBig,
     /// The session ends before QUIT.

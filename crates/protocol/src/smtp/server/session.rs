@@ -80,12 +80,16 @@ pub(super) enum State {
 /// The question that was asked.
 pub(super) enum Asked {
     Connect,
-    Helo { verb: Verb, name: String },
+    Helo {
+        verb: Verb,
+        name: String,
+    },
     Mail(MailRequest),
     Rcpt(Recipient),
     Data,
     Bdat(Chunk),
-    Vrfy(mail::Address),
+    /// What the client wrote.
+    Vrfy(String),
 }
 
 /// What `lost connection after …` says.
@@ -143,7 +147,11 @@ impl<H: Host> Session<H> {
             noted_pipelining: false,
             slow: false,
         };
-        if session.settings.delay_reject {
+        let early = std::mem::take(&mut session.peer.early);
+        if session.pipelined("CONNECT", &early, out) {
+            session.state = State::Closed;
+            (session, Next::Close)
+        } else if session.settings.delay_reject {
             session.greet(out);
             (session, Next::Read)
         } else {
@@ -217,11 +225,10 @@ impl<H: Host> Session<H> {
     }
 
     fn greet(&mut self, out: &mut Outputs) {
-        let text = match &self.denied {
-            None => format!("220 {}\r\n", self.settings.banner),
-            Some(_) => format!("554 {} ESMTP not accepting connections\r\n", self.settings.myhostname),
-        };
-        out.replies.extend_from_slice(text.as_bytes());
+        match &self.denied {
+            None => out.replies.extend_from_slice(format!("220 {}\r\n", self.settings.banner).as_bytes()),
+            Some(reply) => reply::write(reply, &mut out.replies),
+        }
     }
 
     /// Works through the client's bytes as far as they go.
@@ -310,7 +317,7 @@ impl<H: Host> Session<H> {
         let class = if code / 100 == 4 { 4 } else { 5 };
         let text = format!("{} Error: bare <LF> received", self.settings.myhostname);
         let reply = Reply::new(code, mail::Dsn::new(class, 5, 2), text);
-        out.notes.push(Note::Rejected { command: self.place_name(), reply: reply.clone(), sender: None });
+        out.notes.push(Note::BareNewline { command: self.place_name() });
         self.say(out, &reply);
     }
 
@@ -348,17 +355,25 @@ impl<H: Host> Session<H> {
         if verb.is_junk() {
             self.count_junk();
         }
-        if verb.ends_a_group() && !rest.is_empty() && !self.noted_pipelining {
-            self.noted_pipelining = true;
-            out.notes
-                .push(Note::ImproperPipelining { after: verb, data: rest[..rest.len().min(100)].to_vec() });
-            if self.settings.forbid_unauth_pipelining {
-                out.replies.extend_from_slice(b"554 5.5.0 Error: SMTP protocol synchronization\r\n");
-                return Some(Next::Close);
-            }
+        // Only EHLO offers PIPELINING; some commands end a group even so.
+        if (verb.ends_a_group() || !self.esmtp) && self.pipelined(verb.name(), rest, out) {
+            return Some(Next::Close);
         }
         let done = self.dispatch(verb, &words, line, out);
         self.after(verb, done)
+    }
+
+    /// The client did not wait where it must; whether that ends the session.
+    fn pipelined(&mut self, after: &'static str, early: &[u8], out: &mut Outputs) -> bool {
+        if early.is_empty() || self.noted_pipelining {
+            return false;
+        }
+        self.noted_pipelining = true;
+        out.notes.push(Note::ImproperPipelining { after, data: early[..early.len().min(100)].to_vec() });
+        if self.settings.forbid_unauth_pipelining {
+            out.replies.extend_from_slice(b"554 5.5.0 Error: SMTP protocol synchronization\r\n");
+        }
+        self.settings.forbid_unauth_pipelining
     }
 
     fn dispatch(&mut self, verb: Verb, words: &[Word<'_>], line: &[u8], out: &mut Outputs) -> Done {
@@ -390,6 +405,12 @@ impl<H: Host> Session<H> {
                 out.replies.extend_from_slice(b"221 2.0.0 Bye\r\n");
                 self.counts.0[Verb::Quit as usize].0 += 1;
                 Done::Close
+            }
+            // Not offered: what Postfix answers where these are not set up.
+            Verb::Starttls => self.fail(out, 502, (5, 5, 1), "Error: command not implemented"),
+            Verb::Auth => self.fail(out, 503, (5, 5, 1), "Error: authentication not enabled"),
+            Verb::Xclient | Verb::Xforward => {
+                self.fail(out, 550, (5, 7, 0), "Error: insufficient authorization")
             }
             Verb::Unknown => unreachable!("unknown commands were answered before"),
         }
@@ -460,8 +481,8 @@ impl<H: Host> Session<H> {
             }
             (Asked::Data, Answer::Pass) => (Verb::Data, self.go_ahead(out)),
             (Asked::Bdat(chunk), Answer::Pass) => (Verb::Bdat, self.first_chunk(chunk)),
-            (Asked::Vrfy(address), Answer::Pass) => {
-                self.say(out, &Reply::new(252, mail::Dsn::new(2, 0, 0), address.to_string()));
+            (Asked::Vrfy(text), Answer::Pass) => {
+                self.say(out, &Reply::new(252, mail::Dsn::new(2, 0, 0), text));
                 (Verb::Vrfy, Done::Ok)
             }
             _ => panic!("the answer does not fit the question"),
@@ -545,7 +566,12 @@ impl<H: Host> Session<H> {
     fn end(&mut self, how: Ending, out: &mut Outputs) -> Next<H> {
         let after = match (&self.state, self.place) {
             (State::Data | State::Chunk(_) | State::Skip(..) | State::Complete, Place::Verb(verb)) => {
-                let size = self.transaction.as_ref().map_or(0, |t| t.size);
+                // Postfix counts a chunk as soon as it is announced.
+                let announced = match &self.state {
+                    State::Chunk(chunk) | State::Skip(chunk, _) => chunk.left(),
+                    _ => 0,
+                };
+                let size = self.transaction.as_ref().map_or(0, |t| t.size) + announced;
                 format!("{} ({size} bytes)", verb.name())
             }
             _ => self.place_name().to_owned(),

@@ -114,6 +114,26 @@ pub struct EhloKeywords {
     pub smtputf8: bool,
     /// CHUNKING.
     pub chunking: bool,
+    /// `silent-discard`: the log need not say so.
+    pub silently: bool,
+}
+
+impl EhloKeywords {
+    /// The keywords in the set, in the order of EHLO's lines.
+    pub fn names(&self) -> impl Iterator<Item = &'static str> {
+        let all = [
+            (self.pipelining, "PIPELINING"),
+            (self.size, "SIZE"),
+            (self.vrfy, "VRFY"),
+            (self.etrn, "ETRN"),
+            (self.enhancedstatuscodes, "ENHANCEDSTATUSCODES"),
+            (self.eightbitmime, "8BITMIME"),
+            (self.dsn, "DSN"),
+            (self.smtputf8, "SMTPUTF8"),
+            (self.chunking, "CHUNKING"),
+        ];
+        all.into_iter().filter(|(on, _)| *on).map(|(_, name)| name)
+    }
 }
 
 /// The client of one session, and what its address decides.
@@ -125,4 +145,6 @@ pub struct Peer {
     pub bare_newline: BareNewline,
     /// What EHLO leaves out.
     pub discard_ehlo: EhloKeywords,
+    /// What it sent before it was greeted.
+    pub early: Vec<u8>,
 }

@@ -37,6 +37,7 @@ impl Talk {
             name_and_address: "unknown[192.0.2.1]".into(),
             bare_newline: BareNewline::Normalize,
             discard_ehlo: EhloKeywords::default(),
+            early: Vec::new(),
         };
         change(&mut settings, &mut peer);
         let mut out = Outputs::default();
@@ -47,8 +48,15 @@ impl Talk {
         (talk, said)
     }
 
+    /// A session behind EHLO.
+    fn with(change: impl FnOnce(&mut Settings, &mut Peer)) -> Talk {
+        let (mut talk, _) = Talk::new(change);
+        talk.say("EHLO client\r\n");
+        talk
+    }
+
     fn open() -> Talk {
-        Talk::new(|_, _| ()).0
+        Talk::with(|_, _| ())
     }
 
     fn say(&mut self, bytes: impl AsRef<[u8]>) -> String {
@@ -103,7 +111,6 @@ const ENVELOPE: &str = "MAIL FROM:<a@example.net>\r\nRCPT TO:<b@example.org>\r\n
 #[test]
 fn a_pipelined_message_is_queued_and_the_replies_come_in_order() {
     let mut talk = Talk::open();
-    talk.say("EHLO client\r\n");
     assert_eq!(
         talk.say(format!("{ENVELOPE}DATA\r\n")),
         "250 2.1.0 Ok\r\n250 2.1.5 Ok\r\n354 End data with <CR><LF>.<CR><LF>\r\n"
@@ -146,9 +153,9 @@ fn chunks_make_a_message_and_errors_throw_the_rest_away() {
     let said = talk.say(format!("{ENVELOPE}BDAT 5\r\nSub.\rBDAT 6 LAST\r\n\n.\r\n.\rNOOP\r\n"));
     assert_eq!(
         said,
-        "250 2.1.0 Ok\r\n250 2.1.5 Ok\r\n250 2.0.0 Ok: 5 bytes\r\n250 2.0.0 Ok: 11 bytes queued as ID1\r\n250 2.0.0 Ok\r\n"
+        "250 2.1.0 Ok\r\n250 2.1.5 Ok\r\n250 2.0.0 Ok: 5 bytes\r\n250 2.0.0 Ok: 13 bytes queued as ID1\r\n250 2.0.0 Ok\r\n"
     );
-    assert_eq!(talk.queued[0].0, b"Sub.\r\n.\r\n. ");
+    assert_eq!(talk.queued[0].0, b"Sub.\r\n.\r\n. \r\n");
     let said = talk.say("BDAT 3\r\nabcBDAT 2\r\nxyMAIL FROM:<>\r\nBDAT 1 LAST\r\nzMAIL FROM:<>\r\n");
     assert_eq!(
         said,
@@ -162,7 +169,7 @@ fn chunks_make_a_message_and_errors_throw_the_rest_away() {
 
 #[test]
 fn a_message_beyond_the_size_limit_is_refused_and_the_session_goes_on() {
-    let (mut talk, _) = Talk::new(|s, _| s.message_size_limit = 100);
+    let mut talk = Talk::with(|s, _| s.message_size_limit = 100);
     assert_eq!(talk.say("MAIL FROM:<> SIZE=101\r\n"), "552 5.3.4 Message size exceeds fixed limit\r\n");
     talk.say(format!("{ENVELOPE}DATA\r\n"));
     assert_eq!(
@@ -194,10 +201,18 @@ fn commands_that_bring_no_mail_become_errors_in_the_end() {
 
 #[test]
 fn a_client_that_does_not_wait_is_thrown_out() {
+    let (talk, said) = Talk::new(|_, p| p.early = b"EHLO x\r\n".to_vec());
+    assert_eq!(said, "554 5.5.0 Error: SMTP protocol synchronization\r\n");
+    assert!(talk.closed);
+    assert_eq!(talk.notes, [Note::ImproperPipelining { after: "CONNECT", data: b"EHLO x\r\n".to_vec() }]);
+    // PIPELINING is EHLO's.
+    let (mut talk, _) = Talk::new(|_, _| ());
+    talk.say("HELO x\r\n");
+    assert_eq!(talk.say(ENVELOPE), "554 5.5.0 Error: SMTP protocol synchronization\r\n");
     let mut talk = Talk::open();
     assert_eq!(talk.say("EHLO x\r\nNOOP\r\n"), "554 5.5.0 Error: SMTP protocol synchronization\r\n");
     assert!(talk.closed);
-    assert_eq!(talk.notes, [Note::ImproperPipelining { after: Verb::Ehlo, data: b"NOOP\r\n".to_vec() }]);
+    assert_eq!(talk.notes, [Note::ImproperPipelining { after: "EHLO", data: b"NOOP\r\n".to_vec() }]);
     let (mut talk, _) = Talk::new(|s, _| s.forbid_unauth_pipelining = false);
     assert!(talk.say("EHLO x\r\nNOOP\r\n").ends_with("CHUNKING\r\n250 2.0.0 Ok\r\n"));
 }
@@ -236,15 +251,17 @@ fn a_bare_newline_is_refused_where_it_is_forbidden() {
     let (mut talk, _) = Talk::new(|_, p| p.bare_newline = BareNewline::Reject);
     assert_eq!(talk.say("NOOP\n"), "550 5.5.2 mx.example.org Error: bare <LF> received\r\n");
     assert!(talk.closed);
-    let (mut talk, _) = Talk::new(|_, p| p.bare_newline = BareNewline::Reject);
+    let mut talk = Talk::with(|_, p| p.bare_newline = BareNewline::Reject);
     talk.say(format!("{ENVELOPE}DATA\r\n"));
+    // The message is refused; the session may go on.
     assert_eq!(talk.say("a\nb\r\n.\r\n"), "550 5.5.2 mx.example.org Error: bare <LF> received\r\n");
-    assert!(talk.closed && talk.queued.is_empty());
+    assert!(!talk.closed && talk.queued.is_empty());
+    assert_eq!(talk.notes, [Note::BareNewline { command: "END-OF-MESSAGE" }]);
 }
 
 #[test]
 fn recipients_beyond_the_limit_are_refused_and_only_the_overshoot_is_free() {
-    let (mut talk, _) = Talk::new(|s, _| (s.recipient_limit, s.recipient_overshoot_limit) = (1, 2));
+    let mut talk = Talk::with(|s, _| (s.recipient_limit, s.recipient_overshoot_limit) = (1, 2));
     talk.say(ENVELOPE);
     let said = talk.say("RCPT TO:<c@example.org>\r\n".repeat(30));
     assert_eq!(said.matches("452 4.5.3 Error: too many recipients").count(), 22);
@@ -273,13 +290,14 @@ fn a_client_refused_at_connect_may_only_quit() {
         name_and_address: "unknown[192.0.2.1]".into(),
         bare_newline: BareNewline::Normalize,
         discard_ehlo: EhloKeywords::default(),
+        early: Vec::new(),
     };
     let mut out = Outputs::default();
     let (session, next) = Session::start(Arc::new(settings), peer, &mut out);
     let refuse = |ask: &Ask| (*ask == Ask::Connect).then(|| Reply::new(554, Dsn::new(5, 7, 1), "No"));
     let mut talk = Talk { session, queued: vec![], notes: vec![], sleeps: 0, closed: false, refuse };
     let said = talk.go_on(next, Bytes::new(), out);
-    assert_eq!(said, "554 mx.example.org ESMTP not accepting connections\r\n");
+    assert_eq!(said, "554 5.7.1 No\r\n");
     assert_eq!(talk.say("EHLO x\r\n"), "503 5.7.0 Error: access denied for unknown[192.0.2.1]\r\n");
     assert_eq!(talk.say("QUIT\r\n"), "221 2.0.0 Bye\r\n");
 }
@@ -296,7 +314,7 @@ fn the_end_of_a_session_says_where_it_was() {
         (out.notes.pop(), String::from_utf8(out.replies).unwrap())
     };
     let lost = |after: &str| Some(Note::Ended { how: Ending::Lost, after: after.into() });
-    assert_eq!(end(&[], || Input::Lost).0, lost("CONNECT"));
+    assert_eq!(end(&[], || Input::Lost).0, lost("EHLO"));
     assert_eq!(end(&["XYZZY\r\n"], || Input::Lost).0, lost("UNKNOWN"));
     assert_eq!(end(&[ENVELOPE], || Input::Lost).0, lost("RCPT"));
     assert_eq!(end(&[ENVELOPE, "DATA\r\n", "12345678\r\n"], || Input::Lost).0, lost("DATA (10 bytes)"));
