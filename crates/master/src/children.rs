@@ -46,6 +46,11 @@ pub(crate) struct Child {
 }
 
 impl Child {
+    /// Whether a signal ended it.
+    pub(crate) fn was_killed(&self) -> bool {
+        matches!(self.ended, Some(Ended::Signal(_)))
+    }
+
     /// Logs an end that nobody asked for.
     pub(crate) fn log_end(&self, tag: &Tag) {
         let Some(ended) = self.ended else { return };

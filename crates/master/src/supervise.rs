@@ -29,7 +29,11 @@ const DRAIN_TIME_MAX: Duration = Duration::from_secs(8);
 const QMGR_STOP_TIME_MAX: Duration = Duration::from_secs(600);
 
 /// A role that lived this long has started well: the next restart is at once again.
-const GOOD_LIFE: Duration = Duration::from_secs(60);
+const GOOD_LIFE: Duration = Duration::from_secs(10);
+
+/// The longest pause before a role that did serve is started again. What makes it crash is a message (which goes to
+/// hold at the third time) or a session, and neither gets better by waiting.
+const SERVED_PAUSE_MAX: Duration = Duration::from_secs(1);
 
 /// The longest pause between two starts of a role (Postfix: `service_throttle_time`).
 const RESTART_PAUSE_MAX: Duration = Duration::from_secs(60);
@@ -103,11 +107,17 @@ struct Restart {
 }
 
 impl Restart {
-    /// At once, then after 1, 2, 4 … 60 s.
-    fn pause(&self) -> Duration {
+    /// Counts an end and gives the pause before the next start: none for the first, then 1, 2, 4 … 60 s for a role
+    /// that does not come up, 50, 100, 200 … 1000 ms for one that served.
+    fn pause(&mut self, served: bool, lived: Duration) -> Duration {
+        self.failures = if served && lived >= GOOD_LIFE { 1 } else { self.failures + 1 };
+        let (first, longest) = match served {
+            true => (Duration::from_millis(50), SERVED_PAUSE_MAX),
+            false => (Duration::from_secs(1), RESTART_PAUSE_MAX),
+        };
         match self.failures {
             0 | 1 => Duration::ZERO,
-            n => Duration::from_secs(1 << (n - 2).min(6)).min(RESTART_PAUSE_MAX),
+            n => first.saturating_mul(1 << (n - 2).min(10)).min(longest),
         }
     }
 }
@@ -276,10 +286,11 @@ impl Master {
             return;
         }
         let restart = self.restarts.entry(child.kind).or_default();
-        restart.failures = if child.since.elapsed() >= GOOD_LIFE { 1 } else { restart.failures + 1 };
-        let pause = restart.pause();
+        // Who was killed while starting was not kept from it by the configuration.
+        let could_serve = child.stage == Stage::Serving || child.was_killed();
+        let pause = restart.pause(could_serve, child.since.elapsed());
         restart.at = Some(Instant::now() + pause);
-        if !pause.is_zero() {
+        if pause >= Duration::from_secs(1) {
             observe::emit(&self.tag, &Throttling { role: child.kind.name() });
         }
         self.restart_due();
@@ -296,8 +307,8 @@ impl Master {
             if let Err(why) = self.spawn(kind) {
                 observe::error(&self.tag, format_args!("{why}"));
                 let restart = self.restarts.entry(kind).or_default();
-                restart.failures += 1;
-                restart.at = Some(now + restart.pause().max(Duration::from_secs(1)));
+                let pause = restart.pause(false, Duration::ZERO);
+                restart.at = Some(now + pause.max(Duration::from_secs(1)));
             }
         }
     }
@@ -431,4 +442,21 @@ fn listen(
         }
     }
     Ok(listeners)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn restarts_wait_longer_and_longer_and_less_for_a_role_that_served() {
+        let pauses = |served, lived| {
+            let mut restart = Restart::default();
+            (0..9).map(|_| restart.pause(served, lived).as_millis()).collect::<Vec<_>>()
+        };
+        let short = Duration::from_millis(10);
+        assert_eq!(pauses(false, short), [0, 1000, 2000, 4000, 8000, 16_000, 32_000, 60_000, 60_000]);
+        assert_eq!(pauses(true, short), [0, 50, 100, 200, 400, 800, 1000, 1000, 1000]);
+        assert_eq!(pauses(true, GOOD_LIFE), [0; 9]);
+    }
 }

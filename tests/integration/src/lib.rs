@@ -99,6 +99,9 @@ impl Instance {
 
 impl Drop for Instance {
     fn drop(&mut self) {
+        if std::thread::panicking() {
+            eprintln!("the log of {}:\n{}", self.directory.display(), self.log());
+        }
         let _ = self.posthaste(&["stop"]);
         let _ = std::fs::remove_dir_all(&self.directory);
     }

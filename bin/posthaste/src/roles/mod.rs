@@ -56,6 +56,7 @@ pub fn main(words: &[String]) -> ExitCode {
         Err(_) => return ExitCode::FAILURE,
     };
     let tag = start.tag.clone();
+    log_panics(tag.clone());
     let result = match start.arguments.kind {
         RoleKind::Qmgr => qmgr::run(start),
         RoleKind::Local => local::run(start),
@@ -67,6 +68,16 @@ pub fn main(words: &[String]) -> ExitCode {
     }
     observe::finish(Duration::from_secs(1));
     if result.is_ok() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+/// A bug that was noticed stands in the log, whether it costs a session, a delivery or the process.
+fn log_panics(tag: Tag) {
+    std::panic::set_hook(Box::new(move |panic| {
+        let thread = std::thread::current();
+        observe::panic(&tag, format_args!("thread {}: {panic}", thread.name().unwrap_or("?")));
+        // The process may be about to end.
+        observe::finish(Duration::from_millis(100));
+    }));
 }
 
 fn prepare(arguments: RoleArguments, inherited: Inherited) -> Result<Start, ()> {
