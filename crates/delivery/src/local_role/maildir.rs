@@ -6,62 +6,105 @@ use super::text::Text;
 use std::fs::{DirBuilder, File, OpenOptions};
 use std::io;
 use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 /// Makes names in `tmp/` unique within this process.
 static COUNTER: AtomicU64 = AtomicU64::new(0);
 
-/// Delivers into a Maildir, which is made where it does not exist. `host` ends the file's name.
-///
-/// Like Postfix it syncs the file before it moves it, and no directory.
-pub fn deliver(
+/// A message that is written in `tmp/` and not synced yet.
+pub struct Written {
+    file: File,
+    temporary: Made,
+    target: PathBuf,
+    device: u64,
+}
+
+/// Writes a message into a Maildir, which is made where it does not exist. `host` ends the file's name.
+pub fn write(
     mailbox: &Mailbox,
     host: &str,
     prefix: &[u8],
     text: &Text,
     size_max: u64,
-) -> Result<(), Failure> {
-    deliver_file(&mailbox.path, host, prefix, text, size_max)
-        .map_err(|(failure, error)| advise(failure, &error, mailbox).within("maildir delivery failed"))
+) -> Result<Written, Failure> {
+    write_file(&mailbox.path, host, prefix, text, size_max)
+        .map_err(|(failure, error)| advise(failure, &error, mailbox).within(FAILED))
 }
 
-fn deliver_file(
+/// Makes messages durable: one by one, or with one call where many lie on one file system, since each sync of a file
+/// costs a commit of the file system's journal. Gives what the operating system said for each.
+pub fn sync(written: &[&Written]) -> Vec<Result<(), Failure>> {
+    let all_on_one = written.windows(2).all(|pair| pair[0].device == pair[1].device);
+    if let [first, _, ..] = written
+        && written.len() >= TOGETHER
+        && all_on_one
+        && rustix::fs::syncfs(&first.file).is_ok()
+    {
+        return written.iter().map(|_| Ok(())).collect();
+    }
+    let failed = |e: io::Error| Failure::io("error writing message", &e).within(FAILED);
+    written.iter().map(|w| w.file.sync_all().map_err(failed)).collect()
+}
+
+impl Written {
+    /// Moves the synced message to `new/`. Like Postfix it syncs no directory.
+    pub fn place(self, mailbox: &Mailbox) -> Result<(), Failure> {
+        move_to(&self.temporary.0, &self.target, &mailbox.path).map_err(|e| {
+            let failure = Failure::io(format!("link to {}", self.target.display()), &e);
+            advise(failure, &e, mailbox).within(FAILED)
+        })?;
+        self.temporary.keep();
+        Ok(())
+    }
+}
+
+/// So many messages are made durable by one sync of the file system rather than each by its own.
+const TOGETHER: usize = 4;
+
+/// In front of every reason.
+const FAILED: &str = "maildir delivery failed";
+
+fn write_file(
     path: &Path,
     host: &str,
     prefix: &[u8],
     text: &Text,
     size_max: u64,
-) -> Result<(), (Failure, io::Error)> {
+) -> Result<Written, (Failure, io::Error)> {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     let (secs, micros) = (now.as_secs(), now.subsec_micros());
     let number = COUNTER.fetch_add(1, Ordering::Relaxed);
     let temporary = path.join(format!("tmp/{secs}.P{}Q{number}.{host}", std::process::id()));
     let create = |e| (Failure::io(format!("create maildir file {}", temporary.display()), &e), e);
     let mut file = create_in(path, &temporary).map_err(create)?;
-    let made = Made(&temporary);
+    let temporary = Made(temporary);
     let failed = |e| (Failure::io("error writing message", &e), e);
     let stat = file.metadata().map_err(failed)?;
     if size_max > 0 && prefix.len() as u64 + text.size_max() > size_max {
         return Err(failed(rustix::io::Errno::FBIG.into()));
     }
-    text.write(prefix, &mut file).and_then(|()| file.sync_all()).map_err(failed)?;
+    text.write(prefix, &mut file).map_err(failed)?;
     let name = format!("{secs}.V{:x}I{:x}M{micros}.{host}", stat.dev(), stat.ino());
-    let target = path.join("new").join(name);
-    move_to(&temporary, &target, path)
-        .map_err(|e| (Failure::io(format!("link to {}", target.display()), &e), e))?;
-    std::mem::forget(made);
-    Ok(())
+    Ok(Written { file, temporary, target: path.join("new").join(name), device: stat.dev() })
 }
 
 /// Takes the file away again unless it was moved.
-struct Made<'a>(&'a Path);
+struct Made(PathBuf);
 
-impl Drop for Made<'_> {
+impl Made {
+    fn keep(mut self) {
+        self.0 = PathBuf::new();
+    }
+}
+
+impl Drop for Made {
     fn drop(&mut self) {
-        // What cannot be removed is what readers of Maildirs clean up after 36 hours.
-        let _ = std::fs::remove_file(self.0);
+        if !self.0.as_os_str().is_empty() {
+            // What cannot be removed is what readers of Maildirs clean up after 36 hours.
+            let _ = std::fs::remove_file(&self.0);
+        }
     }
 }
 

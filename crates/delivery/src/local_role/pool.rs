@@ -1,7 +1,7 @@
 //! Workers that write mailboxes: a fixed number of threads, each with the rights of the recipient it serves.
 
 use super::failure::Failure;
-use super::maildir;
+use super::maildir::{self, Written};
 use super::mbox::{self, NotDelivered, Owner};
 use super::replies::Replies;
 use super::settings::{Mailbox, Settings};
@@ -14,6 +14,12 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
+
+/// Into so many shares what waits for Maildirs is divided, so that several workers write while others sync.
+const SHARES: usize = 4;
+
+/// Deliveries that one worker makes together: so many mailboxes a crash of this process may fill twice.
+const BATCH_MAX: usize = 64;
 
 /// A job, shared by the deliveries to its recipients.
 pub struct Job {
@@ -101,39 +107,49 @@ impl Shared {
     fn work(&self) {
         let mut acting_as = None;
         loop {
-            let task = self.next();
-            let result = catch_unwind(AssertUnwindSafe(|| deliver(&task, &mut acting_as)));
-            let result = result.unwrap_or_else(|_| {
-                Err(NotDelivered::Failed(Failure::new(Dsn::new(4, 3, 0), "unknown mail transport error")))
+            let tasks = self.next();
+            let results = catch_unwind(AssertUnwindSafe(|| deliver_all(&tasks, &mut acting_as)));
+            let results = results.unwrap_or_else(|_| {
+                let crashed = || Failure::new(Dsn::new(4, 3, 0), "unknown mail transport error");
+                tasks.iter().map(|_| Err(NotDelivered::Failed(crashed()))).collect()
             });
-            if let Some(answer) = self.over(task, result) {
-                answer.0.send(&answer.1);
+            for (task, result) in tasks.into_iter().zip(results) {
+                if let Some(answer) = self.over(task, result) {
+                    answer.0.send(&answer.1);
+                }
             }
         }
     }
 
-    /// The next task whose mailbox no other worker has.
-    fn next(&self) -> Task {
+    /// The next task whose mailbox no other worker has; of those for Maildirs several, a worker's share of all.
+    fn next(&self) -> Vec<Task> {
         let mut state = self.lock();
         loop {
             let now = Instant::now();
             if let Some(entry) = state.later.first_entry().filter(|e| e.key().0 <= now) {
                 // Its mailbox is still ours; it goes before what came later.
-                return entry.remove();
+                return vec![entry.remove()];
             }
             if let Some((task, waiting)) = state.freed.pop_front() {
                 state.taken.insert(task.mailbox.path.clone(), waiting);
-                return task;
+                return vec![task];
             }
             while let Some(task) = state.tasks.pop_front() {
                 if task.mailbox.is_maildir {
-                    return task;
+                    let share = (state.tasks.len() / SHARES).min(BATCH_MAX);
+                    let mut batch = vec![task];
+                    while batch.len() <= share
+                        && state.tasks.front().is_some_and(|next| next.mailbox.is_maildir)
+                    {
+                        batch.extend(state.tasks.pop_front());
+                    }
+                    return batch;
                 }
                 match state.taken.get_mut(&task.mailbox.path) {
                     Some(waiting) => waiting.push_back(task),
                     None => {
                         state.taken.insert(task.mailbox.path.clone(), VecDeque::new());
-                        return task;
+                        return vec![task];
                     }
                 }
             }
@@ -196,23 +212,51 @@ pub fn failed(job: u64, index: u32, failure: Failure) -> Answer {
     Answer { job, index, status, dsn: failure.dsn, reason: failure.reason, warnings: failure.warnings }
 }
 
-fn deliver(task: &Task, acting_as: &mut Option<(u32, u32)>) -> Result<(), NotDelivered> {
-    let (mailbox, settings) = (&task.mailbox, &task.settings);
-    let who = (mailbox.uid, mailbox.gid);
-    if !settings.as_caller && *acting_as != Some(who) {
+/// Delivers a batch: what is for Maildirs is written, then synced together, then put in place.
+fn deliver_all(tasks: &[Task], acting_as: &mut Option<(u32, u32)>) -> Vec<Result<(), NotDelivered>> {
+    let mut written: Vec<Result<Written, NotDelivered>> = Vec::with_capacity(tasks.len());
+    for task in tasks {
+        if !task.mailbox.is_maildir {
+            return tasks.iter().map(|task| append(task, acting_as)).collect();
+        }
+        written.push(act_as(task, acting_as).and_then(|()| {
+            let (settings, lines) = (&task.settings, lines(task));
+            maildir::write(&task.mailbox, &settings.hostname, &lines, &task.job.text, settings.mailbox_limit)
+                .map_err(NotDelivered::Failed)
+        }));
+    }
+    let to_sync: Vec<&Written> = written.iter().flatten().collect();
+    let mut synced = maildir::sync(&to_sync).into_iter();
+    let place = |(task, written): (&Task, Result<Written, NotDelivered>)| {
+        let written = written?;
+        // First the rights: a file that failed is taken away with them.
+        act_as(task, acting_as)?;
+        synced.next().unwrap_or(Ok(())).map_err(NotDelivered::Failed)?;
+        written.place(&task.mailbox).map_err(NotDelivered::Failed)
+    };
+    tasks.iter().zip(written).map(place).collect()
+}
+
+/// Takes the recipient's rights on files.
+fn act_as(task: &Task, acting_as: &mut Option<(u32, u32)>) -> Result<(), NotDelivered> {
+    let who = (task.mailbox.uid, task.mailbox.gid);
+    if !task.settings.as_caller && *acting_as != Some(who) {
         *acting_as = None;
         sys::act_as(who.0, who.1)
             .map_err(|e| NotDelivered::Failed(Failure::io("cannot act as the recipient", &e)))?;
         *acting_as = Some(who);
     }
-    let head = &task.job.head;
-    let lines = prefix(head, &head.recipients[task.place]);
-    if mailbox.is_maildir {
-        let limit = settings.mailbox_limit;
-        return maildir::deliver(mailbox, &settings.hostname, &lines, &task.job.text, limit)
-            .map_err(NotDelivered::Failed);
-    }
+    Ok(())
+}
+
+fn lines(task: &Task) -> Vec<u8> {
+    prefix(&task.job.head, &task.job.head.recipients[task.place])
+}
+
+fn append(task: &Task, acting_as: &mut Option<(u32, u32)>) -> Result<(), NotDelivered> {
+    act_as(task, acting_as)?;
+    let (mailbox, settings) = (&task.mailbox, &task.settings);
     let owner = Owner { uid: (settings.strict_ownership && !settings.as_caller).then_some(mailbox.uid) };
-    let entry = [mbox::from_line(&head.sender, net::clock::now()), lines].concat();
+    let entry = [mbox::from_line(&task.job.head.sender, net::clock::now()), lines(task)].concat();
     mbox::deliver(&mailbox.path, owner, &entry, &task.job.text, settings.mailbox_limit, &settings.locking)
 }
