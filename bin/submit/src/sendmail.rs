@@ -6,7 +6,7 @@ use crate::options::{Mode, Options};
 use crate::postdrop::{Submission, trigger};
 use crate::settings::{Settings, os_text};
 use crate::{Failure, TEMPFAIL, newaliases, postqueue};
-use mail::{Encoding, Notify, Ret};
+use mail::{Encoding, Notify, QueueId, Ret};
 use queue::record::{kind, put};
 use rustix::fs::{Access, AtFlags, CWD, accessat};
 use std::io::{self, BufWriter, Read, Write};
@@ -86,7 +86,7 @@ fn submit(options: &Options, settings: &Settings, input: &mut dyn Read) -> Resul
     drop.record(kind::EXTRACTED, b"").map_err(failed)?;
     put_recipients(options, &found, &mut drop).map_err(failed)?;
     drop.record(kind::END, b"").map_err(failed)?;
-    drop.commit(settings).map_err(failed)
+    drop.commit(settings).map(|_| ()).map_err(failed)
 }
 
 fn reason(error: &io::Error) -> String {
@@ -194,7 +194,7 @@ impl Drop {
         let mut child = Command::new(&program)
             .args([std::ffi::OsStr::new("-r"), "-c".as_ref(), settings.config_directory.as_os_str()])
             .stdin(Stdio::piped())
-            .stdout(Stdio::null())
+            .stdout(Stdio::piped())
             .spawn()
             .map_err(|e| {
                 io::Error::new(e.kind(), format!("execute {}: {}", program.display(), os_text(&e)))
@@ -213,21 +213,24 @@ impl Drop {
         self.record(kind::ATTRIBUTE, format!("{name}={value}").as_bytes())
     }
 
-    /// Makes the message durable and tells pickup.
-    pub fn commit(self, settings: &Settings) -> io::Result<()> {
+    /// Makes the message durable and tells pickup; gives its id in `maildrop/` where postdrop told it.
+    pub fn commit(self, settings: &Settings) -> io::Result<Option<QueueId>> {
         match self {
             Drop::Here(submission) => {
-                submission.commit(settings.id_form)?;
+                let id = submission.commit(settings.id_form)?;
                 if let Err(e) = trigger(settings, "pickup", b"W") {
                     eprintln!("sendmail: warning: unable to look up public/pickup: {}", os_text(&e));
                 }
-                Ok(())
+                Ok(Some(id))
             }
-            Drop::There(mut child, mut pipe) => {
+            Drop::There(child, mut pipe) => {
                 pipe.flush()?;
                 drop(pipe);
-                match child.wait()? {
-                    status if status.success() => Ok(()),
+                let output = child.wait_with_output()?;
+                match output.status {
+                    status if status.success() => {
+                        Ok(std::str::from_utf8(&output.stdout).ok().and_then(|id| QueueId::parse(id.trim())))
+                    }
                     status => Err(io::Error::other(format!("postdrop: {status}"))),
                 }
             }

@@ -15,6 +15,8 @@ pub struct Settings {
     pub config_directory: PathBuf,
     /// `myhostname`.
     pub myhostname: String,
+    /// `smtpd_banner`.
+    pub smtpd_banner: String,
     /// `queue_directory`.
     pub queue_directory: PathBuf,
     /// `command_directory`.
@@ -61,6 +63,7 @@ impl Settings {
         Ok(Settings {
             config_directory,
             myhostname: global.myhostname,
+            smtpd_banner: config.text("smtpd_banner")?,
             queue_directory: global.queue_directory.into(),
             command_directory: global.command_directory.into(),
             message_size_limit: queue.message_size_limit,

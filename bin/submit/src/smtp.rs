@@ -43,7 +43,7 @@ struct Session<'a> {
 
 impl Session<'_> {
     fn serve(&mut self) -> io::Result<()> {
-        self.say(&format!("220 {} ESMTP", self.settings.myhostname))?;
+        self.say(&format!("220 {}", self.settings.smtpd_banner))?;
         let mut line = Vec::new();
         while self.command(&mut line)? {
             let text = String::from_utf8_lossy(&line).into_owned();
@@ -170,7 +170,8 @@ impl Session<'_> {
             drop.commit(self.settings)
         });
         match done {
-            Ok(()) => self.say("250 2.0.0 Ok: queued"),
+            Ok(Some(id)) => self.say(&format!("250 2.0.0 Ok: queued as {id}")),
+            Ok(None) => self.say("250 2.0.0 Ok: queued"),
             Err(e) if e.kind() == io::ErrorKind::FileTooLarge => {
                 self.say("552 5.3.4 Error: message file too big")
             }

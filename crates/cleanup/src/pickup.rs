@@ -130,7 +130,8 @@ impl PickupInputs {
             queue_id: id.clone(),
             arrival: envelope.arrival,
             sender: envelope.sender.clone(),
-            full_name: envelope.full_name.clone(),
+            // The mail system has no name besides MAILER-DAEMON.
+            full_name: if envelope.sender.is_null() { String::new() } else { envelope.full_name.clone() },
             rewrite_context: envelope.rewrite_context,
         };
         let draft = self.intake.draft(id);

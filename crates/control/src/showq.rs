@@ -88,7 +88,7 @@ impl Showq {
 
         let mut sent = HashSet::new();
         let mut piece = Vec::new();
-        for entry in listed.iter().filter(|l| l.place == Place::Journal || l.in_flight) {
+        for entry in listed.iter().filter(|l| needs_asking(l)) {
             if let Some(item) = self.ask(entry).await? {
                 sent.insert(item.queue_id.clone());
                 put_item(Some(&item), &mut piece);
@@ -145,6 +145,16 @@ impl Showq {
         std::thread::Builder::new().name("showq".into()).spawn(read)?;
         Ok(receiver)
     }
+}
+
+/// Whether the files may not tell: what is on hold may still be on its way into one.
+fn needs_asking(entry: &Listed) -> bool {
+    entry.in_flight
+        || match entry.place {
+            Place::Journal => true,
+            Place::Hold => !entry.key.is_file(),
+            Place::Deferred => false,
+        }
 }
 
 fn item(entry: &Listed, message: NewMessage) -> Item {

@@ -127,7 +127,8 @@ fn with_instance(call: Call, always_console: bool, action: impl FnOnce(&Instance
     code
 }
 
-fn config_directory(call: &Call) -> Result<PathBuf, String> {
+/// The directory that `-c` names, in front of the command or behind it.
+pub fn config_directory(call: &Call) -> Result<PathBuf, String> {
     let mut directory = call.config_directory.clone();
     let mut rest = call.arguments.iter();
     while let Some(word) = rest.next() {

@@ -5,6 +5,7 @@ mod dry_run;
 pub mod instance;
 mod postconf;
 mod quickstart;
+mod spool;
 
 use std::io::Write as _;
 use std::path::PathBuf;
@@ -76,6 +77,7 @@ const COMMANDS: &[Command] = &[
         delegated::submit,
     ),
     ours("sendmail", "[-C DIR] …", "send a message, as Postfix's", delegated::submit),
+    ours("spool", "export [-c DIR]", "write what a crash left in the journal into queue files", spool::run),
     missing("postalias"),
     missing("postkick"),
     missing("postlock"),

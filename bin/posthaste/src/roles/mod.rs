@@ -6,7 +6,7 @@ mod limits;
 mod local;
 mod names;
 mod qmgr;
-mod queue;
+pub mod queue;
 mod routing;
 mod smtpd;
 mod sockets;

@@ -7,12 +7,16 @@ use std::io::{self, Read};
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixListener;
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 /// Postfix's master wakes pickup once a minute, whether or not somebody told it of work.
 const WAKEUP_SECS: i64 = 60;
 
 /// How long to wait after a message could not be taken: the queue is full or broken.
 const PAUSE_SECS: i64 = 10;
+
+/// Who connects writes its byte at once.
+const TRIGGER_TIME: Duration = Duration::from_millis(200);
 
 /// Waits for work until it is told to stop.
 pub struct Pickup {
@@ -78,8 +82,8 @@ fn is_over(stop: &OwnedFd) -> bool {
 /// Takes all that have connected; what they say does not matter.
 fn take_triggers(listener: &UnixListener) {
     while let Ok((mut socket, _)) = listener.accept() {
-        if socket.set_nonblocking(true).is_ok() {
-            // Else the other side would get an error for its byte.
+        // The other side would get an error for its byte if we went before it came.
+        if socket.set_nonblocking(false).and_then(|()| socket.set_read_timeout(Some(TRIGGER_TIME))).is_ok() {
             let _ = socket.read(&mut [0; 16]);
         }
     }
