@@ -74,7 +74,7 @@ pub fn compose(
     composer.returned(&mut out)?;
     let boundary = composer.boundary();
     out.extend_from_slice(format!("\r\n--{boundary}--\r\n").as_bytes());
-    let envelope = composer.envelope(&out);
+    let envelope = composer.envelope();
     let flags = flags_of(&out);
     Ok(Report {
         envelope,
@@ -285,7 +285,7 @@ impl Composer<'_> {
         self.original.envelope.recipients.get(outcome.index as usize)
     }
 
-    fn envelope(&self, content: &[u8]) -> Envelope {
+    fn envelope(&self) -> Envelope {
         let sender = match self.to.reader {
             ReportReader::Sender => Address::null(),
             ReportReader::Postmaster => self.settings.double_bounce_sender.clone(),
@@ -295,7 +295,8 @@ impl Composer<'_> {
             format!("{};{}", address_type(&self.to.address), one_line(&raw(&self.to.address)));
         let mut envelope = Envelope::new(sender, self.now);
         envelope.recipients = vec![recipient];
-        envelope.encoding = if content.is_ascii() { Encoding::Unknown } else { Encoding::EightBit };
+        // As its header says, whatever the bytes are: servers are told BODY=8BITMIME.
+        envelope.encoding = if self.encoding() == "8bit" { Encoding::EightBit } else { Encoding::SevenBit };
         if self.is_global() {
             let header = if self.to.address.needs_smtputf8() { SMTPUTF8_HEADER } else { 0 };
             envelope.smtputf8 = SMTPUTF8_REQUESTED | header;
