@@ -269,7 +269,8 @@ impl Syslog {
     fn keep(&mut self, line: &[u8]) -> bool {
         let Some(path) = &self.fallback else { return false };
         if self.file.is_none() {
-            self.file = open_file(path).ok();
+            // Commands of root and processes of mail_owner meet in this file.
+            self.file = sys::open_append_as_directory_owner(path).ok();
         }
         let Some(file) = &mut self.file else { return false };
         file.write_all(&in_file_form(line, &self.host)).is_ok()

@@ -3,6 +3,7 @@
 //! The only crate with unsafe code. Where rustix or std have a safe function, callers use that one; what stands
 //! here without unsafe is a call that takes care to get right once.
 
+mod append;
 mod file_identity;
 mod host;
 mod identity;
@@ -13,6 +14,7 @@ mod spawn;
 mod time;
 mod users;
 
+pub use append::open_append_as_directory_owner;
 pub use file_identity::act_as;
 pub use host::host_name;
 pub use identity::become_user;
