@@ -72,11 +72,11 @@ impl Driver {
                     session,
                 );
             }
-            Note::BareNewline { command } => {
-                let transaction = session.transaction();
-                let sender = transaction.map(|t| &t.request.sender);
-                let recipient = transaction.and_then(|t| t.recipients().last()).map(|(r, _)| &r.address);
-                self.acted("reject", command, "bare <LF> received", queue_id, sender, recipient, session);
+            Note::BareNewline { command, envelope } => {
+                let (sender, recipient) = envelope.unzip();
+                let (id, recipient) = (queue_id.filter(|_| sender.is_some()), recipient.flatten());
+                let text = "bare <LF> received";
+                self.acted("reject", command, text, id, sender.as_ref(), recipient.as_ref(), session);
             }
             Note::DiscardedKeywords(names) => {
                 observe::info(&self.tag, format_args!("discarding EHLO keywords: {names}"));

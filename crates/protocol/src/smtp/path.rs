@@ -36,7 +36,7 @@ pub fn parse(word: &[u8], rules: Rules) -> Option<Address> {
     }
     let address = Address::new(internal);
     let valid = match address.domain() {
-        None | Some(b"") => true,
+        None => true,
         Some(domain) => is_valid_domain(domain, rules.utf8),
     };
     valid.then_some(address)
@@ -97,7 +97,9 @@ fn internal_form(path: &[u8]) -> Option<Vec<u8>> {
                 out.push(b);
             }
             _ if in_literal => out.push(b),
-            b',' | b';' | b'<' | b'>' => return None,
+            b',' | b';' | b'<' => return None,
+            // One bracket too many, as `a@b>`.
+            b'>' => {}
             b if b.is_ascii_whitespace() => return None,
             _ => out.push(b),
         }
@@ -165,6 +167,7 @@ mod tests {
             ("<ä@ü.example>", "ä@ü.example"),
             ("<a@b.c.>", "a@b.c."),
             ("foo<a@b.c>", "a@b.c"),
+            ("a@b.c>", "a@b.c"),
         ] {
             assert_eq!(parsed(text, RECIPIENT).as_deref(), Some(address), "{text}");
         }

@@ -121,6 +121,8 @@ impl<H: Host> Session<H> {
             request.size = size.ok_or_else(too_much)?.unsigned_abs();
         } else if option.is("SMTPUTF8") && self.settings.smtputf8_enable {
             request.smtputf8 = true;
+        } else if option.value_of("AUTH").is_some() {
+            // RFC 4954 5: who submitted it; nobody here needs to know.
         } else if let Some(value) = option.value_of("RET") {
             if off.dsn {
                 return Err(dsn_off());
@@ -140,7 +142,7 @@ impl<H: Host> Session<H> {
             }
             let envid = xtext::decode_xtext(value).filter(|v| v.iter().all(|b| (0x20..0x7f).contains(b)));
             match envid.and_then(|v| String::from_utf8(v).ok()) {
-                Some(envid) if request.envid.is_empty() => request.envid = envid,
+                Some(envid) if request.envid.is_empty() && !envid.is_empty() => request.envid = envid,
                 _ => return Err(reply(501, (5, 5, 4), "Bad ENVID parameter syntax")),
             }
         } else {
@@ -196,8 +198,10 @@ impl<H: Host> Session<H> {
             }
             match notify(value) {
                 Some(notify) if recipient.notify == Notify::default() => recipient.notify = notify,
-                _ => {
-                    out.notes.push(Note::UnknownNotify(value.to_vec()));
+                found => {
+                    if found.is_none() && !value.is_empty() && !has_known_words(value) {
+                        out.notes.push(Note::UnknownNotify(value.to_vec()));
+                    }
                     return Err(reply(501, (5, 5, 4), "Error: Bad NOTIFY parameter syntax"));
                 }
             }
@@ -284,6 +288,13 @@ fn reply(code: u16, dsn: (u8, u16, u16), text: &str) -> Reply {
 
 fn unsupported(option: Word<'_>) -> Reply {
     reply(555, (5, 5, 4), &format!("Unsupported option: {}", String::from_utf8_lossy(option.text)))
+}
+
+fn has_known_words(value: &[u8]) -> bool {
+    let known = |word: &[u8]| {
+        ["NEVER", "SUCCESS", "FAILURE", "DELAY"].iter().any(|k| word.eq_ignore_ascii_case(k.as_bytes()))
+    };
+    value.split(|&b| b == b',').all(known)
 }
 
 fn notify(value: &[u8]) -> Option<Notify> {

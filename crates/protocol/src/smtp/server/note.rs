@@ -47,6 +47,8 @@ pub enum Note {
     BareNewline {
         /// The command before it.
         command: &'static str,
+        /// The transaction's sender and last recipient, where there is one.
+        envelope: Option<(Address, Option<Address>)>,
     },
     /// `discarding EHLO keywords: …`.
     DiscardedKeywords(String),

@@ -317,7 +317,11 @@ impl<H: Host> Session<H> {
         let class = if code / 100 == 4 { 4 } else { 5 };
         let text = format!("{} Error: bare <LF> received", self.settings.myhostname);
         let reply = Reply::new(code, mail::Dsn::new(class, 5, 2), text);
-        out.notes.push(Note::BareNewline { command: self.place_name() });
+        let envelope = self.transaction.as_deref().map(|t| {
+            let last = t.recipients.last().map(|(recipient, _)| recipient.address.clone());
+            (t.request.sender.clone(), last)
+        });
+        out.notes.push(Note::BareNewline { command: self.place_name(), envelope });
         self.say(out, &reply);
     }
 
@@ -566,9 +570,9 @@ impl<H: Host> Session<H> {
     fn end(&mut self, how: Ending, out: &mut Outputs) -> Next<H> {
         let after = match (&self.state, self.place) {
             (State::Data | State::Chunk(_) | State::Skip(..) | State::Complete, Place::Verb(verb)) => {
-                // Postfix counts a chunk as soon as it is announced.
+                // At a time-out Postfix has counted the whole chunk, at a lost connection what came of it.
                 let announced = match &self.state {
-                    State::Chunk(chunk) | State::Skip(chunk, _) => chunk.left(),
+                    State::Chunk(chunk) | State::Skip(chunk, _) if how == Ending::Timeout => chunk.left(),
                     _ => 0,
                 };
                 let size = self.transaction.as_ref().map_or(0, |t| t.size) + announced;

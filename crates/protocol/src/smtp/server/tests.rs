@@ -256,7 +256,8 @@ fn a_bare_newline_is_refused_where_it_is_forbidden() {
     // The message is refused; the session may go on.
     assert_eq!(talk.say("a\nb\r\n.\r\n"), "550 5.5.2 mx.example.org Error: bare <LF> received\r\n");
     assert!(!talk.closed && talk.queued.is_empty());
-    assert_eq!(talk.notes, [Note::BareNewline { command: "END-OF-MESSAGE" }]);
+    let envelope = Some(("a@example.net".into(), Some("b@example.org".into())));
+    assert_eq!(talk.notes, [Note::BareNewline { command: "END-OF-MESSAGE", envelope }]);
 }
 
 #[test]
