@@ -89,6 +89,7 @@ pub fn inside(program: &str) -> Result<(), String> {
             masker: Masker::default(),
             out: Vec::new(),
             gave_up: false,
+            ran: false,
         };
         run.case(case);
         silent = if run.gave_up { silent + 1 } else { 0 };
@@ -125,6 +126,8 @@ struct Run<'a> {
     masker: Masker,
     out: Vec<(String, String)>,
     gave_up: bool,
+    /// A command ran: what it submitted may still be on its way to the log.
+    ran: bool,
 }
 
 impl Run<'_> {
@@ -144,6 +147,7 @@ impl Run<'_> {
                 Action::Run(command) => {
                     self.settle();
                     let shown = shell(command);
+                    self.ran = true;
                     self.masker.learn_from(&self.mta.log_lines(self.from).0);
                     let shown: Vec<String> = shown.lines().map(|line| self.masker.mask(line)).collect();
                     self.push_all("run", std::iter::once(format!("$ {command}")).chain(shown));
@@ -172,7 +176,7 @@ impl Run<'_> {
                 (seen, since) = (lines.len(), Instant::now());
             }
             match rest(&lines) {
-                Rest::Yes if since.elapsed() > QUIET => return,
+                Rest::Yes if since.elapsed() > if self.ran { LONG_QUIET } else { QUIET } => return,
                 Rest::Perhaps if since.elapsed() > LONG_QUIET => return,
                 Rest::No(why) if Instant::now() > deadline => {
                     self.out.push(("failure".into(), format!("not at rest after {SETTLE_TIMEOUT:?}: {why}")));
@@ -187,16 +191,22 @@ impl Run<'_> {
         let (lines, _) = self.mta.log_lines(self.from);
         let lines: Vec<LogLine> = lines.into_iter().filter(|line| !is_housekeeping(line)).collect();
         self.masker.learn_from(&lines);
-        // Lines of one message stand together: which message comes first is a matter of scheduling.
-        let mut groups: BTreeMap<usize, Vec<String>> = BTreeMap::new();
-        let mut order: Vec<Option<String>> = Vec::new();
+        // Lines of one message stand together, and so do each program's other lines, which come first: which of two
+        // programs or messages speaks first is a matter of scheduling.
+        let mut groups: BTreeMap<(usize, String), Vec<String>> = BTreeMap::new();
+        let mut order: Vec<String> = Vec::new();
         for line in &lines {
-            let id = line.queue_id().map(str::to_owned);
-            let at = order.iter().position(|have| *have == id).unwrap_or_else(|| {
-                order.push(id);
-                order.len() - 1
-            });
-            groups.entry(at).or_default().push(format!("{}: {}", line.tag, self.masker.mask(&line.text)));
+            let key = match line.queue_id() {
+                None => (0, line.tag.clone()),
+                Some(id) => {
+                    let at = order.iter().position(|have| have == id).unwrap_or_else(|| {
+                        order.push(id.to_owned());
+                        order.len() - 1
+                    });
+                    (at + 1, String::new())
+                }
+            };
+            groups.entry(key).or_default().push(format!("{}: {}", line.tag, self.masker.mask(&line.text)));
         }
         let mut shown = Vec::new();
         for mut group in groups.into_values() {
