@@ -1,6 +1,7 @@
 //! DATA and BDAT: when content may come, how much, and what becomes of it.
 
-use super::session::{Asked, Done, Outputs, Place, Session, State};
+use super::session::{Outputs, Session};
+use super::state::{Asked, Done, Place, State};
 use super::{Ask, BareNewline, Framing, Host, Next, Note, Scanner};
 use crate::smtp::command::{Verb, Word};
 use bytes::{Buf, Bytes};

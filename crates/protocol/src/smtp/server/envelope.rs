@@ -1,6 +1,7 @@
 //! HELO, EHLO, MAIL, RCPT, VRFY and ETRN: their syntax, their options, and the exact replies to mistakes.
 
-use super::session::{Asked, Done, Outputs, Session};
+use super::session::{Outputs, Session};
+use super::state::{Asked, Done};
 use super::{Ask, Host, MailRequest, Note};
 use crate::smtp::command::{Verb, Word};
 use crate::smtp::{path, xtext};

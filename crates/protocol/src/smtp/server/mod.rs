@@ -10,11 +10,13 @@ mod envelope;
 mod note;
 mod session;
 mod settings;
+mod state;
 
 pub use body::{Framing, Scanner};
 pub use note::{Ending, Note};
-pub use session::{Counts, Outputs, Session};
+pub use session::{Outputs, Session};
 pub use settings::{BareNewline, EhloKeywords, Peer, Settings};
+pub use state::Counts;
 
 #[cfg(test)]
 mod tests;

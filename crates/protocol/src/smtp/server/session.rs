@@ -1,11 +1,12 @@
 //! The session: lines in, replies out, limits on errors, and who is asked when.
 
-use super::data::{Chunk, Content};
-use super::{Answer, Ask, Ending, Host, Input, MailRequest, Next, Note, Peer, Queued, Settings, Transaction};
+use super::data::Content;
+use super::state::{Asked, Counts, Done, Line, Place, State};
+use super::{Answer, Ask, Ending, Host, Input, Next, Note, Peer, Queued, Settings, Transaction};
 use crate::smtp::command::{self, Verb, Word};
 use crate::smtp::reply;
 use bytes::{Buf, Bytes};
-use mail::{ContentFlags, Recipient, Reply};
+use mail::{ContentFlags, Reply};
 use std::sync::Arc;
 
 /// What a step writes and tells.
@@ -19,17 +20,6 @@ pub struct Outputs {
 
 /// Replies that may wait to be written; a read full of `NOOP` would otherwise become much more.
 const REPLIES_MAX: usize = 8 * 1024;
-
-/// How often each command came, and how often it was accepted.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Counts([(u32, u32); Verb::ALL.len()]);
-
-impl Counts {
-    /// Accepted and all, in the order of the log.
-    pub fn iter(&self) -> impl Iterator<Item = (Verb, u32, u32)> {
-        Verb::ALL.into_iter().zip(self.0).map(|(verb, (ok, all))| (verb, ok, all))
-    }
-}
 
 /// One SMTP session, from the greeting to the end.
 pub struct Session<H: Host> {
@@ -55,74 +45,6 @@ pub struct Session<H: Host> {
     noted_pipelining: bool,
     /// A reply was given beyond the soft error limit and waits for its time.
     slow: bool,
-}
-
-/// Where the session stands between two steps.
-pub(super) enum State {
-    /// Between commands.
-    Command,
-    /// An answer is due.
-    Asked(Box<Asked>),
-    /// Behind 354.
-    Data,
-    /// Inside a chunk.
-    Chunk(Chunk),
-    /// Inside a chunk that is thrown away; then this reply.
-    Skip(Chunk, Reply),
-    /// The content is complete.
-    Complete,
-    /// An answer to [`Next::Commit`] is due, for content that came by this command.
-    Committing(Verb, u64),
-    /// Nothing more goes in.
-    Closed,
-}
-
-/// The question that was asked.
-pub(super) enum Asked {
-    Connect,
-    Helo {
-        verb: Verb,
-        name: String,
-    },
-    Mail(MailRequest),
-    Rcpt(Recipient),
-    Data,
-    Bdat(Chunk),
-    /// What the client wrote.
-    Vrfy(String),
-}
-
-/// What `lost connection after …` says.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Place {
-    Connect,
-    Verb(Verb),
-    EndOfMessage,
-}
-
-/// What the front of the input holds.
-enum Line {
-    Whole(Bytes),
-    /// Its end has not come.
-    Partial,
-    /// It was answered already.
-    Unusable,
-    /// It ends the session.
-    Forbidden,
-}
-
-/// What a command handler found.
-pub(super) enum Done {
-    /// Replied, and it was accepted.
-    Ok,
-    /// Replied, and it counts as an error.
-    Failed,
-    /// The driver must decide.
-    Ask(Asked, Ask),
-    /// The state was changed: content follows.
-    Moved,
-    /// Replied, and the connection is to be closed.
-    Close,
 }
 
 impl<H: Host> Session<H> {
