@@ -35,7 +35,7 @@ impl Source {
         let now = net::clock::now();
         let job = Job {
             id: JobId(self.left.get()),
-            queue_id: QueueId::parse("4XyZ1").unwrap(),
+            queue_id: QueueId::parse("4XyZ1").expect("a measuring tool may stop"),
             sender: Address::from("ann@example.com"),
             envid: String::new(),
             ret: None,
@@ -79,12 +79,15 @@ fn main() {
         panic!("send HOST:PORT MESSAGES AT-ONCE BYTES")
     };
     observe::start(observe::Settings { destination: Destination::Path("/dev/null".into()), console: false })
-        .unwrap();
-    let (host, port) = at.split_once(':').unwrap();
-    let size: usize = bytes.parse().unwrap();
+        .expect("a measuring tool may stop");
+    let (host, port) = at.split_once(':').expect("a measuring tool may stop");
+    let size: usize = bytes.parse().expect("a measuring tool may stop");
     let line = b"0123456789 0123456789 0123456789 0123456789 0123456789 012345\r\n";
     let body: Vec<u8> = line.iter().copied().cycle().take(size / line.len() * line.len()).collect();
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .expect("a measuring tool may stop");
     tokio::task::LocalSet::new().block_on(&runtime, async {
         let numbers = Numbers::new(NumbersRange::of_slot(1));
         let agent = SmtpAgent::new(
@@ -97,17 +100,17 @@ fn main() {
             agent: agent.clone(),
             nexthop: format!("[{host}]:{port}").into(),
             content: Content::in_memory(vec![body.into()], ContentFlags::default()),
-            left: Cell::new(messages.parse().unwrap()),
+            left: Cell::new(messages.parse().expect("a measuring tool may stop")),
             under_way: Cell::new(0),
             over: Notify::new(),
         });
         let began = Instant::now();
-        for _ in 0..at_once.parse::<u64>().unwrap() {
+        for _ in 0..at_once.parse::<u64>().expect("a measuring tool may stop") {
             source.next();
         }
         source.over.notified().await;
         let took = began.elapsed();
-        let rate = messages.parse::<f64>().unwrap() / took.as_secs_f64();
+        let rate = messages.parse::<f64>().expect("a measuring tool may stop") / took.as_secs_f64();
         println!("{messages} messages in {:.3} s: {rate:.0} a second", took.as_secs_f64());
         agent.finish().await;
     });
