@@ -118,6 +118,8 @@ pub trait Disk: Send + Sync {
     fn list(&self, dir: &Path) -> io::Result<Vec<Entry>>;
     /// Makes the names in a directory durable.
     fn sync_dir(&self, dir: &Path) -> io::Result<()>;
+    /// Makes everything durable that any process has written to this file system; may take long.
+    fn sync_everything(&self) -> io::Result<()>;
     /// What the file system knows about a name.
     fn stat(&self, path: &Path) -> io::Result<Stat>;
     /// Sets the time of the last modification.

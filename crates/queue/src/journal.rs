@@ -127,8 +127,10 @@ pub mod kind {
     pub const REMOVED: u8 = 10;
     /// Has another id.
     pub const RENAMED: u8 = 11;
+    /// A range without records was dealt with.
+    pub const JUDGED: u8 = 12;
     /// The highest of all.
-    pub const LAST: u8 = RENAMED;
+    pub const LAST: u8 = JUDGED;
 }
 
 #[cfg(test)]

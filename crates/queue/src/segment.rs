@@ -90,6 +90,27 @@ pub(crate) fn segments(disk: &dyn Disk) -> io::Result<Vec<(SegmentId, SegmentSta
     Ok(found)
 }
 
+/// Whether a file has another name in the journal, too: a file system without a journal may keep both names of a
+/// rename that was under way at a power cut, and the other name may be in use.
+pub(crate) fn other_name(
+    disk: &dyn Disk,
+    found: &[(SegmentId, SegmentState)],
+    path: &Path,
+) -> io::Result<bool> {
+    let inode = disk.stat(path)?.inode;
+    for &(id, state) in found {
+        let other = match state {
+            SegmentState::Used => id.path(),
+            SegmentState::Free => id.free_path(),
+            SegmentState::Reserve => id.reserve_path(),
+        };
+        if other != path && disk.stat(&other).is_ok_and(|stat| stat.inode == inode) {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
 impl Allocator {
     /// Makes the journal's directories.
     pub(crate) fn make_directories(&self) -> io::Result<()> {
@@ -144,6 +165,10 @@ impl Allocator {
             }
             let stat = self.disk.stat(&old.free_path())?;
             if stat.len != self.segment_bytes {
+                continue;
+            }
+            if other_name(&*self.disk, found, &old.free_path())? {
+                self.disk.unlink(&old.free_path())?;
                 continue;
             }
             return Ok(self.take(&old.free_path(), id)?);

@@ -21,7 +21,7 @@ use crate::{CommitError, Notice, Report, file, record};
 use bytes::Bytes;
 use entry::{Entry, Index, Queue, Spill};
 use log::Log;
-use mail::{Content, ContentFlags, Envelope, Outcome, QueueId, Status, Timestamp};
+use mail::{Content, ContentFlags, Envelope, Outcome, QueueId, Timestamp};
 use moving::Work;
 use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::io;
@@ -69,6 +69,7 @@ pub struct Store {
     moving: VecDeque<(u64, MessageKey)>,
     freeing: bool,
     scan: scan::Scan,
+    syncing: bool,
     dirty_files: BTreeSet<PathBuf>,
     dirty_dirs: BTreeSet<PathBuf>,
     /// Large files of finished messages, and the log's position from which on they may go.
@@ -244,6 +245,10 @@ impl Store {
         };
         if let Some(event) = event {
             self.log.record(&event);
+            let position = self.log.position();
+            if let Some(entry) = self.index.journal.get_mut(&key) {
+                entry.recorded = position;
+            }
         }
         if self.log.is_full() {
             // A failure comes again with the turn's own write.
@@ -261,6 +266,9 @@ impl Store {
             // A file of it exists or is being written; it goes when that is known (`moving`).
             self.index.stop_waiting(key);
             return;
+        }
+        if entry.tried {
+            self.remove_leftovers(key);
         }
         let position = self.log.position();
         if let Some(entry) = self.index.remove_entry(key)
@@ -339,8 +347,10 @@ impl Store {
         }
         let message = entry.message(key, envelope, Content::in_memory(content, flags));
         self.index.journal.insert(key, entry);
+        let position = self.log.position();
         if let Some((key, outcomes)) = in_journal {
             if let Some(entry) = self.index.journal.get_mut(&key) {
+                entry.recorded = position;
                 for outcome in outcomes {
                     entry.note(outcome);
                 }
@@ -532,7 +542,8 @@ fn message_len(head: &MessageHead) -> u32 {
 /// Whether a planted fault loses this outcome.
 fn lost(_outcome: &Outcome) -> bool {
     #[cfg(feature = "faults")]
-    return _outcome.status == Status::Sent && crate::faults::planted(crate::faults::Fault::OutcomeLost);
+    return _outcome.status == mail::Status::Sent
+        && crate::faults::planted(crate::faults::Fault::OutcomeLost);
     #[cfg(not(feature = "faults"))]
     false
 }

@@ -473,6 +473,21 @@ impl Disk for SimDisk {
         Ok(())
     }
 
+    fn sync_everything(&self) -> Result<()> {
+        let mut state = self.state();
+        state.begin()?;
+        for file in state.files.values_mut() {
+            file.sync();
+            file.durable_mode = file.mode;
+            file.durable_modified = file.modified;
+        }
+        for change in std::mem::take(&mut state.changes) {
+            apply(&mut state.durable, &change);
+        }
+        state.durable_dirs = state.dirs.clone();
+        Ok(())
+    }
+
     fn stat(&self, path: &Path) -> Result<Stat> {
         let file = self.open_file(path, false)?;
         file.stat()

@@ -99,6 +99,10 @@ impl Disk for RealDisk {
         Ok(fs::fsync(fd)?)
     }
 
+    fn sync_everything(&self) -> io::Result<()> {
+        Ok(fs::syncfs(&self.root)?)
+    }
+
     fn stat(&self, path: &Path) -> io::Result<Stat> {
         Ok(convert(&fs::statat(&self.root, path, AtFlags::SYMLINK_NOFOLLOW)?))
     }

@@ -92,6 +92,8 @@ pub enum Event {
     Renamed(MessageKey, QueueId),
     /// Nothing counts in that segment from that offset on.
     Void(SegmentId, u64),
+    /// These bytes of that segment hold no record, and that was dealt with: reported, and saved where they were damaged.
+    Judged(SegmentId, u64, u64),
     /// The delay warning was sent.
     Warned(MessageKey),
     /// Removed by an administrator.
@@ -109,6 +111,7 @@ impl Event {
             Event::Moved(_) => kind::MOVED,
             Event::Renamed(..) => kind::RENAMED,
             Event::Void(..) => kind::VOID,
+            Event::Judged(..) => kind::JUDGED,
             Event::Warned(_) => kind::WARNED,
             Event::Removed(_) => kind::REMOVED,
         }
@@ -125,14 +128,14 @@ impl Event {
             | Event::Renamed(key, _)
             | Event::Warned(key)
             | Event::Removed(key) => Some(*key),
-            Event::Void(..) => None,
+            Event::Void(..) | Event::Judged(..) => None,
         }
     }
 
     /// The segment that it is about: as long as that one is there, this record counts.
     pub fn segment(&self) -> SegmentId {
         match self {
-            Event::Void(segment, _) => *segment,
+            Event::Void(segment, _) | Event::Judged(segment, ..) => *segment,
             other => other.key().map_or(SegmentId::FILES, |key| key.segment),
         }
     }
@@ -141,7 +144,7 @@ impl Event {
 /// Appends the payload of an event.
 pub fn encode_event(event: &Event, out: &mut Vec<u8>) {
     let (first, second) = match event {
-        Event::Void(segment, from) => (segment.0, *from),
+        Event::Void(segment, from) | Event::Judged(segment, from, _) => (segment.0, *from),
         other => other.key().map_or((0, 0), |key| (key.segment.0, key.index)),
     };
     out.extend_from_slice(&first.to_le_bytes());
@@ -157,6 +160,7 @@ pub fn encode_event(event: &Event, out: &mut Vec<u8>) {
             out.push(u8::from(reason.is_some()));
             put_text(out, reason.as_deref().unwrap_or_default());
         }
+        Event::Judged(_, _, to) => out.extend_from_slice(&to.to_le_bytes()),
         Event::Renamed(_, id) => put_text(out, id.as_str()),
         Event::Moved(_) | Event::Void(..) | Event::Warned(_) | Event::Removed(_) => {}
     }
@@ -185,6 +189,7 @@ pub fn decode_event(kind: u8, payload: &[u8]) -> Result<Event, PayloadError> {
             Event::Renamed(key, id)
         }
         kind::VOID => Event::Void(key.segment, second),
+        kind::JUDGED => Event::Judged(key.segment, second, reader.number()?),
         kind::WARNED => Event::Warned(key),
         kind::REMOVED => Event::Removed(key),
         _ => return Err(PayloadError("not a kind of event")),

@@ -23,6 +23,11 @@ pub(crate) struct Entry {
     /// The last deferral of each recipient that had one.
     pub(crate) deferrals: Vec<Outcome>,
     pub(crate) spill: Spill,
+    /// A file was begun before, and may lie in either directory.
+    pub(crate) tried: bool,
+    /// The log's position behind the last record about it: no file may know more than the log does for sure, or a
+    /// mark could outlive the report that belongs to it.
+    pub(crate) recorded: u64,
 }
 
 /// How far the delivery of a message is.
@@ -178,6 +183,8 @@ impl Entry {
             warned: false,
             deferrals: Vec::new(),
             spill: Spill::No,
+            tried: false,
+            recorded: 0,
         }
     }
 

@@ -185,6 +185,11 @@ impl Store {
                 return Ok(None);
             }
         };
+        if read.marks.iter().all(|mark| mark.done) {
+            // A crash came between the last mark and the removal.
+            self.finish_file(key)?;
+            return Ok(None);
+        }
         let Some(entry) = self.index.files.get_mut(&key) else { return Ok(None) };
         let before = entry.open.take().map(|open| open.deferrals).unwrap_or_default();
         let message = NewMessage {

@@ -92,6 +92,7 @@ impl Store {
                 }
             }
             Work::Synced(failures) => {
+                self.syncing = false;
                 for (path, error) in failures {
                     self.failed("syncing", &path, &error);
                 }
@@ -129,6 +130,7 @@ impl Store {
                 self.spill_not_before = now.after(SPILL_PAUSE);
                 if let Some(entry) = self.index.journal.get_mut(&key) {
                     entry.spill = Spill::No;
+                    entry.tried = true;
                 }
                 self.give_up_if_done(key);
             }
@@ -142,6 +144,24 @@ impl Store {
         }
     }
 
+    /// A file that was begun for a message and never counted goes before the message is forgotten, or the next look
+    /// at the directory would take it for a message of its own.
+    pub(super) fn remove_leftovers(&mut self, key: MessageKey) {
+        let Some(entry) = self.index.journal.get(&key) else { return };
+        for queue in [Queue::Deferred, Queue::Hold] {
+            let path = self.hashing.path(queue.name(), &entry.queue_id);
+            let Ok(opened) = self.disk.open(&path) else { continue };
+            let ours = file::read(std::sync::Arc::new(file::OnDisk(opened)))
+                .is_ok_and(|read| read.envelope.arrival == entry.arrival);
+            let parent = path.parent().unwrap_or(Path::new("."));
+            if ours
+                && let Err(error) = remove_file(&*self.disk, &path).and_then(|()| self.disk.sync_dir(parent))
+            {
+                self.failed("removing", &path, &error);
+            }
+        }
+    }
+
     /// Messages whose "moved" is durable are files from now on: what happened in between is done to the file.
     pub(super) fn finish_moves(&mut self, now: Timestamp) {
         while let Some(&(position, key)) = self.moving.front() {
@@ -151,6 +171,10 @@ impl Store {
             self.moving.pop_front();
             let Some(entry) = self.index.journal.get(&key) else { continue };
             let Spill::Moving { file, .. } = entry.spill.clone() else { continue };
+            if entry.recorded > self.log.durable() {
+                self.moving.push_back((entry.recorded, key));
+                continue;
+            }
             if let Err(error) = self.catch_up(key, &file) {
                 self.failed("marking recipients in", &self.hashing.path(file.queue.name(), &file.id), &error);
                 self.moving.push_back((position, key));
@@ -226,7 +250,7 @@ impl Store {
             if !(all || old || (crowded && segment.sealed)) || items.len() >= SPILL_BATCH {
                 continue;
             }
-            collect(&self.index, segment, now, &mut items);
+            collect(&self.index, segment, self.log.durable(), now, &mut items);
         }
         if items.is_empty() {
             return;
@@ -283,9 +307,10 @@ impl Store {
     }
 
     fn start_sync(&mut self) {
-        if self.syncer.is_busy() || (self.dirty_files.is_empty() && self.dirty_dirs.is_empty()) {
+        if self.syncing || (self.dirty_files.is_empty() && self.dirty_dirs.is_empty()) {
             return;
         }
+        self.syncing = true;
         let files = std::mem::take(&mut self.dirty_files);
         let dirs = std::mem::take(&mut self.dirty_dirs);
         let disk = self.disk.clone();
@@ -324,10 +349,11 @@ impl Store {
             }
             let (read, durable) = (segment.read, segment.durable);
             let parsed = segment.read_all()?;
+            let end = std::mem::replace(&mut segment.durable, durable);
+            segment.read = read;
             // Nothing is given out before it is durable.
             segment.file.sync_data()?;
-            let end = segment.durable;
-            segment.read = read;
+            segment.durable = end;
             segment.sealed |= dead;
             // Behind what was announced a gap is no damage: a group that was being written when its writer died.
             segment.void_from =
@@ -379,9 +405,14 @@ impl Store {
                 return Err(io::Error::other("some of the journal could not be written into queue files"));
             }
         }
-        self.start_sync();
-        while let Some(work) = self.syncer.wait() {
-            self.take_work(work, now);
+        loop {
+            while let Some(work) = self.syncer.wait() {
+                self.take_work(work, now);
+            }
+            if self.dirty_files.is_empty() && self.dirty_dirs.is_empty() {
+                break;
+            }
+            self.start_sync();
         }
         self.log.close();
         self.note_log();
@@ -396,7 +427,7 @@ impl Store {
     }
 }
 
-fn collect(index: &Index, segment: &Tailed, now: Timestamp, items: &mut Vec<SpillItem>) {
+fn collect(index: &Index, segment: &Tailed, durable: u64, now: Timestamp, items: &mut Vec<SpillItem>) {
     let id = segment.id();
     let first = MessageKey { segment: id, index: 0 };
     let last = MessageKey { segment: id, index: u64::MAX };
@@ -404,7 +435,7 @@ fn collect(index: &Index, segment: &Tailed, now: Timestamp, items: &mut Vec<Spil
         if items.len() >= SPILL_BATCH {
             return;
         }
-        if entry.spill != Spill::No || entry.left == 0 {
+        if entry.spill != Spill::No || entry.left == 0 || entry.recorded > durable {
             continue;
         }
         items.push(SpillItem {
@@ -414,6 +445,7 @@ fn collect(index: &Index, segment: &Tailed, now: Timestamp, items: &mut Vec<Spil
             segment: segment.file.clone(),
             payload: entry.payload,
             done: entry.done.clone(),
+            tried: entry.tried,
             warned: entry.warned,
             retry_at: entry.progress.retry_at.unwrap_or(now),
             deferrals: entry.deferrals.clone(),

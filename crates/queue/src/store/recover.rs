@@ -14,7 +14,7 @@ use crate::disk::Disk;
 use crate::file::{self, OnDisk, ReadError};
 use crate::journal::{DATA_START, Event, MessageKey, RECORD_HEAD_BYTES, Role, SegmentId, SegmentState};
 use crate::paths::Hashing;
-use crate::segment::{Allocator, JOURNAL, LARGE, segments};
+use crate::segment::{Allocator, JOURNAL, LARGE, other_name, segments};
 use mail::{QueueId, Timestamp};
 use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
 use std::io;
@@ -68,6 +68,7 @@ pub(super) fn open(
         moving: VecDeque::new(),
         freeing: false,
         scan: super::scan::Scan::new(),
+        syncing: false,
         dirty_files: BTreeSet::new(),
         dirty_dirs: BTreeSet::new(),
         finished_large: Vec::new(),
@@ -97,6 +98,12 @@ pub(super) fn open(
         other => Err(io::Error::other(other.to_string())),
     })?;
     store.note_log();
+    // What a killed process had written to queue files and not synced any more becomes durable, too.
+    let disk = store.disk.clone();
+    store.syncer.submit(move || {
+        let failed = disk.sync_everything().err();
+        super::moving::Work::Synced(failed.map(|error| (PathBuf::from("."), error)).into_iter().collect())
+    });
     found.messages = store.index.journal.len();
     Ok((store, found))
 }
@@ -152,12 +159,24 @@ impl Store {
     }
 
     /// Tells damage from torn ends: what lies before something that was written later was durable.
-    fn judge(&self, parsed: &[(SegmentId, Parsed)]) -> usize {
+    fn judge(&mut self, parsed: &[(SegmentId, Parsed)]) -> usize {
+        let judged: HashSet<(SegmentId, u64)> = parsed
+            .iter()
+            .flat_map(|(_, p)| &p.items)
+            .filter_map(|item| match item {
+                Item::Event(Event::Judged(id, from, _)) => Some((*id, *from)),
+                _ => None,
+            })
+            .collect();
         let mut proven: HashMap<SegmentId, u64> = HashMap::new();
         for event in parsed.iter().flat_map(|(_, p)| &p.items).filter_map(|item| match item {
             Item::Event(event) => event.key(),
             Item::Message { .. } => None,
         }) {
+            // Mail of our own is worked on before it is synced, mail of others never.
+            if !self.segments.by_id.get(&event.segment).is_some_and(|s| s.header.role == Role::Smtpd) {
+                continue;
+            }
             let behind = event.index * 8 + RECORD_HEAD_BYTES as u64;
             let known = proven.entry(event.segment).or_default();
             *known = (*known).max(behind);
@@ -172,6 +191,10 @@ impl Store {
                 gaps.push(found.end..durable);
             }
             for gap in gaps {
+                if judged.contains(&(*id, gap.start)) {
+                    continue;
+                }
+                self.log.record(&Event::Judged(*id, gap.start, gap.end));
                 if gap.start < durable {
                     damaged += 1;
                     let what = "expected journal records, which were acknowledged";
@@ -240,7 +263,7 @@ impl Store {
             Event::Renamed(_, id) => entry.queue_id = id,
             Event::Warned(_) => entry.warned = true,
             Event::Removed(_) => fate.removed = true,
-            Event::Void(..) => {}
+            Event::Void(..) | Event::Judged(..) => {}
         }
     }
 
@@ -406,11 +429,15 @@ impl Store {
 
     /// Makes a segment that holds nothing ready to be used again, unless its writer is just beginning it.
     fn free_unused(&mut self, id: SegmentId) -> io::Result<()> {
-        if self.disk.open(&id.path())?.try_lock()?.is_some() {
-            self.disk.rename_new(&id.path(), &id.free_path())?;
-            self.disk.sync_dir(Path::new(JOURNAL))?;
+        if self.disk.open(&id.path())?.try_lock()?.is_none() {
+            return Ok(());
         }
-        Ok(())
+        if other_name(&*self.disk, &segments(&*self.disk)?, &id.path())? {
+            self.disk.unlink(&id.path())?;
+        } else {
+            self.disk.rename_new(&id.path(), &id.free_path())?;
+        }
+        self.disk.sync_dir(Path::new(JOURNAL))
     }
 }
 

@@ -11,7 +11,7 @@ use crate::paths::Hashing;
 use crate::segment::LARGE;
 use crate::{record, report_log};
 use bytes::Bytes;
-use mail::{Content, Outcome, QueueId, Recipient, Timestamp};
+use mail::{Content, Envelope, Outcome, QueueId, Timestamp};
 use std::collections::BTreeSet;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -26,6 +26,8 @@ pub(crate) struct SpillItem {
     pub(crate) payload: (u64, u32),
     pub(crate) done: Vec<bool>,
     pub(crate) warned: bool,
+    /// An earlier try may have left a file in either directory.
+    pub(crate) tried: bool,
     pub(crate) retry_at: Timestamp,
     pub(crate) deferrals: Vec<Outcome>,
 }
@@ -68,7 +70,7 @@ fn place(
     hashing: &Hashing,
     item: &SpillItem,
     dirs: &mut BTreeSet<PathBuf>,
-) -> io::Result<(Placed, Arc<dyn DiskFile>)> {
+) -> io::Result<(Placed, Option<Arc<dyn DiskFile>>)> {
     let path = hashing.path(item.queue.name(), &item.id);
     let mut payload = vec![0; item.payload.1 as usize];
     item.segment.read_exact_at(&mut payload, item.payload.0)?;
@@ -80,9 +82,11 @@ fn place(
         envelope.warn_at = None;
     }
     make_parents(disk, &path, dirs)?;
-    let recipients = envelope.recipients.clone();
+    if item.tried {
+        fetch_leftover(disk, hashing, item, &head, &envelope)?;
+    }
     if head.large {
-        return move_large(disk, &head.id, item, &path, recipients, dirs);
+        return move_large(disk, &head.id, item, &path, &envelope, dirs);
     }
     let content = Content::in_memory(vec![Bytes::from(payload).slice(content_at..)], head.flags);
     let (mut bytes, mut marks) = file::to_bytes(&envelope, &content)?;
@@ -95,7 +99,45 @@ fn place(
     let inode = written.and_then(|()| file.set_mode(0o700)).and_then(|()| Ok(file.stat()?.inode));
     let inode = inode.inspect_err(|_| drop(disk.unlink(&path)))?;
     let marked = item.done.clone();
-    Ok((Placed { id: item.id.clone(), queue: item.queue, inode, marked, marks, recipients }, file))
+    let recipients = envelope.recipients;
+    Ok((Placed { id: item.id.clone(), queue: item.queue, inode, marked, marks, recipients }, Some(file)))
+}
+
+/// Takes back what an earlier try left, in whichever directory: a small file is removed, a large one moved back.
+fn fetch_leftover(
+    disk: &dyn Disk,
+    hashing: &Hashing,
+    item: &SpillItem,
+    head: &MessageHead,
+    envelope: &Envelope,
+) -> io::Result<()> {
+    for queue in [Queue::Deferred, Queue::Hold] {
+        let path = hashing.path(queue.name(), &item.id);
+        match is_leftover(disk, &path, envelope) {
+            Err(e) if e.kind() == io::ErrorKind::NotFound => {}
+            Err(e) => return Err(e),
+            Ok(false) => {}
+            Ok(true) if head.large => disk.rename_new(&path, &Path::new(LARGE).join(head.id.as_str()))?,
+            Ok(true) => disk.unlink(&path)?,
+        }
+    }
+    Ok(())
+}
+
+/// Whether a file is what an earlier try for this message left: of the same moment, to the microsecond, and for the
+/// same recipients, or not even begun. It never counted, or the message would not lie in the journal.
+fn is_leftover(disk: &dyn Disk, path: &Path, envelope: &Envelope) -> io::Result<bool> {
+    let file = disk.open_read(path)?;
+    if file.stat()?.len == 0 {
+        return Ok(true);
+    }
+    match file::read(Arc::new(OnDisk(file))) {
+        Ok(read) => Ok(read.envelope.arrival == envelope.arrival
+            && read.envelope.recipients.len() == envelope.recipients.len()
+            && read.envelope.sender == envelope.sender),
+        Err(file::ReadError::Damaged(_)) => Ok(false),
+        Err(file::ReadError::Io(error)) => Err(error),
+    }
 }
 
 /// Makes a file durable and writes the reasons of its deferrals.
@@ -104,13 +146,14 @@ fn finish(
     hashing: &Hashing,
     item: &SpillItem,
     placed: Placed,
-    file: Arc<dyn DiskFile>,
+    file: Option<Arc<dyn DiskFile>>,
 ) -> io::Result<Placed> {
     #[cfg(feature = "faults")]
     if crate::faults::planted(crate::faults::Fault::RenameBeforeSync) {
         return Ok(placed);
     }
-    if let Err(error) = file.sync_all() {
+    // A large message's file was durable before it was moved, and is the only copy.
+    if let Some(Err(error)) = file.map(|file| file.sync_all()) {
         // What stays is not known to be whole, and the journal's copy is.
         let _ = disk.unlink(&hashing.path(item.queue.name(), &item.id));
         return Err(error);
@@ -133,19 +176,24 @@ fn move_large(
     id: &QueueId,
     item: &SpillItem,
     path: &Path,
-    recipients: Vec<Recipient>,
+    envelope: &Envelope,
     dirs: &mut BTreeSet<PathBuf>,
-) -> io::Result<(Placed, Arc<dyn DiskFile>)> {
+) -> io::Result<(Placed, Option<Arc<dyn DiskFile>>)> {
     let from = Path::new(LARGE).join(id.as_str());
     let file = disk.open(&from)?;
     let marks = file::read(Arc::new(OnDisk(file.clone())))?.marks;
     file.set_modified(item.retry_at)?;
     file.sync_all()?;
     let inode = file.stat()?.inode;
+    // There is one copy only: it must not move into a directory that a power cut takes away.
+    for dir in path.ancestors().skip(2).filter(|dir| !dir.as_os_str().is_empty()) {
+        disk.sync_dir(dir)?;
+    }
     disk.rename_new(&from, path)?;
     dirs.insert(PathBuf::from(LARGE));
     let marked = marks.iter().map(|mark| mark.done).collect();
-    Ok((Placed { id: item.id.clone(), queue: item.queue, inode, marked, marks, recipients }, file))
+    let recipients = envelope.recipients.clone();
+    Ok((Placed { id: item.id.clone(), queue: item.queue, inode, marked, marks, recipients }, None))
 }
 
 /// Makes the directories above a file; each of them, and the one above, is to be synced.

@@ -3,6 +3,7 @@
 use super::*;
 use crate::testing::{TestDir, dir};
 use crate::{Committer, Hooks, IntakeSettings, RealDisk, Role};
+use mail::Status;
 use mail::{Address, Dsn, JobId, Recipient};
 use std::sync::Mutex;
 
