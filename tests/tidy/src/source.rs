@@ -36,7 +36,7 @@ pub fn shipped(text: &str) -> String {
 /// Whether a file is all tests, by its place.
 pub fn is_test(path: &Path) -> bool {
     let words: Vec<_> = path.iter().filter_map(|part| part.to_str()).collect();
-    words.iter().any(|word| ["tests", "benches", "fuzz", "tests.rs"].contains(word))
+    words.iter().any(|word| ["tests", "benches", "examples", "fuzz", "tests.rs"].contains(word))
 }
 
 /// What is wrong with one file; `path` is relative to the tree's root.
