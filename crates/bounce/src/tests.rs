@@ -48,6 +48,7 @@ fn outcome(status: Status, dsn: Dsn, reason: &str) -> Outcome {
         diagnostic: None,
         remote_mta: None,
         relayed: false,
+        next_hop_reports: false,
     }
 }
 
@@ -124,6 +125,7 @@ fn success_is_reported_to_who_asked_for_it() {
     let mut e = envelope("ann@home.example");
     let sent = Outcome {
         relayed: true,
+        next_hop_reports: false,
         remote_mta: Some("mx.far.example".into()),
         ..outcome(Status::Sent, Dsn::new(2, 0, 0), "250 2.0.0 Ok")
     };

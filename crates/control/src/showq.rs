@@ -215,6 +215,7 @@ mod tests {
             diagnostic: None,
             remote_mta: None,
             relayed: false,
+            next_hop_reports: false,
         };
         NewMessage {
             key: MessageKey::file(1),

@@ -85,6 +85,7 @@ impl OutcomeSender {
                 diagnostic: None,
                 remote_mta: None,
                 relayed: false,
+                next_hop_reports: false,
             });
         }
         self.sink.done(self.job, site_failure);
@@ -151,6 +152,7 @@ mod tests {
             diagnostic: None,
             remote_mta: None,
             relayed: true,
+            next_hop_reports: false,
         }
     }
 

@@ -51,12 +51,22 @@ pub struct Verdict {
     pub remote_mta: Option<String>,
     /// Another server takes over, as against the last station.
     pub relayed: bool,
+    /// That server will report a success itself.
+    pub next_hop_reports: bool,
 }
 
 impl Verdict {
     /// A result found here, without a remote side.
     pub fn new(status: Status, dsn: Dsn, reason: impl Into<String>) -> Self {
-        Verdict { status, dsn, reason: reason.into(), diagnostic: None, remote_mta: None, relayed: false }
+        Verdict {
+            status,
+            dsn,
+            reason: reason.into(),
+            diagnostic: None,
+            remote_mta: None,
+            relayed: false,
+            next_hop_reports: false,
+        }
     }
 
     /// A failure, for good or for now as the class of `dsn` says.
@@ -151,6 +161,7 @@ impl Report {
             diagnostic: verdict.diagnostic,
             remote_mta: verdict.remote_mta,
             relayed: verdict.relayed,
+            next_hop_reports: verdict.next_hop_reports,
         };
         if let Some(outcomes) = &mut self.outcomes {
             outcomes.outcome(outcome);

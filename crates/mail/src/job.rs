@@ -114,6 +114,8 @@ pub struct Outcome {
     pub remote_mta: Option<String>,
     /// `relayed` (another server takes over, RFC 3464) as against `delivered`.
     pub relayed: bool,
+    /// The next server knows DSN and was told what the sender asked for: a success is for it to report (RFC 3461 5.2.1).
+    pub next_hop_reports: bool,
 }
 
 /// Why a whole destination failed, so that its concurrency goes down (reference section 2.11).

@@ -47,6 +47,7 @@ impl NextTurn {
                     diagnostic: None,
                     remote_mta: Some("mx.example.org".into()),
                     relayed: true,
+                    next_hop_reports: false,
                 });
                 self.delivered.set(self.delivered.get() + 1);
             }

@@ -101,6 +101,7 @@ impl Hand for Agents {
                 diagnostic: None,
                 remote_mta: None,
                 relayed: true,
+                next_hop_reports: false,
             });
         }
         back.done(job.id, site);

@@ -620,6 +620,7 @@ fn outcome(n: usize, status: Status) -> Outcome {
         diagnostic: None,
         remote_mta: None,
         relayed: false,
+        next_hop_reports: false,
     }
 }
 

@@ -664,5 +664,6 @@ fn outcome(index: usize, status: Status) -> Outcome {
         diagnostic: None,
         remote_mta: None,
         relayed: false,
+        next_hop_reports: false,
     }
 }

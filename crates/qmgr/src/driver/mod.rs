@@ -265,7 +265,7 @@ impl<S: Spool> Driver<S> {
                 *done = true;
                 message.deferred.remove(&outcome.index);
                 let recipient = &message.envelope.recipients[outcome.index as usize];
-                if recipient.notify.has(mail::Notify::SUCCESS) {
+                if recipient.notify.has(mail::Notify::SUCCESS) && !outcome.next_hop_reports {
                     let mut reported = outcome.clone();
                     if reported.remote_mta.is_none() {
                         // Postfix's words; where another server took the mail bounce names that.

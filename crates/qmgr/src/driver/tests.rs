@@ -228,6 +228,7 @@ impl Agents {
                     diagnostic: None,
                     remote_mta: None,
                     relayed: true,
+                    next_hop_reports: false,
                 });
             }
             back.done(job.id, site.clone());
@@ -421,6 +422,29 @@ fn success_is_reported_to_who_asked() {
     b.turn(0);
     b.agents.answer(Status::Sent, None);
     assert_eq!(b.turn(1)[..2], ["Sent 1 #0", "report B1"]);
+}
+
+#[test]
+fn success_is_left_to_a_next_server_that_reports_it() {
+    let mut b = Bench::new();
+    let mut mail = b.mail("A", "s@x", &["r@a"]);
+    mail.envelope.recipients[0].notify = Notify::SUCCESS;
+    b.arrive(mail);
+    b.turn(0);
+    let (job, back) = b.agents.jobs.take().pop().unwrap();
+    back.outcome(Outcome {
+        job: job.id,
+        index: 0,
+        status: Status::Sent,
+        dsn: Dsn::new(2, 0, 0),
+        reason: "250 Ok".into(),
+        diagnostic: None,
+        remote_mta: None,
+        relayed: true,
+        next_hop_reports: true,
+    });
+    back.done(job.id, None);
+    assert_eq!(b.turn(1), ["Sent 1 #0", "written"]);
 }
 
 #[test]

@@ -241,6 +241,7 @@ fn decode_outcome(reader: &mut Reader<'_>) -> Result<Outcome, PayloadError> {
         diagnostic: None,
         remote_mta: None,
         relayed: relayed != 0,
+        next_hop_reports: false,
     };
     if status == Status::Deferred {
         outcome.reason = reader.text()?;

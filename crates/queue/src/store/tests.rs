@@ -113,6 +113,7 @@ fn outcome(index: u32, status: Status) -> Outcome {
         diagnostic: None,
         remote_mta: None,
         relayed: false,
+        next_hop_reports: false,
     }
 }
 

@@ -329,7 +329,9 @@ impl Delivery<'_> {
             Event::Delivered { place, response } => {
                 talk.decided[place] = true;
                 let now = net::clock::now();
-                self.report.recipient(talk.places[place], via(connection), now, sent(&talk.peer, &response));
+                let knows_dsn = connection.client().capabilities().dsn;
+                let verdict = sent(&talk.peer, &response, self.shared.settings.dialogue.protocol, knows_dsn);
+                self.report.recipient(talk.places[place], via(connection), now, verdict);
             }
             Event::RecipientFailed { place, stage, response } => {
                 talk.decided[place] = true;

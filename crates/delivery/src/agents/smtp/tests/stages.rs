@@ -393,3 +393,26 @@ fn a_panic_costs_the_delivery_and_nothing_else() {
         agent.finish().await;
     });
 }
+
+#[test]
+fn a_server_with_dsn_reports_success_itself_and_lmtp_without_it_is_the_last_station() {
+    use protocol::smtp::client::Protocol;
+    let plain = ("EHLO", "250 mx.example");
+    for (rules, protocol, expected) in [
+        (vec![], Protocol::Smtp, (true, true)),
+        (vec![plain], Protocol::Smtp, (true, false)),
+        (vec![], Protocol::Lmtp, (true, true)),
+        (vec![("LHLO", "250 mx.example")], Protocol::Lmtp, (false, false)),
+    ] {
+        run(async {
+            let server = Server::new(&rules);
+            let nexthop = format!("[127.0.0.1]:{}", server.start().await.port());
+            let mut settings = quick();
+            settings.dialogue.protocol = protocol;
+            let sent = send(&agent(settings, ScriptedResolver::new()), &nexthop);
+            assert_eq!(sent.only().await.0, Status::Sent);
+            let outcome = sent.results.outcomes.borrow()[0].clone();
+            assert_eq!((outcome.relayed, outcome.next_hop_reports), expected, "{protocol:?}");
+        });
+    }
+}
