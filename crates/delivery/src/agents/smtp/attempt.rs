@@ -167,7 +167,7 @@ impl Delivery<'_> {
 
     /// A connection that is ready for a message, and whether it was kept from an earlier one.
     async fn connect(&mut self, target: &Target, is_final: bool) -> Option<(Box<Connection>, bool)> {
-        match self.shared.room(Some(&target.place)).await {
+        match self.shared.room(Some(target)).await {
             Room::Kept(connection) => Some((connection, true)),
             Room::New(permit) => Some((self.open(target, permit, is_final).await?, false)),
         }

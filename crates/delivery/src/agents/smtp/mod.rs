@@ -24,7 +24,7 @@ use net::Resolver;
 use observe::{Numbers, Tag};
 use pool::Pool;
 use protocol::smtp::client::Settings as Dialogue;
-use route::{Dice, Place};
+use route::{Dice, Target};
 use std::cell::{Cell, RefCell};
 use std::hash::{BuildHasher, RandomState};
 use std::rc::Rc;
@@ -164,11 +164,11 @@ impl Shared {
         }
     }
 
-    /// The right to open a connection, or one to `place` that has become free meanwhile. Where too many are open,
+    /// The right to open a connection, or one to `target` that has become free meanwhile. Where too many are open,
     /// one that only waits makes room.
-    async fn room(&self, place: Option<&Place>) -> Room {
+    async fn room(&self, target: Option<&Target>) -> Room {
         loop {
-            if let Some(kept) = place.and_then(|place| self.pool.borrow_mut().take_for_place(place)) {
+            if let Some(kept) = target.and_then(|target| self.pool.borrow_mut().take_for_target(target)) {
                 return Room::Kept(kept);
             }
             if let Ok(permit) = self.places.clone().try_acquire_owned() {

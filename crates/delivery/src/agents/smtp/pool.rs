@@ -1,7 +1,7 @@
-//! Connections that wait for the next message to the same destination or the same address.
+//! Connections that wait for the next message to the same destination or the same host.
 
 use super::connection::Connection;
-use super::route::Place;
+use super::route::{Place, Target};
 use std::collections::HashMap;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
@@ -56,14 +56,16 @@ impl Pool {
         None
     }
 
-    /// A connection to `place` that is still there.
-    pub fn take_for_place(&mut self, place: &Place) -> Option<Box<Connection>> {
-        while let Some(id) = self.by_place.get(place)?.last().copied() {
+    /// A connection to the address of `target` under the same name that is still there. Another name is another
+    /// server, for the log and for what will be asked of its certificate.
+    pub fn take_for_target(&mut self, target: &Target) -> Option<Box<Connection>> {
+        loop {
+            let same_host = |id: &u64| self.idle[id].connection.peer.host == target.host;
+            let id = *self.by_place.get(&target.place)?.iter().rev().find(|id| same_host(id))?;
             if let Some(connection) = self.remove(id).and_then(alive) {
                 return Some(connection);
             }
         }
-        None
     }
 
     #[expect(clippy::vec_box, reason = "they were boxed before and are closed as boxes")]

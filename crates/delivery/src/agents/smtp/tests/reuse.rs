@@ -52,6 +52,24 @@ fn connections_are_kept_only_for_destinations_with_more_mail() {
 }
 
 #[test]
+fn a_kept_connection_serves_no_host_of_another_name_at_the_same_address() {
+    run(async {
+        let server = Server::new(&[]);
+        let port = server.start().await.port();
+        let here = "127.0.0.1";
+        let resolver =
+            ScriptedResolver::new().with_address("mx1.example", here).with_address("mx2.example", here);
+        let agent = agent(quick(), resolver);
+        for (host, connections) in [("mx1", 1), ("mx2", 2), ("mx1", 2)] {
+            let sent = send(&agent, &format!("[{host}.example]:{port}"));
+            assert_eq!(sent.only().await.0, Status::Sent);
+            assert!(sent.log()[0].contains(&format!("relay={host}.example[127.0.0.1]")), "{:?}", sent.log());
+            assert_eq!(server.connections.get(), connections);
+        }
+    });
+}
+
+#[test]
 fn a_kept_connection_that_the_server_has_closed_costs_nothing_but_a_new_one() {
     for rule in [("MAIL", "250 2.1.0 Ok | <close>"), ("MAIL", "250 2.1.0 Ok | 421 4.4.2 idle too long")] {
         run(async {
