@@ -239,7 +239,12 @@ impl Resolver {
                 let (new_transport, new_nexthop) = (new_transport.trim(), new_nexthop.trim());
                 if !new_transport.is_empty() {
                     transport = new_transport.to_owned();
-                    nexthop = if new_nexthop.is_empty() { domain } else { new_nexthop }.to_owned();
+                    nexthop = match (new_nexthop, new_transport) {
+                        ("", "error" | "retry") => "Address is undeliverable",
+                        ("", _) => domain,
+                        (nexthop, _) => nexthop,
+                    }
+                    .to_owned();
                 } else if !new_nexthop.is_empty() {
                     nexthop = new_nexthop.to_owned();
                 }

@@ -1,6 +1,6 @@
 //! What restrictions decide about, and by which rules.
 
-use crate::addresses::{Addresses, Class, Resolved};
+use crate::addresses::{Addresses, Class, Resolved, Undeliverable};
 use crate::peer::PeerInfo;
 use crate::restrictions::Verdict;
 use mail::{Address, Dsn, Reply};
@@ -193,7 +193,16 @@ impl About<'_> {
             Err(reply) => return Verdict::Refuse(reply),
         };
         let (listed, codes) = (&self.rules.listed, &self.rules.codes);
-        let nobody = Maps::default();
+        match self.known_by(&listed.aliases, &resolved).await {
+            Ok(true) => return Verdict::Dunno,
+            Ok(false) => {}
+            Err(reply) => return Verdict::Refuse(reply),
+        }
+        if let Some(undeliverable) = &resolved.undeliverable
+            && resolved.class != Class::VirtualAlias
+        {
+            return Verdict::Refuse(self.undeliverable(undeliverable));
+        }
         let (maps, code, table) = match resolved.class {
             Class::Local => (listed.local.as_ref(), codes.unknown_local_recipient, "local recipient"),
             Class::Relay => (listed.relay.as_ref(), codes.unknown_relay_recipient, "relay recipient"),
@@ -201,18 +210,14 @@ impl About<'_> {
                 (listed.virtual_mailbox.as_ref(), codes.unknown_virtual_mailbox, "virtual mailbox")
             }
             // Only an alias can make such a recipient exist.
-            Class::VirtualAlias => (Some(&nobody), codes.unknown_virtual_alias, "virtual alias"),
+            Class::VirtualAlias => (Some(&listed.aliases), codes.unknown_virtual_alias, "virtual alias"),
             Class::Default => return Verdict::Dunno,
         };
         let Some(maps) = maps else { return Verdict::Dunno };
-        let address = String::from_utf8_lossy(resolved.address.as_bytes()).into_owned();
-        let ours = resolved.class == Class::Local;
-        for maps in [&listed.aliases, maps] {
-            match maps.find(search::mapping(&address, &self.rules.recipient_delimiter, ours)).await {
-                Lookup::Found(_) => return Verdict::Dunno,
-                Lookup::NotFound => {}
-                Lookup::TempFail(_) => return Verdict::Refuse(self.lookup_failed()),
-            }
+        match self.known_by(maps, &resolved).await {
+            Ok(true) => return Verdict::Dunno,
+            Ok(false) => {}
+            Err(reply) => return Verdict::Refuse(reply),
         }
         let text = match listed.show_table_name {
             true => format!("User unknown in {table} table"),
@@ -220,5 +225,24 @@ impl About<'_> {
         };
         let about = About { stage: Stage::Recipient, ..*self };
         Verdict::Refuse(about.refusal(code, (5, 1, 1), &text))
+    }
+
+    async fn known_by(&self, maps: &Maps, resolved: &Resolved) -> Result<bool, Reply> {
+        let address = String::from_utf8_lossy(resolved.address.as_bytes());
+        let ours = resolved.class == Class::Local;
+        match maps.find(search::mapping(&address, &self.rules.recipient_delimiter, ours)).await {
+            Lookup::Found(_) => Ok(true),
+            Lookup::NotFound => Ok(false),
+            Lookup::TempFail(_) => Err(self.lookup_failed()),
+        }
+    }
+
+    /// The refusal of what delivery would only fail: the code of the reason, with a class that agrees.
+    fn undeliverable(&self, undeliverable: &Undeliverable) -> Reply {
+        let (code, class) = if undeliverable.for_now { (450, 4) } else { (550, 5) };
+        let (dsn, text) = Dsn::parse_prefix(&undeliverable.reason)
+            .unwrap_or((Dsn::new(class, 1, 1), &undeliverable.reason));
+        let about = About { stage: Stage::Recipient, ..*self };
+        about.refusal(code, (class, dsn.subject, dsn.detail), text)
     }
 }

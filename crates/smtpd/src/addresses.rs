@@ -28,6 +28,17 @@ pub struct Resolved {
     pub address: Address,
     /// It asks for routing by us (`a%b@c`), which strangers may not.
     pub routed: bool,
+    /// Where it would be delivered, if that is a fixed failure: the services `error` and `retry`.
+    pub undeliverable: Option<Undeliverable>,
+}
+
+/// A fixed failure in place of a delivery.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Undeliverable {
+    /// It may be delivered later: the service `retry` rather than `error`.
+    pub for_now: bool,
+    /// Why, perhaps with an enhanced code in front.
+    pub reason: String,
 }
 
 /// Knows addresses. Contract: never waits for long, since tables of domains lie in memory.
@@ -56,11 +67,15 @@ impl Addresses for rewrite::Resolver {
                     AddressClass::Relay => Class::Relay,
                     AddressClass::Default => Class::Default,
                 };
-                Ok(Resolved { class, address: route.recipient, routed: route.routed })
+                let undeliverable = matches!(&*route.transport, "error" | "retry").then(|| Undeliverable {
+                    for_now: &*route.transport == "retry",
+                    reason: route.nexthop.to_string(),
+                });
+                Ok(Resolved { class, address: route.recipient, routed: route.routed, undeliverable })
             }
             // Nobody's domain: strangers may not send there, and for our clients delivery says what is wrong.
             rewrite::Resolved::Invalid { recipient } => {
-                Ok(Resolved { class: Class::Default, address: recipient, routed: false })
+                Ok(Resolved { class: Class::Default, address: recipient, routed: false, undeliverable: None })
             }
             rewrite::Resolved::TempFail { reason, .. } => Err(reason),
         }
