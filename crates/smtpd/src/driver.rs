@@ -242,8 +242,8 @@ impl Driver {
         let transaction = session.transaction().expect("RCPT is asked inside a transaction only");
         let (sender, id) = (&transaction.request.sender, transaction.mail.queue_id.as_ref());
         let about = self.about(Stage::Recipient, session, Some(sender), Some(recipient));
-        let finding = self.settings.lists.recipient(&about).await;
-        let hold = finding.hold();
+        let mut finding = self.settings.lists.recipient(&about).await;
+        let hold = finding.hold(transaction.mail.hold.is_some());
         let permit = match self.told(finding, "RCPT", id, Some(sender), Some(recipient), session) {
             Ok(permit) => permit,
             Err(reply) => return Answer::Refuse(reply),
@@ -331,8 +331,8 @@ impl Driver {
         }
         let sender = Some(&request.sender);
         let about = self.about(Stage::EndOfData, session, sender, None);
-        let finding = self.settings.lists.end_of_data(&about).await;
-        let hold = finding.hold();
+        let mut finding = self.settings.lists.end_of_data(&about).await;
+        let hold = finding.hold(mail.hold.is_some());
         let id = mail.queue_id.clone();
         if let Err(reply) = self.told(finding, "END-OF-MESSAGE", id.as_ref(), sender, sole.as_ref(), session)
         {

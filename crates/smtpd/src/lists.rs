@@ -19,8 +19,10 @@ pub struct Finding<T> {
 }
 
 impl<T> Finding<T> {
-    /// Why the message is to be held, if it is.
-    pub fn hold(&self) -> Option<String> {
+    /// Why the message is to be held, if it is. That stands in the log once a message: not again if it `is_held`.
+    pub fn hold(&mut self, is_held: bool) -> Option<String> {
+        let mut to_be_told = !is_held;
+        self.actions.retain(|(action, _)| *action != "hold" || std::mem::take(&mut to_be_told));
         self.actions.iter().find(|(action, _)| *action == "hold").map(|(_, text)| text.clone())
     }
 }
