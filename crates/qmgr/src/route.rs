@@ -4,6 +4,7 @@ use crate::Settings;
 use crate::hand::Hand;
 use crate::scheduler::Route;
 use mail::{Address, Envelope};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 /// Transport, nexthop and final address of a recipient.
@@ -46,7 +47,8 @@ pub(crate) struct Routed {
     pub recipient: Address,
 }
 
-/// The way of each recipient that is not done, sorted so that neighbours may share a job.
+/// The way of each recipient that is not done, sorted so that neighbours may share a job. Names of transports that
+/// nobody serves are added to `unserved`.
 pub(crate) fn routes(
     envelope: &Envelope,
     done: &[bool],
@@ -54,6 +56,7 @@ pub(crate) fn routes(
     router: &dyn Router,
     hand: &dyn Hand,
     settings: &Settings,
+    unserved: &mut BTreeSet<Arc<str>>,
 ) -> Vec<Routed> {
     let filter = envelope.attribute("L").and_then(|f| std::str::from_utf8(f).ok());
     let mut routed: Vec<Routed> = (0u32..)
@@ -63,7 +66,13 @@ pub(crate) fn routes(
             let target = special(&recipient.address, envelope, settings)
                 .or_else(|| filter.map(|f| filtered(f, &recipient.address)))
                 .unwrap_or_else(|| router.route(&recipient.address, &envelope.sender));
-            let target = available(target, flushed, hand, settings);
+            let target = match available(target, flushed, hand, settings) {
+                Ok(target) => target,
+                Err((name, target)) => {
+                    unserved.insert(name);
+                    target
+                }
+            };
             let queue = queue_name(&target, settings);
             Routed {
                 route: Route { index, transport: target.transport, nexthop: target.nexthop, queue },
@@ -99,15 +108,22 @@ fn filtered(filter: &str, recipient: &Address) -> Target {
     Target { transport: transport.into(), nexthop, recipient: recipient.clone() }
 }
 
-/// A transport that is not to be used, or that nobody serves, defers.
-fn available(target: Target, flushed: bool, hand: &dyn Hand, settings: &Settings) -> Target {
+/// A transport that is not to be used, or that nobody serves, defers; the error is the name of the latter, with the
+/// way taken instead.
+fn available(
+    target: Target,
+    flushed: bool,
+    hand: &dyn Hand,
+    settings: &Settings,
+) -> Result<Target, (Arc<str>, Target)> {
     if !flushed && settings.defer_transports.iter().any(|t| **t == *target.transport) {
-        return fixed("retry", "4.3.2 deferred transport", &target.recipient);
+        return Ok(fixed("retry", "4.3.2 deferred transport", &target.recipient));
     }
     if !hand.knows(&target.transport) {
-        return fixed("retry", "4.3.0 mail transport unavailable", &target.recipient);
+        let instead = fixed("retry", "4.3.0 mail transport unavailable", &target.recipient);
+        return Err((target.transport, instead));
     }
-    target
+    Ok(target)
 }
 
 pub(crate) fn fixed(transport: &str, nexthop: &str, recipient: &Address) -> Target {

@@ -14,7 +14,7 @@ use mail::{Stamps, Status, Timestamp};
 use observe::Tag;
 use observe::events::qmgr::{MessageActive, MessageSuspect};
 use queue::{MessageKey, NewMessage, Place, Record};
-use std::collections::{HashMap, HashSet, VecDeque};
+use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
@@ -34,6 +34,12 @@ const CONTENT_KEPT: u64 = 64 << 20;
 
 /// How long nothing is handed out after the queue could not write down what happened.
 const WRITE_RETRY: Duration = Duration::from_secs(1);
+
+/// How long nothing more is said about a transport that nobody serves. Postfix: `transport_retry_time`.
+const UNSERVED_PAUSE: Duration = Duration::from_secs(60);
+
+/// Such transports remembered. Their names come from tables; with more of them some are named too often.
+const UNSERVED_MAX: usize = 100;
 
 /// At so many crashes in a row a message is tried when nothing else is.
 const ALONE_FROM: u8 = 2;
@@ -102,6 +108,8 @@ pub(crate) struct Driver<S> {
     /// Messages that are due again while they are active.
     revisit: HashSet<MessageKey>,
     content_kept: u64,
+    /// When it was last said that nobody serves a transport.
+    unserved_warned: HashMap<Arc<str>, Timestamp>,
     stalled_until: Option<Timestamp>,
     /// Jobs are handed out no more: the process is to end.
     draining: bool,
@@ -126,6 +134,7 @@ impl<S: Spool> Driver<S> {
             outbox: VecDeque::new(),
             revisit: HashSet::new(),
             content_kept: 0,
+            unserved_warned: HashMap::new(),
             stalled_until: None,
             draining: false,
             inbox: Rc::default(),
@@ -358,8 +367,17 @@ impl<S: Spool> Driver<S> {
             },
         };
         let NewMessage { queue_id, envelope, done, content, crashes, .. } = message;
-        let routed =
-            route::routes(&envelope, &done, pulled.flushed, &*self.router, &*self.hand, &self.settings);
+        let mut unserved = BTreeSet::new();
+        let routed = route::routes(
+            &envelope,
+            &done,
+            pulled.flushed,
+            &*self.router,
+            &*self.hand,
+            &self.settings,
+            &mut unserved,
+        );
+        self.warn_of_unserved(unserved, now);
         let rewritten = routed
             .iter()
             .filter(|r| r.recipient != envelope.recipients[r.route.index as usize].address)
@@ -400,6 +418,21 @@ impl<S: Spool> Driver<S> {
             reported: Vec::new(),
         };
         self.active.insert(key, active);
+    }
+
+    /// Postfix's words for a transport that master.cf does not have, at most once a pause for each.
+    fn warn_of_unserved(&mut self, names: BTreeSet<Arc<str>>, now: Timestamp) {
+        for name in names {
+            let warned = self.unserved_warned.get(&name);
+            if warned.is_none_or(|at| now.since(*at) >= UNSERVED_PAUSE) {
+                let text = format_args!("connect to transport private/{name}: No such file or directory");
+                observe::warn(&self.tag, text);
+                if self.unserved_warned.len() >= UNSERVED_MAX {
+                    self.unserved_warned.clear();
+                }
+                self.unserved_warned.insert(name, now);
+            }
+        }
     }
 
     /// Takes jobs from the scheduler into the outbox.
