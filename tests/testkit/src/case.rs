@@ -17,6 +17,7 @@
 //! run: COMMAND                  shows what it prints and its exit status (`/bin/sh`, in the world)
 //! ignore-log: WORDS             lines with these words are not compared (say why in a comment)
 //! newer: OLD => NEW             what Debian's 3.7 says as OLD is NEW in 3.12; OLD is a regular expression
+//! differs: OLD => NEW           as `newer`, where Posthaste means to differ; docs/differences.md says why
 //! compare: replies log sink mail run     parts that count; all without this line
 //! ```
 
@@ -117,7 +118,7 @@ pub struct Case {
     pub actions: Vec<Action>,
     /// Log lines with these words are left out.
     pub ignore_log: Vec<String>,
-    /// Patterns of Debian's replies and what newer releases say.
+    /// Patterns of what Debian's release says, and what is expected of Posthaste in their place.
     pub newer: Vec<(String, String)>,
     /// The parts that are compared.
     pub parts: BTreeSet<String>,
@@ -246,8 +247,9 @@ impl Case {
                 }
             }
             "ignore-log" => self.ignore_log.push(value.to_owned()),
-            "newer" => {
-                let (old, new) = value.split_once("=>").ok_or("newer: expected OLD => NEW")?;
+            "newer" | "differs" => {
+                let (old, new) =
+                    value.split_once("=>").ok_or_else(|| format!("{key}: expected OLD => NEW"))?;
                 self.newer.push((old.trim().to_owned(), new.trim().to_owned()));
             }
             "compare" => {
