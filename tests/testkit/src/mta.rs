@@ -148,14 +148,38 @@ fn wait_for_listener(port: u16, mut alive: impl FnMut() -> Result<(), String>) -
     Ok(())
 }
 
-/// Whether some process listens on a TCP port.
+/// Whether some process listens on a TCP port of loopback or of all addresses; the sinks of a case listen elsewhere.
 pub fn listens(port: u16) -> bool {
-    let wanted = format!(":{port:04X}");
-    ["/proc/net/tcp", "/proc/net/tcp6"].iter().any(|path| {
-        let table = fs::read_to_string(path).unwrap_or_default();
-        table.lines().any(|line| {
-            let mut fields = line.split_whitespace().skip(1);
-            fields.next().is_some_and(|local| local.ends_with(&wanted)) && fields.nth(1) == Some("0A")
-        })
+    ["/proc/net/tcp", "/proc/net/tcp6"]
+        .iter()
+        .any(|path| listed_in(&fs::read_to_string(path).unwrap_or_default(), port))
+}
+
+/// 0.0.0.0 and 127.0.0.1, :: and ::1, as /proc/net writes them on little-endian machines.
+const OWN_ADDRESSES: [&str; 4] =
+    ["00000000", "0100007F", "00000000000000000000000000000000", "00000000000000000000000001000000"];
+
+fn listed_in(table: &str, port: u16) -> bool {
+    table.lines().any(|line| {
+        let mut fields = line.split_whitespace().skip(1);
+        let own = fields.next().and_then(|local| local.split_once(':')).is_some_and(|(address, found)| {
+            OWN_ADDRESSES.contains(&address) && u16::from_str_radix(found, 16) == Ok(port)
+        });
+        own && fields.nth(1) == Some("0A")
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::listed_in;
+
+    #[test]
+    fn a_sink_on_the_same_port_is_not_the_server() {
+        let sink = "   0: 190200C0:0019 00000000:0000 0A 00000000:00000000\n";
+        let server = "   1: 00000000:0019 00000000:0000 0A 00000000:00000000\n";
+        let session = "   2: 0100007F:0019 0100007F:9C40 01 00000000:00000000\n";
+        assert!(!listed_in(&[sink, session].concat(), 25));
+        assert!(listed_in(&[sink, session, server].concat(), 25));
+        assert!(!listed_in(server, 26));
+    }
 }
