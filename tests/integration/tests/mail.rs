@@ -124,7 +124,7 @@ fn a_message_goes_from_smtp_through_the_queue_into_a_maildir() {
 }
 
 #[test]
-fn mail_accepted_while_the_queue_manager_is_dead_is_delivered_once() {
+fn no_mail_is_lost_over_kills_of_the_queue_manager_and_few_messages_repeat() {
     let instance = instance("");
     instance.start();
     let mut client = Client::greeted(instance.port);
@@ -145,7 +145,7 @@ fn mail_accepted_while_the_queue_manager_is_dead_is_delivered_once() {
     let total = subjects.len();
     subjects.dedup();
     assert_eq!(subjects.len(), 50);
-    // A kill repeats at most what was being delivered just then.
+    // What was being delivered at a kill may come twice: its end was not in the journal yet.
     assert!(total <= 50 + 5 * 10, "{total}");
 }
 
