@@ -1,5 +1,7 @@
 //! A whole instance in a directory of its own, started and steered by the commands.
 
+pub mod client;
+
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};

@@ -2,64 +2,12 @@
 
 #![allow(clippy::unwrap_used, reason = "all of it is a test")]
 
+use integration::client::Client;
 use integration::{Instance, PATIENCE, eventually, kill, run, said};
-use std::io::{BufRead as _, BufReader, Read as _, Write as _};
-use std::net::TcpStream;
+use std::io::{BufRead as _, BufReader, Read as _};
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::time::Duration;
-
-/// A client that speaks one command and reads one reply.
-struct Client {
-    reader: BufReader<TcpStream>,
-}
-
-impl Client {
-    fn connect(port: u16) -> Client {
-        let stream = TcpStream::connect(("127.0.0.1", port)).unwrap();
-        stream.set_read_timeout(Some(PATIENCE)).unwrap();
-        Client { reader: BufReader::new(stream) }
-    }
-
-    fn greeted(port: u16) -> Client {
-        let mut client = Client::connect(port);
-        assert!(client.reply().starts_with("220 "));
-        client.say("EHLO client.example.net", "250");
-        client
-    }
-
-    fn reply(&mut self) -> String {
-        let mut reply = String::new();
-        loop {
-            let mut line = String::new();
-            self.reader.read_line(&mut line).unwrap();
-            reply.push_str(&line);
-            if line.len() < 4 || line.as_bytes()[3] != b'-' {
-                return reply;
-            }
-        }
-    }
-
-    fn command(&mut self, command: &str) -> String {
-        self.reader.get_mut().write_all(format!("{command}\r\n").as_bytes()).unwrap();
-        self.reply()
-    }
-
-    fn say(&mut self, command: &str, expected: &str) -> String {
-        let reply = self.command(command);
-        assert!(reply.starts_with(expected), "{command}: {reply}");
-        reply
-    }
-
-    /// Sends one message and gives its queue id.
-    fn send(&mut self, to: &str, text: &str) -> String {
-        self.say("MAIL FROM:<sender@example.net>", "250 2.1.0");
-        self.say(&format!("RCPT TO:<{to}>"), "250 2.1.5");
-        self.say("DATA", "354");
-        let reply = self.say(&format!("{text}\r\n."), "250 2.0.0 Ok: queued as ");
-        reply.trim_end().rsplit(' ').next().unwrap().to_owned()
-    }
-}
 
 /// An instance that delivers mail for example.org into one Maildir and other mail to a port where nobody listens.
 fn instance(more: &str) -> Instance {
