@@ -11,7 +11,7 @@ use hickory_resolver::net::{DnsError as ServerError, NetError};
 use hickory_resolver::proto::op::ResponseCode;
 use hickory_resolver::proto::rr::{Name, RData, RecordType as Type};
 use std::io;
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -193,6 +193,13 @@ fn host_name(name: &Name) -> Option<String> {
     valid.then(|| text.to_string())
 }
 
+/// A mail exchanger's name. Addresses are forbidden there (RFC 1035 3.3.9), but common, and Postfix uses them.
+fn exchanger(name: &Name) -> Option<String> {
+    let text = name.to_ascii();
+    let address = text.trim_end_matches('.').parse::<Ipv4Addr>().ok();
+    host_name(name).or_else(|| Some(address?.to_string()))
+}
+
 impl Resolver for SystemResolver {
     fn mx<'a>(&'a self, domain: &'a str) -> Lookup<'a, Vec<Mx>> {
         Box::pin(async move {
@@ -208,7 +215,7 @@ impl Resolver for SystemResolver {
             }
             let valid: Vec<Mx> = found
                 .iter()
-                .filter_map(|(preference, host)| Some(Mx { preference: *preference, host: host_name(host)? }))
+                .filter_map(|(preference, host)| Some(Mx { preference: *preference, host: exchanger(host)? }))
                 .collect();
             if valid.is_empty() { Err(error(Problem::Malformed)) } else { Ok(valid) }
         })

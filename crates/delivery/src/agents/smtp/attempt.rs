@@ -1,7 +1,7 @@
 //! One job's delivery: which servers are tried, and what their answers mean for the recipients.
 
 use super::connection::{Connection, Loss, Peer, Unsent};
-use super::destination;
+use super::destination::{self, Site};
 use super::failure::{Failure, sent};
 use super::route::{self, NoRoute, Place, Target};
 use super::{Room, Shared};
@@ -11,6 +11,7 @@ use observe::Escaped;
 use observe::events::delivery::{ConnectFailed, ServerPassedOver};
 use protocol::smtp::client::{Event, Protocol, Stage, Transaction, needs_smtputf8};
 use std::io;
+use std::net::IpAddr;
 use std::rc::Rc;
 use tokio::sync::OwnedSemaphorePermit;
 
@@ -110,12 +111,26 @@ impl Delivery<'_> {
         for (n, site) in sites.iter().enumerate() {
             let is_last = is_last && n + 1 == sites.len();
             match route::find(site, &*self.shared.resolver, &settings, &self.shared.dice).await {
-                Ok(targets) => self.try_targets(&targets, is_last, is_last && sites.len() == 1).await,
+                Ok(targets) => {
+                    self.warn_of_numeric(site, &targets);
+                    self.try_targets(&targets, is_last, is_last && sites.len() == 1).await;
+                }
                 Err(no_route) => self.why = Some(self.no_route(&no_route, place, is_fallback)),
             }
             if self.report.left() == 0 {
                 return;
             }
+        }
+    }
+
+    /// An MX record should name a host.
+    fn warn_of_numeric(&self, site: &Site, targets: &[Target]) {
+        let Site::Inet { name, mail_exchangers: true, .. } = site else { return };
+        for host in targets.iter().map(|t| &t.host).filter(|host| host.parse::<IpAddr>().is_ok()) {
+            observe::warn(
+                self.report.tag(),
+                format_args!("numeric domain name in resource data of MX record for {name}: {host}"),
+            );
         }
     }
 

@@ -27,7 +27,8 @@ fn answer(of: &str, kind: Type) -> (ResponseCode, Vec<RData>) {
     let found = match (of, kind) {
         ("x.example.", Type::MX) => vec![mx(20, "b.example."), mx(10, "a.example.")],
         ("null.example.", Type::MX) => vec![mx(0, ".")],
-        ("bad.example.", Type::MX) => vec![mx(10, "192.0.2.1.")],
+        ("bad.example.", Type::MX) => vec![mx(10, "-.example.")],
+        ("numeric.example.", Type::MX) => vec![mx(10, "192.0.2.1.")],
         ("a.example.", Type::A) => vec![RData::A(A::new(192, 0, 2, 1))],
         ("a.example.", Type::AAAA) => vec![RData::AAAA(AAAA::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 1))],
         ("b.example.", Type::A) => vec![RData::A(A::new(192, 0, 2, 2))],
@@ -89,6 +90,14 @@ fn exchangers_addresses_and_names_are_found() {
         assert_eq!(resolver.addresses("a.example", only(false, true)).await.unwrap(), [v6]);
         assert_eq!(resolver.addresses("b.example", Families::ALL).await.unwrap().len(), 1);
         assert_eq!(resolver.ptr(v4).await.unwrap(), ["a.example"]);
+    });
+}
+
+#[test]
+fn a_mail_exchanger_may_be_an_address() {
+    run(async {
+        let found = resolver(Rc::default()).await.mx("numeric.example").await.unwrap();
+        assert_eq!(found, [Mx { preference: 10, host: "192.0.2.1".into() }]);
     });
 }
 
