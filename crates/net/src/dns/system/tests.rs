@@ -27,7 +27,7 @@ fn answer(of: &str, kind: Type) -> (ResponseCode, Vec<RData>) {
     let found = match (of, kind) {
         ("x.example.", Type::MX) => vec![mx(20, "b.example."), mx(10, "a.example.")],
         ("null.example.", Type::MX) => vec![mx(0, ".")],
-        ("bad.example.", Type::MX) => vec![mx(10, "-.example.")],
+        ("bad.example.", Type::MX) => vec![mx(10, "192.0.2.1.5.")],
         ("numeric.example.", Type::MX) => vec![mx(10, "192.0.2.1.")],
         ("a.example.", Type::A) => vec![RData::A(A::new(192, 0, 2, 1))],
         ("a.example.", Type::AAAA) => vec![RData::AAAA(AAAA::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 1))],
