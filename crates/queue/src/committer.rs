@@ -217,6 +217,12 @@ impl Committer {
         self.budget.clone()
     }
 
+    /// Whether every refusal so far would survive a power cut. Where a write or sync failed and then no segment could
+    /// be opened to say so, a refused message may come back, beside the copy that its client sends again.
+    pub fn refusals_are_durable(&self) -> bool {
+        self.voids.is_empty()
+    }
+
     /// A new queue id.
     pub fn new_id(&self, now: Timestamp) -> QueueId {
         next_id(&self.counter, self.id_form, now)
@@ -403,8 +409,7 @@ impl Committer {
                 Ok(keys)
             }
             Err(error) => {
-                self.seal(&error);
-                let _ = self.open_next(now);
+                self.give_up(&error, now);
                 Err(error)
             }
         }
@@ -427,17 +432,27 @@ impl Committer {
             }
             Err(error) => {
                 let error = commit_error(&error);
-                self.seal(&error);
-                // The refusal is durable before the client hears of it, or a crash could bring the message back.
-                let _ = self.open_next(now);
+                self.give_up(&error, now);
                 Err(error)
             }
         }
     }
 
+    /// Goes on in another segment, which says that nothing of the refused group counts: that is durable before the
+    /// client hears of the refusal, or a crash could bring the message back. Where no other can be opened the group's
+    /// bytes are overwritten, as well as the failed disk allows.
+    fn give_up(&mut self, error: &CommitError, now: Timestamp) {
+        let Some(failed) = self.seal(error) else { return };
+        if self.open_next(now).is_err() {
+            let zeros = vec![0; usize::try_from(failed.room().min(GROUP_BYTES_MAX)).unwrap_or(0)];
+            let _ = failed.file.write_all_at(&zeros, failed.durable).and_then(|()| failed.file.sync_data());
+        }
+    }
+
     /// Gives the current segment up where it was durable last.
-    fn seal(&mut self, error: &CommitError) {
-        let Some(segment) = self.current.take() else { return };
+    fn seal(&mut self, error: &CommitError) -> Option<Segment> {
+        let mut segment = self.current.take()?;
+        segment.written = segment.durable;
         let durable = segment.durable;
         (self.hooks.report)(&Report::Sealed { segment: segment.id, durable, error: error.to_string() });
         (self.hooks.notice)(Notice { segment: segment.id, durable, sealed: true });
@@ -445,6 +460,7 @@ impl Committer {
         if self.voids.len() > VOIDS_MAX {
             self.voids.remove(0);
         }
+        Some(segment)
     }
 }
 

@@ -133,6 +133,9 @@ impl Allocator {
         let _chosen_alone = self.disk.lock(Path::new(LOCK))?;
         let found = segments(&*self.disk)?;
         let id = SegmentId(found.iter().map(|(id, _)| id.0).max().unwrap_or(0) + 1);
+        if !self.may_use(&found) {
+            return Err(NoSegment::Full(self.full()));
+        }
         let (file, is_new) = match self.recycled(&found, id)? {
             Some(file) => (file, false),
             None if self.may_grow(&found) => (self.create(id, written_ahead)?, true),
@@ -194,13 +197,22 @@ impl Allocator {
         self.disk.open(&id.path()).map(Some)
     }
 
-    /// Whether one more file keeps the journal within its size; the last one is left for outcomes.
+    /// Whether this writer may have one more segment. Mail stops at three quarters of the journal: the rest is for
+    /// what becomes of it, which takes a quarter of the room at the most.
+    fn may_use(&self, found: &[(SegmentId, SegmentState)]) -> bool {
+        let used = found.iter().filter(|(_, state)| *state == SegmentState::Used).count() as u64 + 1;
+        let (part, of) = if self.role == Role::Qmgr { (1, 1) } else { (3, 4) };
+        used.saturating_mul(self.segment_bytes).saturating_mul(of)
+            <= self.journal_bytes_max.saturating_mul(part)
+    }
+
+    /// Whether one more file keeps the journal within its size.
     fn may_grow(&self, found: &[(SegmentId, SegmentState)]) -> bool {
-        let kept = if self.role == Role::Qmgr { 0 } else { 1 };
-        let has_reserve = found.iter().any(|(_, state)| *state == SegmentState::Reserve);
-        let kept = if has_reserve { 0 } else { kept };
-        let files = found.len() as u64 + 1 + kept;
-        files.saturating_mul(self.segment_bytes) <= self.journal_bytes_max
+        (found.len() as u64 + 1).saturating_mul(self.segment_bytes) <= self.journal_bytes_max
+    }
+
+    fn full(&self) -> String {
+        format!("the journal has the size that it may have, {} bytes", self.journal_bytes_max)
     }
 
     fn create(&self, id: SegmentId, written_ahead: bool) -> Result<Arc<dyn DiskFile>, NoSegment> {

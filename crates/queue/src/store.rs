@@ -476,19 +476,25 @@ impl Store {
         let envelope =
             record::decode_envelope(&payload[at..content_at]).map_err(|e| invalid(e.to_string()))?;
         let content = if head.large {
-            // While a large message's file moves into its place it has either name.
-            let large = Path::new(LARGE).join(head.id.as_str());
-            let opened = self.disk.open_read(&large).or_else(|error| match &entry.spill {
-                Spill::Moving { file, .. } => {
-                    self.disk.open_read(&self.hashing.path(file.queue.name(), &file.id))
-                }
-                _ => Err(error),
-            })?;
+            let opened = self.open_large(&head.id, &entry.queue_id)?;
             file::read(Arc::new(file::OnDisk(opened)))?.content
         } else {
             Content::in_memory(vec![Bytes::from(payload).slice(content_at..)], head.flags)
         };
         Ok(entry.message(key, envelope, content))
+    }
+
+    /// Opens the file of a large message of the journal: while it moves into its place it is here or there.
+    fn open_large(&self, name: &QueueId, id: &QueueId) -> io::Result<Arc<dyn crate::DiskFile>> {
+        let large = Path::new(LARGE).join(name.as_str());
+        let placed = [Queue::Deferred, Queue::Hold].map(|queue| self.hashing.path(queue.name(), id));
+        for path in [&large, &placed[0], &placed[1]] {
+            match self.disk.open_read(path) {
+                Err(e) if e.kind() == io::ErrorKind::NotFound => continue,
+                other => return other,
+            }
+        }
+        self.disk.open_read(&large)
     }
 
     /// Whether all of `deferred/`, `hold/`, `incoming/` and `active/` has been read since the start.

@@ -262,7 +262,8 @@ impl World {
                 }
             }
         });
-        let down = self.disk.is_down();
+        // Two failures in a row, of the group and of the segment that was to say so, leave the refusal open.
+        let down = self.disk.is_down() || !intake.refusals_are_durable();
         for id in &ids {
             let Some(model) = self.models.get_mut(id) else { continue };
             model.told = match (told.contains(id), down) {
@@ -596,6 +597,8 @@ impl World {
 
     fn drain(&mut self) {
         self.disk.set_trouble(Trouble::default());
+        // A power cut that was to come later does not come any more.
+        self.disk.fail_power_after(u64::MAX);
         self.trouble = false;
         if self.store.is_none() {
             self.start_store();

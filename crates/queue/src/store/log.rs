@@ -5,7 +5,9 @@
 //! segment when this one fails.
 
 use crate::Report;
-use crate::journal::{Event, Header, MessageKey, RECORD_HEAD_BYTES, SegmentId, encode_event, kind, put_sub};
+use crate::journal::{
+    DATA_START, Event, Header, MessageKey, RECORD_HEAD_BYTES, SegmentId, encode_event, kind, put_sub,
+};
 use crate::segment::{Allocator, NoSegment, Segment, put_record};
 use crate::{CommitError, Reporter};
 use mail::Timestamp;
@@ -19,8 +21,8 @@ use std::time::Duration;
 pub(crate) const SYNC_WITHIN: Duration = Duration::from_millis(50);
 const SYNC_SLEEP: Duration = Duration::from_millis(40);
 
-/// Most bytes of records that are buffered: beyond it they are written before the turn ends.
-const BUFFER_BYTES_MAX: usize = 1 << 20;
+/// Most bytes of one group of events, and never more than an eighth of a segment; what is more is another group.
+const GROUP_BYTES_MAX: u64 = 1 << 20;
 
 /// Writes what the queue manager has to remember.
 pub(crate) struct Log {
@@ -28,10 +30,8 @@ pub(crate) struct Log {
     report: Reporter,
     current: Option<Segment>,
     voids: Vec<(SegmentId, u64)>,
-    /// Sub-records of this turn.
-    buffer: Vec<u8>,
-    /// Which segments the buffered records are about.
-    buffered_refs: Vec<SegmentId>,
+    /// Sub-records of this turn. They grow as long as nothing can be written, for which the driver stalls.
+    buffer: VecDeque<Group>,
     /// Groups that are written and perhaps not durable.
     unsynced: VecDeque<Unsynced>,
     /// Segments that records of the current segment are about, not collected yet.
@@ -50,13 +50,21 @@ pub(crate) struct Log {
     pub(crate) rekeyed: Vec<Rekeyed>,
 }
 
-/// A group that is written and perhaps not durable.
-struct Unsynced {
+/// Sub-records that are written as one record.
+#[derive(Default)]
+struct Group {
+    bytes: Vec<u8>,
+    /// Which segments they are about.
+    about: Vec<SegmentId>,
     /// The log's position behind it.
     position: u64,
+}
+
+/// A group that is written and perhaps not durable.
+struct Unsynced {
+    group: Group,
     /// The segment's offset behind it.
     end: u64,
-    group: Vec<u8>,
     /// A message in it: its key and where its sub-record begins in the group.
     message: Option<(MessageKey, usize)>,
 }
@@ -98,8 +106,7 @@ impl Log {
             report,
             current: None,
             voids: Vec::new(),
-            buffer: Vec::new(),
-            buffered_refs: Vec::new(),
+            buffer: VecDeque::new(),
             unsynced: VecDeque::new(),
             new_refs: Vec::new(),
             recorded: 0,
@@ -142,18 +149,19 @@ impl Log {
 
     /// Buffers an event.
     pub(crate) fn record(&mut self, event: &Event) {
-        let before = self.buffer.len();
-        put_sub(&mut self.buffer, event.kind(), |out| encode_event(event, out));
-        self.recorded += (self.buffer.len() - before) as u64;
-        let about = event.segment();
-        if about != SegmentId::FILES && !self.buffered_refs.contains(&about) {
-            self.buffered_refs.push(about);
+        let group_max = GROUP_BYTES_MAX.min(self.allocator.segment_bytes / 8);
+        if self.buffer.back().is_none_or(|group| group.bytes.len() as u64 >= group_max) {
+            self.buffer.push_back(Group::default());
+        }
+        if let Some(group) = self.buffer.back_mut() {
+            self.recorded += group.add(event);
+            group.position = self.recorded;
         }
     }
 
     /// Whether the buffer is to be written before the turn ends.
     pub(crate) fn is_full(&self) -> bool {
-        self.buffer.len() >= BUFFER_BYTES_MAX
+        self.buffer.len() > 1
     }
 
     /// Which segments hold records about which others, since the last call.
@@ -163,17 +171,13 @@ impl Log {
 
     /// Writes what is buffered.
     pub(crate) fn write_out(&mut self, now: Timestamp) -> Result<(), CommitError> {
-        if self.buffer.is_empty() {
-            return Ok(());
-        }
-        let group = std::mem::take(&mut self.buffer);
-        match self.write_group(group, now) {
-            Ok(_) => Ok(()),
-            Err((error, group)) => {
-                self.buffer = group;
-                Err(error)
+        while let Some(group) = self.buffer.pop_front() {
+            if let Err((error, group)) = self.write_group(group, now) {
+                self.buffer.push_front(group);
+                return Err(error);
             }
         }
+        Ok(())
     }
 
     /// Writes a group that holds a message, with what is buffered in front; gives the message's key and the offset
@@ -185,11 +189,14 @@ impl Log {
         now: Timestamp,
     ) -> Result<(MessageKey, u64), CommitError> {
         self.write_out(now)?;
-        outcomes.iter().for_each(|event| self.record(event));
-        let sub = self.buffer.len();
-        put_sub(&mut self.buffer, kind::MESSAGE, message);
-        self.recorded += (self.buffer.len() - sub) as u64;
-        let group = std::mem::take(&mut self.buffer);
+        let mut group = Group::default();
+        for event in outcomes {
+            group.add(event);
+        }
+        let sub = group.bytes.len();
+        put_sub(&mut group.bytes, kind::MESSAGE, message);
+        self.recorded += group.bytes.len() as u64;
+        group.position = self.recorded;
         match self.write_group(group, now) {
             Ok((segment, offset)) => {
                 let (key, payload) = place(segment, offset, sub);
@@ -200,8 +207,7 @@ impl Log {
             }
             Err((error, group)) => {
                 // Nothing of it counts: the caller keeps the outcomes and tries again.
-                self.recorded -= group.len() as u64;
-                self.buffered_refs.clear();
+                self.recorded -= group.bytes.len() as u64;
                 Err(error)
             }
         }
@@ -210,10 +216,13 @@ impl Log {
     /// Writes one group to the current segment or the next; gives where, or the group back.
     fn write_group(
         &mut self,
-        group: Vec<u8>,
+        group: Group,
         now: Timestamp,
-    ) -> Result<(SegmentId, u64), (CommitError, Vec<u8>)> {
-        let bytes = (RECORD_HEAD_BYTES + group.len()).next_multiple_of(8) as u64;
+    ) -> Result<(SegmentId, u64), (CommitError, Group)> {
+        let bytes = (RECORD_HEAD_BYTES + group.bytes.len()).next_multiple_of(8) as u64;
+        if bytes > self.allocator.segment_bytes.saturating_sub(2 * DATA_START) {
+            return Err((CommitError::Io("larger than a journal segment".into()), group));
+        }
         if self.current.as_ref().is_none_or(|segment| segment.room() < bytes)
             && let Err(error) = self.roll(false, now)
         {
@@ -236,12 +245,12 @@ impl Log {
         Ok(at)
     }
 
-    fn try_write(&mut self, group: &[u8]) -> io::Result<(SegmentId, u64)> {
+    fn try_write(&mut self, group: &Group) -> io::Result<(SegmentId, u64)> {
         let Some(segment) = &mut self.current else { return Err(io::ErrorKind::StorageFull.into()) };
-        let mut record = Vec::with_capacity(group.len() + RECORD_HEAD_BYTES);
+        let mut record = Vec::with_capacity(group.bytes.len() + RECORD_HEAD_BYTES);
         let durable = lock(&self.sync.state).durable.max(segment.durable);
         put_record(&mut record, &segment.seal, segment.written, durable, kind::GROUP, |out| {
-            out.extend_from_slice(group);
+            out.extend_from_slice(&group.bytes);
         });
         if record.len() as u64 > segment.room() {
             return Err(io::Error::other("a group is larger than a segment"));
@@ -253,19 +262,14 @@ impl Log {
         }
         segment.written += n as u64;
         let id = segment.id;
-        self.new_refs.extend(self.buffered_refs.drain(..).map(|about| (id, about)));
+        self.new_refs.extend(group.about.iter().map(|about| (id, *about)));
         Ok((id, at))
     }
 
     /// Tells the thread that there is something to sync, and keeps it until it is.
-    fn note_written(&mut self, group: Vec<u8>, now: Timestamp) {
+    fn note_written(&mut self, group: Group, now: Timestamp) {
         let Some(segment) = &self.current else { return };
-        self.unsynced.push_back(Unsynced {
-            position: self.recorded,
-            end: segment.written,
-            group,
-            message: None,
-        });
+        self.unsynced.push_back(Unsynced { end: segment.written, group, message: None });
         self.sync_due.get_or_insert(now.after(SYNC_WITHIN));
         let mut state = lock(&self.sync.state);
         state.written = segment.written;
@@ -330,7 +334,7 @@ impl Log {
     fn durable_to(&mut self, offset: u64) {
         while self.unsynced.front().is_some_and(|oldest| oldest.end <= offset) {
             if let Some(oldest) = self.unsynced.pop_front() {
-                self.durable = oldest.position;
+                self.durable = oldest.group.position;
             }
         }
         if self.unsynced.is_empty() {
@@ -415,6 +419,19 @@ impl Log {
         if let Some(segment) = self.current.take() {
             self.retired.push(segment.id);
         }
+    }
+}
+
+impl Group {
+    /// Appends an event; gives how many bytes it takes.
+    fn add(&mut self, event: &Event) -> u64 {
+        let before = self.bytes.len();
+        put_sub(&mut self.bytes, event.kind(), |out| encode_event(event, out));
+        let about = event.segment();
+        if about != SegmentId::FILES && !self.about.contains(&about) {
+            self.about.push(about);
+        }
+        (self.bytes.len() - before) as u64
     }
 }
 

@@ -23,11 +23,15 @@ const SPILL_BATCH: usize = 128;
 /// Pause after a spill that failed (a full disk).
 const SPILL_PAUSE: Duration = Duration::from_secs(2);
 
+/// Rounds without any progress after which an orderly stop gives up; the journal keeps what could not be written.
+const STOP_TRIES: usize = 16;
+
 /// Segments that are kept for use again; more are removed.
 const FREE_MAX: usize = 16;
 
-/// Part of the journal's size from which on messages become files however young they are: three quarters.
-const CROWDED: (u64, u64) = (3, 4);
+/// Part of the journal's size from which on messages become files however young they are: half, since mail stops at
+/// three quarters.
+const CROWDED: (u64, u64) = (1, 2);
 
 /// What a thread did.
 pub(super) enum Work {
@@ -387,7 +391,7 @@ impl Store {
     /// in must have ended.
     pub fn stop(mut self, now: Timestamp) -> io::Result<()> {
         let durably = |error: crate::CommitError| io::Error::other(error.to_string());
-        self.look_for_segments();
+        self.try_look()?;
         self.read_news()?;
         self.log.sync_now(now).map_err(durably)?;
         let mut failures = 0;
@@ -401,7 +405,7 @@ impl Store {
             self.note_log();
             self.finish_moves(now);
             failures = if self.index.journal.len() < before { 0 } else { failures + 1 };
-            if failures > 1000 {
+            if failures > STOP_TRIES {
                 return Err(io::Error::other("some of the journal could not be written into queue files"));
             }
         }
