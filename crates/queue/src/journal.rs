@@ -1,6 +1,6 @@
 //! The journal's bytes: segments, their headers, and records that are believed only with the segment's secret.
 //!
-//! `docs/queue-format.md` describes them; `tests/golden.rs` holds an example byte for byte.
+//! `docs/queue-format.md` describes them; the test `the_bytes_are_those_of_version_1` holds an example.
 
 mod header;
 mod payload;
@@ -136,6 +136,46 @@ pub mod kind {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::segment::put_event;
+    use mail::Timestamp;
+
+    fn hex(bytes: &[u8]) -> String {
+        bytes
+            .chunks(16)
+            .map(|line| line.iter().map(|b| format!("{b:02x}")).collect::<String>() + "\n")
+            .collect()
+    }
+
+    /// Whatever changes here needs another version, since an upgrade may find a journal of the old one.
+    #[test]
+    fn the_bytes_are_those_of_version_1() {
+        let header = Header {
+            id: SegmentId(0x2a),
+            role: Role::Smtpd,
+            capacity: 8 << 20,
+            secret: [0x0123_4567_89ab_cdef, 0xfedc_ba98_7654_3210],
+            counter_first: Header::counters(SegmentId(0x2a)).start,
+            opened: Timestamp::from_micros(1_700_000_000_000_000),
+        };
+        let mut bytes = header.encode().to_vec();
+        assert_eq!(Header::decode(&bytes), Ok(header));
+        let seal = Seal::new(header.id, header.secret);
+        let key = MessageKey { segment: SegmentId(0x29), index: 512 };
+        let at = Timestamp::from_micros(1_700_000_300_000_000);
+        put_event(&mut bytes, &seal, DATA_START - Header::LEN as u64, DATA_START, &Event::Retry(key, at));
+        assert_eq!(hex(&bytes), GOLDEN);
+    }
+
+    const GOLDEN: &str = "\
+50486a6f75726e0a0100000001000000
+2a000000000000000000800000000000
+efcdab89674523011032547698badcfe
+0000a0020000000000401e18240a0600
+b4ec787b7d37c2f72405e095ef45330c
+18000000040000000010000000000000
+199a4f5515e371002900000000000000
+000200000000000000e3ff29240a0600
+";
 
     #[test]
     fn only_names_that_we_make_are_segments() {
