@@ -1,71 +1,21 @@
 //! One run: what happens is drawn from the seed, what must hold is checked all along.
 
 use crate::disk::{Failures, SimDisk};
+use crate::known::{Failure, Known, Plan, Sent};
 use crate::rng::Rng;
 use bytes::Bytes;
 use mail::{Address, ContentFlags, Dsn, Envelope, JobId, Outcome, Recipient, Status, Timestamp};
-use queue::faults::{Fault, plant};
+use queue::faults::plant;
 use queue::{
     CommitError, Committer, Disk, Hooks, IntakeSettings, MessageKey, NewMessage, Notice, Record, Report,
     Role, Store, StoreSettings,
 };
 use std::cell::RefCell;
 use std::collections::{BTreeMap, HashMap, HashSet};
-use std::fmt;
 use std::path::Path;
 use std::rc::Rc;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
-
-/// How a run is to go.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Plan {
-    /// A fault in the queue's code that the run has to find.
-    pub fault: Option<Fault>,
-    /// Print what happens.
-    pub verbose: bool,
-}
-
-/// What must hold did not.
-#[derive(Clone, Debug)]
-pub struct Failure {
-    /// Replays it.
-    pub seed: u64,
-    /// What was found.
-    pub what: String,
-}
-
-impl fmt::Display for Failure {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "powercut {}: {}", self.seed, self.what)
-    }
-}
-
-/// What the world outside knows of a recipient.
-#[derive(Clone, Debug, Default)]
-struct Known {
-    delivered: u32,
-    /// The outcome was handed to the store and written out: a kill keeps it.
-    written: bool,
-    /// Time from which on a power cut keeps it, too.
-    synced: bool,
-    /// When the outcome was written; synced 50 ms later.
-    written_at: Option<Timestamp>,
-    /// Reports that say that it failed.
-    reports: Vec<String>,
-    /// The store said that one of them is queued.
-    bounced: bool,
-}
-
-/// What the world outside knows of a message.
-#[derive(Clone, Debug)]
-struct Sent {
-    content: Vec<u8>,
-    acked: bool,
-    recipients: Vec<Known>,
-    /// Recipients in the envelope, for reports one.
-    addresses: Vec<Address>,
-}
 
 struct World {
     rng: Rng,
