@@ -91,9 +91,12 @@ impl Store {
         for name in listing.sub_directories {
             self.scan.todo.push_back((listing.queue, listing.dir.join(name), listing.depth + 1));
         }
+        // A file that is being written for a message of the journal is not known by its inode yet.
+        let in_journal: HashSet<QueueId> =
+            self.index.journal.values().map(|entry| entry.queue_id.clone()).collect();
         for (id, inode, modified) in listing.files {
             self.scan.seen.insert(inode);
-            self.take_found(listing.queue, id, inode, modified);
+            self.take_found(listing.queue, id, inode, modified, &in_journal);
         }
         if self.scan.todo.is_empty() {
             self.end_pass();
@@ -102,7 +105,14 @@ impl Store {
         }
     }
 
-    fn take_found(&mut self, queue: Queue, id: QueueId, inode: u64, modified: Timestamp) {
+    fn take_found(
+        &mut self,
+        queue: Queue,
+        id: QueueId,
+        inode: u64,
+        modified: Timestamp,
+        in_journal: &HashSet<QueueId>,
+    ) {
         if let Some(&key) = self.index.by_inode.get(&inode) {
             let Some(file) = self.index.files.get_mut(&key) else { return };
             if file.queue_id == id {
@@ -120,8 +130,7 @@ impl Store {
             }
             self.index.remove_file(key);
         }
-        // A file that is being written for a message of the journal is not known by its inode yet.
-        if self.index.journal.values().any(|entry| entry.queue_id == id) {
+        if in_journal.contains(&id) {
             return;
         }
         let key = MessageKey::file(inode);
