@@ -139,9 +139,9 @@ fn garbage_nul_bytes_and_commands_out_of_order_get_replies() {
     for (bytes, code) in [
         (&b"RCPT TO:<b@example.org>\r\n"[..], "503"),
         (b"DATA\r\n", "503"),
-        (b"BDAT 5 LAST\r\nhello", "503"),
         (b"MAIL FROM:<a@example.com\r\n", "50"),
         (b"EHLO client.test\r\n", "250"),
+        (b"BDAT 5 LAST\r\nhello", "503"),
         (b"RCPT TO:<b@example.org>\r\n", "503"),
         (b"MAIL FROM:<a@example.com> SIZE=99999999999999999999\r\n", "5"),
         (b"MAIL FROM:<a@example.com> NONSENSE=1\r\n", "555"),
