@@ -142,7 +142,7 @@ impl Allocator {
             None => match self.reserve(&found, id)? {
                 Some(file) => (file, false),
                 None => {
-                    return Err(NoSegment::Full(format!("the journal has {} bytes", self.journal_bytes_max)));
+                    return Err(NoSegment::Full(self.full()));
                 }
             },
         };
@@ -167,12 +167,17 @@ impl Allocator {
                 continue;
             }
             let stat = self.disk.stat(&old.free_path())?;
-            if stat.len != self.segment_bytes {
+            let other_size = stat.len > self.segment_bytes;
+            if other_size || other_name(&*self.disk, found, &old.free_path())? {
+                // Of another setting's size, or in use under its other name. The highest number must stay in a name.
+                if old.0 + 1 < id.0 {
+                    self.disk.unlink(&old.free_path())?;
+                }
                 continue;
             }
-            if other_name(&*self.disk, found, &old.free_path())? {
-                self.disk.unlink(&old.free_path())?;
-                continue;
+            if stat.len < self.segment_bytes {
+                // A crash kept the name and lost the length.
+                self.disk.open(&old.free_path())?.allocate(self.segment_bytes)?;
             }
             return Ok(self.take(&old.free_path(), id)?);
         }

@@ -607,7 +607,12 @@ impl World {
         for _ in 0..2_000 {
             self.pump();
             while let Some(message) = self.active.pop() {
+                let left = self.active.len();
                 self.deliver(message, true);
+                if self.active.len() > left {
+                    // The attempt could not be noted: the journal is full until a turn has freed some of it.
+                    break;
+                }
                 if !self.failures.is_empty() {
                     return;
                 }
