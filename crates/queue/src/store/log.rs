@@ -289,7 +289,7 @@ impl Log {
                 Err(error) => self.seal(&error),
             }
         }
-        let opened = self.allocator.open(&self.voids, written_ahead, now);
+        let opened = self.allocator.open(&[], written_ahead, now);
         let next = opened.map_err(|error| {
             (self.report)(&Report::NoSegment { error: error.text() });
             match error {
@@ -297,7 +297,6 @@ impl Log {
                 NoSegment::Io(error) => CommitError::Io(error.to_string()),
             }
         })?;
-        self.voids.clear();
         let block = Header::counters(next.id);
         self.next_id = (block.start, block.end);
         {
@@ -321,6 +320,14 @@ impl Log {
                 self.rekeyed.push(Rekeyed { old, new, payload_offset });
             }
             self.unsynced[n].end = self.current.as_ref().map_or(0, |segment| segment.written);
+        }
+        // Only now does the failed segment's end not count any more: until here it was the only copy.
+        let mut voids = Group::default();
+        for (segment, from) in &self.voids {
+            voids.add(&Event::Void(*segment, *from));
+        }
+        if !voids.bytes.is_empty() && self.try_write(&voids).is_ok() {
+            self.voids.clear();
         }
         if let (false, Some(segment)) = (self.unsynced.is_empty(), &self.current) {
             self.sync_due.get_or_insert(now.after(SYNC_WITHIN));
