@@ -284,8 +284,38 @@ impl Store {
         }
     }
 
+    /// A report that was written again since its segment failed may be there twice, when we went down before the
+    /// first copy was void. Ids never repeat, so the later copy stands for both.
+    fn drop_first_copies(&mut self, fates: &mut HashMap<MessageKey, Fate>) {
+        let mut latest: HashMap<QueueId, MessageKey> = HashMap::new();
+        let mut doubles = Vec::new();
+        for (&key, entry) in &self.index.journal {
+            if let Some(first) = latest.insert(entry.queue_id.clone(), key) {
+                doubles.push((first, key));
+            }
+        }
+        for (first, second) in doubles {
+            let done = self.index.journal.get(&first).map(|entry| entry.done.clone()).unwrap_or_default();
+            if let Some(entry) = self.index.journal.get_mut(&second) {
+                for n in (0..entry.done.len()).filter(|&n| done.get(n) == Some(&true)) {
+                    entry.left -= usize::from(!std::mem::replace(&mut entry.done[n], true));
+                }
+            }
+            let first_fate = fates.remove(&first).unwrap_or_default();
+            let second_fate = fates.entry(second).or_default();
+            second_fate.moved |= first_fate.moved;
+            second_fate.removed |= first_fate.removed;
+            second_fate.finals |= first_fate.finals;
+            if let Some(entry) = self.index.journal.get_mut(&first) {
+                entry.left = 0;
+            }
+            self.log.record(&Event::Removed(first));
+        }
+    }
+
     /// Decides what becomes of each message.
-    fn settle(&mut self, fates: HashMap<MessageKey, Fate>, now: Timestamp) -> io::Result<()> {
+    fn settle(&mut self, mut fates: HashMap<MessageKey, Fate>, now: Timestamp) -> io::Result<()> {
+        self.drop_first_copies(&mut fates);
         let keys: Vec<_> = self.index.journal.keys().copied().collect();
         for (id, n) in keys.iter().fold(HashMap::new(), |mut live, key| {
             *live.entry(key.segment).or_insert(0) += 1;
@@ -302,7 +332,8 @@ impl Store {
             let Some(entry) = self.index.journal.get(&key) else { continue };
             let done = entry.left == 0 || gone;
             let untouched = moved && !gone && !fate.is_some_and(|fate| fate.finals);
-            if untouched || self.settle_file(key, moved, done)? {
+            let double = entry.left == 0 && fate.is_none();
+            if untouched || double || self.settle_file(key, moved, done)? {
                 self.forget(key);
             } else if done || moved {
                 self.finish(key);
