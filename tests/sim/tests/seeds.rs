@@ -8,7 +8,6 @@ fn number(name: &str, default: u64) -> u64 {
 const FIXED: &[u64] = &[4, 12, 17, 23, 26, 77, 410, 415];
 
 #[test]
-#[ignore = "open: seed 12 does not drain; tests/powercut is the ring that must pass"]
 fn each_acknowledged_recipient_has_one_fate_whatever_crashes() {
     let first = number("SIM_FIRST", 1);
     let seeds = first..first + number("SIM_SEEDS", 300);
