@@ -43,8 +43,7 @@ pub fn decode_envelope(bytes: &[u8]) -> Result<Envelope, Damaged> {
 pub(crate) fn encode_head(e: &Envelope, form: Form, out: &mut Vec<u8>) {
     put(out, kind::TIME, format!("{} {}", e.arrival.secs(), e.arrival.subsec_micros()).as_bytes());
     put_attribute(out, "create_time", e.created.secs().to_string().as_bytes());
-    let (first, second): (Vec<_>, Vec<_>) =
-        e.attributes.iter().partition(|(name, _)| name == "log_ident" || name == "L");
+    let (first, second): (Vec<_>, Vec<_>) = e.attributes.iter().partition(|(name, _)| leads(name));
     put_kept(&first, out);
     // Local mail has these two in front, as pickup passes them on before cleanup adds its own.
     let local = !e.full_name.is_empty();
@@ -100,6 +99,11 @@ pub(crate) fn encode_recipient(r: &Recipient, form: Form, out: &mut Vec<u8>) -> 
 fn default_orcpt(original: &Address) -> Vec<u8> {
     let kind = if original.needs_smtputf8() { "utf-8;" } else { "rfc822;" };
     [kind.as_bytes(), &original.to_external()].concat()
+}
+
+/// Whether a kept attribute stands before the others, as Postfix's pickup and cleanup write it.
+fn leads(name: &str) -> bool {
+    name == "log_ident" || name == "L"
 }
 
 fn put_dsn_options(e: &Envelope, out: &mut Vec<u8>) {
@@ -399,6 +403,8 @@ impl EnvelopeBuilder {
         {
             e.attributes.push(("client_address_type".to_string(), value));
         }
+        // In the order in which they are written, so that an envelope written and read again equals itself.
+        e.attributes.sort_by_key(|(name, _)| !leads(name));
         Ok(self.envelope.take().expect("envelope() above made one"))
     }
 }

@@ -59,6 +59,19 @@ fn what_we_do_not_understand_is_kept() {
 }
 
 #[test]
+fn what_we_keep_is_the_same_after_another_writing_whatever_its_order() {
+    let mut stream = Vec::new();
+    put(&mut stream, b'T', b"1764000000 42");
+    put(&mut stream, b'A', b"sasl_username=ann");
+    put(&mut stream, b'L', b"smtp:[127.0.0.1]:10025");
+    put(&mut stream, b'S', b"ann@example.org");
+    let envelope = decode_envelope(&stream).unwrap();
+    let mut again = Vec::new();
+    encode_envelope(&envelope, &mut again);
+    assert_eq!(decode_envelope(&again).unwrap(), envelope);
+}
+
+#[test]
 fn what_xforward_said_of_the_client_survives() {
     let mut envelope = Envelope::new(Address::from("ann@example.org"), Timestamp::from_secs(1_764_000_000));
     envelope.client = Client { name: "relay".into(), address: "192.0.2.1".into(), ..Client::default() };
