@@ -3,7 +3,7 @@
 //! Order, always: file durable, "moved" synced, first change to the file, segment freed, journal directory synced.
 
 use super::entry::{FileEntry, Index, Placed, Queue, Spill};
-use super::spill::{SpillItem, Spilled, spill};
+use super::spill::{SpillItem, Spilled, TOGETHER_FROM, spill};
 use super::tail::{Tailed, save_damage};
 use super::{BUSY_LOOK, LOOK_EVERY, Store};
 use crate::Report;
@@ -17,8 +17,12 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-/// Messages of one batch of files: some tens of milliseconds of a disk's time.
-const SPILL_BATCH: usize = 128;
+/// Messages of one batch of files while the journal has room: few, since a client that waits for its 250 meanwhile
+/// waits for the batch's sync as well.
+const SPILL_BATCH: usize = 8;
+
+/// Messages of one batch where room matters more than a client's delay: a crowded journal, an orderly stop.
+const SPILL_BATCH_CROWDED: usize = 512;
 
 /// Pause after a spill that failed (a full disk).
 const SPILL_PAUSE: Duration = Duration::from_secs(2);
@@ -248,13 +252,14 @@ impl Store {
         let total = self.segments.by_id.len() as u64 * self.settings.segment_bytes;
         let crowded =
             total.saturating_mul(CROWDED.1) > self.settings.journal_bytes_max.saturating_mul(CROWDED.0);
+        let max = if all || crowded { SPILL_BATCH_CROWDED } else { SPILL_BATCH };
         let mut items = Vec::new();
         for segment in self.segments.by_id.values().filter(|segment| segment.live > 0) {
             let old = now.since(segment.header.opened) >= self.settings.spill_after;
-            if !(all || old || (crowded && segment.sealed)) || items.len() >= SPILL_BATCH {
+            if !(all || old || (crowded && segment.sealed)) || items.len() >= max {
                 continue;
             }
-            collect(&self.index, segment, self.log.durable(), now, &mut items);
+            collect(&self.index, segment, self.log.durable(), now, max, &mut items);
         }
         if items.is_empty() {
             return;
@@ -431,12 +436,20 @@ impl Store {
     }
 }
 
-fn collect(index: &Index, segment: &Tailed, durable: u64, now: Timestamp, items: &mut Vec<SpillItem>) {
+/// Adds a segment's messages that can become files, up to `max` in all.
+fn collect(
+    index: &Index,
+    segment: &Tailed,
+    durable: u64,
+    now: Timestamp,
+    max: usize,
+    items: &mut Vec<SpillItem>,
+) {
     let id = segment.id();
     let first = MessageKey { segment: id, index: 0 };
     let last = MessageKey { segment: id, index: u64::MAX };
     for (&key, entry) in index.journal.range(first..=last) {
-        if items.len() >= SPILL_BATCH {
+        if items.len() >= max {
             return;
         }
         if entry.spill != Spill::No || entry.left == 0 || entry.recorded > durable {
@@ -482,6 +495,10 @@ fn sync_paths(
     dirs: BTreeSet<PathBuf>,
 ) -> Vec<(PathBuf, io::Error)> {
     let mut failures = Vec::new();
+    if files.len() + dirs.len() >= TOGETHER_FROM {
+        let synced = disk.sync_everything();
+        return synced.err().map(|error| (PathBuf::from("."), error)).into_iter().collect();
+    }
     for path in files {
         match disk.open(&path).and_then(|file| file.sync_data()) {
             Err(e) if e.kind() == io::ErrorKind::NotFound => {}

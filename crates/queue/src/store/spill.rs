@@ -40,22 +40,35 @@ pub(crate) enum Spilled {
     Failed(io::Error),
 }
 
-/// Writes a batch: all files first, then their syncs, of which the later ones find most done by the first, then the
-/// directories. A failure of a directory's sync fails all that went into it.
+/// From so many files on, one sync of the whole file system costs less than one of each file: every sync of a new file
+/// is a commit of the file system's journal.
+pub(super) const TOGETHER_FROM: usize = 4;
+
+/// Writes a batch: all files with their reasons first, then their syncs, then those of the directories. A failure of a
+/// sync fails all that it covers.
 pub(crate) fn spill(disk: &dyn Disk, hashing: &Hashing, items: Vec<SpillItem>) -> Vec<(MessageKey, Spilled)> {
     let mut dirs = BTreeSet::new();
     let written: Vec<_> = items.iter().map(|item| place(disk, hashing, item, &mut dirs)).collect();
+    let together = items.len() >= TOGETHER_FROM;
     let mut results = Vec::with_capacity(items.len());
     for (item, written) in items.iter().zip(written) {
-        let spilled = match written.and_then(|(placed, file)| finish(disk, hashing, item, placed, file)) {
-            Ok(placed) => Spilled::Placed(placed),
+        let finished = written.and_then(|(placed, file)| {
+            if !together {
+                sync_file(disk, hashing, item, file)?;
+            }
+            Ok(placed)
+        });
+        let spilled = match finished {
+            Ok(placed) => {
+                put_reasons(disk, hashing, item, &placed);
+                Spilled::Placed(placed)
+            }
             Err(e) if e.kind() == io::ErrorKind::AlreadyExists => Spilled::Clash,
             Err(e) => Spilled::Failed(e),
         };
         results.push((item.key, spilled));
     }
-    let synced = dirs.iter().try_for_each(|dir| disk.sync_dir(dir));
-    if let Err(error) = synced {
+    if let Err(error) = sync_batch(disk, together, &dirs) {
         for (_, spilled) in &mut results {
             if matches!(spilled, Spilled::Placed(_)) {
                 *spilled = Spilled::Failed(io::Error::new(error.kind(), error.to_string()));
@@ -63,6 +76,15 @@ pub(crate) fn spill(disk: &dyn Disk, hashing: &Hashing, items: Vec<SpillItem>) -
         }
     }
     results
+}
+
+fn sync_batch(disk: &dyn Disk, together: bool, dirs: &BTreeSet<PathBuf>) -> io::Result<()> {
+    #[cfg(feature = "faults")]
+    let together = together && !crate::faults::planted(crate::faults::Fault::RenameBeforeSync);
+    if together {
+        return disk.sync_everything();
+    }
+    dirs.iter().try_for_each(|dir| disk.sync_dir(dir))
 }
 
 fn place(
@@ -140,34 +162,34 @@ fn is_leftover(disk: &dyn Disk, path: &Path, envelope: &Envelope) -> io::Result<
     }
 }
 
-/// Makes a file durable and writes the reasons of its deferrals.
-fn finish(
+/// Makes a small message's file durable. A large one's was before it was moved, and is the only copy.
+fn sync_file(
     disk: &dyn Disk,
     hashing: &Hashing,
     item: &SpillItem,
-    placed: Placed,
     file: Option<Arc<dyn DiskFile>>,
-) -> io::Result<Placed> {
+) -> io::Result<()> {
     #[cfg(feature = "faults")]
     if crate::faults::planted(crate::faults::Fault::RenameBeforeSync) {
-        return Ok(placed);
+        return Ok(());
     }
-    // A large message's file was durable before it was moved, and is the only copy.
-    if let Some(Err(error)) = file.map(|file| file.sync_all()) {
-        // What stays is not known to be whole, and the journal's copy is.
-        let _ = disk.unlink(&hashing.path(item.queue.name(), &item.id));
-        return Err(error);
+    let Some(file) = file else { return Ok(()) };
+    // What stays after a failure is not known to be whole, and the journal's copy is.
+    file.sync_all().inspect_err(|_| drop(disk.unlink(&hashing.path(item.queue.name(), &item.id))))
+}
+
+/// Writes why recipients were deferred.
+fn put_reasons(disk: &dyn Disk, hashing: &Hashing, item: &SpillItem, placed: &Placed) {
+    if item.deferrals.is_empty() {
+        return;
     }
-    if !item.deferrals.is_empty() {
-        let entry = |outcome: &Outcome| {
-            let n = outcome.index as usize;
-            Some(report_log::Entry::new(placed.recipients.get(n)?, outcome, placed.marks.get(n)?.offset))
-        };
-        let entries: Vec<_> = item.deferrals.iter().filter_map(entry).collect();
-        // A reason that is lost does no harm to the mail: listings then show none.
-        let _ = report_log::append(disk, &hashing.path("defer", &item.id), &entries);
-    }
-    Ok(placed)
+    let entry = |outcome: &Outcome| {
+        let n = outcome.index as usize;
+        Some(report_log::Entry::new(placed.recipients.get(n)?, outcome, placed.marks.get(n)?.offset))
+    };
+    let entries: Vec<_> = item.deferrals.iter().filter_map(entry).collect();
+    // A reason that is lost does no harm to the mail: listings then show none.
+    let _ = report_log::append(disk, &hashing.path("defer", &item.id), &entries);
 }
 
 /// A large message is a queue file already: it gets its place.
