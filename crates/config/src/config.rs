@@ -35,6 +35,14 @@ pub struct Found<'a> {
 impl Config {
     /// Reads main.cf and master.cf in `directory`; the error holds every mistake of both files, wrong values included.
     pub fn load(directory: &Path) -> Result<Config, Errors> {
+        let (config, errors) = Config::survey(directory)?;
+        Errors::check(errors)?;
+        Ok(config)
+    }
+
+    /// [`Config::load`] for who has more to check: beside the mistakes a configuration in which each wrong value is
+    /// left out, so that one mistake does not hide another. Fails only where a file cannot be read.
+    pub fn survey(directory: &Path) -> Result<(Config, Vec<Error>), Errors> {
         let mut errors = Vec::new();
         let mut read = |name: &str| {
             let path = directory.join(name);
@@ -48,15 +56,20 @@ impl Config {
         };
         let (main, master) = (read("main.cf"), read("master.cf"));
         Errors::check(errors)?;
-        Config::parse(directory, &main, &master, Host::this())
+        Ok(Config::survey_texts(directory, &main, &master, Host::this()))
     }
 
     /// The configuration that the texts of two files give, as if they stood in `directory`.
     pub fn parse(directory: &Path, main_cf: &str, master_cf: &str, host: Host) -> Result<Config, Errors> {
-        let (config, mut errors) = Config::lenient(directory, main_cf, master_cf, host);
-        config.check_values(&mut errors);
+        let (config, errors) = Config::survey_texts(directory, main_cf, master_cf, host);
         Errors::check(errors)?;
         Ok(config)
+    }
+
+    fn survey_texts(directory: &Path, main_cf: &str, master_cf: &str, host: Host) -> (Config, Vec<Error>) {
+        let (mut config, mut errors) = Config::lenient(directory, main_cf, master_cf, host);
+        config.check_values(&mut errors);
+        (config, errors)
     }
 
     /// What can be read of the two files, and what is wrong in their lines; for tools that show and edit.
@@ -119,18 +132,27 @@ impl Config {
         self.scope(None).expanded(name)
     }
 
-    /// Reads every value that was set, for the parameters whose type is known.
-    fn check_values(&self, errors: &mut Vec<Error>) {
+    /// Reads every value that was set, for the parameters whose type is known; wrong ones are left out.
+    fn check_values(&mut self, errors: &mut Vec<Error>) {
         let main = self.main.iter().map(|(name, _)| (None, name));
         let overrides = self
             .services()
             .iter()
-            .flat_map(|s| s.overrides.iter().map(move |(name, _)| (Some(s), name.as_str())));
+            .enumerate()
+            .flat_map(|(n, s)| s.overrides.iter().map(move |(name, _)| (Some(n), name.as_str())));
+        let mut wrong = Vec::new();
         for (service, name) in main.chain(overrides) {
             if let Some(parameter) = parameters::find(name)
-                && let Err(error) = self.scope(service).check(name, parameter)
+                && let Err(error) = self.scope(service.map(|n| &self.services()[n])).check(name, parameter)
             {
                 errors.push(error);
+                wrong.push((service, name.to_owned()));
+            }
+        }
+        for (service, name) in wrong {
+            match service {
+                None => self.main.leave_out(&name),
+                Some(n) => self.master.services[n].leave_out(&name),
             }
         }
     }
@@ -306,6 +328,22 @@ mod tests {
     fn parse(main: &str, master: &str) -> Result<Config, Errors> {
         let host = Host { name: "host".into(), addresses: vec![("192.0.2.7".parse().unwrap(), 24)] };
         Config::parse(Path::new("/etc/postfix"), main, master, host)
+    }
+
+    #[test]
+    fn a_wrong_value_hides_no_other_finding() {
+        let (config, errors) = Config::survey_texts(
+            Path::new("/etc/postfix"),
+            "compatibility_level = 3.6\nsmtpd_timeout = soon\nsmtpd_milters = inet:127.0.0.1:8891\n",
+            "smtp inet n - n - - smtpd\n  -o smtpd_recipient_limit=lots -o smtpd_helo_required=yes\n",
+            Host::default(),
+        );
+        let wrong: Vec<_> = errors.iter().filter_map(|e| e.subject.as_deref()).collect();
+        assert_eq!(wrong, ["smtpd_timeout", "smtpd_recipient_limit"]);
+        assert!(config.main().get("smtpd_timeout").is_none());
+        assert_eq!(config.services()[0].overrides, [("smtpd_helo_required".to_owned(), "yes".to_owned())]);
+        let found: Vec<_> = config.check().into_iter().filter_map(|f| f.error.subject).collect();
+        assert_eq!(found, ["smtpd_milters"]);
     }
 
     #[test]

@@ -52,6 +52,11 @@ impl MainCf {
         self.entries.insert(name.to_owned(), entry);
     }
 
+    /// Leaves a setting out, as if it were not in the file.
+    pub(crate) fn leave_out(&mut self, name: &str) {
+        self.entries.remove(name);
+    }
+
     pub(crate) fn set_quietly(&mut self, name: &str, value: &str, file: Arc<Path>) {
         let entry = Entry { value: value.to_owned(), origin: Origin { file, line: 0 } };
         self.entries.insert(name.to_owned(), entry);

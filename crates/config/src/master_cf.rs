@@ -102,6 +102,16 @@ impl ServiceLine {
         Some((&self.overrides[at].1, &self.override_origins[at]))
     }
 
+    /// Leaves all `-o` settings of `name` out.
+    pub(crate) fn leave_out(&mut self, name: &str) {
+        let (overrides, origins) = std::mem::take(&mut self.overrides)
+            .into_iter()
+            .zip(std::mem::take(&mut self.override_origins))
+            .filter(|((n, _), _)| n != name)
+            .unzip();
+        (self.overrides, self.override_origins) = (overrides, origins);
+    }
+
     /// Address and port of an inet service: (`127.0.0.1`, `2525`), (nothing, `smtp`).
     pub fn endpoint(&self) -> Option<(Option<&str>, &str)> {
         if self.kind != ServiceType::Inet {

@@ -150,16 +150,11 @@ pub fn load(directory: &Path) -> Result<Plan, String> {
 
 /// [`load`]; with `as_caller` all processes keep the caller's identity.
 pub fn load_as(directory: &Path, as_caller: bool) -> Result<Plan, String> {
-    let config = Config::load(directory).map_err(|e| e.to_string())?;
-    let plan = Plan::of(&config, as_caller);
-    let roles = dry_run::check(&config);
-    match (plan, roles) {
-        (Ok(plan), Ok(())) => Ok(plan),
-        (plan, roles) => {
-            let errors = [plan.err(), roles.err()].into_iter().flatten().flat_map(Errors::into_vec);
-            Err(Errors::check(errors.collect()).map_or_else(|e| e.to_string(), |()| String::new()))
-        }
-    }
+    let (config, mut errors) = Config::survey(directory).map_err(|e| e.to_string())?;
+    let plan = Plan::of(&config, as_caller).map_err(|e| errors.extend(e.into_vec())).ok();
+    errors.extend(dry_run::check(&config).err().into_iter().flat_map(Errors::into_vec));
+    Errors::check(errors).map_err(|e| e.to_string())?;
+    plan.ok_or_else(|| "the configuration cannot be used".to_owned())
 }
 
 impl Instance {
