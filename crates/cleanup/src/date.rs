@@ -3,16 +3,12 @@
 use mail::Timestamp;
 use std::cell::RefCell;
 
-const DAYS: [&str; 7] = ["Sun", "Mon", "Tue", "Wed", "Thu", "Fri", "Sat"];
-const MONTHS: [&str; 12] =
-    ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
-
 thread_local! {
     /// The last date made: all messages of one second have the same.
     static LAST: RefCell<(i64, String)> = const { RefCell::new((i64::MIN, String::new())) };
 }
 
-/// `Sun, 05 Jul 2026 12:00:00 +0200 (CEST)`.
+/// `Sun,  5 Jul 2026 12:00:00 +0200 (CEST)`.
 pub fn mail_date(at: Timestamp) -> String {
     LAST.with_borrow_mut(|(second, text)| {
         if *second != at.secs() || text.is_empty() {
@@ -24,23 +20,8 @@ pub fn mail_date(at: Timestamp) -> String {
 
 fn made(second: i64) -> String {
     // Years beyond what the C library counts: better a date in 1970 than none.
-    let Ok(t) = sys::local_time(second).or_else(|_| sys::local_time(0)) else {
-        return "Thu, 01 Jan 1970 00:00:00 +0000 (UTC)".to_owned();
-    };
-    let (sign, offset) = if t.utc_offset < 0 { ('-', -t.utc_offset) } else { ('+', t.utc_offset) };
-    format!(
-        "{}, {:02} {} {} {:02}:{:02}:{:02} {sign}{:02}{:02} ({})",
-        DAYS[usize::from(t.weekday) % 7],
-        t.day,
-        MONTHS[usize::from(t.month.max(1) - 1) % 12],
-        t.year,
-        t.hour,
-        t.minute,
-        t.second,
-        offset / 3600,
-        offset / 60 % 60,
-        t.zone.as_str()
-    )
+    let made = sys::local_time(second).or_else(|_| sys::local_time(0));
+    made.map_or_else(|_| "Thu,  1 Jan 1970 00:00:00 +0000 (UTC)".to_owned(), |t| t.header_date())
 }
 
 /// `20260705100000`: the time in a Message-Id, in UTC.

@@ -104,12 +104,10 @@ impl Frame {
     }
 
     fn make_stamp(&mut self, second: i64) {
-        const MONTHS: [&str; 12] =
-            ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
         self.stamp.clear();
         let Ok(t) = sys::local_time(second) else { return };
-        let month = MONTHS[usize::from(t.month.clamp(1, 12)) - 1];
-        self.stamp = format!("{month} {:2} {:02}:{:02}:{:02} ", t.day, t.hour, t.minute, t.second);
+        self.stamp = t.log_time();
+        self.stamp.push(' ');
         if self.facility.is_none() {
             self.stamp.push_str(&self.host);
             self.stamp.push(' ');

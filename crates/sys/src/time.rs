@@ -25,6 +25,48 @@ pub struct LocalTime {
     pub zone: Zone,
 }
 
+impl LocalTime {
+    /// `Sun Nov 22 16:33:27 2026`: the form of asctime(3), of mbox and of queue listings.
+    pub fn asctime(&self) -> String {
+        let (day, month) = (self.weekday_name(), self.month_name());
+        format!("{day} {month} {:2} {} {}", self.day, self.clock(), self.year)
+    }
+
+    /// `Sun,  5 Jul 2026 12:00:00 +0200 (CEST)`: a date of a header (RFC 5322 3.3), with the day padded as Postfix does.
+    pub fn header_date(&self) -> String {
+        let (day, month) = (self.weekday_name(), self.month_name());
+        let sign = if self.utc_offset < 0 { '-' } else { '+' };
+        let east = self.utc_offset.unsigned_abs();
+        let (hours, minutes) = (east / 3600, east / 60 % 60);
+        let zone = self.zone.as_str();
+        format!(
+            "{day}, {:2} {month} {} {} {sign}{hours:02}{minutes:02} ({zone})",
+            self.day,
+            self.year,
+            self.clock()
+        )
+    }
+
+    /// `Nov 22 16:33:27`: the time of a log line.
+    pub fn log_time(&self) -> String {
+        format!("{} {:2} {}", self.month_name(), self.day, self.clock())
+    }
+
+    fn clock(&self) -> String {
+        format!("{:02}:{:02}:{:02}", self.hour, self.minute, self.second)
+    }
+
+    fn weekday_name(&self) -> &'static str {
+        ["Sun", "Mon", "Tue", "Wed", "Thu", "Fri", "Sat"].get(usize::from(self.weekday)).unwrap_or(&"?")
+    }
+
+    fn month_name(&self) -> &'static str {
+        const MONTHS: [&str; 12] =
+            ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
+        MONTHS.get(usize::from(self.month).wrapping_sub(1)).unwrap_or(&"?")
+    }
+}
+
 /// Abbreviation of a time zone.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct Zone {
@@ -97,5 +139,27 @@ mod tests {
         assert_eq!(seconds_of_day.rem_euclid(86_400), 1_700_000_000 % 86_400);
         assert_eq!((t.year, t.month), (2023, 11));
         assert!(!t.zone.as_str().is_empty());
+    }
+
+    #[test]
+    fn days_below_ten_are_padded_with_a_blank_in_every_form() {
+        let mut zone = Zone { bytes: [0; 8], length: 4 };
+        zone.bytes[..4].copy_from_slice(b"CEST");
+        let t = LocalTime {
+            year: 2026,
+            month: 7,
+            day: 5,
+            weekday: 0,
+            hour: 12,
+            minute: 3,
+            second: 9,
+            utc_offset: 7200,
+            zone,
+        };
+        assert_eq!(t.header_date(), "Sun,  5 Jul 2026 12:03:09 +0200 (CEST)");
+        assert_eq!(t.asctime(), "Sun Jul  5 12:03:09 2026");
+        assert_eq!(t.log_time(), "Jul  5 12:03:09");
+        let west = LocalTime { day: 22, utc_offset: -12_600, ..t };
+        assert_eq!(west.header_date(), "Sun, 22 Jul 2026 12:03:09 -0330 (CEST)");
     }
 }

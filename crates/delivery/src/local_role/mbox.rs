@@ -173,27 +173,14 @@ fn is_older(path: &Path, age: Duration) -> bool {
 
 /// The line that begins an entry: `From sender  Sun Nov 22 16:30:15 2026`.
 pub fn from_line(sender: &Address, now: Timestamp) -> Vec<u8> {
-    const DAYS: [&str; 7] = ["Sun", "Mon", "Tue", "Wed", "Thu", "Fri", "Sat"];
-    const MONTHS: [&str; 12] =
-        ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
     let mut line = b"From ".to_vec();
     match sender.is_null() {
         true => line.extend_from_slice(b"MAILER-DAEMON"),
         false => line.extend(sender.to_external().iter().map(|&b| if b < b' ' { b'?' } else { b })),
     }
-    let name = |names: &[&'static str], index: u8| names.get(usize::from(index)).copied().unwrap_or("?");
     if let Ok(t) = sys::local_time(now.secs()) {
-        let date = format!(
-            "  {} {} {:2} {:02}:{:02}:{:02} {}",
-            name(&DAYS, t.weekday),
-            name(&MONTHS, t.month.wrapping_sub(1)),
-            t.day,
-            t.hour,
-            t.minute,
-            t.second,
-            t.year
-        );
-        line.extend_from_slice(date.as_bytes());
+        line.extend_from_slice(b"  ");
+        line.extend_from_slice(t.asctime().as_bytes());
     }
     line.push(b'\n');
     line

@@ -11,10 +11,6 @@ pub struct Table {
     bytes: u64,
 }
 
-const WEEKDAYS: [&str; 7] = ["Sun", "Mon", "Tue", "Wed", "Thu", "Fri", "Sat"];
-const MONTHS: [&str; 12] =
-    ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
-
 /// Reasons end at this column.
 const REASON_COLUMN: usize = 76;
 
@@ -113,16 +109,7 @@ fn row(
 /// `Sun Nov 22 16:33:27 2026`, in local time.
 pub fn asctime(at: Timestamp) -> String {
     match sys::local_time(at.secs()) {
-        Ok(t) => format!(
-            "{} {} {:2} {:02}:{:02}:{:02} {}",
-            WEEKDAYS[usize::from(t.weekday) % 7],
-            MONTHS[usize::from(t.month.max(1) - 1) % 12],
-            t.day,
-            t.hour,
-            t.minute,
-            t.second,
-            t.year
-        ),
+        Ok(t) => t.asctime(),
         Err(_) => "?".to_string(),
     }
 }
