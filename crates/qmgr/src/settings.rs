@@ -1,6 +1,6 @@
 //! What the queue manager is told by the configuration.
 
-use crate::scheduler::{self, Feedback, TransportSettings};
+use crate::scheduler::{self, Feedback, SlotSettings, TransportSettings};
 use config::kinds::{FeedbackPer, FeedbackStep};
 use config::parameters::{Global, Qmgr, Transport};
 use config::{Config, Errors, ServiceType};
@@ -44,6 +44,12 @@ impl Settings {
                 failed_cohort_limit: small(qmgr.default_destination_concurrency_failed_cohort_limit),
                 destination_rate_delay: qmgr.default_destination_rate_delay,
                 transport_rate_delay: qmgr.default_transport_rate_delay,
+                slots: SlotSettings {
+                    cost: qmgr.default_delivery_slot_cost,
+                    loan: qmgr.default_delivery_slot_loan,
+                    discount: qmgr.default_delivery_slot_discount,
+                    minimum: qmgr.default_minimum_delivery_slots,
+                },
                 jobs_max: None,
             },
             ..scheduler::Settings::default()
@@ -59,6 +65,12 @@ impl Settings {
                 failed_cohort_limit: small(t.destination_concurrency_failed_cohort_limit),
                 destination_rate_delay: t.destination_rate_delay,
                 transport_rate_delay: t.transport_rate_delay,
+                slots: SlotSettings {
+                    cost: t.delivery_slot_cost,
+                    loan: t.delivery_slot_loan,
+                    discount: t.delivery_slot_discount,
+                    minimum: t.minimum_delivery_slots,
+                },
                 jobs_max: service.maxproc.filter(|&max| max > 0).map(|max| max as usize),
             };
             settings.transports.insert(service.name.clone(), transport);

@@ -385,7 +385,7 @@ impl<S: Spool> Driver<S> {
             .collect();
         let routes: Vec<_> = routed.into_iter().map(|r| r.route).collect();
         let alone = crashes >= ALONE_FROM;
-        if self.scheduler.activate(pulled, &routes, alone) == crate::scheduler::Activated::Parked {
+        if self.scheduler.activate(pulled, &routes, alone, now) == crate::scheduler::Activated::Parked {
             return;
         }
         let size = content.size;

@@ -66,7 +66,7 @@ impl<K: Copy + Eq + Hash + Ord> Scheduler<K> {
         destination.health = Health::Dead { until, failure: failure.clone() };
         self.timers.insert((until, Timer::Destination(id)));
         let (transport, nexthop) = (destination.transport, destination.nexthop.clone());
-        for entry in destination.drain() {
+        for entry in self.drain(id) {
             self.suspended.push_back((entry, transport, nexthop.clone(), failure.clone()));
         }
         self.unpark_all(id);
@@ -84,9 +84,9 @@ impl<K: Copy + Eq + Hash + Ord> Scheduler<K> {
         let ids: Vec<DestinationId> =
             self.destinations.iter().filter(|(_, d)| d.transport == t).map(|(&id, _)| id).collect();
         for id in ids {
-            let Some(destination) = self.destinations.get_mut(&id) else { continue };
+            let Some(destination) = self.destinations.get(&id) else { continue };
             let nexthop = destination.nexthop.clone();
-            for entry in destination.drain() {
+            for entry in self.drain(id) {
                 self.suspended.push_back((entry, t, nexthop.clone(), failure.clone()));
             }
             self.unpark_all(id);
@@ -150,11 +150,11 @@ impl<K: Copy + Eq + Hash + Ord> Scheduler<K> {
         let free = self.settings.active_limit.saturating_sub(self.active.len());
         let Some(destination) = self.destinations.get_mut(&id) else { return };
         let reading = self.waiting.resumes();
-        if destination.queued > 0 && (reading || destination.queued > free / 4) {
+        if destination.queued() > 0 && (reading || destination.queued() > free / 4) {
             return;
         }
         let mut room =
-            if reading { 1 } else { (free / 2).saturating_sub(destination.queued).clamp(1, BATCH) };
+            if reading { 1 } else { (free / 2).saturating_sub(destination.queued()).clamp(1, BATCH) };
         while room > 0
             && let Some(key) = destination.parked.pop_front()
         {

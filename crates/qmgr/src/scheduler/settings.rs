@@ -49,8 +49,23 @@ pub struct TransportSettings {
     pub destination_rate_delay: Duration,
     /// `…_transport_rate_delay`.
     pub transport_rate_delay: Duration,
+    /// When a small message passes a large one.
+    pub slots: SlotSettings,
     /// Sessions of this service (maxproc in master.cf), `None` for no limit of its own.
     pub jobs_max: Option<usize>,
+}
+
+/// How many delivery requests a message must have been served before smaller ones pass it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SlotSettings {
+    /// `…_delivery_slot_cost`: requests of a large message for each one that passes it; below 2 none does.
+    pub cost: u64,
+    /// `…_delivery_slot_loan`: slots lent in advance.
+    pub loan: u64,
+    /// `…_delivery_slot_discount`: percent of the slots that need not be there yet.
+    pub discount: u64,
+    /// `…_minimum_delivery_slots`: slots that a message must be worth in all to be passed.
+    pub minimum: u64,
 }
 
 impl Default for Settings {
@@ -84,8 +99,23 @@ impl Default for TransportSettings {
             failed_cohort_limit: 1,
             destination_rate_delay: Duration::ZERO,
             transport_rate_delay: Duration::ZERO,
+            slots: SlotSettings::default(),
             jobs_max: None,
         }
+    }
+}
+
+impl Default for SlotSettings {
+    /// Postfix's defaults.
+    fn default() -> Self {
+        SlotSettings { cost: 5, loan: 3, discount: 50, minimum: 3 }
+    }
+}
+
+impl SlotSettings {
+    /// The cost for a signed account.
+    pub(super) fn cost_signed(&self) -> i64 {
+        i64::try_from(self.cost).unwrap_or(i64::MAX)
     }
 }
 
