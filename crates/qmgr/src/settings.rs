@@ -34,6 +34,8 @@ impl Settings {
             maximal_lifetime: qmgr.maximal_queue_lifetime,
             bounce_lifetime: qmgr.bounce_queue_lifetime,
             transport_retry: qmgr.transport_retry_time,
+            clog_warn: Some(qmgr.qmgr_clog_warn_time).filter(|t| qmgr.helpful_warnings && !t.is_zero()),
+            feedback_debug: qmgr.destination_concurrency_feedback_debug,
             jobs_max,
             default_transport: TransportSettings {
                 initial_concurrency: small(qmgr.initial_destination_concurrency),

@@ -6,13 +6,15 @@ mod tests;
 
 use crate::hand::{Hand, Inbox, News};
 use crate::route::{self, Router};
-use crate::scheduler::{Ended, Handout, Pulled, Scheduler};
+use crate::scheduler::{Ended, Handout, Pulled, Remark, Scheduler};
 use crate::spool::Spool;
 use crate::{Order, Settings, Snapshot};
 use mail::{Address, Client, Content, Envelope, Job, JobId, JobRecipient, Outcome, QueueId, SiteFailure};
 use mail::{Stamps, Status, Timestamp};
 use observe::Tag;
-use observe::events::qmgr::{MessageActive, MessageSuspect};
+use observe::events::qmgr::{
+    ClogAdvice, DestinationClogged, MessageActive, MessageSuspect, WindowMoved, WindowStep,
+};
 use queue::{MessageKey, NewMessage, Place, Record};
 use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
 use std::rc::Rc;
@@ -221,6 +223,7 @@ impl<S: Spool> Driver<S> {
             more |= self.admit(now);
             more |= self.hand_out(now);
         }
+        self.tell_remarks();
         // A message without recipients is finished at once, and makes room.
         more |= self.finish_all(now);
         self.fresh.clear();
@@ -418,6 +421,25 @@ impl<S: Spool> Driver<S> {
             reported: Vec::new(),
         };
         self.active.insert(key, active);
+    }
+
+    /// Logs what the scheduler has to say.
+    fn tell_remarks(&mut self) {
+        while let Some(remark) = self.scheduler.remark() {
+            match remark {
+                Remark::Clogged { transport, nexthop, entries, active, at_limit } => {
+                    observe::emit(&self.tag, &DestinationClogged { nexthop: &nexthop, entries, active });
+                    observe::emit(&self.tag, &ClogAdvice { transport: &transport, at_limit });
+                }
+                Remark::Window { destination, succeeded, step, limit, size, counts } => {
+                    if let Some(step) = step {
+                        observe::emit(&self.tag, &WindowStep { succeeded, step });
+                    }
+                    let destination = &destination;
+                    observe::emit(&self.tag, &WindowMoved { destination, succeeded, limit, size, counts });
+                }
+            }
+        }
     }
 
     /// Postfix's words for a transport that master.cf does not have, at most once a pause for each.

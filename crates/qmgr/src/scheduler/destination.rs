@@ -46,6 +46,8 @@ pub struct Destination<K> {
     pub listed: Option<Place>,
     /// Whether it stands in its transport's ring.
     pub in_ring: bool,
+    /// When it may be said again that it fills the queue.
+    pub warn_from: Timestamp,
     /// Messages that stay out of the active queue until there is room here.
     pub parked: VecDeque<K>,
 }
@@ -64,6 +66,7 @@ impl<K: Copy + Eq> Destination<K> {
             last: 0,
             listed: None,
             in_ring: false,
+            warn_from: Timestamp::default(),
             parked: VecDeque::new(),
         }
     }

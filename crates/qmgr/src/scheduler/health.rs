@@ -34,12 +34,21 @@ impl<K: Copy + Eq + Hash + Ord> Scheduler<K> {
                 self.timers.remove(&(until, Timer::Destination(id)));
                 destination.window = Window::revived(destination.busy, &window);
                 destination.health = Health::Live;
+                self.note_window(id, true, None);
             }
-            (Ended::Reached, _) => destination.window.succeeded(destination.busy, &window),
+            (Ended::Reached, _) => {
+                let step = destination.window.succeeded(destination.busy, &window);
+                self.note_window(id, true, step);
+            }
             (Ended::Site(failure), Health::Live | Health::Paused { .. }) => {
-                if destination.window.failed(&window) == AfterFailure::Dead {
-                    self.kill(id, failure, now);
-                }
+                let step = match destination.window.failed(&window) {
+                    AfterFailure::Open(step) => Some(step),
+                    AfterFailure::Dead => {
+                        self.kill(id, failure, now);
+                        None
+                    }
+                };
+                self.note_window(id, false, step);
             }
             (Ended::Site(_), Health::Dead { .. }) | (Ended::Transport(_), _) => {}
         }

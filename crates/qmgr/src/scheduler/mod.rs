@@ -15,12 +15,14 @@ mod feedback;
 mod health;
 mod line;
 mod preempt;
+mod remarks;
 mod settings;
 #[cfg(test)]
 mod tests;
 mod waiting;
 
 pub use feedback::{AfterFailure, Feedback, Window, WindowSettings};
+pub use remarks::Remark;
 pub use settings::{Settings, SlotSettings, TransportSettings};
 pub use waiting::Pulled;
 
@@ -168,6 +170,7 @@ pub struct Scheduler<K> {
     alone: VecDeque<(Entry<K>, usize, Arc<str>)>,
     alone_running: bool,
     finished: VecDeque<K>,
+    remarks: VecDeque<Remark>,
     timers: BTreeSet<(Timestamp, Timer)>,
     /// Whose turn it is among the transports.
     transport_turn: usize,
@@ -192,6 +195,7 @@ impl<K: Copy + Eq + Hash + Ord> Scheduler<K> {
             alone: VecDeque::new(),
             alone_running: false,
             finished: VecDeque::new(),
+            remarks: VecDeque::new(),
             timers: BTreeSet::new(),
             transport_turn: 0,
             last_destination: 0,
@@ -432,6 +436,7 @@ impl<K: Copy + Eq + Hash + Ord> Scheduler<K> {
         let line = &mut self.transports[transport].line;
         line.tasks.entry(at.place).or_insert_with(|| Task::new(entry.key, at.now)).add(id);
         self.offer(id);
+        self.note_clog(id, at.now);
     }
 
     fn destination(&mut self, transport: usize, route: &Route) -> DestinationId {

@@ -22,6 +22,11 @@ pub struct Settings {
     pub bounce_lifetime: Duration,
     /// `transport_retry_time`.
     pub transport_retry: Duration,
+    /// `qmgr_clog_warn_time`: how often at most it is said of a destination that it fills the active queue; `None`
+    /// where it is not said at all.
+    pub clog_warn: Option<Duration>,
+    /// `destination_concurrency_feedback_debug`.
+    pub feedback_debug: bool,
     /// Jobs that may run at once over all transports: each may hold a descriptor.
     pub jobs_max: usize,
     /// What holds for a transport without settings of its own.
@@ -80,6 +85,8 @@ impl Default for Settings {
             maximal_lifetime: Duration::from_secs(5 * DAY),
             bounce_lifetime: Duration::from_secs(5 * DAY),
             transport_retry: Duration::from_secs(60),
+            clog_warn: Some(Duration::from_secs(300)),
+            feedback_debug: false,
             jobs_max: 1000,
             default_transport: TransportSettings::default(),
             transports: HashMap::new(),

@@ -504,3 +504,65 @@ impl World {
         }
     }
 }
+
+#[test]
+fn a_destination_with_more_than_a_fifth_of_the_active_queue_is_told_of_once_in_a_while() {
+    let mut s = Sched::new(Arc::new(Settings { active_limit: 10, ..Settings::default() }));
+    for key in 0..2 {
+        add(&mut s, key, &["a"]);
+    }
+    assert_eq!(s.remark(), None);
+    add(&mut s, 2, &["a"]);
+    let clogged = |at_limit| Remark::Clogged {
+        transport: "smtp".into(),
+        nexthop: "a".into(),
+        entries: 3,
+        active: 3,
+        at_limit,
+    };
+    assert_eq!(s.remark(), Some(clogged(None)));
+    add(&mut s, 3, &["a"]);
+    assert_eq!(s.remark(), None, "it was said just now");
+    s.arrived(4);
+    let pulled = s.pull(at(300)).unwrap();
+    s.activate(pulled, &[route(0, "smtp", "a")], false, at(300));
+    assert!(s.remark().is_some(), "again after qmgr_clog_warn_time");
+
+    let narrow = TransportSettings { concurrency_limit: 2, ..TransportSettings::default() };
+    let mut s =
+        Sched::new(Arc::new(Settings { active_limit: 10, default_transport: narrow, ..Settings::default() }));
+    for key in 0..3 {
+        add(&mut s, key, &["a"]);
+    }
+    assert_eq!(s.remark(), Some(clogged(Some(2))));
+
+    let mut s = Sched::new(Arc::new(Settings { active_limit: 10, clog_warn: None, ..Settings::default() }));
+    for key in 0..4 {
+        add(&mut s, key, &["a"]);
+    }
+    assert_eq!(s.remark(), None);
+}
+
+#[test]
+fn windows_are_told_where_that_is_asked_for() {
+    let mut s = Sched::new(Arc::new(Settings { feedback_debug: true, ..Settings::default() }));
+    for key in 0..4 {
+        add(&mut s, key, &["a"]);
+    }
+    let jobs = all_jobs(&mut s, at(0));
+    s.done(at(0), jobs[0].job, Ended::Reached);
+    for job in &jobs[1..] {
+        s.done(at(0), job.job, Ended::Site(failure()));
+    }
+    let told: Vec<_> = std::iter::from_fn(|| s.remark())
+        .map(|remark| match remark {
+            Remark::Window { succeeded, step, limit: 20, size, .. } => (succeeded, step, size),
+            other => panic!("{other:?}"),
+        })
+        .collect();
+    // 1/6 + 1/4 + 1/3 of a cohort is not a whole one.
+    assert_eq!(
+        told,
+        [(true, Some(1.0), 6), (false, Some(1.0), 4), (false, Some(1.0), 3), (false, Some(1.0), 2)]
+    );
+}
