@@ -16,8 +16,10 @@ pub struct Settings {
     pub defer_transports: Vec<String>,
     /// `recipient_delimiter`.
     pub recipient_delimiter: String,
-    /// `double_bounce_sender` with `$myorigin`: mail to it is dropped.
-    pub double_bounce_sender: String,
+    /// The user of `double_bounce_sender`: mail to it is dropped where its domain is local.
+    pub double_bounce_user: String,
+    /// `delay_logging_resolution_limit`.
+    pub delay_decimals: u32,
 }
 
 impl Settings {
@@ -77,21 +79,21 @@ impl Settings {
             };
             settings.transports.insert(service.name.clone(), transport);
         }
-        let sender = &global.double_bounce_sender;
-        let double_bounce_sender =
-            if sender.contains('@') { sender.clone() } else { format!("{sender}@{}", global.myorigin) };
+        let double_bounce_user =
+            global.double_bounce_sender.split('@').next().unwrap_or_default().to_string();
         Ok(Settings {
             scheduler: Arc::new(settings),
             defer_transports: qmgr.defer_transports,
             recipient_delimiter: global.recipient_delimiter,
-            double_bounce_sender,
+            double_bounce_user,
+            delay_decimals: u32::try_from(global.delay_logging_resolution_limit).unwrap_or(2),
         })
     }
 
-    /// Whether this is the address that notices to postmaster come from.
+    /// Whether this is the user that notices to postmaster come from.
     pub fn is_double_bounce(&self, address: &Address) -> bool {
-        !self.double_bounce_sender.is_empty()
-            && address.as_bytes().eq_ignore_ascii_case(self.double_bounce_sender.as_bytes())
+        !self.double_bounce_user.is_empty()
+            && address.local_part().eq_ignore_ascii_case(self.double_bounce_user.as_bytes())
     }
 }
 

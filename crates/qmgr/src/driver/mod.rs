@@ -5,13 +5,16 @@ mod finish;
 mod tests;
 
 use crate::hand::{Hand, Inbox, News};
-use crate::route::{self, Router};
+use crate::route::{self, Router, Ways};
 use crate::scheduler::{Ended, Handout, Pulled, Remark, Scheduler};
 use crate::spool::Spool;
 use crate::{Order, Settings, Snapshot};
-use mail::{Address, Client, Content, Envelope, Job, JobId, JobRecipient, Outcome, QueueId, SiteFailure};
+use mail::{
+    Address, Client, Content, Dsn, Envelope, Job, JobId, JobRecipient, Outcome, QueueId, SiteFailure,
+};
 use mail::{Stamps, Status, Timestamp};
 use observe::Tag;
+use observe::events::delivery::DeliveryEnded;
 use observe::events::qmgr::{
     ClogAdvice, DestinationClogged, MessageActive, MessageSuspect, WindowMoved, WindowStep,
 };
@@ -42,6 +45,9 @@ const UNSERVED_PAUSE: Duration = Duration::from_secs(60);
 
 /// Such transports remembered. Their names come from tables; with more of them some are named too often.
 const UNSERVED_MAX: usize = 100;
+
+/// The time that the queue is told for what is flushed: no message waits for it by itself.
+const FLUSHED: Timestamp = Timestamp::from_secs(0);
 
 /// At so many crashes in a row a message is tried when nothing else is.
 const ALONE_FROM: u8 = 2;
@@ -177,11 +183,11 @@ impl<S: Spool> Driver<S> {
             // The turn that follows polls the journal; `Spool::turn` looks into the directories.
             Order::Scan => {}
             Order::FlushAll => {
-                self.spool.make_due(None, now);
+                self.spool.make_due(None, FLUSHED);
                 self.scheduler.flush_all();
             }
             Order::Flush(id) => {
-                self.spool.make_due(Some(&id), now);
+                self.spool.make_due(Some(&id), FLUSHED);
                 if let Some(key) = self.spool.find(&id) {
                     self.scheduler.flush_one(key);
                 }
@@ -328,7 +334,7 @@ impl<S: Spool> Driver<S> {
                 self.revisit.insert(due.key);
                 continue;
             }
-            let flushed = due.retry_at > now;
+            let flushed = due.retry_at == FLUSHED;
             self.scheduler.wait(due.key, due.retry_at.min(now));
             if flushed {
                 self.scheduler.flush_one(due.key);
@@ -369,17 +375,9 @@ impl<S: Spool> Driver<S> {
                 }
             },
         };
-        let NewMessage { queue_id, envelope, done, content, crashes, .. } = message;
-        let mut unserved = BTreeSet::new();
-        let routed = route::routes(
-            &envelope,
-            &done,
-            pulled.flushed,
-            &*self.router,
-            &*self.hand,
-            &self.settings,
-            &mut unserved,
-        );
+        let NewMessage { queue_id, envelope, mut done, content, crashes, .. } = message;
+        let Ways { routed, dropped, unserved } =
+            route::routes(&envelope, &done, pulled.flushed, &*self.router, &*self.hand, &self.settings);
         self.warn_of_unserved(unserved, now);
         let rewritten = routed
             .iter()
@@ -403,6 +401,10 @@ impl<S: Spool> Driver<S> {
         );
         if alone {
             observe::emit(&self.tag, &MessageSuspect { queue_id: &queue_id, crashes });
+        }
+        for (index, recipient) in dropped {
+            done[index as usize] = true;
+            self.drop_recipient(key, &queue_id, &envelope, (index, &recipient), now);
         }
         let keep = content.pieces().is_none() || self.content_kept + size <= CONTENT_KEPT;
         self.content_kept += if keep && content.pieces().is_some() { size } else { 0 };
@@ -440,6 +442,49 @@ impl<S: Spool> Driver<S> {
                 }
             }
         }
+    }
+
+    /// Mail to the address that notices to postmaster come from counts as delivered, so that nothing comes back.
+    fn drop_recipient(
+        &mut self,
+        key: MessageKey,
+        queue_id: &QueueId,
+        envelope: &Envelope,
+        (index, recipient): (u32, &Address),
+        now: Timestamp,
+    ) {
+        const REASON: &str = "undeliverable postmaster notification discarded";
+        let stamps = Stamps { arrival: envelope.arrival, active: now, handed_off: now, connected: None };
+        let (delay, delays) = stamps.delays(now);
+        observe::emit(
+            &self.tag,
+            &DeliveryEnded {
+                queue_id,
+                recipient,
+                original: &envelope.recipients[index as usize].original,
+                relay: "none",
+                conn_use: 1,
+                delay,
+                delays,
+                delay_decimals: self.settings.delay_decimals,
+                dsn: Dsn::new(2, 0, 0),
+                status: Status::Sent,
+                soft_bounce: false,
+                reason: REASON,
+            },
+        );
+        let outcome = Outcome {
+            job: JobId(0),
+            index,
+            status: Status::Sent,
+            dsn: Dsn::new(2, 0, 0),
+            reason: REASON.to_string(),
+            diagnostic: None,
+            remote_mta: None,
+            relayed: false,
+            next_hop_reports: false,
+        };
+        self.spool.record(Record::Outcome { key, outcome });
     }
 
     /// Postfix's words for a transport that master.cf does not have, at most once a pause for each.
