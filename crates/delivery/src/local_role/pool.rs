@@ -66,6 +66,8 @@ struct State {
     counter: u64,
     /// Tasks that are not answered.
     open: usize,
+    /// Workers that wait for tasks.
+    idle: usize,
 }
 
 impl Pool {
@@ -80,14 +82,16 @@ impl Pool {
     }
 
     /// Takes a task; its answer goes to its `replies`.
-    pub fn add(&self, tasks: impl IntoIterator<Item = Task>) {
+    pub fn add(&self, tasks: Vec<Task>) {
         let mut state = self.0.lock();
-        let before = state.tasks.len();
+        // Each call wakes with a system call, and who is awake looks for more by himself; Maildirs go in batches.
+        let all_maildirs = tasks.iter().all(|task| task.mailbox.is_maildir);
+        let useful = if all_maildirs { tasks.len().min(SHARES) } else { tasks.len() };
+        let wake = useful.min(state.idle);
+        state.open += tasks.len();
         state.tasks.extend(tasks);
-        let added = state.tasks.len() - before;
-        state.open += added;
         drop(state);
-        for _ in 0..added {
+        for _ in 0..wake {
             self.0.ready.notify_one();
         }
     }
@@ -113,10 +117,13 @@ impl Shared {
                 let crashed = || Failure::new(Dsn::new(4, 3, 0), "unknown mail transport error");
                 tasks.iter().map(|_| Err(NotDelivered::Failed(crashed()))).collect()
             });
+            // The answers of a batch that go the same way go with one write.
+            let mut answers = Vec::with_capacity(tasks.len());
             for (task, result) in tasks.into_iter().zip(results) {
-                if let Some(answer) = self.over(task, result) {
-                    answer.0.send(&answer.1);
-                }
+                answers.extend(self.over(task, result));
+            }
+            for same in answers.chunk_by(|a, b| Arc::ptr_eq(&a.0, &b.0)) {
+                same[0].0.send(same.iter().map(|(_, answer)| answer));
             }
         }
     }
@@ -153,6 +160,7 @@ impl Shared {
                     }
                 }
             }
+            state.idle += 1;
             state = match state.later.first_key_value().map(|(key, _)| key.0) {
                 Some(at) => {
                     let wait = self.ready.wait_timeout(state, at.saturating_duration_since(now));
@@ -160,6 +168,7 @@ impl Shared {
                 }
                 None => self.ready.wait(state).unwrap_or_else(PoisonError::into_inner),
             };
+            state.idle -= 1;
         }
     }
 
