@@ -58,6 +58,8 @@ pub(crate) struct Ways {
     pub routed: Vec<Routed>,
     /// Who gets nothing: the address that notices to postmaster come from.
     pub dropped: Vec<(u32, Address)>,
+    /// Who gets nothing because one other address gets the message.
+    pub redirected: Vec<u32>,
     /// Transports that nobody serves.
     pub unserved: BTreeSet<Arc<str>>,
 }
@@ -76,10 +78,16 @@ pub(crate) fn routes(
     let left = (0u32..)
         .zip(&envelope.recipients)
         .filter(|(index, _)| !done.get(*index as usize).copied().unwrap_or(false));
-    for (index, recipient) in left {
-        let target = special(&recipient.address, envelope)
-            .or_else(|| filter.map(|f| filtered(f, &recipient.address)))
-            .unwrap_or_else(|| router.route(&recipient.address, &envelope.sender));
+    let redirect = envelope.attribute(">").map(Address::new);
+    for (number, (index, recipient)) in left.enumerate() {
+        if redirect.is_some() && number > 0 {
+            ways.redirected.push(index);
+            continue;
+        }
+        let address = redirect.as_ref().unwrap_or(&recipient.address);
+        let target = special(address, envelope)
+            .or_else(|| filter.filter(|_| redirect.is_none()).map(|f| filtered(f, address)))
+            .unwrap_or_else(|| router.route(address, &envelope.sender));
         if target.local && settings.is_double_bounce(&target.recipient) {
             ways.dropped.push((index, target.recipient));
             continue;

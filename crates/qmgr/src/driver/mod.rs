@@ -376,7 +376,7 @@ impl<S: Spool> Driver<S> {
             },
         };
         let NewMessage { queue_id, envelope, mut done, content, crashes, .. } = message;
-        let Ways { routed, dropped, unserved } =
+        let Ways { routed, dropped, redirected, unserved } =
             route::routes(&envelope, &done, pulled.flushed, &*self.router, &*self.hand, &self.settings);
         self.warn_of_unserved(unserved, now);
         let rewritten = routed
@@ -405,6 +405,10 @@ impl<S: Spool> Driver<S> {
         for (index, recipient) in dropped {
             done[index as usize] = true;
             self.drop_recipient(key, &queue_id, &envelope, (index, &recipient), now);
+        }
+        for index in redirected {
+            done[index as usize] = true;
+            self.record_dropped(key, index, "redirected to one other address");
         }
         let keep = content.pieces().is_none() || self.content_kept + size <= CONTENT_KEPT;
         self.content_kept += if keep && content.pieces().is_some() { size } else { 0 };
@@ -473,12 +477,17 @@ impl<S: Spool> Driver<S> {
                 reason: REASON,
             },
         );
+        self.record_dropped(key, index, REASON);
+    }
+
+    /// Writes down that a recipient is done without a delivery.
+    fn record_dropped(&mut self, key: MessageKey, index: u32, reason: &str) {
         let outcome = Outcome {
             job: JobId(0),
             index,
             status: Status::Sent,
             dsn: Dsn::new(2, 0, 0),
-            reason: REASON.to_string(),
+            reason: reason.to_string(),
             diagnostic: None,
             remote_mta: None,
             relayed: false,
