@@ -112,3 +112,92 @@ fn feedback(step: &FeedbackStep) -> Feedback {
         FeedbackPer::SqrtConcurrency => Feedback::OverSqrtConcurrency(step.base),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use config::Host;
+    use std::path::Path;
+    use std::time::Duration;
+
+    fn read(main_cf: &str) -> Settings {
+        let master_cf = "smtp unix - - n - - smtp\nslow unix - - n - 3 smtp\n";
+        let main_cf = format!("myhostname = mail.example.com\n{main_cf}");
+        let config = Config::parse(Path::new("/etc/postfix"), &main_cf, master_cf, Host::default())
+            .expect("it parses");
+        Settings::read(&config, 1000).expect("all values are right")
+    }
+
+    #[test]
+    fn each_default_may_be_set_anew_for_one_transport() {
+        let settings = read(
+            "initial_destination_concurrency = 4\nslow_initial_destination_concurrency = 2\n\
+             default_destination_concurrency_limit = 30\nslow_destination_concurrency_limit = 3\n\
+             default_destination_recipient_limit = 60\nslow_destination_recipient_limit = 1\n\
+             default_destination_concurrency_positive_feedback = 1/concurrency\n\
+             slow_destination_concurrency_positive_feedback = 0.5/sqrt_concurrency\n\
+             slow_destination_concurrency_negative_feedback = 0.5\n\
+             slow_destination_concurrency_failed_cohort_limit = 7\n\
+             slow_destination_rate_delay = 5s\nslow_transport_rate_delay = 2s\n\
+             default_delivery_slot_cost = 6\nslow_delivery_slot_cost = 2\n\
+             default_delivery_slot_loan = 4\nslow_delivery_slot_loan = 0\n\
+             default_delivery_slot_discount = 40\nslow_delivery_slot_discount = 10\n\
+             default_minimum_delivery_slots = 5\nslow_minimum_delivery_slots = 1\n",
+        );
+        let ordinary = TransportSettings {
+            initial_concurrency: 4,
+            concurrency_limit: 30,
+            recipient_limit: 60,
+            positive: Feedback::OverConcurrency(1.0),
+            slots: SlotSettings { cost: 6, loan: 4, discount: 40, minimum: 5 },
+            ..TransportSettings::default()
+        };
+        assert_eq!(settings.scheduler.transport("smtp"), &ordinary);
+        let slow = TransportSettings {
+            initial_concurrency: 2,
+            concurrency_limit: 3,
+            recipient_limit: 1,
+            positive: Feedback::OverSqrtConcurrency(0.5),
+            negative: Feedback::Constant(0.5),
+            failed_cohort_limit: 7,
+            destination_rate_delay: Duration::from_secs(5),
+            transport_rate_delay: Duration::from_secs(2),
+            slots: SlotSettings { cost: 2, loan: 0, discount: 10, minimum: 1 },
+            jobs_max: Some(3),
+        };
+        assert_eq!(settings.scheduler.transport("slow"), &slow);
+        assert_eq!(slow.window().limit, 1, "a rate delay leaves one delivery at a time");
+    }
+
+    #[test]
+    fn what_holds_for_the_whole_queue_is_read() {
+        let settings = read(
+            "qmgr_message_active_limit = 70\nqmgr_message_recipient_limit = 80\nminimal_backoff_time = 10s\n\
+             maximal_backoff_time = 1h\nmaximal_queue_lifetime = 2d\nbounce_queue_lifetime = 1d\n\
+             transport_retry_time = 7s\nqmgr_clog_warn_time = 9s\ndefer_transports = slow smtp\n\
+             destination_concurrency_feedback_debug = yes\ndouble_bounce_sender = dd@elsewhere.example\n",
+        );
+        let scheduler = &settings.scheduler;
+        assert_eq!((scheduler.active_limit, scheduler.recipient_limit), (70, 80));
+        let seconds = [10, 3600, 172_800, 86_400, 7].map(Duration::from_secs);
+        let read_seconds = [
+            scheduler.minimal_backoff,
+            scheduler.maximal_backoff,
+            scheduler.maximal_lifetime,
+            scheduler.bounce_lifetime,
+            scheduler.transport_retry,
+        ];
+        assert_eq!(read_seconds, seconds);
+        assert_eq!(scheduler.clog_warn, Some(Duration::from_secs(9)));
+        assert!(scheduler.feedback_debug);
+        assert_eq!(settings.defer_transports, ["slow", "smtp"]);
+        assert!(settings.is_double_bounce(&Address::from("DD@here.example")));
+    }
+
+    #[test]
+    fn warnings_of_a_full_queue_can_be_switched_off_in_two_ways() {
+        assert_eq!(read("").scheduler.clog_warn, Some(Duration::from_secs(300)));
+        assert_eq!(read("qmgr_clog_warn_time = 0\n").scheduler.clog_warn, None);
+        assert_eq!(read("helpful_warnings = no\n").scheduler.clog_warn, None);
+    }
+}
