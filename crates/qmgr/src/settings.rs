@@ -7,6 +7,10 @@ use config::{Config, Errors, ServiceType};
 use mail::Address;
 use std::sync::Arc;
 
+/// Reports are not to outlive other mail.
+const LOWERED: &str =
+    "bounce_queue_lifetime is larger than maximal_queue_lifetime - adjusting bounce_queue_lifetime";
+
 /// Settings of the queue manager; a reload brings new ones, which hold for queued mail too.
 #[derive(Clone, Debug, Default)]
 pub struct Settings {
@@ -20,6 +24,8 @@ pub struct Settings {
     pub double_bounce_user: String,
     /// `delay_logging_resolution_limit`.
     pub delay_decimals: u32,
+    /// What was set otherwise than it holds, for the log.
+    pub warnings: Vec<&'static str>,
 }
 
 impl Settings {
@@ -34,7 +40,7 @@ impl Settings {
             minimal_backoff: qmgr.minimal_backoff_time,
             maximal_backoff: qmgr.maximal_backoff_time,
             maximal_lifetime: qmgr.maximal_queue_lifetime,
-            bounce_lifetime: qmgr.bounce_queue_lifetime,
+            bounce_lifetime: qmgr.bounce_queue_lifetime.min(qmgr.maximal_queue_lifetime),
             transport_retry: qmgr.transport_retry_time,
             clog_warn: Some(qmgr.qmgr_clog_warn_time).filter(|t| qmgr.helpful_warnings && !t.is_zero()),
             feedback_debug: qmgr.destination_concurrency_feedback_debug,
@@ -79,6 +85,10 @@ impl Settings {
             };
             settings.transports.insert(service.name.clone(), transport);
         }
+        let mut warnings = Vec::new();
+        if qmgr.bounce_queue_lifetime > qmgr.maximal_queue_lifetime {
+            warnings.push(LOWERED);
+        }
         let double_bounce_user =
             global.double_bounce_sender.split('@').next().unwrap_or_default().to_string();
         Ok(Settings {
@@ -86,6 +96,7 @@ impl Settings {
             defer_transports: qmgr.defer_transports,
             recipient_delimiter: global.recipient_delimiter,
             double_bounce_user,
+            warnings,
             delay_decimals: u32::try_from(global.delay_logging_resolution_limit).unwrap_or(2),
         })
     }
@@ -192,6 +203,14 @@ mod tests {
         assert!(scheduler.feedback_debug);
         assert_eq!(settings.defer_transports, ["slow", "smtp"]);
         assert!(settings.is_double_bounce(&Address::from("DD@here.example")));
+    }
+
+    #[test]
+    fn reports_do_not_outlive_other_mail() {
+        let settings = read("maximal_queue_lifetime = 1d\nbounce_queue_lifetime = 2d\n");
+        assert_eq!(settings.scheduler.bounce_lifetime, Duration::from_secs(86_400));
+        assert_eq!(settings.warnings, [LOWERED]);
+        assert!(read("maximal_queue_lifetime = 2d\nbounce_queue_lifetime = 1d\n").warnings.is_empty());
     }
 
     #[test]

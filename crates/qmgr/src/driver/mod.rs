@@ -1,25 +1,21 @@
 //! The driver: one synchronous turn that joins queue, scheduler and agents. `run` calls it whenever there is news.
 
 mod finish;
+mod tell;
 #[cfg(test)]
 mod tests;
 
 use crate::hand::{Hand, Inbox, News};
 use crate::route::{self, Router, Ways};
-use crate::scheduler::{Ended, Handout, Pulled, Remark, Scheduler};
+use crate::scheduler::{Ended, Handout, Pulled, Scheduler};
 use crate::spool::Spool;
 use crate::{Order, Settings, Snapshot};
-use mail::{
-    Address, Client, Content, Dsn, Envelope, Job, JobId, JobRecipient, Outcome, QueueId, SiteFailure,
-};
+use mail::{Address, Client, Content, Envelope, Job, JobId, JobRecipient, Outcome, QueueId, SiteFailure};
 use mail::{Stamps, Status, Timestamp};
 use observe::Tag;
-use observe::events::delivery::DeliveryEnded;
-use observe::events::qmgr::{
-    ClogAdvice, DestinationClogged, MessageActive, MessageSuspect, WindowMoved, WindowStep,
-};
+use observe::events::qmgr::{MessageActive, MessageSuspect};
 use queue::{MessageKey, NewMessage, Place, Record};
-use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
@@ -39,12 +35,6 @@ const CONTENT_KEPT: u64 = 64 << 20;
 
 /// How long nothing is handed out after the queue could not write down what happened.
 const WRITE_RETRY: Duration = Duration::from_secs(1);
-
-/// How long nothing more is said about a transport that nobody serves. Postfix: `transport_retry_time`.
-const UNSERVED_PAUSE: Duration = Duration::from_secs(60);
-
-/// Such transports remembered. Their names come from tables; with more of them some are named too often.
-const UNSERVED_MAX: usize = 100;
 
 /// The time that the queue is told for what is flushed: no message waits for it by itself.
 const FLUSHED: Timestamp = Timestamp::from_secs(0);
@@ -126,6 +116,7 @@ pub(crate) struct Driver<S> {
 
 impl<S: Spool> Driver<S> {
     pub fn new(parts: Parts<S>) -> Self {
+        tell::warn_of_settings(&parts.tag, &parts.settings);
         Driver {
             scheduler: Scheduler::new(parts.settings.scheduler.clone()),
             spool: parts.spool,
@@ -155,6 +146,7 @@ impl<S: Spool> Driver<S> {
 
     /// Puts new settings and tables in force; what is active keeps its routes, all else gets new ones.
     pub fn reload(&mut self, snapshot: Snapshot) {
+        tell::warn_of_settings(&self.tag, &snapshot.settings);
         self.scheduler.set_settings(snapshot.settings.scheduler.clone());
         self.settings = snapshot.settings;
         self.router = snapshot.router;
@@ -427,88 +419,6 @@ impl<S: Spool> Driver<S> {
             reported: Vec::new(),
         };
         self.active.insert(key, active);
-    }
-
-    /// Logs what the scheduler has to say.
-    fn tell_remarks(&mut self) {
-        while let Some(remark) = self.scheduler.remark() {
-            match remark {
-                Remark::Clogged { transport, nexthop, entries, active, at_limit } => {
-                    observe::emit(&self.tag, &DestinationClogged { nexthop: &nexthop, entries, active });
-                    observe::emit(&self.tag, &ClogAdvice { transport: &transport, at_limit });
-                }
-                Remark::Window { destination, succeeded, step, limit, size, counts } => {
-                    if let Some(step) = step {
-                        observe::emit(&self.tag, &WindowStep { succeeded, step });
-                    }
-                    let destination = &destination;
-                    observe::emit(&self.tag, &WindowMoved { destination, succeeded, limit, size, counts });
-                }
-            }
-        }
-    }
-
-    /// Mail to the address that notices to postmaster come from counts as delivered, so that nothing comes back.
-    fn drop_recipient(
-        &mut self,
-        key: MessageKey,
-        queue_id: &QueueId,
-        envelope: &Envelope,
-        (index, recipient): (u32, &Address),
-        now: Timestamp,
-    ) {
-        const REASON: &str = "undeliverable postmaster notification discarded";
-        let stamps = Stamps { arrival: envelope.arrival, active: now, handed_off: now, connected: None };
-        let (delay, delays) = stamps.delays(now);
-        observe::emit(
-            &self.tag,
-            &DeliveryEnded {
-                queue_id,
-                recipient,
-                original: &envelope.recipients[index as usize].original,
-                relay: "none",
-                conn_use: 1,
-                delay,
-                delays,
-                delay_decimals: self.settings.delay_decimals,
-                dsn: Dsn::new(2, 0, 0),
-                status: Status::Sent,
-                soft_bounce: false,
-                reason: REASON,
-            },
-        );
-        self.record_dropped(key, index, REASON);
-    }
-
-    /// Writes down that a recipient is done without a delivery.
-    fn record_dropped(&mut self, key: MessageKey, index: u32, reason: &str) {
-        let outcome = Outcome {
-            job: JobId(0),
-            index,
-            status: Status::Sent,
-            dsn: Dsn::new(2, 0, 0),
-            reason: reason.to_string(),
-            diagnostic: None,
-            remote_mta: None,
-            relayed: false,
-            next_hop_reports: false,
-        };
-        self.spool.record(Record::Outcome { key, outcome });
-    }
-
-    /// Postfix's words for a transport that master.cf does not have, at most once a pause for each.
-    fn warn_of_unserved(&mut self, names: BTreeSet<Arc<str>>, now: Timestamp) {
-        for name in names {
-            let warned = self.unserved_warned.get(&name);
-            if warned.is_none_or(|at| now.since(*at) >= UNSERVED_PAUSE) {
-                let text = format_args!("connect to transport private/{name}: No such file or directory");
-                observe::warn(&self.tag, text);
-                if self.unserved_warned.len() >= UNSERVED_MAX {
-                    self.unserved_warned.clear();
-                }
-                self.unserved_warned.insert(name, now);
-            }
-        }
     }
 
     /// Takes jobs from the scheduler into the outbox.
