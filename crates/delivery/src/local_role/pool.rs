@@ -18,6 +18,9 @@ use std::time::Instant;
 /// Into so many shares what waits for Maildirs is divided, so that several workers write while others sync.
 const SHARES: usize = 4;
 
+/// But so many go to one worker if there are no more: smaller shares cost a sync each.
+const BATCH_MIN: usize = 16;
+
 /// Deliveries that one worker makes together: so many mailboxes a crash of this process may fill twice.
 const BATCH_MAX: usize = 64;
 
@@ -143,9 +146,9 @@ impl Shared {
             }
             while let Some(task) = state.tasks.pop_front() {
                 if task.mailbox.is_maildir {
-                    let share = (state.tasks.len() / SHARES).min(BATCH_MAX);
+                    let share = (state.tasks.len() / SHARES).clamp(BATCH_MIN, BATCH_MAX);
                     let mut batch = vec![task];
-                    while batch.len() <= share
+                    while batch.len() < share
                         && state.tasks.front().is_some_and(|next| next.mailbox.is_maildir)
                     {
                         batch.extend(state.tasks.pop_front());
