@@ -36,7 +36,7 @@ pub(crate) fn introduction(settings: &Settings, kind: ReportKind, to: &Addressee
         ),
         ReportKind::Delay => format!(
             "This is the mail server {host}.\r\n\r\n\
-             ---- This is only a warning. There is no need to send your message again. ----\r\n\r\n\
+             This is only a warning. There is no need to send your message again.\r\n\r\n\
              For {} your message could not be delivered to the recipients\r\n\
              listed below. Delivery will be tried again until the message is {} old.\r\n\
              {returned} is attached.\r\n",

@@ -18,6 +18,12 @@ pub trait OutcomeSink {
 
     /// The job is over; nothing of it follows. `site_failure` says why the destination as a whole failed, if it did.
     fn done(&self, job: JobId, site_failure: Option<SiteFailure>);
+
+    /// The job is over because its transport as a whole cannot be used; who does not tell transports from destinations
+    /// takes it for a failed site.
+    fn transport_failed(&self, job: JobId, failure: SiteFailure) {
+        self.done(job, Some(failure));
+    }
 }
 
 /// The way back for one job: one outcome for each recipient, then `done`.
@@ -71,9 +77,23 @@ impl OutcomeSender {
         self.finish(site_failure);
     }
 
+    /// Ends the job; its transport cannot be used. Recipients without an outcome are deferred.
+    pub fn transport_failed(mut self, failure: SiteFailure) {
+        if self.defer_rest() {
+            self.sink.transport_failed(self.job, failure);
+        }
+    }
+
     fn finish(&mut self, site_failure: Option<SiteFailure>) {
+        if self.defer_rest() {
+            self.sink.done(self.job, site_failure);
+        }
+    }
+
+    /// False where the job has ended already.
+    fn defer_rest(&mut self) -> bool {
         if std::mem::replace(&mut self.done, true) {
-            return;
+            return false;
         }
         for index in std::mem::take(&mut self.waiting) {
             self.sink.outcome(Outcome {
@@ -88,7 +108,7 @@ impl OutcomeSender {
                 next_hop_reports: false,
             });
         }
-        self.sink.done(self.job, site_failure);
+        true
     }
 }
 

@@ -180,6 +180,13 @@ impl Report {
         self.end(site_failure);
     }
 
+    /// Ends the job because its transport as a whole cannot be used.
+    pub fn finish_transport(mut self, failure: SiteFailure) {
+        if let Some(outcomes) = self.outcomes.take() {
+            outcomes.transport_failed(failure);
+        }
+    }
+
     fn end(&mut self, site_failure: Option<SiteFailure>) {
         let now = net::clock::now();
         self.rest(Via::NONE, now, &Verdict::failure(CRASH_DSN, CRASH_REASON));

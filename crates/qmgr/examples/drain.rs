@@ -64,6 +64,7 @@ impl Router for ByDomain {
             transport: "smtp".into(),
             nexthop: recipient.domain_lower().into(),
             recipient: recipient.clone(),
+            local: false,
         }
     }
 }

@@ -16,6 +16,8 @@ pub struct Target {
     pub nexthop: Arc<str>,
     /// The recipient as the agent is to see it.
     pub recipient: Address,
+    /// Its domain is this host's own (`mydestination`).
+    pub local: bool,
 }
 
 /// Finds the way of a recipient: what trivial-rewrite does in Postfix.
@@ -28,7 +30,9 @@ impl Router for rewrite::Resolver {
     fn route(&self, recipient: &Address, sender: &Address) -> Target {
         match self.resolve_now(recipient, sender) {
             rewrite::Resolved::Route(route) => {
-                Target { transport: route.transport, nexthop: route.nexthop, recipient: route.recipient }
+                let local = route.class == rewrite::AddressClass::Local;
+                let rewrite::Route { transport, nexthop, recipient, .. } = route;
+                Target { transport, nexthop, recipient, local }
             }
             rewrite::Resolved::Invalid { recipient } => {
                 fixed("error", "5.1.3 bad address syntax", &recipient)
@@ -47,8 +51,20 @@ pub(crate) struct Routed {
     pub recipient: Address,
 }
 
-/// The way of each recipient that is not done, sorted so that neighbours may share a job. Names of transports that
-/// nobody serves are added to `unserved`.
+/// The ways of a message's recipients.
+#[derive(Debug, Default)]
+pub(crate) struct Ways {
+    /// Sorted so that neighbours may share a job.
+    pub routed: Vec<Routed>,
+    /// Who gets nothing: the address that notices to postmaster come from.
+    pub dropped: Vec<(u32, Address)>,
+    /// Who gets nothing because one other address gets the message.
+    pub redirected: Vec<u32>,
+    /// Transports that nobody serves.
+    pub unserved: BTreeSet<Arc<str>>,
+}
+
+/// The way of each recipient that is not done.
 pub(crate) fn routes(
     envelope: &Envelope,
     done: &[bool],
@@ -56,47 +72,53 @@ pub(crate) fn routes(
     router: &dyn Router,
     hand: &dyn Hand,
     settings: &Settings,
-    unserved: &mut BTreeSet<Arc<str>>,
-) -> Vec<Routed> {
+) -> Ways {
+    let mut ways = Ways::default();
     let filter = envelope.attribute("L").and_then(|f| std::str::from_utf8(f).ok());
-    let mut routed: Vec<Routed> = (0u32..)
+    let left = (0u32..)
         .zip(&envelope.recipients)
-        .filter(|(index, _)| !done.get(*index as usize).copied().unwrap_or(false))
-        .map(|(index, recipient)| {
-            let target = special(&recipient.address, envelope, settings)
-                .or_else(|| filter.map(|f| filtered(f, &recipient.address)))
-                .unwrap_or_else(|| router.route(&recipient.address, &envelope.sender));
-            let target = match available(target, flushed, hand, settings) {
-                Ok(target) => target,
-                Err((name, target)) => {
-                    unserved.insert(name);
-                    target
-                }
-            };
-            let queue = queue_name(&target, settings);
-            Routed {
-                route: Route { index, transport: target.transport, nexthop: target.nexthop, queue },
-                recipient: target.recipient,
+        .filter(|(index, _)| !done.get(*index as usize).copied().unwrap_or(false));
+    let redirect = envelope.attribute(">").map(Address::new);
+    for (number, (index, recipient)) in left.enumerate() {
+        if redirect.is_some() && number > 0 {
+            ways.redirected.push(index);
+            continue;
+        }
+        let address = redirect.as_ref().unwrap_or(&recipient.address);
+        let target = special(address, envelope)
+            .or_else(|| filter.filter(|_| redirect.is_none()).map(|f| filtered(f, address)))
+            .unwrap_or_else(|| router.route(address, &envelope.sender));
+        if target.local && settings.is_double_bounce(&target.recipient) {
+            ways.dropped.push((index, target.recipient));
+            continue;
+        }
+        let target = match available(target, flushed, hand, settings) {
+            Ok(target) => target,
+            Err((name, target)) => {
+                ways.unserved.insert(name);
+                target
             }
-        })
-        .collect();
-    routed.sort_by_cached_key(|r| {
+        };
+        let queue = queue_name(&target, settings);
+        ways.routed.push(Routed {
+            route: Route { index, transport: target.transport, nexthop: target.nexthop, queue },
+            recipient: target.recipient,
+        });
+    }
+    ways.routed.sort_by_cached_key(|r| {
         let address = &r.recipient;
         (r.route.transport.clone(), r.route.queue.clone(), address.domain_lower(), address.clone())
     });
-    routed
+    ways
 }
 
 /// What Postfix's qmgr decides before it asks anybody.
-fn special(recipient: &Address, envelope: &Envelope, settings: &Settings) -> Option<Target> {
+fn special(recipient: &Address, envelope: &Envelope) -> Option<Target> {
     if recipient.is_null() {
         return Some(fixed("error", "5.1.3 null recipient address", recipient));
     }
     if envelope.force_expire {
         return Some(fixed("retry", "4.7.0 message is administratively expired", recipient));
-    }
-    if settings.is_double_bounce(recipient) {
-        return Some(fixed("discard", "undeliverable postmaster notification discarded", recipient));
     }
     None
 }
@@ -105,7 +127,7 @@ fn special(recipient: &Address, envelope: &Envelope, settings: &Settings) -> Opt
 fn filtered(filter: &str, recipient: &Address) -> Target {
     let (transport, nexthop) = filter.split_once(':').unwrap_or((filter, ""));
     let nexthop = if nexthop.is_empty() { recipient.domain_lower().into() } else { Arc::from(nexthop) };
-    Target { transport: transport.into(), nexthop, recipient: recipient.clone() }
+    Target { transport: transport.into(), nexthop, recipient: recipient.clone(), local: false }
 }
 
 /// A transport that is not to be used, or that nobody serves, defers; the error is the name of the latter, with the
@@ -127,7 +149,12 @@ fn available(
 }
 
 pub(crate) fn fixed(transport: &str, nexthop: &str, recipient: &Address) -> Target {
-    Target { transport: transport.into(), nexthop: nexthop.into(), recipient: recipient.clone() }
+    Target {
+        transport: transport.into(),
+        nexthop: nexthop.into(),
+        recipient: recipient.clone(),
+        local: false,
+    }
 }
 
 /// What counts as one destination (reference 2.5): the nexthop, or the mailbox where a delivery takes one recipient.

@@ -113,7 +113,7 @@ struct ByDomain;
 impl Router for ByDomain {
     fn route(&self, recipient: &Address, _: &Address) -> Target {
         let nexthop = recipient.domain_lower().into();
-        Target { transport: "smtp".into(), nexthop, recipient: recipient.clone() }
+        Target { transport: "smtp".into(), nexthop, recipient: recipient.clone(), local: false }
     }
 }
 

@@ -91,3 +91,30 @@ echo "postfix delivered up to $(mails)"
     assert!(said.contains("posthaste delivered 2"), "{said}");
     assert!(said.contains("postfix delivered up to 3"), "{said}");
 }
+
+/// A mail that Postfix was told to send to someone else, or through a filter, keeps that in its queue file.
+#[test]
+fn redirections_and_filters_of_postfixs_queue_files_hold() {
+    let script = r#"
+cat >>/etc/postfix/main.cf <<'END'
+transport_maps = inline:{{example.com = smtp:[192.0.2.36]}}
+smtpd_recipient_restrictions = check_recipient_access texthash:/etc/postfix/access, permit_mynetworks, reject
+END
+printf 'redirected@example.com REDIRECT box@example.com\nfiltered@example.com FILTER scan:filter\n' >/etc/postfix/access
+sed -i 's/^virtual_mailbox_maps.*/virtual_mailbox_maps = inline:{box@example.com=box\/, redirected@example.com=redirected\/, filtered@example.com=filtered\/, other@example.com=other\/}/' /etc/postfix/main.cf
+echo 'scan unix - - n - 1 smtp -o smtp_connect_timeout=1' >>/etc/postfix/master.cf
+postfix start </dev/null >/dev/null 2>&1; until_ok listening
+smtp-source -m 1 -f a@example.net -t redirected@example.com 127.0.0.1:25; smtp-source -m 1 -f a@example.net -t filtered@example.com 127.0.0.1:25
+until_ok test "$(postqueue -p | tail -1 | grep -c 2.Requests)" = 1; sleep 1
+postfix stop </dev/null >/dev/null 2>&1; until_ok silent
+sed -i '/transport_maps/d; /smtpd_recipient_restrictions/d' /etc/postfix/main.cf; sed -i /^scan/d /etc/postfix/master.cf
+posthaste start -c /etc/postfix </dev/null >/dev/null 2>&1; until_ok listening; until_ok flushed_to 1; sleep 1
+find /var/mail/vhosts -type f -path '*/new/*' | cut -d/ -f5 | sed 's/^/delivered to /'
+posthaste postqueue -c /etc/postfix -p
+posthaste stop -c /etc/postfix </dev/null
+"#;
+    let Some(said) = in_a_world_of_both(script) else { return };
+    assert!(said.contains("delivered to box") && !said.contains("delivered to redirected"), "{said}");
+    assert!(said.contains("(mail transport unavailable)") && said.contains("filtered@example.com"), "{said}");
+    assert!(!said.contains("delivered to filtered"), "{said}");
+}

@@ -129,4 +129,8 @@ impl OutcomeSink for WayBack {
     fn done(&self, job: JobId, site_failure: Option<SiteFailure>) {
         self.0.done(job, site_failure);
     }
+
+    fn transport_failed(&self, job: JobId, failure: SiteFailure) {
+        self.0.transport_failed(job, failure);
+    }
 }

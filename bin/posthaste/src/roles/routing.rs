@@ -42,10 +42,13 @@ impl Router for Routing {
             transport: transport.into(),
             nexthop: nexthop.into(),
             recipient,
+            local: false,
         };
         match self.resolver.resolve_now(recipient, sender) {
             Resolved::Route(route) => {
-                Target { transport: route.transport, nexthop: route.nexthop, recipient: route.recipient }
+                let local = route.class == rewrite::AddressClass::Local;
+                let rewrite::Route { transport, nexthop, recipient, .. } = route;
+                Target { transport, nexthop, recipient, local }
             }
             Resolved::Invalid { recipient } => fixed("error", "5.1.3 bad address syntax", recipient),
             Resolved::TempFail { recipient, reason } => {

@@ -29,6 +29,8 @@ parameters! {
         default_destination_concurrency_negative_feedback: Feedback = "1",
         /// Rounds of failed sessions after which a destination is taken for dead; 0 is never.
         default_destination_concurrency_failed_cohort_limit: Count = "1",
+        /// Whether each step of a destination's concurrency is logged.
+        destination_concurrency_feedback_debug: Bool = "no",
         /// Recipients of one delivery; 0 is no limit.
         default_destination_recipient_limit: Count = "50",
         /// The pause between two deliveries to one destination.

@@ -14,6 +14,7 @@ use std::sync::Arc;
 pub struct Seen {
     outcomes: RefCell<Vec<Outcome>>,
     done: RefCell<Vec<Option<SiteFailure>>>,
+    transports_failed: RefCell<Vec<String>>,
 }
 
 impl Seen {
@@ -30,6 +31,10 @@ impl Seen {
     pub fn done(&self) -> Vec<Option<SiteFailure>> {
         self.done.borrow().clone()
     }
+
+    pub fn transports_failed(&self) -> Vec<String> {
+        self.transports_failed.borrow().clone()
+    }
 }
 
 impl OutcomeSink for Seen {
@@ -39,6 +44,10 @@ impl OutcomeSink for Seen {
 
     fn done(&self, _: JobId, site_failure: Option<SiteFailure>) {
         self.done.borrow_mut().push(site_failure);
+    }
+
+    fn transport_failed(&self, _: JobId, failure: SiteFailure) {
+        self.transports_failed.borrow_mut().push(failure.reason);
     }
 }
 

@@ -2,6 +2,7 @@
 //!
 //! Postfix: virtual(8). The message goes as a sealed memory file; the log lines are written here.
 
+use crate::local_role::failure::words;
 use crate::local_role::wire::{self, Answer, Decoded};
 use crate::report::{Report, ReportStyle, Verdict, Via};
 use crate::{Assignment, DeliveryAgent};
@@ -79,13 +80,18 @@ async fn keep_connected(path: PathBuf, mut inbox: mpsc::Receiver<Pending>) {
                 let _ = link.serve(&mut first, &mut inbox).await;
             }
             Err(error) => {
-                let reason = format!("mail transport unavailable: {}: {error}", path.display());
                 let mut jobs: Vec<Pending> = first.take().into_iter().collect();
+                if let Some(job) = jobs.first() {
+                    let socket = path.file_name().unwrap_or_default().display();
+                    let error = words(&error);
+                    let text = format_args!("connect to transport private/{socket}: {error}");
+                    observe::warn(job.report.tag(), text);
+                }
                 while let Ok(job) = inbox.try_recv() {
                     jobs.push(job);
                 }
                 for job in jobs {
-                    unavailable(job, &reason);
+                    unavailable(job, "mail transport unavailable");
                 }
             }
         }
@@ -95,7 +101,7 @@ async fn keep_connected(path: PathBuf, mut inbox: mpsc::Receiver<Pending>) {
 fn unavailable(mut job: Pending, reason: &str) {
     let dsn = Dsn::new(4, 3, 0);
     job.report.rest(Via::NONE, net::clock::now(), &Verdict::failure(dsn, reason));
-    job.report.finish(Some(SiteFailure { dsn, reason: reason.to_string() }));
+    job.report.finish_transport(SiteFailure { dsn, reason: reason.to_string() });
 }
 
 async fn connect(path: &Path) -> io::Result<UnixStream> {
@@ -222,4 +228,35 @@ fn pieces(content: &Content) -> io::Result<Vec<Bytes>> {
         pieces.push(piece);
     }
     Ok(pieces)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::testjob::{Seen, assignment};
+    use super::*;
+    use mail::Status;
+    use observe::NumbersRange;
+
+    #[test]
+    fn without_the_local_role_the_transport_fails_and_mail_is_deferred() {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        let local = tokio::task::LocalSet::new();
+        local.block_on(&runtime, async {
+            let numbers = Numbers::new(NumbersRange::of_slot(0));
+            let tag = Tag::new("postfix", "virtual", 1);
+            let style = ReportStyle::default();
+            let agent = VirtualAgent::start("/nonexistent/private/local".into(), tag, numbers, style);
+            let seen = Seen::new();
+            agent.accept(assignment("example.com", &["ann@example.com"], &seen));
+            let deadline = std::time::Instant::now() + 2 * CONNECT_PATIENCE;
+            while seen.transports_failed().is_empty() && std::time::Instant::now() < deadline {
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+            assert_eq!(seen.transports_failed(), ["mail transport unavailable"]);
+            assert!(seen.done().is_empty(), "the site is not at fault");
+            let outcomes = seen.outcomes();
+            assert_eq!((outcomes.len(), outcomes[0].status), (1, Status::Deferred));
+            assert_eq!(outcomes[0].reason, "mail transport unavailable");
+        });
+    }
 }

@@ -59,7 +59,7 @@ fn code(error: &io::Error) -> Dsn {
 }
 
 /// The system's words for an error, without Rust's number behind.
-fn words(error: &io::Error) -> String {
+pub(crate) fn words(error: &io::Error) -> String {
     let text = error.to_string();
     match text.rfind(" (os error ") {
         Some(at) => text[..at].to_string(),

@@ -7,11 +7,15 @@ use std::fs::{DirBuilder, File, OpenOptions};
 use std::io;
 use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
+use std::sync::LazyLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 /// Makes names in `tmp/` unique within this process.
 static COUNTER: AtomicU64 = AtomicU64::new(0);
+
+/// Asked once, not for each name.
+static PROCESS: LazyLock<u32> = LazyLock::new(std::process::id);
 
 /// A message that is written in `tmp/` and not synced yet.
 pub struct Written {
@@ -76,7 +80,7 @@ fn write_file(
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     let (secs, micros) = (now.as_secs(), now.subsec_micros());
     let number = COUNTER.fetch_add(1, Ordering::Relaxed);
-    let temporary = path.join(format!("tmp/{secs}.P{}Q{number}.{host}", std::process::id()));
+    let temporary = path.join(format!("tmp/{secs}.P{}Q{number}.{host}", *PROCESS));
     let create = |e| (Failure::io(format!("create maildir file {}", temporary.display()), &e), e);
     let mut file = create_in(path, &temporary).map_err(create)?;
     let temporary = Made(temporary);

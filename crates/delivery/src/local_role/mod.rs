@@ -4,7 +4,7 @@
 //! network. A recipient's mailbox is looked up here, since what may be written must not be the queue manager's
 //! choice. Workers deliver; each recipient's result goes back as soon as it is there.
 
-mod failure;
+pub(crate) mod failure;
 mod maildir;
 mod mbox;
 mod pool;
@@ -134,7 +134,7 @@ async fn start(job: Arc<Job>, settings: Arc<Settings>, replies: &Arc<Replies>, p
                 replies: replies.clone(),
                 attempts: 0,
             }),
-            Err(failure) => replies.send(&failed(job.head.job, recipient.index, failure)),
+            Err(failure) => replies.send([&failed(job.head.job, recipient.index, failure)]),
         }
     }
     pool.add(tasks);

@@ -18,6 +18,9 @@ use std::time::Instant;
 /// Into so many shares what waits for Maildirs is divided, so that several workers write while others sync.
 const SHARES: usize = 4;
 
+/// But so many go to one worker if there are no more: smaller shares cost a sync each.
+const BATCH_MIN: usize = 16;
+
 /// Deliveries that one worker makes together: so many mailboxes a crash of this process may fill twice.
 const BATCH_MAX: usize = 64;
 
@@ -66,6 +69,8 @@ struct State {
     counter: u64,
     /// Tasks that are not answered.
     open: usize,
+    /// Workers that wait for tasks.
+    idle: usize,
 }
 
 impl Pool {
@@ -80,14 +85,16 @@ impl Pool {
     }
 
     /// Takes a task; its answer goes to its `replies`.
-    pub fn add(&self, tasks: impl IntoIterator<Item = Task>) {
+    pub fn add(&self, tasks: Vec<Task>) {
         let mut state = self.0.lock();
-        let before = state.tasks.len();
+        // Each call wakes with a system call, and who is awake looks for more by himself; Maildirs go in batches.
+        let all_maildirs = tasks.iter().all(|task| task.mailbox.is_maildir);
+        let useful = if all_maildirs { tasks.len().min(SHARES) } else { tasks.len() };
+        let wake = useful.min(state.idle);
+        state.open += tasks.len();
         state.tasks.extend(tasks);
-        let added = state.tasks.len() - before;
-        state.open += added;
         drop(state);
-        for _ in 0..added {
+        for _ in 0..wake {
             self.0.ready.notify_one();
         }
     }
@@ -113,10 +120,13 @@ impl Shared {
                 let crashed = || Failure::new(Dsn::new(4, 3, 0), "unknown mail transport error");
                 tasks.iter().map(|_| Err(NotDelivered::Failed(crashed()))).collect()
             });
+            // The answers of a batch that go the same way go with one write.
+            let mut answers = Vec::with_capacity(tasks.len());
             for (task, result) in tasks.into_iter().zip(results) {
-                if let Some(answer) = self.over(task, result) {
-                    answer.0.send(&answer.1);
-                }
+                answers.extend(self.over(task, result));
+            }
+            for same in answers.chunk_by(|a, b| Arc::ptr_eq(&a.0, &b.0)) {
+                same[0].0.send(same.iter().map(|(_, answer)| answer));
             }
         }
     }
@@ -136,9 +146,9 @@ impl Shared {
             }
             while let Some(task) = state.tasks.pop_front() {
                 if task.mailbox.is_maildir {
-                    let share = (state.tasks.len() / SHARES).min(BATCH_MAX);
+                    let share = (state.tasks.len() / SHARES).clamp(BATCH_MIN, BATCH_MAX);
                     let mut batch = vec![task];
-                    while batch.len() <= share
+                    while batch.len() < share
                         && state.tasks.front().is_some_and(|next| next.mailbox.is_maildir)
                     {
                         batch.extend(state.tasks.pop_front());
@@ -153,6 +163,7 @@ impl Shared {
                     }
                 }
             }
+            state.idle += 1;
             state = match state.later.first_key_value().map(|(key, _)| key.0) {
                 Some(at) => {
                     let wait = self.ready.wait_timeout(state, at.saturating_duration_since(now));
@@ -160,6 +171,7 @@ impl Shared {
                 }
                 None => self.ready.wait(state).unwrap_or_else(PoisonError::into_inner),
             };
+            state.idle -= 1;
         }
     }
 

@@ -30,13 +30,15 @@ impl Replies {
         Replies { stream, out: Mutex::default() }
     }
 
-    /// Sends an answer, or leaves it to the worker that sends just now.
-    pub fn send(&self, answer: &Answer) {
+    /// Sends answers, or leaves them to the worker that sends just now.
+    pub fn send<'a>(&self, answers: impl IntoIterator<Item = &'a Answer>) {
         let mut out = self.lock();
         if out.broken {
             return;
         }
-        encode_answer(answer, &mut out.bytes);
+        for answer in answers {
+            encode_answer(answer, &mut out.bytes);
+        }
         if std::mem::replace(&mut out.sending, true) {
             return;
         }

@@ -199,28 +199,6 @@ fn unknown_users_bounce_and_bad_ids_and_directories_defer() {
 }
 
 #[test]
-fn without_a_local_role_mail_is_deferred() {
-    let dir = Scratch::new("absent");
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    let tasks = tokio::task::LocalSet::new();
-    let seen = Seen::new();
-    tasks.block_on(&runtime, async {
-        let numbers = Numbers::new(NumbersRange::of_slot(0));
-        let tag = Tag::new("postfix", "virtual", 1);
-        let agent = VirtualAgent::start(dir.0.join("nobody"), tag, numbers, ReportStyle::default());
-        agent.accept(assignment("a.example", &["ann@a.example"], &seen));
-        while seen.done().is_empty() {
-            tokio::time::sleep(Duration::from_millis(100)).await;
-        }
-    });
-    assert_eq!(
-        (seen.outcomes()[0].status, seen.outcomes()[0].dsn),
-        (Status::Deferred, mail::Dsn::new(4, 3, 0))
-    );
-    assert!(seen.done()[0].is_some(), "the destination counts as failed");
-}
-
-#[test]
 fn a_mailbox_is_written_with_its_owners_rights() {
     use std::os::unix::fs::MetadataExt as _;
     if !rustix::process::getuid().is_root() {

@@ -4,7 +4,7 @@ use super::{DnsError, Hosts, Lookup, Mx, Problem, RecordType, Resolver};
 use crate::Families;
 use hickory_resolver::TokioResolver;
 use hickory_resolver::config::{
-    ConnectionConfig, NameServerConfig, ResolverConfig, ResolverOpts, ServerOrderingStrategy,
+    ConnectionConfig, NameServerConfig, ResolveHosts, ResolverConfig, ResolverOpts, ServerOrderingStrategy,
 };
 use hickory_resolver::net::runtime::TokioRuntimeProvider;
 use hickory_resolver::net::{DnsError as ServerError, NetError};
@@ -130,6 +130,8 @@ fn limit(options: &mut ResolverOpts, question_timeout: Duration) {
     options.timeout = question_timeout;
     options.attempts = QUESTION_REPEATS;
     options.num_concurrent_reqs = 1;
+    // Postfix: smtp_host_lookup = dns. Where the host table counts too it is asked first, by `host_addresses`.
+    options.use_hosts_file = ResolveHosts::Never;
     options.server_ordering_strategy = ServerOrderingStrategy::UserProvidedOrder;
 }
 

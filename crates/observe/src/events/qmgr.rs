@@ -89,6 +89,121 @@ impl Event for MessageSuspect<'_> {
     }
 }
 
+/// A destination fills the active queue: `mail for example.org is using up 5000 of 20000 active queue entries`.
+#[derive(Debug)]
+pub struct DestinationClogged<'a> {
+    /// Where its mail goes.
+    pub nexthop: &'a str,
+    /// Its delivery requests.
+    pub entries: usize,
+    /// Active messages.
+    pub active: usize,
+}
+
+impl Event for DestinationClogged<'_> {
+    fn line(&self, out: &mut String) {
+        let Self { nexthop, entries, active } = self;
+        let nexthop = Escaped(nexthop.as_bytes());
+        let _ = write!(out, "mail for {nexthop} is using up {entries} of {active} active queue entries");
+    }
+
+    fn level(&self) -> Level {
+        Level::Warning
+    }
+}
+
+/// What may help against a destination that fills the active queue; behind [`DestinationClogged`].
+#[derive(Debug)]
+pub struct ClogAdvice<'a> {
+    /// Its transport.
+    pub transport: &'a str,
+    /// Its concurrency limit, where it has reached that.
+    pub at_limit: Option<u32>,
+}
+
+impl Event for ClogAdvice<'_> {
+    fn line(&self, out: &mut String) {
+        let transport = Escaped(self.transport.as_bytes());
+        let _ = match self.at_limit {
+            Some(limit) => write!(
+                out,
+                "it has all {limit} deliveries at a time that {transport}_destination_concurrency_limit allows"
+            ),
+            None => write!(
+                out,
+                "it answers slowly or not at all; shorter {transport} connect and helo timeouts, or a transport \
+                 of its own in master.cf, keep other mail moving"
+            ),
+        };
+        out.push_str("; qmgr_clog_warn_time = 0 ends these warnings");
+    }
+
+    fn level(&self) -> Level {
+        Level::Warning
+    }
+}
+
+/// How a destination's concurrency stands after a result (`destination_concurrency_feedback_debug`).
+#[derive(Debug)]
+pub struct WindowMoved<'a> {
+    /// The destination.
+    pub destination: &'a str,
+    /// The result was a good one.
+    pub succeeded: bool,
+    /// Its limit; 0 for none.
+    pub limit: u32,
+    /// Deliveries at a time; 0 where the destination is dead.
+    pub size: u32,
+    /// Successes, failures and failed cohorts that count toward the next step.
+    pub counts: [f64; 3],
+}
+
+impl Event for WindowMoved<'_> {
+    fn line(&self, out: &mut String) {
+        let [success, failure, cohorts] = self.counts.map(Short);
+        let _ = write!(
+            out,
+            "{}: queue {}: limit {} window {} success {success} failure {failure} fail_cohorts {cohorts}",
+            word(self.succeeded),
+            Escaped(self.destination.as_bytes()),
+            self.limit,
+            self.size,
+        );
+    }
+}
+
+/// The step that a result makes, before [`WindowMoved`].
+#[derive(Debug)]
+pub struct WindowStep {
+    /// The result was a good one.
+    pub succeeded: bool,
+    /// By how much it moves the concurrency.
+    pub step: f64,
+}
+
+impl Event for WindowStep {
+    fn line(&self, out: &mut String) {
+        let _ = write!(out, "{}: feedback {}", word(self.succeeded), Short(self.step));
+    }
+}
+
+/// What these lines begin with in Postfix, where tools may look for them.
+fn word(succeeded: bool) -> &'static str {
+    if succeeded { "qmgr_queue_unthrottle" } else { "qmgr_queue_throttle" }
+}
+
+/// A number with at most six significant digits.
+struct Short(f64);
+
+impl std::fmt::Display for Short {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let magnitude = if self.0 == 0.0 { 0 } else { self.0.abs().log10().floor() as i32 };
+        let decimals = usize::try_from(5 - magnitude).unwrap_or(0);
+        let text = format!("{:.*}", decimals, self.0);
+        f.write_str(if text.contains('.') { text.trim_end_matches('0').trim_end_matches('.') } else { &text })
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -117,5 +232,34 @@ mod tests {
         assert_eq!(line(&expired), "9F01A1C0051: from=<a@b>, status=expired, returned to sender");
         expired.forced = true;
         assert_eq!(line(&expired), "9F01A1C0051: from=<a@b>, status=force-expired, returned to sender");
+    }
+
+    #[test]
+    fn windows_are_told_with_six_digits() {
+        let moved = WindowMoved {
+            destination: "example.org",
+            succeeded: false,
+            limit: 20,
+            size: 0,
+            counts: [0.0, 1.0, 1.0 / 5.0 + 1.0 / 3.0 + 1.0 / 2.0],
+        };
+        assert_eq!(
+            line(&moved),
+            "qmgr_queue_throttle: queue example.org: limit 20 window 0 success 0 failure 1 fail_cohorts 1.03333"
+        );
+        assert_eq!(
+            line(&WindowStep { succeeded: true, step: 8.0 / 15.0 }),
+            "qmgr_queue_unthrottle: feedback 0.533333"
+        );
+    }
+
+    #[test]
+    fn a_clogged_destination_is_named_with_what_may_help() {
+        let clogged = DestinationClogged { nexthop: "example.org", entries: 5000, active: 20_000 };
+        assert_eq!(line(&clogged), "mail for example.org is using up 5000 of 20000 active queue entries");
+        let at_limit = ClogAdvice { transport: "smtp", at_limit: Some(20) };
+        assert!(line(&at_limit).starts_with("it has all 20 deliveries"), "{}", line(&at_limit));
+        let slow = ClogAdvice { transport: "smtp", at_limit: None };
+        assert!(line(&slow).contains("shorter smtp connect and helo timeouts"), "{}", line(&slow));
     }
 }

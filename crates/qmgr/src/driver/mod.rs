@@ -1,11 +1,12 @@
 //! The driver: one synchronous turn that joins queue, scheduler and agents. `run` calls it whenever there is news.
 
 mod finish;
+mod tell;
 #[cfg(test)]
 mod tests;
 
 use crate::hand::{Hand, Inbox, News};
-use crate::route::{self, Router};
+use crate::route::{self, Router, Ways};
 use crate::scheduler::{Ended, Handout, Pulled, Scheduler};
 use crate::spool::Spool;
 use crate::{Order, Settings, Snapshot};
@@ -14,7 +15,7 @@ use mail::{Stamps, Status, Timestamp};
 use observe::Tag;
 use observe::events::qmgr::{MessageActive, MessageSuspect};
 use queue::{MessageKey, NewMessage, Place, Record};
-use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
@@ -35,11 +36,8 @@ const CONTENT_KEPT: u64 = 64 << 20;
 /// How long nothing is handed out after the queue could not write down what happened.
 const WRITE_RETRY: Duration = Duration::from_secs(1);
 
-/// How long nothing more is said about a transport that nobody serves. Postfix: `transport_retry_time`.
-const UNSERVED_PAUSE: Duration = Duration::from_secs(60);
-
-/// Such transports remembered. Their names come from tables; with more of them some are named too often.
-const UNSERVED_MAX: usize = 100;
+/// The time that the queue is told for what is flushed: no message waits for it by itself.
+const FLUSHED: Timestamp = Timestamp::from_secs(0);
 
 /// At so many crashes in a row a message is tried when nothing else is.
 const ALONE_FROM: u8 = 2;
@@ -118,6 +116,7 @@ pub(crate) struct Driver<S> {
 
 impl<S: Spool> Driver<S> {
     pub fn new(parts: Parts<S>) -> Self {
+        tell::warn_of_settings(&parts.tag, &parts.settings);
         Driver {
             scheduler: Scheduler::new(parts.settings.scheduler.clone()),
             spool: parts.spool,
@@ -147,6 +146,7 @@ impl<S: Spool> Driver<S> {
 
     /// Puts new settings and tables in force; what is active keeps its routes, all else gets new ones.
     pub fn reload(&mut self, snapshot: Snapshot) {
+        tell::warn_of_settings(&self.tag, &snapshot.settings);
         self.scheduler.set_settings(snapshot.settings.scheduler.clone());
         self.settings = snapshot.settings;
         self.router = snapshot.router;
@@ -175,11 +175,11 @@ impl<S: Spool> Driver<S> {
             // The turn that follows polls the journal; `Spool::turn` looks into the directories.
             Order::Scan => {}
             Order::FlushAll => {
-                self.spool.make_due(None, now);
+                self.spool.make_due(None, FLUSHED);
                 self.scheduler.flush_all();
             }
             Order::Flush(id) => {
-                self.spool.make_due(Some(&id), now);
+                self.spool.make_due(Some(&id), FLUSHED);
                 if let Some(key) = self.spool.find(&id) {
                     self.scheduler.flush_one(key);
                 }
@@ -221,6 +221,7 @@ impl<S: Spool> Driver<S> {
             more |= self.admit(now);
             more |= self.hand_out(now);
         }
+        self.tell_remarks();
         // A message without recipients is finished at once, and makes room.
         more |= self.finish_all(now);
         self.fresh.clear();
@@ -325,7 +326,7 @@ impl<S: Spool> Driver<S> {
                 self.revisit.insert(due.key);
                 continue;
             }
-            let flushed = due.retry_at > now;
+            let flushed = due.retry_at == FLUSHED;
             self.scheduler.wait(due.key, due.retry_at.min(now));
             if flushed {
                 self.scheduler.flush_one(due.key);
@@ -366,17 +367,9 @@ impl<S: Spool> Driver<S> {
                 }
             },
         };
-        let NewMessage { queue_id, envelope, done, content, crashes, .. } = message;
-        let mut unserved = BTreeSet::new();
-        let routed = route::routes(
-            &envelope,
-            &done,
-            pulled.flushed,
-            &*self.router,
-            &*self.hand,
-            &self.settings,
-            &mut unserved,
-        );
+        let NewMessage { queue_id, envelope, mut done, content, crashes, .. } = message;
+        let Ways { routed, dropped, redirected, unserved } =
+            route::routes(&envelope, &done, pulled.flushed, &*self.router, &*self.hand, &self.settings);
         self.warn_of_unserved(unserved, now);
         let rewritten = routed
             .iter()
@@ -385,7 +378,7 @@ impl<S: Spool> Driver<S> {
             .collect();
         let routes: Vec<_> = routed.into_iter().map(|r| r.route).collect();
         let alone = crashes >= ALONE_FROM;
-        if self.scheduler.activate(pulled, &routes, alone) == crate::scheduler::Activated::Parked {
+        if self.scheduler.activate(pulled, &routes, alone, now) == crate::scheduler::Activated::Parked {
             return;
         }
         let size = content.size;
@@ -400,6 +393,14 @@ impl<S: Spool> Driver<S> {
         );
         if alone {
             observe::emit(&self.tag, &MessageSuspect { queue_id: &queue_id, crashes });
+        }
+        for (index, recipient) in dropped {
+            done[index as usize] = true;
+            self.drop_recipient(key, &queue_id, &envelope, (index, &recipient), now);
+        }
+        for index in redirected {
+            done[index as usize] = true;
+            self.record_dropped(key, index, "redirected to one other address");
         }
         let keep = content.pieces().is_none() || self.content_kept + size <= CONTENT_KEPT;
         self.content_kept += if keep && content.pieces().is_some() { size } else { 0 };
@@ -418,21 +419,6 @@ impl<S: Spool> Driver<S> {
             reported: Vec::new(),
         };
         self.active.insert(key, active);
-    }
-
-    /// Postfix's words for a transport that master.cf does not have, at most once a pause for each.
-    fn warn_of_unserved(&mut self, names: BTreeSet<Arc<str>>, now: Timestamp) {
-        for name in names {
-            let warned = self.unserved_warned.get(&name);
-            if warned.is_none_or(|at| now.since(*at) >= UNSERVED_PAUSE) {
-                let text = format_args!("connect to transport private/{name}: No such file or directory");
-                observe::warn(&self.tag, text);
-                if self.unserved_warned.len() >= UNSERVED_MAX {
-                    self.unserved_warned.clear();
-                }
-                self.unserved_warned.insert(name, now);
-            }
-        }
     }
 
     /// Takes jobs from the scheduler into the outbox.

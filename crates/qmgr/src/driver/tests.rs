@@ -25,7 +25,6 @@ struct Memory {
     new: Vec<NewMessage>,
     kept: BTreeMap<MessageKey, Kept>,
     waiting: BTreeSet<(Timestamp, MessageKey)>,
-    flushed: bool,
     buffered: usize,
     broken: Rc<RefCell<bool>>,
     last: u64,
@@ -118,19 +117,19 @@ impl Spool for Rc<RefCell<Memory>> {
     }
     fn due(&mut self, now: Timestamp, max: usize) -> Vec<Due> {
         let mut memory = self.borrow_mut();
-        let flushed = std::mem::take(&mut memory.flushed);
         let mut due = vec![];
         while due.len() < max
             && let Some(&(at, key)) = memory.waiting.first()
-            && (flushed || at <= now)
+            && at <= now
         {
             memory.waiting.pop_first();
             due.push(Due { key, queue_id: QueueId::parse("X").unwrap(), retry_at: at });
         }
         due
     }
-    fn make_due(&mut self, _: Option<&QueueId>, _: Timestamp) {
-        self.borrow_mut().flushed = true;
+    fn make_due(&mut self, _: Option<&QueueId>, at: Timestamp) {
+        let mut memory = self.borrow_mut();
+        memory.waiting = memory.waiting.iter().map(|(_, key)| (at, *key)).collect();
     }
     fn load(&mut self, key: MessageKey) -> io::Result<Option<NewMessage>> {
         Ok(self.borrow().kept.get(&key).filter(|k| !k.hold).and_then(|k| k.message.clone()))
@@ -165,14 +164,19 @@ fn message(id: &str, envelope: Envelope, done: Vec<bool>, content: Content) -> N
     }
 }
 
-/// Domains are nexthops; what starts with `slow` goes by a transport that nobody serves.
+/// Domains are nexthops; `nobody` goes by a transport that nobody serves, `later` by one that is deferred.
 struct ByDomain;
 
 impl Router for ByDomain {
     fn route(&self, recipient: &Address, _: &Address) -> Target {
         let domain = recipient.domain_lower();
-        let transport = if domain.starts_with("nobody") { "uucp" } else { "smtp" };
-        Target { transport: transport.into(), nexthop: domain.into(), recipient: recipient.clone() }
+        let transport = match &*domain {
+            "nobody" => "uucp",
+            "later" => "later",
+            _ => "smtp",
+        };
+        let local = domain == "here";
+        Target { transport: transport.into(), nexthop: domain.into(), recipient: recipient.clone(), local }
     }
 }
 
@@ -257,7 +261,6 @@ impl Bench {
             new: vec![],
             kept: BTreeMap::new(),
             waiting: BTreeSet::new(),
-            flushed: false,
             buffered: 0,
             broken: Rc::clone(&broken),
             last: 0,
@@ -269,7 +272,8 @@ impl Bench {
             spool: memory.clone(),
             settings: Arc::new(Settings {
                 scheduler: Arc::new(scheduler::Settings::default()),
-                double_bounce_sender: "double-bounce@here".into(),
+                double_bounce_user: "double-bounce".into(),
+                defer_transports: vec!["later".into()],
                 ..Settings::default()
             }),
             router: Rc::new(ByDomain),
@@ -357,6 +361,58 @@ fn a_flush_tries_what_waits_at_once() {
     b.turn(10);
     b.driver.order(Order::FlushAll, at(11));
     assert_eq!(b.turn(11), ["attempt 1", "written", "job A smtp a"]);
+}
+
+#[test]
+fn a_flush_lifts_defer_transports() {
+    let mut b = Bench::new();
+    b.arrive(b.mail("A", "s@x", &["r@later"]));
+    assert_eq!(b.turn(0)[2], "job A retry 4.3.2 deferred transport");
+    b.agents.answer(Status::Deferred, None);
+    b.turn(10);
+    assert_eq!(b.turn(400)[2], "job A retry 4.3.2 deferred transport", "its own time lifts nothing");
+    b.agents.answer(Status::Deferred, None);
+    b.turn(400);
+    b.driver.order(Order::FlushAll, at(401));
+    assert_eq!(b.turn(401), ["attempt 1", "written", "job A later later"]);
+}
+
+#[test]
+fn a_redirected_message_goes_to_one_address_instead_of_all_its_recipients() {
+    let mut b = Bench::new();
+    let mut mail = b.mail("A", "s@x", &["r@a", "q@a", "p@b"]);
+    mail.envelope.attributes.push((">".into(), b"boss@c".to_vec()));
+    b.arrive(mail);
+    assert_eq!(b.turn(0), ["Sent 1 #1", "Sent 1 #2", "attempt 1", "written", "job A smtp c"]);
+    assert_eq!(b.agents.jobs.borrow()[0].0.recipients[0].recipient.address, Address::from("boss@c"));
+    b.agents.answer(Status::Sent, None);
+    assert_eq!(b.turn(1), ["Sent 1 #0", "written"]);
+    assert!(b.driver.active.is_empty());
+}
+
+#[test]
+fn a_message_that_names_a_filter_goes_there_or_nowhere() {
+    for (filter, job) in [
+        ("smtp:[127.0.0.1]:10025", "job A smtp [127.0.0.1]:10025"),
+        ("smtp:", "job A smtp a"),
+        ("uucp:scan", "job A retry 4.3.0 mail transport unavailable"),
+    ] {
+        let mut b = Bench::new();
+        let mut mail = b.mail("A", "s@x", &["r@a"]);
+        mail.envelope.attributes.push(("L".into(), filter.into()));
+        b.arrive(mail);
+        assert_eq!(b.turn(0)[2], job);
+    }
+}
+
+#[test]
+fn mail_to_the_double_bounce_address_of_this_host_is_dropped() {
+    let mut b = Bench::new();
+    b.arrive(b.mail("A", "s@x", &["Double-Bounce@here"]));
+    assert_eq!(b.turn(0), ["Sent 1 #0", "written"]);
+    assert!(b.driver.active.is_empty());
+    b.arrive(b.mail("C", "s@x", &["double-bounce@there"]));
+    assert_eq!(b.turn(0)[2], "job C smtp there");
 }
 
 #[test]

@@ -1,13 +1,10 @@
-//! One destination: what waits for it, in two lanes, and whether it may be given more.
+//! One destination: what waits for it, in the order of its transport's line, and whether it may be given more.
 
 use super::feedback::Window;
+use super::line::Place;
 use mail::{SiteFailure, Timestamp};
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
-
-/// The first so many delivery requests of a message at a transport travel in the small lane: Postfix's
-/// `default_minimum_delivery_slots` × `default_delivery_slot_cost`, below which a message is never held up for another.
-pub const SMALL_ENTRIES: usize = 15;
 
 /// One delivery request that waits.
 #[derive(Clone, Debug)]
@@ -16,15 +13,6 @@ pub struct Entry<K> {
     pub key: K,
     /// Places of the recipients in its envelope.
     pub recipients: Vec<u32>,
-}
-
-/// Which of a destination's two lists an entry waits in.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Lane {
-    /// The first entries of each message, in the order of arrival.
-    Small,
-    /// The rest of large messages, one entry a message in turn.
-    Bulk,
 }
 
 /// Whether a destination may be given work.
@@ -49,14 +37,17 @@ pub struct Destination<K> {
     pub health: Health,
     /// Jobs that run.
     pub busy: u32,
-    /// Entries and recipients in both lanes.
-    pub queued: usize,
+    /// Recipients of what waits.
     pub queued_recipients: usize,
-    small: VecDeque<Entry<K>>,
-    bulk: VecDeque<(K, VecDeque<Vec<u32>>)>,
-    /// Whether it stands in its transport's ring of this lane.
-    pub in_small_ring: bool,
-    pub in_bulk_ring: bool,
+    /// What waits: a message's requests in the order in which they came.
+    waiting: BTreeMap<(Place, u64), Vec<u32>>,
+    last: u64,
+    /// How it stands among the ready ones of its transport's line.
+    pub listed: Option<Place>,
+    /// Whether it stands in its transport's ring.
+    pub in_ring: bool,
+    /// When it may be said again that it fills the queue.
+    pub warn_from: Timestamp,
     /// Messages that stay out of the active queue until there is room here.
     pub parked: VecDeque<K>,
 }
@@ -70,50 +61,50 @@ impl<K: Copy + Eq> Destination<K> {
             window,
             health: Health::Live,
             busy: 0,
-            queued: 0,
             queued_recipients: 0,
-            small: VecDeque::new(),
-            bulk: VecDeque::new(),
-            in_small_ring: false,
-            in_bulk_ring: false,
+            waiting: BTreeMap::new(),
+            last: 0,
+            listed: None,
+            in_ring: false,
+            warn_from: Timestamp::default(),
             parked: VecDeque::new(),
         }
     }
 
-    pub fn push(&mut self, lane: Lane, entry: Entry<K>) {
-        self.queued += 1;
-        self.queued_recipients += entry.recipients.len();
-        match lane {
-            Lane::Small => self.small.push_back(entry),
-            // The entries of one message come in one go, so only the last one in the rotation can be its own.
-            Lane::Bulk => match self.bulk.back_mut() {
-                Some((key, more)) if *key == entry.key => more.push_back(entry.recipients),
-                _ => self.bulk.push_back((entry.key, VecDeque::from([entry.recipients]))),
-            },
-        }
+    pub fn push(&mut self, place: Place, recipients: Vec<u32>) {
+        self.queued_recipients += recipients.len();
+        self.last += 1;
+        self.waiting.insert((place, self.last), recipients);
     }
 
-    pub fn pop(&mut self, lane: Lane) -> Option<Entry<K>> {
-        let entry = match lane {
-            Lane::Small => self.small.pop_front()?,
-            Lane::Bulk => {
-                let (key, mut more) = self.bulk.pop_front()?;
-                let recipients = more.pop_front().unwrap_or_default();
-                if !more.is_empty() {
-                    self.bulk.push_back((key, more));
-                }
-                Entry { key, recipients }
+    pub fn pop(&mut self) -> Option<(Place, Vec<u32>)> {
+        let ((place, _), recipients) = self.waiting.pop_first()?;
+        self.queued_recipients -= recipients.len();
+        Some((place, recipients))
+    }
+
+    /// The place of the message that is served next.
+    pub fn first(&self) -> Option<Place> {
+        self.waiting.first_key_value().map(|((place, _), _)| *place)
+    }
+
+    /// Entries that wait.
+    pub fn queued(&self) -> usize {
+        self.waiting.len()
+    }
+
+    pub fn has(&self, place: Place) -> bool {
+        self.waiting.range((place, 0)..=(place, u64::MAX)).next().is_some()
+    }
+
+    /// A message has another place.
+    pub fn replace(&mut self, from: Place, to: Place) {
+        let numbers: Vec<u64> =
+            self.waiting.range((from, 0)..=(from, u64::MAX)).map(|((_, number), _)| *number).collect();
+        for number in numbers {
+            if let Some(recipients) = self.waiting.remove(&(from, number)) {
+                self.waiting.insert((to, number), recipients);
             }
-        };
-        self.queued -= 1;
-        self.queued_recipients -= entry.recipients.len();
-        Some(entry)
-    }
-
-    pub fn has(&self, lane: Lane) -> bool {
-        match lane {
-            Lane::Small => !self.small.is_empty(),
-            Lane::Bulk => !self.bulk.is_empty(),
         }
     }
 
@@ -124,17 +115,6 @@ impl<K: Copy + Eq> Destination<K> {
 
     /// Whether nothing would be lost by forgetting it.
     pub fn idle(&self) -> bool {
-        self.queued == 0 && self.busy == 0 && self.parked.is_empty()
-    }
-
-    /// Takes everything that waits.
-    pub fn drain(&mut self) -> Vec<Entry<K>> {
-        let mut all = Vec::with_capacity(self.queued);
-        for lane in [Lane::Small, Lane::Bulk] {
-            while let Some(entry) = self.pop(lane) {
-                all.push(entry);
-            }
-        }
-        all
+        self.waiting.is_empty() && self.busy == 0 && self.parked.is_empty()
     }
 }

@@ -1,4 +1,4 @@
-//! Which job is next: transports, lanes and destinations in turn, within all limits.
+//! Which job is next: transports in turn, and within one its line and its destinations, within all limits.
 
 use super::*;
 
@@ -29,7 +29,7 @@ impl<K: Copy + Eq + Hash + Ord> Scheduler<K> {
         }
         for step in 0..self.transports.len() {
             let transport = (self.transport_turn + step) % self.transports.len();
-            if let Some((id, entry)) = self.take(transport) {
+            if let Some((id, entry)) = self.take(transport, now) {
                 self.transport_turn = transport + 1;
                 self.pause(transport, now);
                 let nexthop = self.destinations[&id].nexthop.clone();
@@ -39,54 +39,81 @@ impl<K: Copy + Eq + Hash + Ord> Scheduler<K> {
         None
     }
 
-    /// The next entry of a transport: lanes in turn, destinations in turn within a lane.
-    pub(super) fn take(&mut self, t: usize) -> Option<(DestinationId, Entry<K>)> {
-        let transport = &mut self.transports[t];
+    /// The next entry of a transport.
+    fn take(&mut self, t: usize, now: Timestamp) -> Option<(DestinationId, Entry<K>)> {
+        let transport = &self.transports[t];
         let full = transport.settings.jobs_max.is_some_and(|max| transport.busy >= max);
         if full || transport.dead.is_some() || transport.paused {
             return None;
         }
-        let lanes = if transport.bulk_next { [Lane::Bulk, Lane::Small] } else { [Lane::Small, Lane::Bulk] };
-        for lane in lanes {
-            if let Some(taken) = self.take_from(t, lane) {
-                self.transports[t].bulk_next = lane == Lane::Small;
-                return Some(taken);
-            }
-        }
-        None
-    }
-
-    fn take_from(&mut self, t: usize, lane: Lane) -> Option<(DestinationId, Entry<K>)> {
+        self.preempt(t, now);
         loop {
-            let ring = match lane {
-                Lane::Small => &mut self.transports[t].small,
-                Lane::Bulk => &mut self.transports[t].bulk,
-            };
-            let id = ring.pop_front()?;
-            let Some(destination) = self.destinations.get_mut(&id) else { continue };
-            match lane {
-                Lane::Small => destination.in_small_ring = false,
-                Lane::Bulk => destination.in_bulk_ring = false,
-            }
-            let mut taken = None;
-            while destination.open()
-                && let Some(entry) = destination.pop(lane)
-            {
-                if self.active.get(&entry.key).is_some_and(|m| !m.removed) {
-                    destination.busy += 1;
-                    taken = Some(entry);
-                    break;
-                }
-                // Gone from the queue. Each dropped entry was pushed once, so this stays O(1) an entry.
-                entry_over(&mut self.active, &mut self.active_recipients, &mut self.finished, entry.key);
-            }
-            self.unpark(id);
-            self.offer(id);
-            if let Some(entry) = taken {
+            let id = self.next_destination(t)?;
+            if let Some(entry) = self.take_from(t, id) {
                 return Some((id, entry));
             }
+        }
+    }
+
+    /// Whose turn it is: alternately the first message in line, and the destination that waits longest. The line alone
+    /// would let a few slow destinations with old mail have all jobs.
+    fn next_destination(&mut self, t: usize) -> Option<DestinationId> {
+        let line = &mut self.transports[t].line;
+        let by_ring = line.ring_next;
+        line.ring_next = !by_ring;
+        while by_ring && let Some(id) = line.ring.pop_front() {
+            if let Some(destination) = self.destinations.get_mut(&id) {
+                destination.in_ring = false;
+                if destination.listed.is_some() {
+                    return Some(id);
+                }
+            }
+        }
+        line.first().map(|(_, id)| id)
+    }
+
+    fn take_from(&mut self, t: usize, id: DestinationId) -> Option<Entry<K>> {
+        let mut taken = None;
+        while let Some(destination) = self.destinations.get_mut(&id)
+            && destination.open()
+            && let Some((place, recipients)) = destination.pop()
+        {
+            let cost = self.transports[t].settings.slots.cost_signed();
+            let line = &mut self.transports[t].line;
+            let Some(key) = line.tasks.get(&place).map(|task| task.key) else { continue };
+            if self.active.get(&key).is_some_and(|m| !m.removed) {
+                destination.busy += 1;
+                line.served(place, id, cost);
+                taken = Some(Entry { key, recipients });
+                break;
+            }
+            // Gone from the queue. Each dropped entry was pushed once, so this stays cheap.
+            line.dropped(place, cost);
+            self.entry_over(key);
+        }
+        self.unpark(id);
+        self.offer(id);
+        if taken.is_none() {
             self.release(id);
         }
+        taken
+    }
+
+    /// Takes everything that waits for a destination.
+    pub(super) fn drain(&mut self, id: DestinationId) -> Vec<Entry<K>> {
+        let mut entries = Vec::new();
+        while let Some(destination) = self.destinations.get_mut(&id)
+            && let Some((place, recipients)) = destination.pop()
+        {
+            let transport = &mut self.transports[destination.transport];
+            let cost = transport.settings.slots.cost_signed();
+            if let Some(key) = transport.line.tasks.get(&place).map(|task| task.key) {
+                transport.line.dropped(place, cost);
+                entries.push(Entry { key, recipients });
+            }
+        }
+        self.offer(id);
+        entries
     }
 
     fn start(

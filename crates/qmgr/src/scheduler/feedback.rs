@@ -49,10 +49,10 @@ pub struct Window {
 }
 
 /// What a site failure did to a window.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub enum AfterFailure {
-    /// It is smaller, or as it was.
-    Open,
+    /// It is smaller, or as it was, by this step.
+    Open(f64),
     /// A whole cohort failed: the destination is dead.
     Dead,
 }
@@ -73,20 +73,27 @@ impl Window {
         self.size
     }
 
-    /// A delivery reached the site; `busy` counts it still.
-    pub fn succeeded(&mut self, busy: u32, settings: &WindowSettings) {
+    /// What counts toward the next step: successes, failures, failed cohorts.
+    pub fn counts(&self) -> [f64; 3] {
+        [self.success, self.failure, self.failed_cohorts]
+    }
+
+    /// A delivery reached the site; `busy` counts it still. Gives the step that it made.
+    pub fn succeeded(&mut self, busy: u32, settings: &WindowSettings) -> Option<f64> {
         self.failed_cohorts = 0.0;
         let below_limit = settings.limit == 0 || self.size < settings.limit;
-        if below_limit && self.size < busy.saturating_add(settings.initial) {
-            let step = settings.positive.at(self.size);
-            self.success += step;
-            while self.success + step / 2.0 >= 1.0 {
-                self.size += 1;
-                self.success -= 1.0;
-                self.failure = 0.0;
-            }
-            self.size = capped(self.size, settings);
+        if !below_limit || self.size >= busy.saturating_add(settings.initial) {
+            return None;
         }
+        let step = settings.positive.at(self.size);
+        self.success += step;
+        while self.success + step / 2.0 >= 1.0 {
+            self.size += 1;
+            self.success -= 1.0;
+            self.failure = 0.0;
+        }
+        self.size = capped(self.size, settings);
+        Some(step)
     }
 
     /// The site failed as a whole.
@@ -104,7 +111,7 @@ impl Window {
             self.failure += 1.0;
         }
         self.size = self.size.max(1);
-        AfterFailure::Open
+        AfterFailure::Open(step)
     }
 
     /// The destination was dead and is tried again; `busy` deliveries still run.
@@ -187,8 +194,8 @@ mod tests {
         let s = settings(Feedback::Constant(1.0), 1);
         let mut w = Window::new(&s);
         // 1/5, window 3; 1/3, window 2; 1/2: 1.03 ≥ 1.
-        assert_eq!((w.failed(&s), w.size()), (AfterFailure::Open, 3));
-        assert_eq!((w.failed(&s), w.size()), (AfterFailure::Open, 2));
+        assert_eq!((w.failed(&s), w.size()), (AfterFailure::Open(1.0), 3));
+        assert_eq!((w.failed(&s), w.size()), (AfterFailure::Open(1.0), 2));
         assert_eq!(w.failed(&s), AfterFailure::Dead);
     }
 
@@ -197,7 +204,7 @@ mod tests {
         let s = settings(Feedback::Constant(1.0), 1);
         let mut w = Window::new(&s);
         for _ in 0..50 {
-            assert_eq!(w.failed(&s), AfterFailure::Open);
+            assert_eq!(w.failed(&s), AfterFailure::Open(1.0));
             w.succeeded(1, &s);
         }
         assert!(w.size() >= 1);
@@ -208,7 +215,7 @@ mod tests {
         let s = settings(Feedback::Constant(1.0), 0);
         let mut w = Window::new(&s);
         for _ in 0..1000 {
-            assert_eq!(w.failed(&s), AfterFailure::Open);
+            assert_eq!(w.failed(&s), AfterFailure::Open(1.0));
         }
         assert_eq!(w.size(), 1);
     }

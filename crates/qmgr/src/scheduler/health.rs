@@ -34,12 +34,21 @@ impl<K: Copy + Eq + Hash + Ord> Scheduler<K> {
                 self.timers.remove(&(until, Timer::Destination(id)));
                 destination.window = Window::revived(destination.busy, &window);
                 destination.health = Health::Live;
+                self.note_window(id, true, None);
             }
-            (Ended::Reached, _) => destination.window.succeeded(destination.busy, &window),
+            (Ended::Reached, _) => {
+                let step = destination.window.succeeded(destination.busy, &window);
+                self.note_window(id, true, step);
+            }
             (Ended::Site(failure), Health::Live | Health::Paused { .. }) => {
-                if destination.window.failed(&window) == AfterFailure::Dead {
-                    self.kill(id, failure, now);
-                }
+                let step = match destination.window.failed(&window) {
+                    AfterFailure::Open(step) => Some(step),
+                    AfterFailure::Dead => {
+                        self.kill(id, failure, now);
+                        None
+                    }
+                };
+                self.note_window(id, false, step);
             }
             (Ended::Site(_), Health::Dead { .. }) | (Ended::Transport(_), _) => {}
         }
@@ -66,7 +75,7 @@ impl<K: Copy + Eq + Hash + Ord> Scheduler<K> {
         destination.health = Health::Dead { until, failure: failure.clone() };
         self.timers.insert((until, Timer::Destination(id)));
         let (transport, nexthop) = (destination.transport, destination.nexthop.clone());
-        for entry in destination.drain() {
+        for entry in self.drain(id) {
             self.suspended.push_back((entry, transport, nexthop.clone(), failure.clone()));
         }
         self.unpark_all(id);
@@ -84,9 +93,9 @@ impl<K: Copy + Eq + Hash + Ord> Scheduler<K> {
         let ids: Vec<DestinationId> =
             self.destinations.iter().filter(|(_, d)| d.transport == t).map(|(&id, _)| id).collect();
         for id in ids {
-            let Some(destination) = self.destinations.get_mut(&id) else { continue };
+            let Some(destination) = self.destinations.get(&id) else { continue };
             let nexthop = destination.nexthop.clone();
-            for entry in destination.drain() {
+            for entry in self.drain(id) {
                 self.suspended.push_back((entry, t, nexthop.clone(), failure.clone()));
             }
             self.unpark_all(id);
@@ -150,11 +159,11 @@ impl<K: Copy + Eq + Hash + Ord> Scheduler<K> {
         let free = self.settings.active_limit.saturating_sub(self.active.len());
         let Some(destination) = self.destinations.get_mut(&id) else { return };
         let reading = self.waiting.resumes();
-        if destination.queued > 0 && (reading || destination.queued > free / 4) {
+        if destination.queued() > 0 && (reading || destination.queued() > free / 4) {
             return;
         }
         let mut room =
-            if reading { 1 } else { (free / 2).saturating_sub(destination.queued).clamp(1, BATCH) };
+            if reading { 1 } else { (free / 2).saturating_sub(destination.queued()).clamp(1, BATCH) };
         while room > 0
             && let Some(key) = destination.parked.pop_front()
         {

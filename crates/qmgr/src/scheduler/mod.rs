@@ -5,25 +5,29 @@
 //! that are `finished`. No call costs more than O(log n) of what waits, except where its documentation says so.
 //!
 //! What differs from Postfix: retry times are exact, so `queue_run_delay` (how often Postfix looks into its
-//! directory) has no effect; a message may take up to `SMALL_ENTRIES` delivery requests before others pass
-//! it, which stands for the preemptive scheduler's slots; and a destination that fills the active queue has its
-//! further messages parked, so that others always find room.
+//! directory) has no effect; every second delivery of a transport goes to the destination that waits longest for its
+//! turn, whatever the message's place in line; and a destination that fills the active queue has its further
+//! messages parked, so that others always find room.
 
 mod destination;
 mod dispatch;
 mod feedback;
 mod health;
+mod line;
+mod preempt;
+mod remarks;
 mod settings;
 #[cfg(test)]
 mod tests;
 mod waiting;
 
-pub use destination::SMALL_ENTRIES;
 pub use feedback::{AfterFailure, Feedback, Window, WindowSettings};
-pub use settings::{Settings, TransportSettings};
+pub use remarks::Remark;
+pub use settings::{Settings, SlotSettings, TransportSettings};
 pub use waiting::Pulled;
 
-use destination::{Destination, Entry, Health, Lane};
+use destination::{Destination, Entry, Health};
+use line::{Line, Place, Task};
 use mail::{Dsn, JobId, SiteFailure, Timestamp};
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::hash::Hash;
@@ -110,15 +114,11 @@ enum Timer {
 }
 
 #[derive(Debug)]
-struct Transport {
+struct Transport<K> {
     name: Arc<str>,
     settings: TransportSettings,
     busy: usize,
-    /// Destinations that may have work in a lane; each is checked when its turn comes.
-    small: VecDeque<DestinationId>,
-    bulk: VecDeque<DestinationId>,
-    /// Which lane comes next.
-    bulk_next: bool,
+    line: Line<K>,
     dead: Option<(Timestamp, SiteFailure)>,
     /// Its rate delay runs.
     paused: bool,
@@ -133,6 +133,15 @@ struct Message {
     alone: bool,
     /// It was removed from the queue: what waits of it is dropped.
     removed: bool,
+}
+
+/// How a message comes in.
+#[derive(Clone, Copy, Debug)]
+struct Arrival {
+    place: Place,
+    flushed: bool,
+    alone: bool,
+    now: Timestamp,
 }
 
 #[derive(Debug)]
@@ -150,7 +159,7 @@ pub struct Scheduler<K> {
     waiting: Waiting<K>,
     active: HashMap<K, Message>,
     active_recipients: usize,
-    transports: Vec<Transport>,
+    transports: Vec<Transport<K>>,
     transport_by_name: HashMap<Arc<str>, usize>,
     destinations: BTreeMap<DestinationId, Destination<K>>,
     destination_by_name: HashMap<(usize, Arc<str>), DestinationId>,
@@ -161,6 +170,7 @@ pub struct Scheduler<K> {
     alone: VecDeque<(Entry<K>, usize, Arc<str>)>,
     alone_running: bool,
     finished: VecDeque<K>,
+    remarks: VecDeque<Remark>,
     timers: BTreeSet<(Timestamp, Timer)>,
     /// Whose turn it is among the transports.
     transport_turn: usize,
@@ -185,6 +195,7 @@ impl<K: Copy + Eq + Hash + Ord> Scheduler<K> {
             alone: VecDeque::new(),
             alone_running: false,
             finished: VecDeque::new(),
+            remarks: VecDeque::new(),
             timers: BTreeSet::new(),
             transport_turn: 0,
             last_destination: 0,
@@ -206,6 +217,10 @@ impl<K: Copy + Eq + Hash + Ord> Scheduler<K> {
             destination.window.cap(&self.transports[destination.transport].settings.window());
         }
         self.settings = settings;
+        let ids: Vec<DestinationId> = self.destinations.keys().copied().collect();
+        for id in ids {
+            self.offer(id);
+        }
     }
 
     /// A new message, to be tried at once. Nothing happens if it is known already.
@@ -268,7 +283,13 @@ impl<K: Copy + Eq + Hash + Ord> Scheduler<K> {
     /// Puts the recipients of a pulled message into the lists of their destinations.
     ///
     /// `routes` come sorted by transport and queue; neighbours share a job up to the recipient limit.
-    pub fn activate(&mut self, message: Pulled<K>, routes: &[Route], alone: bool) -> Activated {
+    pub fn activate(
+        &mut self,
+        message: Pulled<K>,
+        routes: &[Route],
+        alone: bool,
+        now: Timestamp,
+    ) -> Activated {
         let key = message.key;
         let groups: Vec<(usize, &[Route])> = routes
             .chunk_by(|a, b| a.transport == b.transport && a.queue == b.queue)
@@ -278,19 +299,20 @@ impl<K: Copy + Eq + Hash + Ord> Scheduler<K> {
             return Activated::Parked;
         }
         let mut pending = 0;
-        let mut at_transport = (usize::MAX, 0);
+        let mut at: Option<(usize, Place)> = None;
         for (transport, group) in groups {
+            let place = match at {
+                Some((same, place)) if same == transport => place,
+                _ => self.transports[transport].line.come(),
+            };
+            at = Some((transport, place));
             let limit = self.transports[transport].settings.recipient_limit;
             let size = if limit == 0 { group.len() } else { limit };
-            if at_transport.0 != transport {
-                at_transport = (transport, 0);
-            }
             for chunk in group.chunks(size.max(1)) {
-                let lane = if at_transport.1 < SMALL_ENTRIES { Lane::Small } else { Lane::Bulk };
-                at_transport.1 += 1;
                 pending += 1;
                 let entry = Entry { key, recipients: chunk.iter().map(|r| r.index).collect() };
-                self.enqueue(transport, &chunk[0], lane, entry, message.flushed, alone);
+                let at = Arrival { place, flushed: message.flushed, alone, now };
+                self.enqueue(transport, &chunk[0], entry, at);
             }
         }
         self.active_recipients += routes.len();
@@ -354,9 +376,7 @@ impl<K: Copy + Eq + Hash + Ord> Scheduler<K> {
             name: name.clone(),
             settings: self.settings.transport(name).clone(),
             busy: 0,
-            small: VecDeque::new(),
-            bulk: VecDeque::new(),
-            bulk_next: false,
+            line: Line::new(),
             dead: None,
             paused: false,
         });
@@ -387,29 +407,23 @@ impl<K: Copy + Eq + Hash + Ord> Scheduler<K> {
     fn over_share(&self, destination: &Destination<K>) -> bool {
         let free = self.settings.active_limit.saturating_sub(self.active.len());
         let free_recipients = self.settings.recipient_limit.saturating_sub(self.active_recipients);
-        destination.queued > 0
-            && (destination.queued > free || destination.queued_recipients > free_recipients)
+        destination.queued() > 0
+            && (destination.queued() > free || destination.queued_recipients > free_recipients)
     }
 
-    fn enqueue(
-        &mut self,
-        transport: usize,
-        route: &Route,
-        lane: Lane,
-        entry: Entry<K>,
-        flushed: bool,
-        alone: bool,
-    ) {
-        if alone {
+    fn enqueue(&mut self, transport: usize, route: &Route, entry: Entry<K>, at: Arrival) {
+        if at.alone {
             return self.alone.push_back((entry, transport, route.nexthop.clone()));
         }
-        if flushed {
+        if at.flushed {
             self.revive_transport(transport);
         }
         if let Some((_, failure)) = &self.transports[transport].dead {
             return self.suspended.push_back((entry, transport, route.nexthop.clone(), failure.clone()));
         }
-        if flushed && let Some(&id) = self.destination_by_name.get(&(transport, route.queue.clone())) {
+        if at.flushed
+            && let Some(&id) = self.destination_by_name.get(&(transport, route.queue.clone()))
+        {
             self.revive_destination(id);
         }
         let id = self.destination(transport, route);
@@ -418,8 +432,11 @@ impl<K: Copy + Eq + Hash + Ord> Scheduler<K> {
             let failure = failure.clone();
             return self.suspended.push_back((entry, transport, route.nexthop.clone(), failure));
         }
-        destination.push(lane, entry);
+        destination.push(at.place, entry.recipients);
+        let line = &mut self.transports[transport].line;
+        line.tasks.entry(at.place).or_insert_with(|| Task::new(entry.key, at.now)).add(id);
         self.offer(id);
+        self.note_clog(id, at.now);
     }
 
     fn destination(&mut self, transport: usize, route: &Route) -> DestinationId {
@@ -436,20 +453,22 @@ impl<K: Copy + Eq + Hash + Ord> Scheduler<K> {
         id
     }
 
-    /// Puts a destination into its transport's rings where it could take work.
+    /// Brings a destination's place among those that could take work up to date. To be called whenever what waits for it,
+    /// its window or its health changed.
     fn offer(&mut self, id: DestinationId) {
         let Some(destination) = self.destinations.get_mut(&id) else { return };
-        if !destination.open() {
-            return;
+        let line = &mut self.transports[destination.transport].line;
+        let place = if destination.open() { destination.first() } else { None };
+        if destination.listed != place {
+            if let Some(old) = std::mem::replace(&mut destination.listed, place) {
+                line.ready.remove(&(old, id));
+            }
+            if let Some(new) = place {
+                line.ready.insert((new, id));
+            }
         }
-        let transport = &mut self.transports[destination.transport];
-        if destination.has(Lane::Small) && !destination.in_small_ring {
-            destination.in_small_ring = true;
-            transport.small.push_back(id);
-        }
-        if destination.has(Lane::Bulk) && !destination.in_bulk_ring {
-            destination.in_bulk_ring = true;
-            transport.bulk.push_back(id);
+        if place.is_some() && !std::mem::replace(&mut destination.in_ring, true) {
+            line.ring.push_back(id);
         }
     }
 

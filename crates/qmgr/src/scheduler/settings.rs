@@ -22,6 +22,11 @@ pub struct Settings {
     pub bounce_lifetime: Duration,
     /// `transport_retry_time`.
     pub transport_retry: Duration,
+    /// `qmgr_clog_warn_time`: how often at most it is said of a destination that it fills the active queue; `None`
+    /// where it is not said at all.
+    pub clog_warn: Option<Duration>,
+    /// `destination_concurrency_feedback_debug`.
+    pub feedback_debug: bool,
     /// Jobs that may run at once over all transports: each may hold a descriptor.
     pub jobs_max: usize,
     /// What holds for a transport without settings of its own.
@@ -49,8 +54,23 @@ pub struct TransportSettings {
     pub destination_rate_delay: Duration,
     /// `…_transport_rate_delay`.
     pub transport_rate_delay: Duration,
+    /// When a small message passes a large one.
+    pub slots: SlotSettings,
     /// Sessions of this service (maxproc in master.cf), `None` for no limit of its own.
     pub jobs_max: Option<usize>,
+}
+
+/// How many delivery requests a message must have been served before smaller ones pass it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SlotSettings {
+    /// `…_delivery_slot_cost`: requests of a large message for each one that passes it; below 2 none does.
+    pub cost: u64,
+    /// `…_delivery_slot_loan`: slots lent in advance.
+    pub loan: u64,
+    /// `…_delivery_slot_discount`: percent of the slots that need not be there yet.
+    pub discount: u64,
+    /// `…_minimum_delivery_slots`: slots that a message must be worth in all to be passed.
+    pub minimum: u64,
 }
 
 impl Default for Settings {
@@ -65,6 +85,8 @@ impl Default for Settings {
             maximal_lifetime: Duration::from_secs(5 * DAY),
             bounce_lifetime: Duration::from_secs(5 * DAY),
             transport_retry: Duration::from_secs(60),
+            clog_warn: Some(Duration::from_secs(300)),
+            feedback_debug: false,
             jobs_max: 1000,
             default_transport: TransportSettings::default(),
             transports: HashMap::new(),
@@ -84,8 +106,23 @@ impl Default for TransportSettings {
             failed_cohort_limit: 1,
             destination_rate_delay: Duration::ZERO,
             transport_rate_delay: Duration::ZERO,
+            slots: SlotSettings::default(),
             jobs_max: None,
         }
+    }
+}
+
+impl Default for SlotSettings {
+    /// Postfix's defaults.
+    fn default() -> Self {
+        SlotSettings { cost: 5, loan: 3, discount: 50, minimum: 3 }
+    }
+}
+
+impl SlotSettings {
+    /// The cost for a signed account.
+    pub(super) fn cost_signed(&self) -> i64 {
+        i64::try_from(self.cost).unwrap_or(i64::MAX)
     }
 }
 

@@ -1,5 +1,7 @@
 //! The scheduler's behaviour, by hand-made cases and by random ones.
 
+mod preemption;
+
 use super::*;
 use proptest::prelude::*;
 use std::time::Duration;
@@ -30,7 +32,7 @@ fn add(s: &mut Sched, key: u32, nexthops: &[&str]) -> Activated {
     assert_eq!(pulled.key, key);
     let mut routes: Vec<Route> = (0..).zip(nexthops).map(|(i, n)| route(i, "smtp", n)).collect();
     routes.sort_by(|a, b| a.queue.cmp(&b.queue));
-    s.activate(pulled, &routes, false)
+    s.activate(pulled, &routes, false, at(0))
 }
 
 fn all_jobs(s: &mut Sched, now: Timestamp) -> Vec<Handout<u32>> {
@@ -180,56 +182,8 @@ fn a_flushed_message_tries_its_dead_destination() {
     assert!(s.flush_one(7));
     let pulled = s.pull(at(2)).unwrap();
     assert!(pulled.flushed);
-    s.activate(pulled, &[route(0, "smtp", "a")], false);
+    s.activate(pulled, &[route(0, "smtp", "a")], false, at(0));
     assert!(s.next(at(2)).is_some_and(|j| j.suspended.is_none()));
-}
-
-#[test]
-fn a_small_message_is_not_stuck_behind_a_huge_one() {
-    let one_at_a_time = TransportSettings {
-        recipient_limit: 1,
-        initial_concurrency: 1,
-        concurrency_limit: 1,
-        ..TransportSettings::default()
-    };
-    let mut s = with(one_at_a_time);
-    add(&mut s, 1, &["a"; 2000]);
-    add(&mut s, 2, &["a"; 2000]);
-    let mut order = vec![];
-    for n in 0..200 {
-        if n == 40 {
-            add(&mut s, 3, &["a"]);
-        }
-        let job = s.next(at(0)).unwrap();
-        s.done(at(0), job.job, Ended::Reached);
-        order.push(job.key);
-    }
-    let small = order.iter().position(|&k| k == 3).unwrap();
-    // Ten entries of the others are left in the small lane, and each second turn is the bulk lane's.
-    assert!(small <= 60, "message 3 came at 40 and was the {small}th");
-    let tail = &order[100..];
-    assert_eq!(tail.iter().filter(|&&k| k == 1).count(), 50, "the huge ones share evenly");
-}
-
-#[test]
-fn a_flood_of_small_messages_leaves_a_huge_one_half_of_the_turns() {
-    let mut s = with(TransportSettings {
-        recipient_limit: 1,
-        initial_concurrency: 1,
-        concurrency_limit: 1,
-        ..TransportSettings::default()
-    });
-    add(&mut s, 0, &["a"; 500]);
-    for key in 1..500 {
-        add(&mut s, key, &["a"]);
-    }
-    let mut huge = 0;
-    for _ in 0..400 {
-        let job = s.next(at(0)).unwrap();
-        s.done(at(0), job.job, Ended::Reached);
-        huge += u32::from(job.key == 0);
-    }
-    assert!((190..=230).contains(&huge), "{huge}");
 }
 
 #[test]
@@ -241,9 +195,10 @@ fn destinations_and_transports_take_turns() {
     add(&mut s, 10, &["b"]);
     s.arrived(11);
     let pulled = s.pull(at(0)).unwrap();
-    s.activate(pulled, &[route(0, "lmtp", "c")], false);
+    s.activate(pulled, &[route(0, "lmtp", "c")], false, at(0));
     let jobs = all_jobs(&mut s, at(0));
-    assert_eq!(keys(&jobs)[..3], [0, 11, 10], "transports in turn, then destinations of one");
+    assert_eq!(keys(&jobs)[..2], [0, 11], "transports in turn");
+    assert!(keys(&jobs)[..5].contains(&10), "destinations of one too");
     assert_eq!(jobs.len(), 6, "the limit over all");
 }
 
@@ -255,7 +210,7 @@ fn a_transport_with_a_session_limit_leaves_the_others_theirs() {
     add(&mut s, 1, &["a", "b"]);
     s.arrived(2);
     let pulled = s.pull(at(0)).unwrap();
-    s.activate(pulled, &[route(0, "lmtp", "c"), route(1, "lmtp", "d")], false);
+    s.activate(pulled, &[route(0, "lmtp", "c"), route(1, "lmtp", "d")], false, at(0));
     assert_eq!(keys(&all_jobs(&mut s, at(0))), [1, 2, 2]);
 }
 
@@ -314,7 +269,7 @@ fn a_suspect_runs_when_nothing_else_does() {
     let ordinary = s.next(at(0)).unwrap();
     s.arrived(2);
     let pulled = s.pull(at(0)).unwrap();
-    s.activate(pulled, &[route(0, "smtp", "b"), route(1, "smtp", "c")], true);
+    s.activate(pulled, &[route(0, "smtp", "b"), route(1, "smtp", "c")], true, at(0));
     add(&mut s, 3, &["a"]);
     assert!(s.next(at(0)).is_none(), "the suspect waits for the ordinary one, and the next for the suspect");
     s.done(at(0), ordinary.job, Ended::Reached);
@@ -366,7 +321,7 @@ fn a_slow_destination_cannot_fill_the_active_queue() {
         delivered += 1;
         s.done(at(0), job.job, Ended::Reached);
         while let Some(pulled) = s.pull(at(0)) {
-            s.activate(pulled, &[route(0, "smtp", "slow")], false);
+            s.activate(pulled, &[route(0, "smtp", "slow")], false, at(0));
         }
         running.extend(all_jobs(&mut s, at(0)));
         widest = widest.max(running.len());
@@ -394,7 +349,7 @@ fn parked_mail_of_a_destination_that_dies_comes_back() {
         let mut more = false;
         while let Some(pulled) = s.pull(at(0)) {
             more = true;
-            s.activate(pulled, &[route(0, "smtp", "a")], false);
+            s.activate(pulled, &[route(0, "smtp", "a")], false, at(0));
         }
         if jobs.is_empty() && !more {
             break;
@@ -485,6 +440,7 @@ proptest! {
         }
         prop_assert_eq!(s.counts().active, 0);
         prop_assert_eq!(s.counts().waiting, 0);
+        prop_assert!(s.transports.iter().all(|t| t.line.tasks.is_empty() && t.line.ready.is_empty()));
         for (key, nexthops) in &world.messages {
             if !world.removed.contains(key) {
                 prop_assert!(world.finished.contains(key), "message {} was forgotten", key);
@@ -532,7 +488,7 @@ impl World {
             let mut routes: Vec<Route> =
                 (0..).zip(nexthops).map(|(i, n)| route(i, &format!("t{}", n % 2), &n.to_string())).collect();
             routes.sort_by(|a, b| (&a.transport, &a.queue).cmp(&(&b.transport, &b.queue)));
-            s.activate(pulled, &routes, false);
+            s.activate(pulled, &routes, false, at(0));
         }
         while let Some(job) = s.next(self.now) {
             let seen = self.handed_out.entry(job.key).or_default();
@@ -547,4 +503,66 @@ impl World {
             assert!(self.finished.insert(key), "{key} finished twice");
         }
     }
+}
+
+#[test]
+fn a_destination_with_more_than_a_fifth_of_the_active_queue_is_told_of_once_in_a_while() {
+    let mut s = Sched::new(Arc::new(Settings { active_limit: 10, ..Settings::default() }));
+    for key in 0..2 {
+        add(&mut s, key, &["a"]);
+    }
+    assert_eq!(s.remark(), None);
+    add(&mut s, 2, &["a"]);
+    let clogged = |at_limit| Remark::Clogged {
+        transport: "smtp".into(),
+        nexthop: "a".into(),
+        entries: 3,
+        active: 3,
+        at_limit,
+    };
+    assert_eq!(s.remark(), Some(clogged(None)));
+    add(&mut s, 3, &["a"]);
+    assert_eq!(s.remark(), None, "it was said just now");
+    s.arrived(4);
+    let pulled = s.pull(at(300)).unwrap();
+    s.activate(pulled, &[route(0, "smtp", "a")], false, at(300));
+    assert!(s.remark().is_some(), "again after qmgr_clog_warn_time");
+
+    let narrow = TransportSettings { concurrency_limit: 2, ..TransportSettings::default() };
+    let mut s =
+        Sched::new(Arc::new(Settings { active_limit: 10, default_transport: narrow, ..Settings::default() }));
+    for key in 0..3 {
+        add(&mut s, key, &["a"]);
+    }
+    assert_eq!(s.remark(), Some(clogged(Some(2))));
+
+    let mut s = Sched::new(Arc::new(Settings { active_limit: 10, clog_warn: None, ..Settings::default() }));
+    for key in 0..4 {
+        add(&mut s, key, &["a"]);
+    }
+    assert_eq!(s.remark(), None);
+}
+
+#[test]
+fn windows_are_told_where_that_is_asked_for() {
+    let mut s = Sched::new(Arc::new(Settings { feedback_debug: true, ..Settings::default() }));
+    for key in 0..4 {
+        add(&mut s, key, &["a"]);
+    }
+    let jobs = all_jobs(&mut s, at(0));
+    s.done(at(0), jobs[0].job, Ended::Reached);
+    for job in &jobs[1..] {
+        s.done(at(0), job.job, Ended::Site(failure()));
+    }
+    let told: Vec<_> = std::iter::from_fn(|| s.remark())
+        .map(|remark| match remark {
+            Remark::Window { succeeded, step, limit: 20, size, .. } => (succeeded, step, size),
+            other => panic!("{other:?}"),
+        })
+        .collect();
+    // 1/6 + 1/4 + 1/3 of a cohort is not a whole one.
+    assert_eq!(
+        told,
+        [(true, Some(1.0), 6), (false, Some(1.0), 4), (false, Some(1.0), 3), (false, Some(1.0), 2)]
+    );
 }

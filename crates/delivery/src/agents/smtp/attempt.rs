@@ -239,7 +239,8 @@ impl Delivery<'_> {
                     let skip = self.shared.settings.skip_5xx_greeting;
                     return Err(Failure::refused(&peer, stage, &response, skip));
                 }
-                Ok(Event::Garbage { line }) => self.warn_of_garbage(connection, &line),
+                // What a stranger says before it spoke SMTP is worth no line of the log.
+                Ok(Event::Garbage { .. }) => {}
                 Ok(_) => {
                     let loss = Loss { stage: connection.stage(), timed_out: false };
                     return Err(Failure::lost(&peer, loss));
