@@ -34,6 +34,10 @@ pub(crate) struct Header {
     /// Message-Id and Resent-Message-Id headers in order: whether resent, and the value.
     pub(crate) message_ids: Vec<(bool, Vec<u8>)>,
     held: Vec<u8>,
+    /// Some line got longer than it came.
+    pub(crate) lengthened: bool,
+    /// So many Received headers make a loop.
+    hopcount_limit: u64,
     /// Inside a line whose beginning was passed on or dropped already.
     inside: bool,
     /// The header that is being read is kept.
@@ -129,6 +133,7 @@ impl Header {
                     self.begin(&line[..length], &line[length..], drop);
                     // Blanks in front of the colon go, as Postfix has it.
                     let blanks = line[length..].iter().take_while(|&&b| b != b':').count();
+                    self.lengthened = true;
                     if self.keep && blanks > 0 {
                         pass(from, at + length, out);
                         from = at + length + blanks;

@@ -135,6 +135,9 @@ impl<S: Sink> Message<S> {
     /// All headers are read: adds those that are missing, and logs the message's id.
     fn end_header(&mut self, header: Header) {
         for (resent, id) in &header.message_ids {
+        if header.lengthened {
+            self.flags = self.flags.with(ContentFlags::WIDE_LINE);
+        }
             emit(&self.tag, &events::MessageId { queue_id: &self.context.queue_id, resent: *resent, id });
         }
         let added = self.missing(&header);
@@ -208,8 +211,15 @@ impl<S: Sink> Message<S> {
         if !piece.is_ascii() {
             self.flags = self.flags.with(ContentFlags::UTF8_HEADER).with(ContentFlags::EIGHT_BIT);
         }
-        if ours && piece.split(|&b| b == b'\n').any(|line| line.len() > LONG_LINE + 1) {
-            self.flags = self.flags.with(ContentFlags::LONG_LINE);
+        if ours {
+            let longest = piece.split(|&b| b == b'\n').map(<[u8]>::len).max().unwrap_or(0);
+            // A CR belongs to each line here.
+            if longest > mail::WIDE_LINE {
+                self.flags = self.flags.with(ContentFlags::WIDE_LINE);
+            }
+            if longest > LONG_LINE + 1 {
+                self.flags = self.flags.with(ContentFlags::LONG_LINE);
+            }
         }
         self.pass(piece);
     }

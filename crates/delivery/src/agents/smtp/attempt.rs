@@ -318,9 +318,9 @@ impl Delivery<'_> {
     fn check_fits(&self, connection: &Connection) -> Result<(), Failure> {
         let (can, peer) = (connection.client().capabilities(), &connection.peer);
         let job = self.report.job();
-        let limit = can.size.unwrap_or(0);
-        if limit > 0 && job.content.size > limit {
-            return Err(Failure::too_large(peer, job.content.size, limit));
+        let (size, limit) = (job.content.queue_size(), can.size.unwrap_or(0));
+        if limit > 0 && size > limit {
+            return Err(Failure::too_large(peer, size, limit));
         }
         match needs_smtputf8(job.smtputf8) && !can.smtputf8 {
             true => Err(Failure::no_smtputf8(peer)),
@@ -448,7 +448,7 @@ fn transaction(job: &Job, places: &[usize]) -> Transaction {
     Transaction {
         sender: job.sender.clone(),
         recipients: places.iter().map(|place| job.recipients[*place].recipient.clone()).collect(),
-        size: job.content.size,
+        size: job.content.queue_size(),
         encoding: job.encoding,
         smtputf8: job.smtputf8,
         envid: job.envid.clone(),

@@ -5,7 +5,8 @@
 
 use super::BareNewline;
 use bytes::{Buf, Bytes};
-use mail::ContentFlags;
+use mail::{ContentFlags, WIDE_LINE};
+use std::ops::Range;
 
 /// Lines longer than this need care when they are sent on (RFC 5321 4.5.3.1.6).
 const LONG_LINE: u64 = 998;
@@ -316,6 +317,9 @@ mod tests {
         framing: Framing,
     ) -> (Vec<u8>, Option<Vec<u8>>, Scanner) {
         let mut scanner = Scanner::new(framing, mode, true);
+        if self.line_length >= WIDE_LINE as u64 {
+            self.flags = self.flags.with(ContentFlags::WIDE_LINE);
+        }
         let mut content = Vec::new();
         let mut offset = 0;
         for part in wire.chunks(step) {
@@ -428,12 +432,12 @@ mod tests {
         let long = format!("{}\r\n..dot\r\n\u{e4}\r\n.\r\n", "x".repeat(999));
         let (_, _, s) = scanned(long.as_bytes(), 100, BareNewline::Normalize, Framing::Dot);
         let all = ContentFlags::EIGHT_BIT.with(ContentFlags::LEADING_DOT).with(ContentFlags::LONG_LINE);
-        assert_eq!(s.flags(), all);
+        assert_eq!(s.flags(), all.with(ContentFlags::WIDE_LINE));
         let plain = format!("{}\r\n.\r\n", "x".repeat(998));
-        assert_eq!(
-            scanned(plain.as_bytes(), 7, BareNewline::Normalize, Framing::Dot).2.flags(),
-            ContentFlags::default()
-        );
+        let flags = |text: &str| scanned(text.as_bytes(), 7, BareNewline::Normalize, Framing::Dot).2.flags();
+        assert_eq!(flags(&plain), ContentFlags::WIDE_LINE);
+        assert_eq!(flags(&format!("{}\r\n.\r\n", "x".repeat(128))), ContentFlags::WIDE_LINE);
+        assert_eq!(flags(&format!("{}\r\n.\r\n", "x".repeat(127))), ContentFlags::default());
     }
 
     #[test]
