@@ -8,7 +8,7 @@ use super::{Room, Shared};
 use crate::{Assignment, Report, Via};
 use mail::{Job, SiteFailure};
 use observe::Escaped;
-use observe::events::delivery::{ConnectFailed, ServerPassedOver};
+use observe::events::delivery::{ConnectFailed, LinesBroken, ServerPassedOver};
 use protocol::smtp::client::{Event, Protocol, Stage, Transaction, needs_smtputf8};
 use std::io;
 use std::net::IpAddr;
@@ -329,7 +329,13 @@ impl Delivery<'_> {
     }
 
     async fn send(&self, connection: &mut Connection) -> Result<(), Unsent> {
-        connection.send(&self.report.job().content, &self.shared.files).await
+        let job = self.report.job();
+        let sent = connection.send(&job.content, &self.shared.files).await?;
+        if sent.broke_a_line {
+            let limit = self.shared.settings.line_bytes_max;
+            observe::emit(self.report.tag(), &LinesBroken { queue_id: &job.queue_id, limit });
+        }
+        Ok(())
     }
 
     fn local_failure(&mut self, talk: &mut Talk, connection: &Connection, error: &io::Error) {
