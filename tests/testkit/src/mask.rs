@@ -89,7 +89,7 @@ impl Masker {
         for line in lines {
             if let Some(id) = line.queue_id() {
                 self.learn(id);
-                if line.text.contains(": message-id=<20") && line.text.contains(&format!(".{id}@")) {
+                if line.text.contains("message-id=<20") && line.text.contains(&format!(".{id}@")) {
                     self.made_message_id.insert(id.to_owned());
                 }
             }
