@@ -77,10 +77,11 @@ impl<S: Sink> Message<S> {
             tag,
             context,
             sink,
-            header: Some(Header::behind_received()),
+            header: None,
             flags: ContentFlags::default(),
             failed: None,
         };
+        message.header = Some(Header::behind_received(message.settings.hopcount_limit));
         message.pass_header(Bytes::from(top), true);
         message
     }
@@ -134,19 +135,19 @@ impl<S: Sink> Message<S> {
 
     /// All headers are read: adds those that are missing, and logs the message's id.
     fn end_header(&mut self, header: Header) {
-        for (resent, id) in &header.message_ids {
         if header.lengthened {
             self.flags = self.flags.with(ContentFlags::WIDE_LINE);
         }
+        for (resent, id) in &header.message_ids {
             emit(&self.tag, &events::MessageId { queue_id: &self.context.queue_id, resent: *resent, id });
+        }
+        if header.is_loop() {
+            emit(&self.tag, &events::TooManyHops { queue_id: &self.context.queue_id });
+            return self.fail(Reply::new(554, Dsn::new(5, 4, 0), "Error: too many hops"));
         }
         let added = self.missing(&header);
         if !added.is_empty() {
             self.pass_header(Bytes::from(added), true);
-        }
-        if header.hops >= self.settings.hopcount_limit {
-            emit(&self.tag, &events::TooManyHops { queue_id: &self.context.queue_id });
-            self.fail(Reply::new(554, Dsn::new(5, 4, 0), "Error: too many hops"));
         }
     }
 
