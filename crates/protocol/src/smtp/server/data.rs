@@ -25,13 +25,6 @@ pub(super) struct Chunk {
     last: bool,
 }
 
-impl Chunk {
-    /// Bytes that have not come.
-    pub(super) fn left(&self) -> u64 {
-        self.left
-    }
-}
-
 impl<H: Host> Session<H> {
     pub(super) fn data_command(&mut self, words: &[Word<'_>], out: &mut Outputs) -> Done {
         if self.content.is_some() {
@@ -161,16 +154,25 @@ impl<H: Host> Session<H> {
     }
 
     /// Counts a piece of content and passes it on, unless it is too much.
-    fn keep(&mut self, body: Bytes, out: &mut Outputs) -> Option<Next<H>> {
+    fn keep(&mut self, mut body: Bytes, out: &mut Outputs) -> Option<Next<H>> {
         let limit = self.settings.message_size_limit;
         let transaction = self.transaction.as_mut().expect("content belongs to a transaction");
         let content = self.content.as_mut().expect("pieces belong to a content");
+        let before = transaction.size;
         transaction.size += body.len() as u64;
-        if limit > 0 && transaction.size > limit && !content.too_big {
+        // What is refused at the end need not be kept.
+        if content.too_big
+            || (content.scanner.saw_bare_newline() && self.peer.bare_newline == BareNewline::Reject)
+        {
+            return None;
+        }
+        if limit > 0 && transaction.size > limit {
             content.too_big = true;
             out.notes.push(Note::MessageTooBig);
+            // The header, if it is whole, is looked at even so.
+            body.truncate(usize::try_from(limit - before).unwrap_or(usize::MAX));
         }
-        (!body.is_empty() && !content.too_big).then_some(Next::Body(body))
+        (!body.is_empty()).then_some(Next::Body(body))
     }
 
     /// The content is complete: refuse it, or hand it over.

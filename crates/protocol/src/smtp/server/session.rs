@@ -492,12 +492,7 @@ impl<H: Host> Session<H> {
     fn end(&mut self, how: Ending, out: &mut Outputs) -> Next<H> {
         let after = match (&self.state, self.place) {
             (State::Data | State::Chunk(_) | State::Skip(..) | State::Complete, Place::Verb(verb)) => {
-                // At a time-out Postfix has counted the whole chunk, at a lost connection what came of it.
-                let announced = match &self.state {
-                    State::Chunk(chunk) | State::Skip(chunk, _) if how == Ending::Timeout => chunk.left(),
-                    _ => 0,
-                };
-                let size = self.transaction.as_ref().map_or(0, |t| t.size) + announced;
+                let size = self.transaction.as_ref().map_or(0, |t| t.size);
                 format!("{} ({size} bytes)", verb.name())
             }
             _ => self.place_name().to_owned(),
