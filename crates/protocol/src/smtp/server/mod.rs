@@ -116,6 +116,8 @@ pub enum Answer<H: Host> {
     Recipient(H::Permit),
     /// The message is on stable storage.
     Queued(H::Committed),
+    /// The administrator has it thrown away, and the client is to believe that it is queued (`DISCARD`).
+    Discarded(QueueId),
     /// No, with this reply; 421 and 521 end the session.
     Refuse(Reply),
 }

@@ -6,7 +6,7 @@ use super::{Answer, Ask, Ending, Host, Input, Next, Note, Peer, Queued, Settings
 use crate::smtp::command::{self, Verb, Word};
 use crate::smtp::reply;
 use bytes::{Buf, Bytes};
-use mail::{ContentFlags, Reply};
+use mail::{ContentFlags, QueueId, Reply};
 use std::sync::Arc;
 
 /// What a step writes and tells.
@@ -434,18 +434,10 @@ impl<H: Host> Session<H> {
     }
 
     fn committed(&mut self, verb: Verb, size: u64, answer: Answer<H>, out: &mut Outputs) -> Option<Next<H>> {
-        use std::io::Write;
         self.reset();
         match answer {
-            Answer::Queued(proof) => {
-                let size = if verb == Verb::Bdat { format!(" {size} bytes") } else { String::new() };
-                // Writing to a Vec cannot fail.
-                let _ = write!(out.replies, "250 2.0.0 Ok:{size} queued as {}\r\n", proof.queue_id());
-                self.counts.0[verb as usize].0 += 1;
-                self.errors = 0;
-                self.junk = 0;
-                None
-            }
+            Answer::Queued(proof) => self.queued(verb, size, proof.queue_id(), out),
+            Answer::Discarded(id) => self.queued(verb, size, &id, out),
             Answer::Refuse(reply) => {
                 self.say(out, &reply);
                 self.set_failed();
@@ -453,6 +445,17 @@ impl<H: Host> Session<H> {
             }
             _ => panic!("the answer does not fit the question"),
         }
+    }
+
+    fn queued(&mut self, verb: Verb, size: u64, id: &QueueId, out: &mut Outputs) -> Option<Next<H>> {
+        use std::io::Write;
+        let size = if verb == Verb::Bdat { format!(" {size} bytes") } else { String::new() };
+        // Writing to a Vec cannot fail.
+        let _ = write!(out.replies, "250 2.0.0 Ok:{size} queued as {id}\r\n");
+        self.counts.0[verb as usize].0 += 1;
+        self.errors = 0;
+        self.junk = 0;
+        None
     }
 
     /// Ends the transaction.
