@@ -112,6 +112,11 @@ impl Scanner {
         self.saw_bare_newline
     }
 
+    /// Bytes that were passed on of a line whose end has not come.
+    pub(super) fn line_so_far(&self) -> u64 {
+        self.line_length
+    }
+
     /// What is known about the lines so far.
     pub fn flags(&self) -> ContentFlags {
         self.flags

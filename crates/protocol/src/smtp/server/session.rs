@@ -493,12 +493,9 @@ impl<H: Host> Session<H> {
     }
 
     fn end(&mut self, how: Ending, out: &mut Outputs) -> Next<H> {
-        let after = match (&self.state, self.place) {
-            (State::Data | State::Chunk(_) | State::Skip(..) | State::Complete, Place::Verb(verb)) => {
-                let size = self.transaction.as_ref().map_or(0, |t| t.size);
-                format!("{} ({size} bytes)", verb.name())
-            }
-            _ => self.place_name().to_owned(),
+        let after = match self.content_size() {
+            Some(size) => format!("{} ({size} bytes)", self.place_name()),
+            None => self.place_name().to_owned(),
         };
         // The client that hangs up behind its message did all it had to do.
         if !(how == Ending::Lost && self.place == Place::EndOfMessage) {
