@@ -2,6 +2,7 @@
 
 use crate::about::{About, Stage};
 use crate::lists::{Complaint, Finding};
+use crate::notes::Scene;
 use crate::peer::PeerInfo;
 use crate::serve::Shared;
 use crate::settings::Settings;
@@ -13,7 +14,7 @@ use observe::events::cleanup::NotQueued;
 use observe::events::smtpd as events;
 use observe::{Tag, emit};
 use protocol::smtp::server::{Answer, Ask, Input, Next, Outputs, Peer, Session, Transaction};
-use queue::CommitError;
+use queue::{CommitError, NoRoom};
 use std::cell::Cell;
 use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
@@ -191,38 +192,39 @@ impl Driver {
     }
 
     async fn answer(&self, ask: Ask, session: &mut Session<Smtpd>) -> Answer<Smtpd> {
-        let queue_id = session.transaction().and_then(|t| t.mail.queue_id.clone());
-        let id = queue_id.as_ref();
         let lists = &self.settings.lists;
         match ask {
             Ask::Connect => {
                 let finding = lists.connect(&self.about(Stage::Client, session, None, None)).await;
-                self.told(finding, "CONNECT", id, None, None, session).into()
+                self.told(finding, &Scene::of(session, "CONNECT")).into()
             }
-            Ask::Helo(_) if lists.delay_reject => Answer::Pass,
-            Ask::Helo(name) => {
+            Ask::Helo { .. } if lists.delay_reject => Answer::Pass,
+            Ask::Helo { verb, name } => {
                 let about = About { helo: Some(&name), ..self.about(Stage::Helo, session, None, None) };
                 let finding = lists.helo(&about).await;
-                self.told(finding, "HELO", id, None, None, session).into()
+                let scene = Scene { helo: Some(&name), ..Scene::of(session, verb.name()) };
+                self.told(finding, &scene).into()
             }
             Ask::Mail(request) => self.mail(&request.sender, session).await,
             Ask::Rcpt(recipient) => self.recipient(&recipient.address, session).await,
-            Ask::Data => {
-                let sender = session.transaction().map(|t| &t.request.sender);
-                let finding = lists.data(&self.about(Stage::Data, session, sender, None)).await;
-                let (discard, sole) =
-                    (finding.effects.discard, session.transaction().and_then(sole_recipient));
-                let verdict = self.told(finding, "DATA", id, sender, sole, session);
+            Ask::Data(verb) => {
+                let scene = Scene::of(session, verb.name());
+                let mut finding = lists.data(&self.about(Stage::Data, session, scene.sender, None)).await;
+                let held = session.transaction().is_some_and(|t| t.mail.hold.is_some());
+                let (hold, discard) = (finding.hold(held), finding.effects.discard);
+                let recipient = session.transaction().and_then(sole_recipient);
+                let verdict = self.told(finding, &Scene { recipient, ..scene });
                 if let Some(mail) = session.mail_mut() {
+                    mail.hold = mail.hold.take().or(hold);
                     mail.discard |= discard;
                 }
                 verdict.into()
             }
             Ask::Vrfy(address) => {
-                let sender = session.transaction().map(|t| &t.request.sender);
-                let about = self.about(Stage::Recipient, session, sender, Some(&address));
+                let scene = Scene { recipient: Some(&address), ..Scene::of(session, "VRFY") };
+                let about = self.about(Stage::Recipient, session, scene.sender, Some(&address));
                 let finding = lists.recipient(&about).await;
-                self.told(finding, "VRFY", id, sender, Some(&address), session).map(|_| ()).into()
+                self.told(finding, &scene).map(|_| ()).into()
             }
         }
     }
@@ -230,21 +232,24 @@ impl Driver {
     async fn mail(&self, sender: &Address, session: &Session<Smtpd>) -> Answer<Smtpd> {
         let now = net::clock::now();
         let lists = &self.settings.lists;
-        let mut discard = false;
+        let scene = Scene::of(session, "MAIL");
+        let mut mail = Mail { arrival: now, ..Mail::default() };
         if !lists.delay_reject {
             let about = self.about(Stage::Sender, session, Some(sender), None);
-            let finding = lists.sender(&about).await;
-            discard = finding.effects.discard;
-            if let Err(reply) = self.told(finding, "MAIL", None, Some(sender), None, session) {
+            let mut finding = lists.sender(&about).await;
+            (mail.hold, mail.discard) = (finding.hold(false), finding.effects.discard);
+            if let Err(reply) = self.told(finding, &Scene { sender: Some(sender), ..scene }) {
                 return Answer::Refuse(reply);
             }
         }
-        if self.shared.intake.room(now).is_err() {
+        if let Err(full) = self.shared.intake.room(now) {
             let reply = Reply::new(452, Dsn::new(4, 3, 1), "Insufficient system storage");
-            self.acted("reject", "MAIL", &reply.to_string(), None, Some(sender), None, session);
+            self.acted("reject", &reply.to_string(), &scene);
+            if let NoRoom::FileSystem(free) = full {
+                emit(&self.tag, &events::NotEnoughSpace { free });
+            }
             return Answer::Refuse(reply);
         }
-        let mut mail = Mail { arrival: now, discard, ..Mail::default() };
         if !self.settings.delay_open {
             self.open(&mut mail);
         }
@@ -252,13 +257,12 @@ impl Driver {
     }
 
     async fn recipient(&self, recipient: &Address, session: &mut Session<Smtpd>) -> Answer<Smtpd> {
-        let transaction = session.transaction().expect("RCPT is asked inside a transaction only");
-        let (sender, id) = (&transaction.request.sender, transaction.mail.queue_id.as_ref());
-        let about = self.about(Stage::Recipient, session, Some(sender), Some(recipient));
+        let scene = Scene { recipient: Some(recipient), ..Scene::of(session, "RCPT") };
+        let about = self.about(Stage::Recipient, session, scene.sender, Some(recipient));
         let mut finding = self.settings.lists.recipient(&about).await;
-        let hold = finding.hold(transaction.mail.hold.is_some());
-        let discard = finding.effects.discard;
-        let permit = match self.told(finding, "RCPT", id, Some(sender), Some(recipient), session) {
+        let held = session.transaction().is_some_and(|t| t.mail.hold.is_some());
+        let (hold, discard) = (finding.hold(held), finding.effects.discard);
+        let permit = match self.told(finding, &scene) {
             Ok(permit) => permit,
             Err(reply) => return Answer::Refuse(reply),
         };
@@ -281,15 +285,7 @@ impl Driver {
     }
 
     /// Logs what restrictions found, and gives the verdict.
-    fn told<T>(
-        &self,
-        finding: Finding<T>,
-        command: &str,
-        id: Option<&QueueId>,
-        sender: Option<&Address>,
-        recipient: Option<&Address>,
-        session: &Session<Smtpd>,
-    ) -> Result<T, Reply> {
+    fn told<T>(&self, finding: Finding<T>, scene: &Scene<'_>) -> Result<T, Reply> {
         for complaint in &finding.effects.complaints {
             match complaint {
                 Complaint::Unknown(name) => emit(&self.tag, &events::UnknownRestriction { name }),
@@ -299,14 +295,11 @@ impl Driver {
             }
         }
         for (action, text) in &finding.effects.actions {
-            self.acted(action, command, text, id, sender, recipient, session);
+            self.acted(action, text, scene);
         }
-        finding.verdict.map_err(|mut reply| {
-            if self.settings.soft_bounce && reply.code / 100 == 5 {
-                reply.code -= 100;
-                reply.dsn = reply.dsn.map(|dsn| dsn.with_class(4));
-            }
-            self.acted("reject", command, &reply.to_string(), id, sender, recipient, session);
+        finding.verdict.map_err(|reply| {
+            let reply = if self.settings.dialogue.soft_bounce { reply.softened() } else { reply };
+            self.acted("reject", &reply.to_string(), scene);
             reply
         })
     }
@@ -394,7 +387,9 @@ impl Driver {
         let hold = finding.hold(mail.hold.is_some());
         mail.hold = mail.hold.take().or(hold);
         mail.discard |= finding.effects.discard;
-        self.told(finding, "END-OF-MESSAGE", Some(id), sender, sole, session)
+        let scene =
+            Scene { queue_id: Some(id), sender, recipient: sole, ..Scene::of(session, "END-OF-MESSAGE") };
+        self.told(finding, &scene)
     }
 
     async fn enqueue(

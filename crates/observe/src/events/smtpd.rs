@@ -327,6 +327,25 @@ impl Event for ActionTooEarly<'_> {
     }
 }
 
+/// MAIL is refused: `warning: not enough free space in mail queue: N bytes < 1.5*message size limit`. Postfix says so
+/// also where `queue_minfree` is the reason.
+#[derive(Debug)]
+pub struct NotEnoughSpace {
+    /// Free bytes.
+    pub free: u64,
+}
+
+impl Event for NotEnoughSpace {
+    fn line(&self, out: &mut String) {
+        let _ =
+            write!(out, "not enough free space in mail queue: {} bytes < 1.5*message size limit", self.free);
+    }
+
+    fn level(&self) -> Level {
+        Level::Warning
+    }
+}
+
 /// A message is on stable storage and the client was told so. Counted only: Postfix logs nothing here.
 #[derive(Debug)]
 pub struct MailAccepted;

@@ -37,7 +37,7 @@ impl<H: Host> Session<H> {
         if words.len() > 1 {
             return self.fail(out, 501, (5, 5, 4), "Syntax: DATA");
         }
-        Done::Ask(Asked::Data, Ask::Data)
+        Done::Ask(Asked::Data, Ask::Data(Verb::Data))
     }
 
     /// DATA is permitted.
@@ -75,7 +75,7 @@ impl<H: Host> Session<H> {
             out.notes.push(Note::OversizedChunk);
             skipped(552, (5, 3, 4), "Chunk exceeds message size limit")
         } else if self.content.is_none() {
-            return Done::Ask(Asked::Bdat(chunk), Ask::Data);
+            return Done::Ask(Asked::Bdat(chunk), Ask::Data(Verb::Bdat));
         } else {
             State::Chunk(chunk)
         };

@@ -149,7 +149,10 @@ impl<H: Host> Session<H> {
     fn greet(&mut self, out: &mut Outputs) {
         match &self.denied {
             None => out.replies.extend_from_slice(format!("220 {}\r\n", self.settings.banner).as_bytes()),
-            Some(reply) => reply::write(reply, &mut out.replies),
+            Some(reply) => {
+                let reply = self.softened(reply.clone());
+                reply::write(&reply, &mut out.replies);
+            }
         }
     }
 
@@ -219,7 +222,9 @@ impl<H: Host> Session<H> {
             Bytes::from(line)
         };
         let bare = line.last() != Some(&b'\r');
-        if std::mem::take(&mut self.skipping) || line.len() > limit.saturating_add(1) {
+        // As Postfix: a line of just so many bytes is too long already.
+        let length = line.len() - usize::from(line.last() == Some(&b'\r'));
+        if std::mem::take(&mut self.skipping) || length >= limit {
             out.notes.push(Note::LineTooLong(line[..line.len().min(30)].to_vec()));
             let text = format!("{} Error: command too long", self.settings.myhostname);
             self.say(out, &Reply::new(500, mail::Dsn::new(5, 5, 2), text));
@@ -297,7 +302,7 @@ impl<H: Host> Session<H> {
         self.noted_pipelining = true;
         out.notes.push(Note::ImproperPipelining { after, data: early[..early.len().min(100)].to_vec() });
         if self.settings.forbid_unauth_pipelining {
-            out.replies.extend_from_slice(b"554 5.5.0 Error: SMTP protocol synchronization\r\n");
+            self.say(out, &Reply::new(554, mail::Dsn::new(5, 5, 0), "Error: SMTP protocol synchronization"));
         }
         self.settings.forbid_unauth_pipelining
     }
@@ -383,7 +388,8 @@ impl<H: Host> Session<H> {
             (Asked::Helo { verb, name }, Answer::Pass) => {
                 self.reset();
                 self.helo = Some(name);
-                self.esmtp = verb == Verb::Ehlo;
+                // As Postfix: a later HELO takes nothing back.
+                self.esmtp |= verb == Verb::Ehlo;
                 self.introduce(verb, out);
                 (verb, Done::Ok)
             }
@@ -529,8 +535,16 @@ impl<H: Host> Session<H> {
         Done::Failed
     }
 
+    /// A reply as it leaves, with regard to `soft_bounce`.
+    pub(super) fn softened(&self, reply: Reply) -> Reply {
+        if self.settings.soft_bounce { reply.softened() } else { reply }
+    }
+
     pub(super) fn say(&mut self, out: &mut Outputs, reply: &Reply) {
-        reply::write(reply, &mut out.replies);
+        match self.settings.soft_bounce {
+            true => reply::write(&reply.clone().softened(), &mut out.replies),
+            false => reply::write(reply, &mut out.replies),
+        }
         self.slow |= self.errors >= self.settings.soft_error_limit;
     }
 
