@@ -356,6 +356,9 @@ fn flags_of(content: &[u8]) -> ContentFlags {
         if line.starts_with(b".") {
             flags = flags.with(ContentFlags::LEADING_DOT);
         }
+        if line.len() >= mail::WIDE_LINE {
+            flags = flags.with(ContentFlags::WIDE_LINE);
+        }
         if line.len() > 998 {
             flags = flags.with(ContentFlags::LONG_LINE);
         }

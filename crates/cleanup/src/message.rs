@@ -77,10 +77,11 @@ impl<S: Sink> Message<S> {
             tag,
             context,
             sink,
-            header: Some(Header::behind_received()),
+            header: None,
             flags: ContentFlags::default(),
             failed: None,
         };
+        message.header = Some(Header::behind_received(message.settings.hopcount_limit));
         message.pass_header(Bytes::from(top), true);
         message
     }
@@ -134,16 +135,19 @@ impl<S: Sink> Message<S> {
 
     /// All headers are read: adds those that are missing, and logs the message's id.
     fn end_header(&mut self, header: Header) {
+        if header.lengthened {
+            self.flags = self.flags.with(ContentFlags::WIDE_LINE);
+        }
         for (resent, id) in &header.message_ids {
             emit(&self.tag, &events::MessageId { queue_id: &self.context.queue_id, resent: *resent, id });
+        }
+        if header.is_loop() {
+            emit(&self.tag, &events::TooManyHops { queue_id: &self.context.queue_id });
+            return self.fail(Reply::new(554, Dsn::new(5, 4, 0), "Error: too many hops"));
         }
         let added = self.missing(&header);
         if !added.is_empty() {
             self.pass_header(Bytes::from(added), true);
-        }
-        if header.hops >= self.settings.hopcount_limit {
-            emit(&self.tag, &events::TooManyHops { queue_id: &self.context.queue_id });
-            self.fail(Reply::new(554, Dsn::new(5, 4, 0), "Error: too many hops"));
         }
     }
 
@@ -208,8 +212,15 @@ impl<S: Sink> Message<S> {
         if !piece.is_ascii() {
             self.flags = self.flags.with(ContentFlags::UTF8_HEADER).with(ContentFlags::EIGHT_BIT);
         }
-        if ours && piece.split(|&b| b == b'\n').any(|line| line.len() > LONG_LINE + 1) {
-            self.flags = self.flags.with(ContentFlags::LONG_LINE);
+        if ours {
+            let longest = piece.split(|&b| b == b'\n').map(<[u8]>::len).max().unwrap_or(0);
+            // A CR belongs to each line here.
+            if longest > mail::WIDE_LINE {
+                self.flags = self.flags.with(ContentFlags::WIDE_LINE);
+            }
+            if longest > LONG_LINE + 1 {
+                self.flags = self.flags.with(ContentFlags::LONG_LINE);
+            }
         }
         self.pass(piece);
     }

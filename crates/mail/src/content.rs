@@ -5,6 +5,12 @@ use std::fmt;
 use std::io;
 use std::sync::Arc;
 
+/// From so many bytes on, without its CRLF, a line's record in a queue file is longer than the line.
+pub const WIDE_LINE: usize = 128;
+
+/// A line of so many bytes or more is several records in a queue file (`line_length_limit`).
+pub const LINE_RECORD_MAX: usize = 2048;
+
 /// What is known about all lines of a content, so that no later stage scans it again.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct ContentFlags(pub u8);
@@ -20,6 +26,9 @@ impl ContentFlags {
     pub const UTF8_HEADER: ContentFlags = ContentFlags(8);
     /// The last line has no CRLF: only BDAT can bring that.
     pub const NO_FINAL_NEWLINE: ContentFlags = ContentFlags(16);
+    /// Some line has [`WIDE_LINE`] bytes or more, so that [`Content::queue_size`] differs from the size. It may be set
+    /// where none has.
+    pub const WIDE_LINE: ContentFlags = ContentFlags(32);
 
     /// Whether all bits of `other` are set.
     pub const fn has(self, other: ContentFlags) -> bool {
@@ -50,6 +59,7 @@ pub struct Content {
     pub size: u64,
     /// What is known about the lines.
     pub flags: ContentFlags,
+    queue_size: Option<u64>,
     bytes: Where,
 }
 
@@ -63,12 +73,31 @@ impl Content {
     /// Content that is in memory, as pieces in order.
     pub fn in_memory(pieces: Vec<Bytes>, flags: ContentFlags) -> Self {
         let size = pieces.iter().map(|p| p.len() as u64).sum();
-        Content { size, flags, bytes: Where::Memory(pieces.into()) }
+        Content { size, flags, queue_size: None, bytes: Where::Memory(pieces.into()) }
     }
 
     /// Content of `size` bytes that `source` reads when asked.
     pub fn elsewhere(size: u64, flags: ContentFlags, source: Arc<dyn ContentSource>) -> Self {
-        Content { size, flags, bytes: Where::Elsewhere(source) }
+        Content { size, flags, queue_size: None, bytes: Where::Elsewhere(source) }
+    }
+
+    /// The same content, whose [`Content::queue_size`] is known.
+    pub fn with_queue_size(self, queue_size: u64) -> Self {
+        Content { queue_size: Some(queue_size), ..self }
+    }
+
+    /// The size that Postfix logs, lists and announces: the length of the records that hold the content in a queue file.
+    ///
+    /// A line's record has a byte for its type and one or more for its length in place of the CRLF. Where some line is
+    /// wide, content in memory is looked through; keep the result with [`Content::with_queue_size`].
+    pub fn queue_size(&self) -> u64 {
+        let differs =
+            self.flags.has(ContentFlags::WIDE_LINE) || self.flags.has(ContentFlags::NO_FINAL_NEWLINE);
+        match (self.queue_size, &self.bytes) {
+            (Some(size), _) => size,
+            (None, Where::Memory(pieces)) if differs => records_len(pieces),
+            (None, _) => self.size,
+        }
     }
 
     /// All pieces, where the content is in memory.
@@ -101,6 +130,37 @@ impl fmt::Debug for Content {
     }
 }
 
+/// Length of the records that hold these lines.
+fn records_len(pieces: &[Bytes]) -> u64 {
+    // Bytes of the line so far, and the last of them.
+    let (mut total, mut line, mut last) = (0, 0u64, 0u8);
+    for piece in pieces {
+        let mut rest = &piece[..];
+        while let Some(lf) = memchr::memchr(b'\n', rest) {
+            let before = if lf > 0 { rest[lf - 1] } else { last };
+            let length = line + lf as u64;
+            total += line_records_len(length - u64::from(before == b'\r' && length > 0));
+            (line, last, rest) = (0, b'\n', &rest[lf + 1..]);
+        }
+        line += rest.len() as u64;
+        last = rest.last().copied().unwrap_or(last);
+    }
+    total + if line > 0 { line_records_len(line) } else { 0 }
+}
+
+/// Length of the records that hold a line of so many bytes. Where full records hold all of it, an empty one ends it.
+fn line_records_len(line: u64) -> u64 {
+    let max = LINE_RECORD_MAX as u64;
+    let whole = line / max;
+    whole * record_len(max) + record_len(line - whole * max)
+}
+
+/// A type, the length in groups of seven bits, the data.
+fn record_len(data: u64) -> u64 {
+    let groups = (64 - data.leading_zeros()).div_ceil(7).max(1);
+    1 + u64::from(groups) + data
+}
+
 /// Reads a content piece by piece.
 pub struct ContentReader {
     content: Content,
@@ -127,5 +187,32 @@ impl ContentReader {
                 Ok((n > 0).then(|| Bytes::from(out)))
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_size_in_the_queue_counts_records() {
+        let wide = ContentFlags::WIDE_LINE;
+        let size = |text: &str, step: usize, flags| {
+            let pieces = text.as_bytes().chunks(step).map(Bytes::copy_from_slice).collect();
+            Content::in_memory(pieces, flags).queue_size()
+        };
+        for (line, records) in
+            [(0, 2), (127, 129), (128, 131), (2047, 2050), (2048, 2053), (2049, 2054), (5000, 5009)]
+        {
+            let text = format!("{}\r\n", "x".repeat(line));
+            for step in [1, 7, 10_000] {
+                assert_eq!(size(&text, step, wide), records, "a line of {line}");
+            }
+        }
+        assert_eq!(size("a\r\n\r\nbody", 3, ContentFlags::NO_FINAL_NEWLINE), 3 + 2 + 6);
+        // Nobody looks where nothing can differ.
+        assert_eq!(size(&"x".repeat(500), 100, ContentFlags::default()), 500);
+        let known = Content::in_memory(Vec::new(), wide).with_queue_size(7);
+        assert_eq!(known.queue_size(), 7);
     }
 }

@@ -13,7 +13,7 @@ mod reply;
 mod time;
 
 pub use address::Address;
-pub use content::{Content, ContentFlags, ContentReader, ContentSource};
+pub use content::{Content, ContentFlags, ContentReader, ContentSource, LINE_RECORD_MAX, WIDE_LINE};
 pub use dsn::{Dsn, Notify, Ret};
 pub use envelope::{Client, Encoding, Envelope, Recipient, RewriteContext};
 pub use job::{Diagnostic, Job, JobId, JobRecipient, Outcome, SiteFailure, Stamps, Status};

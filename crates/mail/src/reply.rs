@@ -25,6 +25,15 @@ impl Reply {
         Reply { code, dsn: None, text: text.into() }
     }
 
+    /// The same for now instead of for good (`soft_bounce`).
+    pub fn softened(mut self) -> Self {
+        if self.is_permanent() {
+            self.code -= 100;
+            self.dsn = self.dsn.map(|dsn| dsn.with_class(4));
+        }
+        self
+    }
+
     /// 2xx.
     pub fn is_success(&self) -> bool {
         self.code / 100 == 2
@@ -42,12 +51,13 @@ impl Reply {
 }
 
 impl fmt::Display for Reply {
-    /// One line, as Postfix logs it: code, enhanced code, text, with lines joined by a blank.
+    /// One line, as Postfix logs it: code, enhanced code, text, with lines joined by a blank and as printable as it is
+    /// on the wire.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}", self.code)?;
         if let Some(dsn) = self.dsn {
             write!(f, " {dsn}")?;
         }
-        write!(f, " {}", self.text.replace('\n', " "))
+        write!(f, " {}", self.text.replace(|c: char| c.is_ascii_control(), " "))
     }
 }

@@ -16,7 +16,7 @@ mod writer;
 
 pub use reader::{FileEnvelope, FileMessage, read, read_envelope};
 pub use records::{FileRecord, FileRecords};
-pub use size_record::{SizeRecord, content_records_len};
+pub use size_record::SizeRecord;
 pub use writer::{Finished, Writer, to_bytes};
 
 use crate::DiskFile;
@@ -26,7 +26,7 @@ use std::io;
 use std::sync::Arc;
 
 /// Postfix's `line_length_limit`: longer lines are split into records of this length.
-const LINE_LENGTH_LIMIT: usize = 2048;
+const LINE_LENGTH_LIMIT: usize = mail::LINE_RECORD_MAX;
 
 /// Positional reading of a file, which the queue's disk and `std::fs::File` offer alike.
 pub trait ReadAt: Send + Sync {

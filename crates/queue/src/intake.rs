@@ -7,7 +7,7 @@ use crate::{Disk, Draft, Hooks, IntakeSettings, MessageKey, SpaceRule};
 use mail::{ContentFlags, Envelope, QueueId, QueueIdForm, Timestamp};
 use std::fmt;
 use std::io;
-use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -39,7 +39,8 @@ struct Shared {
     id_form: QueueIdForm,
     space: SpaceRule,
     room_asked: AtomicI64,
-    has_room: AtomicBool,
+    /// Free bytes on the file system, where they were too few; otherwise `u64::MAX`.
+    too_few_bytes: AtomicU64,
     /// The last commit found no room in the journal.
     full: Arc<AtomicBool>,
 }
@@ -81,6 +82,15 @@ impl Committed {
     }
 }
 
+/// No message is taken for now: 452 4.3.1.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NoRoom {
+    /// The file system is too full; so many bytes are free.
+    FileSystem(u64),
+    /// The journal has reached its size.
+    Journal,
+}
+
 /// Why a message was not taken; it says whose turn it is.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum CommitError {
@@ -118,7 +128,7 @@ impl Intake {
             id_form: settings.id_form,
             space: settings.space,
             room_asked: AtomicI64::new(i64::MIN),
-            has_room: AtomicBool::new(true),
+            too_few_bytes: AtomicU64::new(u64::MAX),
             full: Arc::new(AtomicBool::new(false)),
         });
         let for_thread = shared.clone();
@@ -139,18 +149,21 @@ impl Intake {
 
     /// Whether `MAIL` may be answered with 250: room on the file system (`queue_minfree`, 1.5 × `message_size_limit`)
     /// and in the journal. Asks the file system at most once a second.
-    pub fn room(&self, now: Timestamp) -> Result<(), CommitError> {
+    pub fn room(&self, now: Timestamp) -> Result<(), NoRoom> {
         let shared = &self.shared;
         let asked = shared.room_asked.load(Ordering::Relaxed);
         if asked > now.micros() || now.micros().saturating_sub(asked) >= ROOM_MICROS {
             shared.room_asked.store(now.micros(), Ordering::Relaxed);
             // A file system that does not answer is tried by the commit, which says what is wrong.
-            let enough = shared.disk.space().map_or(true, |space| enough_space(shared.space, space));
-            shared.has_room.store(enough, Ordering::Relaxed);
+            let space = shared.disk.space().ok().filter(|space| !enough_space(shared.space, *space));
+            shared.too_few_bytes.store(space.map_or(u64::MAX, |space| space.free_bytes), Ordering::Relaxed);
             shared.full.store(false, Ordering::Relaxed);
         }
-        let room = shared.has_room.load(Ordering::Relaxed) && !shared.full.load(Ordering::Relaxed);
-        room.then_some(()).ok_or(CommitError::NoSpace)
+        match shared.too_few_bytes.load(Ordering::Relaxed) {
+            u64::MAX if shared.full.load(Ordering::Relaxed) => Err(NoRoom::Journal),
+            u64::MAX => Ok(()),
+            free => Err(NoRoom::FileSystem(free)),
+        }
     }
 
     /// An empty draft of the message `id`.

@@ -30,7 +30,7 @@ mod testing;
 pub use committer::{Answered, Committer, Hooks, IntakeSettings, Waiting};
 pub use disk::{Disk, DiskFile, Entry, Lock, RealDisk, Space, Stat};
 pub use draft::{Draft, DraftError};
-pub use intake::{CommitError, CommitFuture, Committed, Intake};
+pub use intake::{CommitError, CommitFuture, Committed, Intake, NoRoom};
 pub use journal::{MessageKey, Role, SegmentId};
 pub use notice::{Notice, NoticeSender};
 pub use report::{Report, Reporter};

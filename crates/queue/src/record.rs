@@ -115,12 +115,6 @@ pub fn put_head(out: &mut Vec<u8>, kind: u8, length: u64) {
     out.push(rest as u8);
 }
 
-/// How many bytes a record with `length` bytes of data takes.
-pub fn encoded_len(length: u64) -> u64 {
-    let groups = (64 - u64::from(length.leading_zeros())).max(1).div_ceil(7);
-    1 + groups + length
-}
-
 /// Appends the attribute record `name=value`.
 pub fn put_attribute(out: &mut Vec<u8>, name: &str, value: &[u8]) {
     put_head(out, kind::ATTRIBUTE, (name.len() + 1 + value.len()) as u64);

@@ -102,9 +102,16 @@ pub struct About<'a> {
     pub recipient: Option<&'a Address>,
     /// Whose list is being evaluated.
     pub stage: Stage,
+    /// The message is to be thrown away: nothing more is decided about it.
+    pub discarded: bool,
 }
 
 impl About<'_> {
+    /// The client or its HELO is being decided about at once, not at RCPT.
+    pub fn is_before_mail(&self) -> bool {
+        self.sender.is_none() && matches!(self.stage, Stage::Client | Stage::Helo)
+    }
+
     /// What a refusal at this stage names: `<VALUE>`.
     pub fn value(&self) -> String {
         let text =

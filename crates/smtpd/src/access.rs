@@ -52,13 +52,26 @@ async fn find(table: &Table, keys: Vec<Key>, about: &About<'_>, value: &str, cla
         }
         match table.lookup(&key.text).await {
             Lookup::NotFound => {}
-            Lookup::Found(action) => return act(&action, about, value, class),
+            Lookup::Found(action) => {
+                let verdict = act(&action, about, value, class);
+                return if about.is_before_mail() { at_once(verdict, table) } else { verdict };
+            }
             Lookup::TempFail(_) => {
                 return refuse(451, Dsn::new(4, 3, 0), value, class, "Temporary lookup failure");
             }
         }
     }
     Verdict::Dunno
+}
+
+/// Before MAIL there is nothing that could be held or thrown away.
+fn at_once(verdict: Verdict, table: &Table) -> Verdict {
+    let action = match verdict {
+        Verdict::Note("hold", _) => "HOLD",
+        Verdict::Discard(_) => "DISCARD",
+        other => return other,
+    };
+    Verdict::TooEarly { table: table.spec().to_owned(), action }
 }
 
 /// What the right-hand side of an access table says.
@@ -83,6 +96,9 @@ fn act(action: &str, about: &About<'_>, value: &str, class: &str) -> Verdict {
     } else if is("HOLD") {
         let what = if text.is_empty() { "triggers HOLD action" } else { text };
         Verdict::Note("hold", format!("<{value}>: {class} {what}"))
+    } else if is("DISCARD") {
+        let what = if text.is_empty() { "triggers DISCARD action" } else { text };
+        Verdict::Discard(format!("<{value}>: {class} {what}"))
     } else if is("INFO") || is("WARN") {
         let action = if is("INFO") { "info" } else { "warn" };
         let default = || format!("<{value}>: {class} triggers {} action", word.to_ascii_uppercase());
@@ -101,16 +117,13 @@ fn by_name(action: &str, about: &About<'_>) -> Verdict {
     let words = action.split([',', ' ', '\t']).filter(|w| !w.is_empty());
     for word in words {
         let Some(Make::Alone(make)) = restrictions::find(word).map(|kind| &kind.make) else {
-            // It might have been a refusal.
-            return Verdict::Refuse(Reply::new(451, Dsn::new(4, 3, 5), "Server configuration error"));
+            return Verdict::Unknown(word.to_owned());
         };
         // Only restrictions whose answer is at hand: anything else would have to be kept alive while it is asked.
         match make().check(about) {
             Checked::Now(Verdict::Dunno) => {}
             Checked::Now(verdict) => return verdict,
-            Checked::Later(_) => {
-                return Verdict::Refuse(Reply::new(451, Dsn::new(4, 3, 5), "Server configuration error"));
-            }
+            Checked::Later(_) => return Verdict::Unknown(word.to_owned()),
         }
     }
     Verdict::Dunno

@@ -1,7 +1,8 @@
 //! One session: it reads, asks the machine what to do, and does it.
 
 use crate::about::{About, Stage};
-use crate::lists::Finding;
+use crate::lists::{Complaint, Finding};
+use crate::notes::Scene;
 use crate::peer::PeerInfo;
 use crate::serve::Shared;
 use crate::settings::Settings;
@@ -9,10 +10,11 @@ use crate::socket::{Heard, Socket};
 use crate::transaction::{Mail, OnDisk, Smtpd, envelope};
 use bytes::Bytes;
 use mail::{Address, Client, Dsn, QueueId, Reply};
+use observe::events::cleanup::NotQueued;
 use observe::events::smtpd as events;
 use observe::{Tag, emit};
 use protocol::smtp::server::{Answer, Ask, Input, Next, Outputs, Peer, Session, Transaction};
-use queue::CommitError;
+use queue::{CommitError, NoRoom};
 use std::cell::Cell;
 use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
@@ -125,6 +127,11 @@ impl Driver {
             if !out.notes.is_empty() {
                 self.log(std::mem::take(&mut out.notes), &session, queue_id.as_ref());
             }
+            if let Some(id) = queue_id.filter(|_| session.transaction().is_none())
+                && !matches!(next, Next::Commit(_))
+            {
+                self.not_queued(&id, false);
+            }
         }
         if !out.notes.is_empty() {
             self.log(std::mem::take(&mut out.notes), &session, None);
@@ -185,33 +192,39 @@ impl Driver {
     }
 
     async fn answer(&self, ask: Ask, session: &mut Session<Smtpd>) -> Answer<Smtpd> {
-        let queue_id = session.transaction().and_then(|t| t.mail.queue_id.clone());
-        let id = queue_id.as_ref();
         let lists = &self.settings.lists;
         match ask {
             Ask::Connect => {
                 let finding = lists.connect(&self.about(Stage::Client, session, None, None)).await;
-                self.told(finding, "CONNECT", id, None, None, session).into()
+                self.told(finding, &Scene::of(session, "CONNECT")).into()
             }
-            Ask::Helo(_) if lists.delay_reject => Answer::Pass,
-            Ask::Helo(name) => {
+            Ask::Helo { .. } if lists.delay_reject => Answer::Pass,
+            Ask::Helo { verb, name } => {
                 let about = About { helo: Some(&name), ..self.about(Stage::Helo, session, None, None) };
                 let finding = lists.helo(&about).await;
-                self.told(finding, "HELO", id, None, None, session).into()
+                let scene = Scene { helo: Some(&name), ..Scene::of(session, verb.name()) };
+                self.told(finding, &scene).into()
             }
             Ask::Mail(request) => self.mail(&request.sender, session).await,
             Ask::Rcpt(recipient) => self.recipient(&recipient.address, session).await,
-            Ask::Data => {
-                let sender = session.transaction().map(|t| &t.request.sender);
-                let finding = lists.data(&self.about(Stage::Data, session, sender, None)).await;
-                let sole = session.transaction().and_then(sole_recipient);
-                self.told(finding, "DATA", id, sender, sole, session).into()
+            Ask::Data(verb) => {
+                let scene = Scene::of(session, verb.name());
+                let mut finding = lists.data(&self.about(Stage::Data, session, scene.sender, None)).await;
+                let held = session.transaction().is_some_and(|t| t.mail.hold.is_some());
+                let (hold, discard) = (finding.hold(held), finding.effects.discard);
+                let recipient = session.transaction().and_then(sole_recipient);
+                let verdict = self.told(finding, &Scene { recipient, ..scene });
+                if let Some(mail) = session.mail_mut() {
+                    mail.hold = mail.hold.take().or(hold);
+                    mail.discard |= discard;
+                }
+                verdict.into()
             }
             Ask::Vrfy(address) => {
-                let sender = session.transaction().map(|t| &t.request.sender);
-                let about = self.about(Stage::Recipient, session, sender, Some(&address));
+                let scene = Scene { recipient: Some(&address), ..Scene::of(session, "VRFY") };
+                let about = self.about(Stage::Recipient, session, scene.sender, Some(&address));
                 let finding = lists.recipient(&about).await;
-                self.told(finding, "VRFY", id, sender, Some(&address), session).map(|_| ()).into()
+                self.told(finding, &scene).map(|_| ()).into()
             }
         }
     }
@@ -219,19 +232,24 @@ impl Driver {
     async fn mail(&self, sender: &Address, session: &Session<Smtpd>) -> Answer<Smtpd> {
         let now = net::clock::now();
         let lists = &self.settings.lists;
+        let scene = Scene::of(session, "MAIL");
+        let mut mail = Mail { arrival: now, ..Mail::default() };
         if !lists.delay_reject {
             let about = self.about(Stage::Sender, session, Some(sender), None);
-            let finding = lists.sender(&about).await;
-            if let Err(reply) = self.told(finding, "MAIL", None, Some(sender), None, session) {
+            let mut finding = lists.sender(&about).await;
+            (mail.hold, mail.discard) = (finding.hold(false), finding.effects.discard);
+            if let Err(reply) = self.told(finding, &Scene { sender: Some(sender), ..scene }) {
                 return Answer::Refuse(reply);
             }
         }
-        if self.shared.intake.room(now).is_err() {
+        if let Err(full) = self.shared.intake.room(now) {
             let reply = Reply::new(452, Dsn::new(4, 3, 1), "Insufficient system storage");
-            self.acted("reject", "MAIL", &reply.to_string(), None, Some(sender), None, session);
+            self.acted("reject", &reply.to_string(), &scene);
+            if let NoRoom::FileSystem(free) = full {
+                emit(&self.tag, &events::NotEnoughSpace { free });
+            }
             return Answer::Refuse(reply);
         }
-        let mut mail = Mail { arrival: now, ..Mail::default() };
         if !self.settings.delay_open {
             self.open(&mut mail);
         }
@@ -239,12 +257,12 @@ impl Driver {
     }
 
     async fn recipient(&self, recipient: &Address, session: &mut Session<Smtpd>) -> Answer<Smtpd> {
-        let transaction = session.transaction().expect("RCPT is asked inside a transaction only");
-        let (sender, id) = (&transaction.request.sender, transaction.mail.queue_id.as_ref());
-        let about = self.about(Stage::Recipient, session, Some(sender), Some(recipient));
+        let scene = Scene { recipient: Some(recipient), ..Scene::of(session, "RCPT") };
+        let about = self.about(Stage::Recipient, session, scene.sender, Some(recipient));
         let mut finding = self.settings.lists.recipient(&about).await;
-        let hold = finding.hold(transaction.mail.hold.is_some());
-        let permit = match self.told(finding, "RCPT", id, Some(sender), Some(recipient), session) {
+        let held = session.transaction().is_some_and(|t| t.mail.hold.is_some());
+        let (hold, discard) = (finding.hold(held), finding.effects.discard);
+        let permit = match self.told(finding, &scene) {
             Ok(permit) => permit,
             Err(reply) => return Answer::Refuse(reply),
         };
@@ -254,6 +272,7 @@ impl Driver {
                 self.open(mail);
             }
             mail.hold = mail.hold.take().or(hold);
+            mail.discard |= discard;
         }
         Answer::Recipient(permit)
     }
@@ -266,24 +285,21 @@ impl Driver {
     }
 
     /// Logs what restrictions found, and gives the verdict.
-    fn told<T>(
-        &self,
-        finding: Finding<T>,
-        command: &str,
-        id: Option<&QueueId>,
-        sender: Option<&Address>,
-        recipient: Option<&Address>,
-        session: &Session<Smtpd>,
-    ) -> Result<T, Reply> {
-        for (action, text) in &finding.actions {
-            self.acted(action, command, text, id, sender, recipient, session);
-        }
-        finding.verdict.map_err(|mut reply| {
-            if self.settings.soft_bounce && reply.code / 100 == 5 {
-                reply.code -= 100;
-                reply.dsn = reply.dsn.map(|dsn| dsn.with_class(4));
+    fn told<T>(&self, finding: Finding<T>, scene: &Scene<'_>) -> Result<T, Reply> {
+        for complaint in &finding.effects.complaints {
+            match complaint {
+                Complaint::Unknown(name) => emit(&self.tag, &events::UnknownRestriction { name }),
+                Complaint::TooEarly { table, action } => {
+                    emit(&self.tag, &events::ActionTooEarly { table, action });
+                }
             }
-            self.acted("reject", command, &reply.to_string(), id, sender, recipient, session);
+        }
+        for (action, text) in &finding.effects.actions {
+            self.acted(action, text, scene);
+        }
+        finding.verdict.map_err(|reply| {
+            let reply = if self.settings.dialogue.soft_bounce { reply.softened() } else { reply };
+            self.acted("reject", &reply.to_string(), scene);
             reply
         })
     }
@@ -296,13 +312,17 @@ impl Driver {
         recipient: Option<&'a Address>,
     ) -> About<'a> {
         let (rules, client) = (&self.settings.rules, &self.peer);
-        About { rules, client, helo: session.helo(), sender, recipient, stage }
+        let discarded = session.transaction().is_some_and(|t| t.mail.discard);
+        About { rules, client, helo: session.helo(), sender, recipient, stage, discarded }
     }
 
     /// A piece of content.
     fn body(&self, session: &mut Session<Smtpd>, piece: Bytes) {
-        let begun = session.transaction().is_some_and(|t| t.mail.message.is_some());
-        if !begun {
+        let Some(mail) = session.mail_mut() else { return };
+        if mail.discard {
+            return;
+        }
+        if mail.message.is_none() {
             self.begin(session);
         }
         if let Some(message) = session.mail_mut().and_then(|m| m.message.as_mut()) {
@@ -322,46 +342,84 @@ impl Driver {
     }
 
     /// The content is complete: the last restrictions, then the queue.
-    async fn commit(&self, transaction: Box<Transaction<Smtpd>>, session: &Session<Smtpd>) -> Answer<Smtpd> {
-        let sole = sole_recipient(&transaction).cloned();
-        let (mut flags, bare_newline) = (transaction.flags, transaction.bare_newline);
-        let (request, mut mail, recipients) = transaction.into_parts();
-        if bare_newline && self.settings.note_bare_newline {
+    async fn commit(
+        &self,
+        mut transaction: Box<Transaction<Smtpd>>,
+        session: &Session<Smtpd>,
+    ) -> Answer<Smtpd> {
+        if transaction.bare_newline && self.settings.note_bare_newline {
             self.noted_bare_newline.set(true);
         }
-        let sender = Some(&request.sender);
-        let about = self.about(Stage::EndOfData, session, sender, None);
-        let mut finding = self.settings.lists.end_of_data(&about).await;
-        let hold = finding.hold(mail.hold.is_some());
-        let id = mail.queue_id.clone();
-        if let Err(reply) = self.told(finding, "END-OF-MESSAGE", id.as_ref(), sender, sole.as_ref(), session)
-        {
+        let id = transaction.mail.queue_id.clone().expect("a transaction with recipients has an id");
+        let sole = sole_recipient(&transaction).cloned();
+        if let Err(reply) = self.permit_content(&mut transaction, &id, sole.as_ref(), session).await {
+            self.not_queued(&id, false);
             return Answer::Refuse(reply);
         }
-        mail.hold = mail.hold.take().or(hold);
-        let client = self.client(session, request.smtputf8);
-        let surroundings = (&*self.shared, &*self.settings, &self.tag);
-        mail.begin(surroundings, &client, self.local, &request.sender, sole.as_ref());
-        let message = mail.message.take().expect("the content has just been begun");
-        let finished = match message.finish() {
-            Ok(finished) => finished,
-            Err(reply) => return Answer::Refuse(reply),
-        };
-        flags = flags.with(finished.flags);
-        let envelope = envelope(&self.settings, request, recipients, client, &mail, flags, self.local);
-        match self.shared.intake.commit(finished.sink, envelope, flags).await {
+        if transaction.mail.discard {
+            self.not_queued(&id, true);
+            return Answer::Discarded(id);
+        }
+        match self.enqueue(transaction, &id, sole.as_ref(), session).await {
             Ok(committed) => {
                 events::MailAccepted::count();
-                Answer::Queued(OnDisk::from(committed))
+                Answer::Queued(committed)
             }
-            Err(error) => Answer::Refuse(self.not_queued(&error, id.as_ref())),
+            Err(reply) => {
+                self.not_queued(&id, false);
+                Answer::Refuse(reply)
+            }
         }
     }
 
-    fn not_queued(&self, error: &CommitError, id: Option<&QueueId>) -> Reply {
-        if let Some(id) = id {
-            observe::warn(&self.tag, format_args!("{id}: {error}"));
-        }
+    /// `smtpd_end_of_data_restrictions`.
+    async fn permit_content(
+        &self,
+        transaction: &mut Transaction<Smtpd>,
+        id: &QueueId,
+        sole: Option<&Address>,
+        session: &Session<Smtpd>,
+    ) -> Result<(), Reply> {
+        let Transaction { request, mail, .. } = transaction;
+        let sender = Some(&request.sender);
+        let about = About { discarded: mail.discard, ..self.about(Stage::EndOfData, session, sender, None) };
+        let mut finding = self.settings.lists.end_of_data(&about).await;
+        let hold = finding.hold(mail.hold.is_some());
+        mail.hold = mail.hold.take().or(hold);
+        mail.discard |= finding.effects.discard;
+        let scene =
+            Scene { queue_id: Some(id), sender, recipient: sole, ..Scene::of(session, "END-OF-MESSAGE") };
+        self.told(finding, &scene)
+    }
+
+    async fn enqueue(
+        &self,
+        transaction: Box<Transaction<Smtpd>>,
+        id: &QueueId,
+        sole: Option<&Address>,
+        session: &Session<Smtpd>,
+    ) -> Result<OnDisk, Reply> {
+        let flags = transaction.flags;
+        let (request, mut mail, recipients) = transaction.into_parts();
+        let client = self.client(session, request.smtputf8);
+        let surroundings = (&*self.shared, &*self.settings, &self.tag);
+        mail.begin(surroundings, &client, self.local, &request.sender, sole);
+        let message = mail.message.take().expect("the content has just been begun");
+        let finished = message.finish()?;
+        let flags = flags.with(finished.flags);
+        let envelope = envelope(&self.settings, request, recipients, client, &mail, flags, self.local);
+        let committed = self.shared.intake.commit(finished.sink, envelope, flags).await;
+        committed.map(OnDisk::from).map_err(|error| self.commit_failed(&error, id))
+    }
+
+    /// Logs that a message that has its id does not get into the queue.
+    fn not_queued(&self, queue_id: &QueueId, discarded: bool) {
+        let tag = Tag { program: Arc::clone(&self.shared.cleanup_program), number: self.tag.number };
+        emit(&tag, &NotQueued { queue_id, discarded });
+    }
+
+    fn commit_failed(&self, error: &CommitError, id: &QueueId) -> Reply {
+        observe::warn(&self.tag, format_args!("{id}: {error}"));
         match error {
             CommitError::NoSpace | CommitError::Overload => {
                 Reply::new(452, Dsn::new(4, 3, 1), "Insufficient system storage")

@@ -3,7 +3,7 @@
 use crate::about::{About, Stage};
 use crate::restrictions::{self, Checked, Make, NOT_YET, Restriction, Verdict};
 use config::{Error, Scope};
-use mail::Reply;
+use mail::{Dsn, Reply};
 use tables::{Settings, Table};
 
 /// Proof that every list for recipients was evaluated and let one pass. Only [`Lists::recipient`] makes it.
@@ -14,21 +14,50 @@ pub struct Permitted(());
 pub struct Finding<T> {
     /// What was found.
     pub verdict: Result<T, Reply>,
-    /// What else they did, for the log: the action and its text.
+    /// What else they did.
+    pub effects: Effects,
+}
+
+/// What restrictions do besides deciding.
+#[derive(Default)]
+pub struct Effects {
+    /// For the log: actions and their texts.
     pub actions: Vec<(&'static str, String)>,
+    /// What access tables said that makes no sense.
+    pub complaints: Vec<Complaint>,
+    /// The message is taken and thrown away; no further restriction is asked about it.
+    pub discard: bool,
+}
+
+/// What an access table said that makes no sense.
+pub enum Complaint {
+    /// It names this as a result, which is none.
+    Unknown(String),
+    /// It has an action for a message before there is one.
+    TooEarly {
+        /// The table.
+        table: String,
+        /// The action.
+        action: &'static str,
+    },
+}
+
+impl Effects {
+    /// At the beginning of a list.
+    fn of(about: &About<'_>) -> Self {
+        Effects { discard: about.discarded, ..Effects::default() }
+    }
 }
 
 impl<T> Finding<T> {
     /// Why the message is to be held, if it is. That stands in the log once a message: not again if it `is_held`.
     pub fn hold(&mut self, is_held: bool) -> Option<String> {
         let mut to_be_told = !is_held;
-        self.actions.retain(|(action, _)| *action != "hold" || std::mem::take(&mut to_be_told));
-        self.actions.iter().find(|(action, _)| *action == "hold").map(|(_, text)| text.clone())
+        let actions = &mut self.effects.actions;
+        actions.retain(|(action, _)| *action != "hold" || std::mem::take(&mut to_be_told));
+        actions.iter().find(|(action, _)| *action == "hold").map(|(_, text)| text.clone())
     }
 }
-
-/// Actions and their texts.
-type Actions = Vec<(&'static str, String)>;
 
 /// One list.
 #[derive(Default)]
@@ -104,44 +133,44 @@ impl Lists {
 
     /// A client has connected; only where `smtpd_delay_reject` is off.
     pub async fn connect(&self, about: &About<'_>) -> Finding<()> {
-        let mut actions = Vec::new();
-        let verdict = self.client.evaluate(about, Stage::Client, &mut actions).await;
-        Finding { verdict, actions }
+        let mut effects = Effects::of(about);
+        let verdict = self.client.evaluate(about, Stage::Client, &mut effects).await;
+        Finding { verdict, effects }
     }
 
     /// HELO or EHLO; only where `smtpd_delay_reject` is off.
     pub async fn helo(&self, about: &About<'_>) -> Finding<()> {
-        let mut actions = Vec::new();
-        let verdict = self.helo.evaluate(about, Stage::Helo, &mut actions).await;
-        Finding { verdict, actions }
+        let mut effects = Effects::of(about);
+        let verdict = self.helo.evaluate(about, Stage::Helo, &mut effects).await;
+        Finding { verdict, effects }
     }
 
     /// MAIL; only where `smtpd_delay_reject` is off.
     pub async fn sender(&self, about: &About<'_>) -> Finding<()> {
-        let mut actions = Vec::new();
-        let verdict = self.sender.evaluate(about, Stage::Sender, &mut actions).await;
-        Finding { verdict, actions }
+        let mut effects = Effects::of(about);
+        let verdict = self.sender.evaluate(about, Stage::Sender, &mut effects).await;
+        Finding { verdict, effects }
     }
 
     /// RCPT: the delayed lists, relay and recipient lists, and whether the recipient exists.
     pub async fn recipient(&self, about: &About<'_>) -> Finding<Permitted> {
-        let mut actions = Vec::new();
-        let verdict = self.all_for_recipient(about, &mut actions).await.map(|()| Permitted(()));
-        Finding { verdict, actions }
+        let mut effects = Effects::of(about);
+        let verdict = self.all_for_recipient(about, &mut effects).await.map(|()| Permitted(()));
+        Finding { verdict, effects }
     }
 
-    async fn all_for_recipient(&self, about: &About<'_>, actions: &mut Actions) -> Result<(), Reply> {
+    async fn all_for_recipient(&self, about: &About<'_>, effects: &mut Effects) -> Result<(), Reply> {
         // RFC 5321 4.5.1: the bare name is accepted, whatever the restrictions say.
         if about.recipient.is_some_and(|r| r.as_bytes().eq_ignore_ascii_case(b"postmaster")) {
             return Ok(());
         }
         if self.delay_reject {
-            self.client.evaluate(about, Stage::Client, actions).await?;
+            self.client.evaluate(about, Stage::Client, effects).await?;
             if about.helo.is_some() {
-                self.helo.evaluate(about, Stage::Helo, actions).await?;
+                self.helo.evaluate(about, Stage::Helo, effects).await?;
             }
             if about.sender.is_some() {
-                self.sender.evaluate(about, Stage::Sender, actions).await?;
+                self.sender.evaluate(about, Stage::Sender, effects).await?;
             }
         }
         let in_order = match self.relay_first {
@@ -149,9 +178,10 @@ impl Lists {
             false => [&self.recipient, &self.relay],
         };
         for list in in_order {
-            list.evaluate(about, Stage::Recipient, actions).await?;
+            list.evaluate(about, Stage::Recipient, effects).await?;
         }
         if self.reject_unlisted_recipient
+            && !effects.discard
             && let Verdict::Refuse(reply) = about.unlisted_recipient().await
         {
             return Err(reply);
@@ -161,24 +191,27 @@ impl Lists {
 
     /// DATA or the first BDAT.
     pub async fn data(&self, about: &About<'_>) -> Finding<()> {
-        let mut actions = Vec::new();
-        let verdict = self.data.evaluate(about, Stage::Data, &mut actions).await;
-        Finding { verdict, actions }
+        let mut effects = Effects::of(about);
+        let verdict = self.data.evaluate(about, Stage::Data, &mut effects).await;
+        Finding { verdict, effects }
     }
 
     /// The content is complete.
     pub async fn end_of_data(&self, about: &About<'_>) -> Finding<()> {
-        let mut actions = Vec::new();
-        let verdict = self.end_of_data.evaluate(about, Stage::EndOfData, &mut actions).await;
-        Finding { verdict, actions }
+        let mut effects = Effects::of(about);
+        let verdict = self.end_of_data.evaluate(about, Stage::EndOfData, &mut effects).await;
+        Finding { verdict, effects }
     }
 }
 
 impl List {
     /// From left to right, until one decides.
-    async fn evaluate(&self, about: &About<'_>, stage: Stage, actions: &mut Actions) -> Result<(), Reply> {
+    async fn evaluate(&self, about: &About<'_>, stage: Stage, effects: &mut Effects) -> Result<(), Reply> {
         let about = About { stage, ..*about };
         for restriction in &self.0 {
+            if effects.discard {
+                break;
+            }
             let verdict = match restriction.check(&about) {
                 Checked::Now(verdict) => verdict,
                 Checked::Later(future) => future.await,
@@ -187,7 +220,18 @@ impl List {
                 Verdict::Dunno => {}
                 Verdict::Permit => return Ok(()),
                 Verdict::Refuse(reply) => return Err(reply),
-                Verdict::Note(action, text) => actions.push((action, text)),
+                Verdict::Note(action, text) => effects.actions.push((action, text)),
+                Verdict::Discard(text) => {
+                    effects.actions.push(("discard", text));
+                    effects.discard = true;
+                }
+                Verdict::TooEarly { table, action } => {
+                    effects.complaints.push(Complaint::TooEarly { table, action });
+                }
+                Verdict::Unknown(name) => {
+                    effects.complaints.push(Complaint::Unknown(name));
+                    return Err(Reply::new(451, Dsn::new(4, 3, 5), "Server configuration error"));
+                }
             }
         }
         Ok(())

@@ -9,6 +9,32 @@ use observe::events::cleanup::TooBig;
 use observe::events::smtpd as events;
 use protocol::smtp::server::{Ending, Note, Session};
 
+/// Where a restriction acted, as its log line shows it.
+#[derive(Clone, Copy)]
+pub(crate) struct Scene<'a> {
+    pub(crate) command: &'static str,
+    pub(crate) queue_id: Option<&'a QueueId>,
+    pub(crate) sender: Option<&'a Address>,
+    pub(crate) recipient: Option<&'a Address>,
+    pub(crate) protocol: &'static str,
+    pub(crate) helo: Option<&'a str>,
+}
+
+impl<'a> Scene<'a> {
+    /// At a command of the session, about no recipient.
+    pub(crate) fn of(session: &'a Session<Smtpd>, command: &'static str) -> Self {
+        let transaction = session.transaction();
+        Scene {
+            command,
+            queue_id: transaction.and_then(|t| t.mail.queue_id.as_ref()),
+            sender: transaction.map(|t| &t.request.sender),
+            recipient: None,
+            protocol: session.protocol(),
+            helo: session.helo(),
+        }
+    }
+}
+
 impl Driver {
     /// Logs what the session noted. The ids are those of before the step: a note may be about what the step ended.
     pub(crate) fn log(&self, notes: Vec<Note>, session: &Session<Smtpd>, queue_id: Option<&QueueId>) {
@@ -61,22 +87,16 @@ impl Driver {
                 }
             }
             Note::Rejected { command, reply, sender } => {
-                let known = session.transaction().map(|t| &t.request.sender);
-                self.acted(
-                    "reject",
-                    command,
-                    &reply.to_string(),
-                    queue_id,
-                    sender.as_ref().or(known),
-                    None,
-                    session,
-                );
+                let scene = Scene::of(session, command);
+                let sender = sender.as_ref().or(scene.sender);
+                self.acted("reject", &reply.to_string(), &Scene { queue_id, sender, ..scene });
             }
             Note::BareNewline { command, envelope } => {
                 let (sender, recipient) = envelope.unzip();
-                let (id, recipient) = (queue_id.filter(|_| sender.is_some()), recipient.flatten());
-                let text = "bare <LF> received";
-                self.acted("reject", command, text, id, sender.as_ref(), recipient.as_ref(), session);
+                let (queue_id, recipient) = (queue_id.filter(|_| sender.is_some()), recipient.flatten());
+                let (sender, recipient) = (sender.as_ref(), recipient.as_ref());
+                let scene = Scene { queue_id, sender, recipient, ..Scene::of(session, command) };
+                self.acted("reject", "bare <LF> received", &scene);
             }
             Note::DiscardedKeywords(names) => {
                 observe::info(&self.tag, format_args!("discarding EHLO keywords: {names}"));
@@ -93,19 +113,9 @@ impl Driver {
     }
 
     /// Logs what a restriction did.
-    #[expect(clippy::too_many_arguments, reason = "the fields of one log line")]
-    pub(crate) fn acted(
-        &self,
-        action: &'static str,
-        command: &str,
-        text: &str,
-        queue_id: Option<&QueueId>,
-        sender: Option<&Address>,
-        recipient: Option<&Address>,
-        session: &Session<Smtpd>,
-    ) {
+    pub(crate) fn acted(&self, action: &'static str, text: &str, scene: &Scene<'_>) {
         let client = self.peer.name_and_address.as_str();
-        let (protocol, helo) = (session.protocol(), session.helo());
+        let Scene { command, queue_id, sender, recipient, protocol, helo } = *scene;
         emit(
             &self.tag,
             &events::RestrictionActed {

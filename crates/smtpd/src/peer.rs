@@ -4,7 +4,7 @@
 
 use net::dns::Problem;
 use net::{Families, Resolver};
-use observe::events::smtpd::NameUnverified;
+use observe::events::smtpd::{NameInvalid, NameUnverified};
 use observe::{Tag, emit};
 use std::net::{IpAddr, SocketAddr};
 
@@ -51,6 +51,9 @@ impl PeerInfo {
     pub async fn look_up(&mut self, resolver: &dyn Resolver, families: Families, tag: &Tag) {
         let Ok(names) = resolver.ptr(self.address).await else { return };
         let Some(name) = names.into_iter().next() else { return };
+        if let Some(problem) = problem_of(&name) {
+            return emit(tag, &NameInvalid { problem, name: &name });
+        }
         let verified = match resolver.host_addresses(&name, families).await {
             Ok(addresses) => addresses.iter().any(|a| a.to_canonical() == self.address),
             Err(error) => {
@@ -79,10 +82,36 @@ impl PeerInfo {
     }
 }
 
+/// Why a name can be no host's, in Postfix's words.
+fn problem_of(name: &str) -> Option<&'static str> {
+    if name.parse::<IpAddr>().is_ok() {
+        // It would pass for the address that it names.
+        Some("numeric hostname")
+    } else if name.bytes().all(|b| b.is_ascii_digit() || b == b'.') {
+        Some("valid_hostname: numeric hostname")
+    } else if name.split('.').any(|label| label.ends_with('-')) {
+        Some("valid_hostname: misplaced hyphen")
+    } else {
+        None
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use net::dns::ScriptedResolver;
+
+    #[test]
+    fn what_can_be_no_host_is_told_apart() {
+        for (name, problem) in [
+            ("192.0.2.1", Some("numeric hostname")),
+            ("1.2.3", Some("valid_hostname: numeric hostname")),
+            ("a-.example.net", Some("valid_hostname: misplaced hyphen")),
+            ("a-b.1.example.net", None),
+        ] {
+            assert_eq!(problem_of(name), problem, "{name}");
+        }
+    }
 
     #[test]
     fn an_address_without_name_stays_unknown() {

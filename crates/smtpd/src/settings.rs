@@ -56,7 +56,6 @@ pub struct Settings {
     discard_ehlo: EhloKeywords,
     discard_ehlo_maps: Maps,
     local_clients: LocalClients,
-    pub(crate) soft_bounce: bool,
     pub(crate) delay_warning_time: Duration,
     pub(crate) families: net::Families,
     /// Sessions at once; beyond them connections wait in the listener's backlog.
@@ -203,7 +202,6 @@ impl Reader<'_> {
             discard_ehlo_maps: self
                 .maps("smtpd_discard_ehlo_keyword_address_maps", &p.smtpd_discard_ehlo_keyword_address_maps),
             local_clients: self.local_clients(&c.local_header_rewrite_clients),
-            soft_bounce: global.soft_bounce,
             delay_warning_time: self.delay_warning_time(),
             families: families(&global.inet_protocols),
             sessions_max: SESSIONS_MAX,
@@ -223,6 +221,7 @@ impl Reader<'_> {
             strict_smtputf8: global.strict_smtputf8,
             replace_stray_cr: c.cleanup_replace_stray_cr_lf,
             line_length_limit: count(p.line_length_limit),
+            soft_bounce: global.soft_bounce,
             message_size_limit: c.message_size_limit,
             recipient_limit: count(p.smtpd_recipient_limit),
             recipient_overshoot_limit: count(p.smtpd_recipient_overshoot_limit),

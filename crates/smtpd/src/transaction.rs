@@ -42,6 +42,8 @@ pub struct Mail {
     pub queue_id: Option<QueueId>,
     /// When the id was given.
     pub arrival: Timestamp,
+    /// Restrictions asked for the message to be taken and thrown away.
+    pub discard: bool,
     /// Restrictions asked for the message to be held.
     pub hold: Option<String>,
     /// The content so far.

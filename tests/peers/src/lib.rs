@@ -1,5 +1,7 @@
 //! Real programs send to an instance and receive from it; bodies must arrive byte for byte.
 
+pub mod hostile;
+
 use crash::{Instance, Options};
 use std::net::TcpListener;
 use std::path::Path;

@@ -3,90 +3,15 @@
 
 #![allow(clippy::unwrap_used, reason = "all of this file is a test")]
 
-use crash::Role;
 use peers::Ring;
-use std::io::{BufRead, BufReader, Read, Write};
-use std::net::TcpStream;
+use peers::hostile::{Client, Idle, only_an_honest_message_arrives};
+use std::io::{Read, Write};
 use std::time::{Duration, Instant};
-
-/// What the issue allows above idle, in KiB.
-const MEMORY_ABOVE_IDLE: u64 = 64 * 1024;
-
-struct Client {
-    out: TcpStream,
-    replies: BufReader<TcpStream>,
-}
-
-impl Client {
-    fn connect(ring: &Ring) -> Client {
-        let out = TcpStream::connect(("127.0.0.1", ring.instance.port)).unwrap();
-        out.set_nodelay(true).unwrap();
-        out.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
-        out.set_write_timeout(Some(Duration::from_secs(20))).unwrap();
-        let replies = BufReader::new(out.try_clone().unwrap());
-        let mut client = Client { out, replies };
-        assert!(client.reply().starts_with("220"));
-        client
-    }
-
-    /// The last line of the next reply; empty where the connection ends.
-    fn reply(&mut self) -> String {
-        loop {
-            let mut line = String::new();
-            if self.replies.read_line(&mut line).unwrap_or(0) == 0 {
-                return String::new();
-            }
-            if line.as_bytes().get(3) != Some(&b'-') {
-                return line;
-            }
-        }
-    }
-
-    fn ask(&mut self, bytes: &[u8]) -> String {
-        if self.out.write_all(bytes).is_err() {
-            return String::new();
-        }
-        self.reply()
-    }
-
-    fn envelope(&mut self) {
-        assert!(self.ask(b"EHLO client.test\r\n").starts_with("250"));
-        assert!(self.ask(b"MAIL FROM:<a@example.com>\r\n").starts_with("250"));
-        assert!(self.ask(b"RCPT TO:<b@example.org>\r\n").starts_with("250"));
-    }
-}
-
-/// The most memory that any process of the instance ever had, in KiB.
-fn peak(ring: &Ring) -> u64 {
-    let of = |role| {
-        let status = std::fs::read_to_string(format!("/proc/{}/status", ring.instance.pid(role)?)).ok()?;
-        let line = status.lines().find(|l| l.starts_with("VmHWM:"))?.to_string();
-        line.split_whitespace().nth(1)?.parse::<u64>().ok()
-    };
-    [Role::Master, Role::Smtpd, Role::Qmgr, Role::Local, Role::Control]
-        .into_iter()
-        .filter_map(of)
-        .max()
-        .unwrap()
-}
-
-/// The instance still takes mail, and nothing but this message arrives.
-fn only_an_honest_message_arrives(ring: &Ring) {
-    let mut client = Client::connect(ring);
-    client.envelope();
-    assert!(client.ask(b"DATA\r\n").starts_with("354"));
-    assert!(client.ask(b"Subject: honest\r\n\r\nhello\r\n.\r\n").starts_with("250"));
-    let received = ring.received(1);
-    assert!(
-        String::from_utf8_lossy(&received[0].content).contains("Subject: honest"),
-        "half a message arrived"
-    );
-}
 
 #[test]
 fn a_hundred_megabytes_without_a_newline_cost_no_memory() {
     let ring = Ring::start("endless-line", "");
-    let idle = peak(&ring);
+    let idle = Idle::of(&ring);
     let block = vec![b'x'; 1 << 20];
     for in_data in [false, true] {
         let mut client = Client::connect(&ring);
@@ -105,15 +30,14 @@ fn a_hundred_megabytes_without_a_newline_cost_no_memory() {
             assert!(reply.starts_with("552 5.3.4") || reply.is_empty(), "{reply}");
         }
     }
-    let above = peak(&ring).saturating_sub(idle);
-    assert!(above < MEMORY_ABOVE_IDLE, "{above} KiB above idle");
+    idle.assert_little_more(&ring);
     only_an_honest_message_arrives(&ring);
 }
 
 #[test]
 fn many_large_messages_at_once_share_one_budget() {
     let ring = Ring::start("budget", "");
-    let idle = peak(&ring);
+    let idle = Idle::of(&ring);
     let block = [b"y".repeat(998), b"\r\n".to_vec()].concat().repeat(9_000);
     let mut clients: Vec<Client> = (0..20).map(|_| Client::connect(&ring)).collect();
     for client in &mut clients {
@@ -126,8 +50,7 @@ fn many_large_messages_at_once_share_one_budget() {
             scope.spawn(|| drop(client.out.write_all(&block)));
         }
     });
-    let above = peak(&ring).saturating_sub(idle);
-    assert!(above < MEMORY_ABOVE_IDLE, "{above} KiB above idle with 20 × 9 MB under way");
+    idle.assert_little_more(&ring);
     drop(clients);
     only_an_honest_message_arrives(&ring);
 }
@@ -135,6 +58,7 @@ fn many_large_messages_at_once_share_one_budget() {
 #[test]
 fn garbage_nul_bytes_and_commands_out_of_order_get_replies() {
     let ring = Ring::start("garbage", "smtpd_hard_error_limit = 1000\nsmtpd_error_sleep_time = 0\n");
+    let idle = Idle::of(&ring);
     let mut client = Client::connect(&ring);
     for (bytes, code) in [
         (&b"RCPT TO:<b@example.org>\r\n"[..], "503"),
@@ -161,11 +85,13 @@ fn garbage_nul_bytes_and_commands_out_of_order_get_replies() {
     drop(client.out.write_all(&noise));
     drop(client);
     only_an_honest_message_arrives(&ring);
+    idle.assert_little_more(&ring);
 }
 
 #[test]
 fn a_client_that_vanishes_at_any_step_leaves_nothing() {
     let ring = Ring::start("vanish", "");
+    let idle = Idle::of(&ring);
     let dialogue: &[u8] =
         b"EHLO client.test\r\nMAIL FROM:<a@example.com>\r\nRCPT TO:<b@example.org>\r\nDATA\r\n\
         Subject: half\r\n\r\nhalf\r\n.\r";
@@ -185,11 +111,13 @@ fn a_client_that_vanishes_at_any_step_leaves_nothing() {
         }
     }
     only_an_honest_message_arrives(&ring);
+    idle.assert_little_more(&ring);
 }
 
 #[test]
 fn ten_thousand_recipients_are_taken_or_refused_one_by_one() {
     let ring = Ring::start("recipients", "smtpd_recipient_limit = 10000\n");
+    let idle = Idle::of(&ring);
     let mut client = Client::connect(&ring);
     assert!(client.ask(b"EHLO client.test\r\n").starts_with("250"));
     assert!(client.ask(b"MAIL FROM:<a@example.com>\r\n").starts_with("250"));
@@ -208,6 +136,7 @@ fn ten_thousand_recipients_are_taken_or_refused_one_by_one() {
     // smtp_destination_recipient_limit is 50.
     let received = ring.received(200);
     assert_eq!(received.iter().map(|t| t.rcpts.len()).sum::<usize>(), 10_000);
+    idle.assert_little_more(&ring);
 }
 
 #[test]
@@ -216,6 +145,7 @@ fn slow_senders_do_not_hold_up_others_and_run_out_of_time() {
         "slow",
         "smtpd_timeout = 3s\nsmtpd_per_request_deadline = yes\nsmtpd_min_data_rate = 500\n",
     );
+    let idle = Idle::of(&ring);
     let mut slow: Vec<Client> = (0..50).map(|_| Client::connect(&ring)).collect();
     let start = Instant::now();
     while start.elapsed() < Duration::from_secs(2) {
@@ -232,4 +162,5 @@ fn slow_senders_do_not_hold_up_others_and_run_out_of_time() {
         assert!(text.starts_with("421 4.4.2") || text.is_empty(), "{text}");
     }
     assert!(start.elapsed() < Duration::from_secs(30), "slow clients were kept");
+    idle.assert_little_more(&ring);
 }

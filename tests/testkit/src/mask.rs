@@ -32,6 +32,7 @@ static BOUNDARY: LazyLock<Regex> = LazyLock::new(|| regex(r"\.\d{9,10}/"));
 static EPOCH: LazyLock<Regex> = LazyLock::new(|| regex(r#""arrival_time": ?\d+"#));
 static UNIQUE: LazyLock<Regex> = LazyLock::new(|| regex(r"\b\d{10}\.[PV][0-9A-Za-z]+\."));
 static SIZE_PARAMETER: LazyLock<Regex> = LazyLock::new(|| regex(r"^(MAIL FROM:.*) SIZE=\d+"));
+static FREE: LazyLock<Regex> = LazyLock::new(|| regex(r"in mail queue: \d+ bytes"));
 static PORT: LazyLock<Regex> = LazyLock::new(|| regex(r"(\[[0-9a-f.:]+\]):(\d{5})\b"));
 
 /// One log line without its frame.
@@ -89,7 +90,7 @@ impl Masker {
         for line in lines {
             if let Some(id) = line.queue_id() {
                 self.learn(id);
-                if line.text.contains(": message-id=<20") && line.text.contains(&format!(".{id}@")) {
+                if line.text.contains("message-id=<20") && line.text.contains(&format!(".{id}@")) {
                     self.made_message_id.insert(id.to_owned());
                 }
             }
@@ -133,6 +134,7 @@ impl Masker {
             (&BOUNDARY, ".TIME/"),
             (&EPOCH, r#""arrival_time": TIME"#),
             (&PORT, "$1:PORT"),
+            (&FREE, "in mail queue: N bytes"),
             (&SIZE_PARAMETER, "$1 SIZE=N"),
         ] {
             out = pattern.replace_all(&out, to).into_owned();

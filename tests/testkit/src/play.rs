@@ -325,10 +325,16 @@ fn mask_reply(line: &str) -> String {
 }
 
 fn is_housekeeping(line: &LogLine) -> bool {
+    // A coarse clock of the machine makes these.
+    let clock =
+        line.text.contains("file system clock is") || line.text.contains("resetting file time stamps");
+    // Since 3.10.
+    let not_queued =
+        line.text.ends_with(": removed (canceled)") || line.text.ends_with(": removed (discarded)");
     // What Posthaste says of its own limits at the start.
     let start = line.text.contains("/inet: at most ");
     let daemons = ["master", "postfix-script", "anvil", "scache", "tlsmgr", "postlogd", "postlog", "control"];
-    start || daemons.iter().any(|daemon| line.tag.rsplit('/').next() == Some(daemon))
+    start || clock || not_queued || daemons.iter().any(|daemon| line.tag.rsplit('/').next() == Some(daemon))
 }
 
 /// Recipients of one message are delivered in any order: neighbouring delivery lines are sorted.

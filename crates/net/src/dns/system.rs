@@ -180,19 +180,25 @@ pub(super) fn join_families(
 
 /// A name as text without final dot, where it is a valid host name.
 fn host_name(name: &Name) -> Option<String> {
+    let text = clean_name(name)?;
+    let numeric = text.bytes().all(|b| b.is_ascii_digit() || b == b'.');
+    let hyphen = text.split('.').any(|label| label.ends_with('-'));
+    (!numeric && !hyphen).then_some(text)
+}
+
+/// A name as text without final dot that holds nothing but what host names are made of.
+fn clean_name(name: &Name) -> Option<String> {
     let text = name.to_ascii();
     let text = text.strip_suffix('.').unwrap_or(&text);
-    let valid = !text.is_empty()
+    let clean = !text.is_empty()
         && text.len() <= 255
         && text.split('.').all(|label| {
             !label.is_empty()
                 && label.len() <= 63
                 && !label.starts_with('-')
-                && !label.ends_with('-')
                 && label.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_')
-        })
-        && !text.bytes().all(|b| b.is_ascii_digit() || b == b'.');
-    valid.then(|| text.to_string())
+        });
+    clean.then(|| text.to_string())
 }
 
 /// A mail exchanger's name. Addresses are forbidden there (RFC 1035 3.3.9), but common, and Postfix uses them.
@@ -254,7 +260,7 @@ impl Resolver for SystemResolver {
             }
             let name = Name::from(address).to_ascii();
             let name = name.strip_suffix('.').unwrap_or(&name);
-            let take = |data: &RData| if let RData::PTR(ptr) = data { host_name(&ptr.0) } else { None };
+            let take = |data: &RData| if let RData::PTR(ptr) = data { clean_name(&ptr.0) } else { None };
             self.ask(name, RecordType::Ptr, take).await
         })
     }

@@ -23,6 +23,22 @@ impl Event for MessageId<'_> {
     }
 }
 
+/// A message that was begun is not queued: `QID: removed (canceled)`, since 3.10.
+#[derive(Debug)]
+pub struct NotQueued<'a> {
+    /// The message.
+    pub queue_id: &'a QueueId,
+    /// An access table has it thrown away; otherwise it was refused or given up.
+    pub discarded: bool,
+}
+
+impl Event for NotQueued<'_> {
+    fn line(&self, out: &mut String) {
+        let why = if self.discarded { "discarded" } else { "canceled" };
+        let _ = write!(out, "{}: removed ({why})", self.queue_id);
+    }
+}
+
 /// A message has passed too many systems.
 #[derive(Debug)]
 pub struct TooManyHops<'a> {

@@ -105,6 +105,21 @@ impl Event for ServerPassedOver<'_> {
     }
 }
 
+/// Lines were too long for SMTP and became several: `QID: breaking line > 998 bytes with <CR><LF>SPACE`.
+#[derive(Debug)]
+pub struct LinesBroken<'a> {
+    /// The message.
+    pub queue_id: &'a QueueId,
+    /// `smtp_line_length_limit`.
+    pub limit: usize,
+}
+
+impl Event for LinesBroken<'_> {
+    fn line(&self, out: &mut String) {
+        let _ = write!(out, "{}: breaking line > {} bytes with <CR><LF>SPACE", self.queue_id, self.limit);
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

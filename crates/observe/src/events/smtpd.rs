@@ -266,6 +266,86 @@ impl Event for NameUnverified<'_> {
     }
 }
 
+/// The name of an address can be no host's: `warning: numeric hostname: 192.0.2.13`.
+#[derive(Debug)]
+pub struct NameInvalid<'a> {
+    /// What is wrong with it.
+    pub problem: &'static str,
+    /// The name.
+    pub name: &'a str,
+}
+
+impl Event for NameInvalid<'_> {
+    fn line(&self, out: &mut String) {
+        let _ = write!(out, "{}: {}", self.problem, self.name);
+    }
+
+    fn level(&self) -> Level {
+        Level::Warning
+    }
+}
+
+/// An access table names an action that does not exist: `warning: unknown smtpd restriction: "NONSENSE"`.
+#[derive(Debug)]
+pub struct UnknownRestriction<'a> {
+    /// The word.
+    pub name: &'a str,
+}
+
+impl Event for UnknownRestriction<'_> {
+    fn line(&self, out: &mut String) {
+        let _ = write!(out, "unknown smtpd restriction: \"{}\"", self.name);
+    }
+
+    fn level(&self) -> Level {
+        Level::Warning
+    }
+}
+
+/// An access table has an action for a message before there is one: `warning: access table T: with
+/// smtpd_delay_reject=no, action HOLD is always skipped in Client host or Helo command restrictions`.
+#[derive(Debug)]
+pub struct ActionTooEarly<'a> {
+    /// The table.
+    pub table: &'a str,
+    /// The action.
+    pub action: &'a str,
+}
+
+impl Event for ActionTooEarly<'_> {
+    fn line(&self, out: &mut String) {
+        let ActionTooEarly { table, action } = self;
+        let _ = write!(
+            out,
+            "access table {table}: with smtpd_delay_reject=no, action {action} is always skipped in Client host or \
+             Helo command restrictions"
+        );
+    }
+
+    fn level(&self) -> Level {
+        Level::Warning
+    }
+}
+
+/// MAIL is refused: `warning: not enough free space in mail queue: N bytes < 1.5*message size limit`. Postfix says so
+/// also where `queue_minfree` is the reason.
+#[derive(Debug)]
+pub struct NotEnoughSpace {
+    /// Free bytes.
+    pub free: u64,
+}
+
+impl Event for NotEnoughSpace {
+    fn line(&self, out: &mut String) {
+        let _ =
+            write!(out, "not enough free space in mail queue: {} bytes < 1.5*message size limit", self.free);
+    }
+
+    fn level(&self) -> Level {
+        Level::Warning
+    }
+}
+
 /// A message is on stable storage and the client was told so. Counted only: Postfix logs nothing here.
 #[derive(Debug)]
 pub struct MailAccepted;

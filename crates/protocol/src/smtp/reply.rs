@@ -6,27 +6,40 @@ use mail::Reply;
 const LINE_MAX: usize = 510;
 
 /// Appends a reply. Lines of the text become lines of the reply, each with the codes; what is unprintable becomes a
-/// blank; lines that are too long are cut.
+/// blank; lines that are too long are divided, behind a blank where there is one.
 pub fn write(reply: &Reply, out: &mut Vec<u8>) {
     use std::io::Write;
-    let mut lines = reply.text.split('\n').peekable();
+    let dsn = reply.dsn.map(|dsn| format!("{dsn} ")).unwrap_or_default();
+    let room = LINE_MAX - "250-".len() - dsn.len();
+    let mut lines = reply.text.split('\n').flat_map(|line| Pieces { rest: Some(line), room }).peekable();
     while let Some(line) = lines.next() {
-        let start = out.len();
         let divider = if lines.peek().is_some() { '-' } else { ' ' };
         // Writing to a Vec cannot fail.
-        let _ = write!(out, "{:03}{divider}", reply.code);
-        if let Some(dsn) = reply.dsn {
-            let _ = write!(out, "{dsn} ");
-        }
+        let _ = write!(out, "{:03}{divider}{dsn}", reply.code);
         out.extend(line.bytes().map(|b| if b < 0x20 || b == 0x7f { b' ' } else { b }));
-        if out.len() - start > LINE_MAX {
-            let mut end = start + LINE_MAX;
-            while end > start && out[end] & 0xc0 == 0x80 {
-                end -= 1;
-            }
-            out.truncate(end);
-        }
         out.extend_from_slice(b"\r\n");
+    }
+}
+
+/// A line in pieces of at most `room` bytes; at least one, which may be empty.
+struct Pieces<'a> {
+    rest: Option<&'a str>,
+    room: usize,
+}
+
+impl<'a> Iterator for Pieces<'a> {
+    type Item = &'a str;
+
+    fn next(&mut self) -> Option<&'a str> {
+        let rest = self.rest.take()?;
+        if rest.len() <= self.room {
+            return Some(rest);
+        }
+        let most = (1..=self.room).rev().find(|&n| rest.is_char_boundary(n)).unwrap_or(rest.len());
+        let end = rest[..most].rfind(' ').map_or(most, |blank| blank + 1);
+        let (piece, rest) = rest.split_at(end);
+        self.rest = Some(rest).filter(|rest| !rest.is_empty());
+        Some(piece)
     }
 }
 
@@ -49,9 +62,20 @@ mod tests {
     }
 
     #[test]
-    fn a_line_is_cut_and_cannot_smuggle_another() {
+    fn a_long_line_becomes_several() {
+        let word = "x".repeat(99);
+        let text = [word.as_str(); 6].join(" ");
+        let five = [word.as_str(); 5].join(" ");
+        let reply = Reply::new(550, Dsn::new(5, 7, 1), text);
+        assert_eq!(written(&reply), format!("550-5.7.1 {five} \r\n550 5.7.1 {word}\r\n"));
         let long = written(&Reply::plain(250, "ä".repeat(600)));
-        assert!(long.len() <= 512 && long.ends_with("\r\n"));
+        assert!(long.split("\r\n").all(|line| line.len() <= 510));
+        assert_eq!(long.replace("250-", "").replace("250 ", "").replace("\r\n", ""), "ä".repeat(600));
+    }
+
+    #[test]
+    fn a_line_cannot_smuggle_another() {
         assert_eq!(written(&Reply::plain(250, "a\r250 b")), "250 a 250 b\r\n");
+        assert_eq!(written(&Reply::plain(250, "")), "250 \r\n");
     }
 }

@@ -381,7 +381,8 @@ impl<S: Spool> Driver<S> {
         if self.scheduler.activate(pulled, &routes, alone, now) == crate::scheduler::Activated::Parked {
             return;
         }
-        let size = content.size;
+        let (bytes, size) = (content.size, content.queue_size());
+        let content = content.with_queue_size(size);
         observe::emit(
             &self.tag,
             &MessageActive {
@@ -402,8 +403,8 @@ impl<S: Spool> Driver<S> {
             done[index as usize] = true;
             self.record_dropped(key, index, "redirected to one other address");
         }
-        let keep = content.pieces().is_none() || self.content_kept + size <= CONTENT_KEPT;
-        self.content_kept += if keep && content.pieces().is_some() { size } else { 0 };
+        let keep = content.pieces().is_none() || self.content_kept + bytes <= CONTENT_KEPT;
+        self.content_kept += if keep && content.pieces().is_some() { bytes } else { 0 };
         let active = Active {
             queue_id,
             client: Arc::new(envelope.client.clone()),
@@ -442,7 +443,7 @@ impl<S: Spool> Driver<S> {
         let key = handout.key;
         let content = match self.active.get(&key)?.content.clone() {
             Some(content) => content,
-            None => self.spool.load(key).ok()??.content,
+            None => self.spool.load(key).ok()??.content.with_queue_size(self.active.get(&key)?.size),
         };
         let message = self.active.get_mut(&key)?;
         let (transport, nexthop) = match &handout.suspended {
@@ -486,8 +487,8 @@ impl<S: Spool> Driver<S> {
     /// Drops what is in memory of a message.
     fn forget(&mut self, key: MessageKey) -> Option<Active> {
         let message = self.active.remove(&key)?;
-        if message.content.as_ref().is_some_and(|c| c.pieces().is_some()) {
-            self.content_kept -= message.size;
+        if let Some(content) = message.content.as_ref().filter(|c| c.pieces().is_some()) {
+            self.content_kept -= content.size;
         }
         Some(message)
     }

@@ -116,6 +116,9 @@ impl Lines {
             self.set(ContentFlags::LEADING_DOT);
         }
         self.line += piece.len() as u64;
+        if self.line >= mail::WIDE_LINE as u64 {
+            self.set(ContentFlags::WIDE_LINE);
+        }
         if self.line > LINE_MAX {
             self.set(ContentFlags::LONG_LINE);
         }

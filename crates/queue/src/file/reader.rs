@@ -83,7 +83,8 @@ pub fn read(file: Arc<dyn ReadAt>) -> Result<FileMessage, ReadError> {
     parts.read_segment(&mut walker, kind::END)?;
     let mut envelope = parts.builder.finish(scanned.end)?;
     envelope.smtputf8 = sizes.sender_options;
-    let content = Content::elsewhere(scanned.size, scanned.flags, Arc::new(scanned.source));
+    let content = Content::elsewhere(scanned.size, scanned.flags, Arc::new(scanned.source))
+        .with_queue_size(sizes.plain_size);
     Ok(FileMessage { envelope, marks: parts.marks, content, sizes, warn_offset: parts.warn_offset })
 }
 

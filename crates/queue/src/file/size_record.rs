@@ -1,8 +1,7 @@
 //! Record `C`: sizes, counts and hints for the queue manager.
 
-use crate::record::{Damaged, encoded_len, kind, put};
-use mail::{Content, Envelope};
-use std::io;
+use crate::record::{Damaged, kind, put};
+use mail::Envelope;
 
 /// What record `C` says; all of it is known only when the file is complete.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -64,29 +63,4 @@ impl SizeRecord {
             sender_options: u32::try_from(numbers[5].unwrap_or(0)).map_err(|_| damaged())?,
         })
     }
-}
-
-/// The size that Postfix logs and lists for a content: the length of the records that hold it.
-///
-/// It differs from the size on the wire by one for each line of 128 bytes or more.
-pub fn content_records_len(content: &Content) -> io::Result<u64> {
-    let (mut total, mut line, mut last) = (0, 0u64, 0u8);
-    let mut reader = content.reader();
-    while let Some(piece) = reader.next_piece()? {
-        let mut rest = &piece[..];
-        while let Some(lf) = memchr::memchr(b'\n', rest) {
-            let before = if lf > 0 { rest[lf - 1] } else { last };
-            total += line_records_len(line + lf as u64 - u64::from(before == b'\r' && line + lf as u64 > 0));
-            (line, last, rest) = (0, b'\n', &rest[lf + 1..]);
-        }
-        line += rest.len() as u64;
-        last = rest.last().copied().unwrap_or(last);
-    }
-    Ok(total + if line > 0 { line_records_len(line) } else { 0 })
-}
-
-fn line_records_len(line: u64) -> u64 {
-    let limit = super::LINE_LENGTH_LIMIT as u64;
-    let pieces = line.saturating_sub(1) / limit;
-    pieces * encoded_len(limit) + encoded_len(line - pieces * limit)
 }

@@ -22,7 +22,7 @@ pub struct Writer<W> {
     flushed: u64,
     content_offset: u64,
     early: Option<Early>,
-    /// The line so far, at most LINE_LENGTH_LIMIT bytes.
+    /// The line so far, less than LINE_LENGTH_LIMIT bytes.
     line: Vec<u8>,
     /// The last piece ended with CR.
     carriage_return: bool,
@@ -162,7 +162,7 @@ impl<W: io::Write> Writer<W> {
     }
 
     fn append(&mut self, mut bytes: &[u8]) {
-        while self.line.len() + bytes.len() > LINE_LENGTH_LIMIT {
+        while self.line.len() + bytes.len() >= LINE_LENGTH_LIMIT {
             let (now, later) = bytes.split_at(LINE_LENGTH_LIMIT - self.line.len());
             self.line.extend_from_slice(now);
             put(&mut self.buffer, kind::LINE_PIECE, &self.line);
@@ -173,7 +173,7 @@ impl<W: io::Write> Writer<W> {
     }
 
     fn end_line(&mut self, bytes: &[u8]) {
-        if self.line.is_empty() && bytes.len() <= LINE_LENGTH_LIMIT {
+        if self.line.is_empty() && bytes.len() < LINE_LENGTH_LIMIT {
             put(&mut self.buffer, kind::LINE, bytes);
             return;
         }

@@ -41,7 +41,7 @@ fn journal_item(mut message: JournalMessage) -> Item {
         queue: queue.to_string(),
         queue_id: message.queue_id,
         arrival: message.envelope.arrival,
-        size: message.content.size,
+        size: message.content.queue_size(),
         forced_expire: message.envelope.force_expire,
         sender: message.envelope.sender,
         recipients: left,

@@ -30,6 +30,18 @@ pub enum Verdict {
     Permit,
     /// No.
     Refuse(Reply),
+    /// The message is taken and thrown away, with a text for the log; nothing more is decided about it.
+    Discard(String),
+    /// An access table names this as a result, which is none; it might have been a refusal.
+    Unknown(String),
+    /// An access table wants an action for a message before there is one (`smtpd_delay_reject = no`): nothing comes of
+    /// it.
+    TooEarly {
+        /// The table.
+        table: String,
+        /// The action.
+        action: &'static str,
+    },
     /// Something for the log: `hold` (the message goes to the hold queue), `info`, `warn`. The next one decides.
     Note(&'static str, String),
 }

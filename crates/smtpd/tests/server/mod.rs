@@ -7,7 +7,7 @@ use config::{Config, Host};
 use net::dns::ScriptedResolver;
 use net::{Shutdown, ShutdownTrigger};
 use observe::{Numbers, NumbersRange};
-use queue::{Hooks, Intake, IntakeSettings, RealDisk, Role};
+use queue::{Disk, Hooks, Intake, IntakeSettings, RealDisk, Role};
 use smtpd::{Clients, Inputs, Service, Settings, Surroundings};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
@@ -66,6 +66,14 @@ impl Server {
 
     /// Starts a server.
     pub fn start_with(settings: Settings) -> Server {
+        Server::start_on(settings, |disk| disk)
+    }
+
+    /// Starts a server whose queue sees its disk through `through`.
+    pub fn start_on(
+        settings: Settings,
+        through: impl FnOnce(Arc<dyn Disk>) -> Arc<dyn Disk> + Send + 'static,
+    ) -> Server {
         let number = NEXT.fetch_add(1, Ordering::Relaxed);
         let directory = std::env::temp_dir().join(format!("posthaste-smtpd-{}-{number}", std::process::id()));
         std::fs::create_dir_all(directory.join("journal/large")).unwrap();
@@ -75,7 +83,12 @@ impl Server {
         let groups = Arc::new(AtomicU32::new(0));
         let (queue, counter) = (directory.clone(), Arc::clone(&groups));
         let thread = std::thread::Builder::new().name("smtpd".into());
-        let thread = thread.spawn(move || serve(settings, listener, &queue, counter, shutdown)).unwrap();
+        let thread = thread
+            .spawn(move || {
+                let disk = through(Arc::new(RealDisk::new(&queue).unwrap()));
+                serve(settings, listener, disk, counter, shutdown);
+            })
+            .unwrap();
         Server { address, directory, groups, trigger: Some(trigger), thread: Some(thread) }
     }
 
@@ -114,11 +127,10 @@ impl Drop for Server {
 fn serve(
     settings: Settings,
     listener: TcpListener,
-    directory: &Path,
+    disk: Arc<dyn Disk>,
     groups: Arc<AtomicU32>,
     shutdown: Shutdown,
 ) {
-    let disk = Arc::new(RealDisk::new(directory).unwrap());
     let queue = IntakeSettings { segment_bytes: 1 << 20, ..IntakeSettings::new(Role::Smtpd) };
     let notice = Box::new(move |_| {
         groups.fetch_add(1, Ordering::SeqCst);

@@ -8,7 +8,7 @@ use super::{Room, Shared};
 use crate::{Assignment, Report, Via};
 use mail::{Job, SiteFailure};
 use observe::Escaped;
-use observe::events::delivery::{ConnectFailed, ServerPassedOver};
+use observe::events::delivery::{ConnectFailed, LinesBroken, ServerPassedOver};
 use protocol::smtp::client::{Event, Protocol, Stage, Transaction, needs_smtputf8};
 use std::io;
 use std::net::IpAddr;
@@ -319,9 +319,9 @@ impl Delivery<'_> {
     fn check_fits(&self, connection: &Connection) -> Result<(), Failure> {
         let (can, peer) = (connection.client().capabilities(), &connection.peer);
         let job = self.report.job();
-        let limit = can.size.unwrap_or(0);
-        if limit > 0 && job.content.size > limit {
-            return Err(Failure::too_large(peer, job.content.size, limit));
+        let (size, limit) = (job.content.queue_size(), can.size.unwrap_or(0));
+        if limit > 0 && size > limit {
+            return Err(Failure::too_large(peer, size, limit));
         }
         match needs_smtputf8(job.smtputf8) && !can.smtputf8 {
             true => Err(Failure::no_smtputf8(peer)),
@@ -330,7 +330,13 @@ impl Delivery<'_> {
     }
 
     async fn send(&self, connection: &mut Connection) -> Result<(), Unsent> {
-        connection.send(&self.report.job().content, &self.shared.files).await
+        let job = self.report.job();
+        let sent = connection.send(&job.content, &self.shared.files).await?;
+        if sent.broke_a_line {
+            let limit = self.shared.settings.line_bytes_max;
+            observe::emit(self.report.tag(), &LinesBroken { queue_id: &job.queue_id, limit });
+        }
+        Ok(())
     }
 
     fn local_failure(&mut self, talk: &mut Talk, connection: &Connection, error: &io::Error) {
@@ -449,7 +455,7 @@ fn transaction(job: &Job, places: &[usize]) -> Transaction {
     Transaction {
         sender: job.sender.clone(),
         recipients: places.iter().map(|place| job.recipients[*place].recipient.clone()).collect(),
-        size: job.content.size,
+        size: job.content.queue_size(),
         encoding: job.encoding,
         smtputf8: job.smtputf8,
         envid: job.envid.clone(),

@@ -38,6 +38,13 @@ impl From<io::Error> for Unsendable {
     }
 }
 
+/// What was sent.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Sent {
+    /// Lines longer than the limit became several.
+    pub broke_a_line: bool,
+}
+
 /// Writes the content and the end of data. `limit` is for each write that moves something.
 pub(super) async fn send(
     stream: &mut Stream,
@@ -45,11 +52,13 @@ pub(super) async fn send(
     line_bytes_max: usize,
     limit: Duration,
     files: &FileReader,
-) -> Result<(), Unsendable> {
+) -> Result<Sent, Unsendable> {
     let mut writer = Writer { stream, limit };
     let end = end_of_data(!content.flags.has(ContentFlags::NO_FINAL_NEWLINE));
     match content.pieces() {
-        Some(pieces) if !needs_encoding(content.flags, line_bytes_max) => writer.write(pieces, end).await,
+        Some(pieces) if !needs_encoding(content.flags, line_bytes_max) => {
+            writer.write(pieces, end).await.map(|()| Sent::default())
+        }
         // Boxed: the state of this rarer way would make every delivery's task larger.
         _ => Box::pin(writer.write_encoded(content, line_bytes_max, end, files)).await,
     }
@@ -104,7 +113,7 @@ impl Writer<'_> {
         line_bytes_max: usize,
         end: &[u8],
         files: &FileReader,
-    ) -> Result<(), Unsendable> {
+    ) -> Result<Sent, Unsendable> {
         let encode = needs_encoding(content.flags, line_bytes_max);
         let mut encoder = DataEncoder::new(line_bytes_max);
         let mut source = Source::open(content, files);
@@ -125,11 +134,13 @@ impl Writer<'_> {
             let text = format!("expected {} bytes of content, found {read}", content.size);
             return Err(Unsendable::Local(io::Error::new(io::ErrorKind::InvalidData, text)));
         }
+        let sent = Sent { broke_a_line: encoder.broke_a_line() };
         match encode {
             true => encoder.end(&mut gathered),
             false => gathered.extend_from_slice(end),
         }
-        self.write(&[], &gathered).await
+        self.write(&[], &gathered).await?;
+        Ok(sent)
     }
 }
 

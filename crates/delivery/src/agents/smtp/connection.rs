@@ -1,6 +1,6 @@
 //! One connection to a server: the dialogue's machine with a socket under it.
 
-use super::body::{self, FileReader, Unsendable};
+use super::body::{self, FileReader, Sent, Unsendable};
 use super::route::{Place, Target};
 use super::settings::Settings;
 use super::stream::Stream;
@@ -180,13 +180,13 @@ impl Connection {
     }
 
     /// Sends the content that [`Event::SendContent`] asked for.
-    pub async fn send(&mut self, content: &Content, files: &FileReader) -> Result<(), Unsent> {
+    pub async fn send(&mut self, content: &Content, files: &FileReader) -> Result<Sent, Unsent> {
         let limit = self.settings.timeouts.data_xfer;
         let sent = body::send(&mut self.stream, content, self.settings.line_bytes_max, limit, files).await;
         match sent {
-            Ok(()) => {
+            Ok(sent) => {
                 self.client.content_sent();
-                Ok(())
+                Ok(sent)
             }
             Err(Unsendable::Lost) => Err(Unsent::Lost(Loss { stage: Stage::Content, timed_out: false })),
             Err(Unsendable::TimedOut) => Err(Unsent::Lost(Loss { stage: Stage::Content, timed_out: true })),

@@ -12,6 +12,7 @@ pub struct DataEncoder {
     column: usize,
     /// The last byte was CR and has not been written.
     held_cr: bool,
+    broke_a_line: bool,
 }
 
 /// What ends the data: CRLF first where the content ends without one.
@@ -22,7 +23,7 @@ pub fn end_of_data(ends_with_newline: bool) -> &'static [u8] {
 impl DataEncoder {
     /// An encoder at the beginning of a content.
     pub fn new(line_bytes_max: usize) -> Self {
-        DataEncoder { line_bytes_max, column: 0, held_cr: false }
+        DataEncoder { line_bytes_max, column: 0, held_cr: false, broke_a_line: false }
     }
 
     /// Appends the encoded form of the next piece to `out`.
@@ -34,6 +35,11 @@ impl DataEncoder {
             self.part_of_line(line, end.is_some(), out);
             piece = &piece[end.map_or(piece.len(), |end| end + 1)..];
         }
+    }
+
+    /// Whether some line was too long and became several.
+    pub fn broke_a_line(&self) -> bool {
+        self.broke_a_line
     }
 
     fn part_of_line(&mut self, mut part: &[u8], ends: bool, out: &mut Vec<u8>) {
@@ -64,6 +70,7 @@ impl DataEncoder {
             let (head, tail) = text.split_at(self.line_bytes_max - self.column);
             out.extend_from_slice(head);
             out.extend_from_slice(b"\r\n ");
+            self.broke_a_line = true;
             self.column = 1.min(self.line_bytes_max - 1);
             text = tail;
         }

@@ -5,13 +5,17 @@
 
 use super::BareNewline;
 use bytes::{Buf, Bytes};
-use mail::ContentFlags;
+use mail::{ContentFlags, WIDE_LINE};
+use std::ops::Range;
 
 /// Lines longer than this need care when they are sent on (RFC 5321 4.5.3.1.6).
 const LONG_LINE: u64 = 998;
 
 /// Room for what a copy gains over its source before it must grow: one CR for each bare newline.
 const COPY_SLACK: usize = 256;
+
+/// CRs that are held back until it is known whether a newline follows; beyond so many all but one are text.
+const HELD_CRS_MAX: usize = 2048;
 
 /// How the end of the content is told.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,7 +36,7 @@ enum At {
     DotCr,
     /// Inside a line.
     Inside,
-    /// Behind a CR inside a line; not passed on.
+    /// Behind CRs inside a line, `held_crs` of them; not passed on.
     Cr,
     /// Behind the final line.
     End,
@@ -47,6 +51,8 @@ pub struct Scanner {
     at: At,
     /// The line before ended with CRLF, or there was none.
     after_crlf: bool,
+    /// CRs that belong to the line's end, should a newline follow.
+    held_crs: usize,
     line_length: u64,
     flags: ContentFlags,
     saw_bare_newline: bool,
@@ -89,6 +95,7 @@ impl Scanner {
             replace_stray_cr,
             at: At::Start,
             after_crlf: true,
+            held_crs: 0,
             line_length: 0,
             flags: ContentFlags::default(),
             saw_bare_newline: false,
@@ -103,6 +110,11 @@ impl Scanner {
     /// Whether some line ended with a bare newline.
     pub fn saw_bare_newline(&self) -> bool {
         self.saw_bare_newline
+    }
+
+    /// Bytes that were passed on of a line whose end has not come.
+    pub(super) fn line_so_far(&self) -> u64 {
+        self.line_length
     }
 
     /// What is known about the lines so far.
@@ -186,7 +198,7 @@ impl Scanner {
                         self.end_line(true);
                     }
                     // The CR that was held back comes first.
-                    _ => self.at = At::Cr,
+                    _ => (self.at, self.held_crs) = (At::Cr, 1),
                 },
                 At::Inside => match memchr::memchr2(b'\r', b'\n', &whole[i..]) {
                     None => {
@@ -201,37 +213,54 @@ impl Scanner {
                             i += 1;
                             self.saw_bare_newline = true;
                             self.end_line(false);
-                        } else {
-                            match whole.get(i + 1) {
-                                Some(b'\n') => {
-                                    i += 2;
-                                    self.end_line(true);
-                                }
-                                Some(_) => {
-                                    if self.replace_stray_cr {
-                                        edit.replace(i, b" ", i + 1);
-                                    }
-                                    self.grow_line(1);
-                                    i += 1;
-                                }
-                                None => {
-                                    self.at = At::Cr;
-                                    (upto, i) = (i, whole.len());
-                                    break;
-                                }
+                            continue;
+                        }
+                        let crs = leading_crs(&whole[i..]);
+                        match whole.get(i + crs) {
+                            Some(b'\n') if crs == 1 => {
+                                i += 2;
+                                self.end_line(true);
+                            }
+                            // As Postfix: all CRs in front of a newline belong to it.
+                            Some(b'\n') => {
+                                edit.replace(i, b"\r\n", i + crs + 1);
+                                i += crs + 1;
+                                self.end_line(true);
+                            }
+                            Some(_) => {
+                                self.stray_crs(crs, i..i + crs, &mut edit);
+                                i += crs;
+                            }
+                            None => {
+                                (self.at, self.held_crs) = (At::Cr, crs);
+                                (upto, i) = (i, whole.len());
                             }
                         }
                     }
                 },
                 At::Cr => {
-                    if whole[i] == b'\n' {
-                        edit.replace(i, b"\r\n", i + 1);
-                        i += 1;
-                        self.end_line(true);
-                    } else {
-                        edit.replace(i, if self.replace_stray_cr { b" " } else { b"\r" }, i);
-                        self.grow_line(1);
-                        self.at = At::Inside;
+                    let crs = leading_crs(&whole[i..]);
+                    self.held_crs += crs;
+                    match whole.get(i + crs) {
+                        Some(b'\n') => {
+                            edit.replace(i, b"\r\n", i + crs + 1);
+                            i += crs + 1;
+                            self.end_line(true);
+                        }
+                        Some(_) => {
+                            self.stray_crs(self.held_crs, i..i + crs, &mut edit);
+                            i += crs;
+                            self.at = At::Inside;
+                        }
+                        None if self.held_crs > HELD_CRS_MAX => {
+                            self.stray_crs(self.held_crs - 1, i..whole.len(), &mut edit);
+                            self.held_crs = 1;
+                            i = whole.len();
+                        }
+                        None => {
+                            edit.copied = whole.len();
+                            i = whole.len();
+                        }
                     }
                 }
                 At::End => break,
@@ -247,14 +276,13 @@ impl Scanner {
 
     /// The end of the last chunk: what was held back, and the end of a line that has none.
     pub fn finish(&mut self) -> Bytes {
-        let held: &'static [u8] = match self.at {
-            At::Cr if self.replace_stray_cr => b" \r\n",
-            At::Cr => b"\r\r\n",
-            At::Inside => b"\r\n",
-            _ => b"",
+        let held = match self.at {
+            At::Cr => [self.stray_cr().repeat(self.held_crs), b"\r\n".to_vec()].concat().into(),
+            At::Inside => Bytes::from_static(b"\r\n"),
+            _ => Bytes::new(),
         };
         self.at = At::End;
-        Bytes::from_static(held)
+        held
     }
 
     /// What a line that begins with a dot is, as far as `line` shows it.
@@ -272,6 +300,19 @@ impl Scanner {
         }
     }
 
+    /// What becomes of a CR inside a line (`cleanup_replace_stray_cr_lf`).
+    fn stray_cr(&self) -> &'static [u8] {
+        if self.replace_stray_cr { b" " } else { b"\r" }
+    }
+
+    /// So many CRs turn out to be text, of which this input has those in `here`.
+    fn stray_crs(&mut self, crs: usize, here: Range<usize>, edit: &mut Edit<'_>) {
+        if self.replace_stray_cr || crs > here.len() {
+            edit.replace(here.start, &self.stray_cr().repeat(crs), here.end);
+        }
+        self.grow_line(crs);
+    }
+
     fn unstuffed(&mut self, next: Option<&u8>) {
         self.at = At::Inside;
         if next == Some(&b'.') {
@@ -281,6 +322,9 @@ impl Scanner {
 
     fn grow_line(&mut self, by: usize) {
         self.line_length += by as u64;
+        if self.line_length >= WIDE_LINE as u64 {
+            self.flags = self.flags.with(ContentFlags::WIDE_LINE);
+        }
         if self.line_length > LONG_LINE {
             self.flags = self.flags.with(ContentFlags::LONG_LINE);
         }
@@ -291,6 +335,10 @@ impl Scanner {
         self.after_crlf = with_crlf;
         self.line_length = 0;
     }
+}
+
+fn leading_crs(bytes: &[u8]) -> usize {
+    bytes.iter().take_while(|&&b| b == b'\r').count()
 }
 
 enum DotLine {
@@ -349,8 +397,8 @@ mod tests {
                 (start, after_crlf) = (next, crlf);
                 continue;
             }
-            let text = if crlf { &line[..line.len() - 1] } else { line };
-            let text = text.strip_prefix(b".").unwrap_or(text);
+            let text = line.strip_prefix(b".").unwrap_or(line);
+            let text = &text[..text.iter().rposition(|&b| b != b'\r').map_or(0, |last| last + 1)];
             out.extend(text.iter().map(|&b| if b == b'\r' { b' ' } else { b }));
             out.extend_from_slice(b"\r\n");
             (start, after_crlf) = (next, crlf);
@@ -370,7 +418,8 @@ mod tests {
 
     #[test]
     fn reads_of_any_size_give_the_same_content() {
-        let wire = b"a\r\n..b\r\n.c\r\n\nbare\nlone\rcr\r\r\n.\n\n.\r\nx.\r\n\r\n.\r\nQUIT";
+        let wire =
+            b"a\r\n..b\r\n.c\r\n\nbare\nlone\rcr\r\r\n\r\r\rx\r\r\r\n.\r\r\n.\n\n.\r\nx.\r\n\r\n.\r\nQUIT";
         let whole = scanned(wire, wire.len(), BareNewline::Normalize, Framing::Dot);
         assert_eq!((whole.0.clone(), whole.1.clone()), slow(wire));
         for step in 1..wire.len() {
@@ -424,16 +473,33 @@ mod tests {
     }
 
     #[test]
+    fn a_run_of_stray_crs_is_text_and_costs_no_memory() {
+        let crs = b"\r".repeat(1 << 20);
+        let mut scanner = Scanner::new(Framing::Dot, BareNewline::Normalize, true);
+        let mut text = 0;
+        for _ in 0..4 {
+            let mut input = Bytes::from(crs.clone());
+            let body = scanner.scan(&mut input);
+            assert!(body.iter().all(|&b| b == b' ') && input.is_empty());
+            text += body.len();
+        }
+        let mut input = Bytes::from_static(b"x\r\n.\r\n");
+        let last = scanner.scan(&mut input);
+        assert!(scanner.ended() && last.ends_with(b" x\r\n"));
+        assert_eq!(text + last.len() - 3, 4 << 20);
+    }
+
+    #[test]
     fn flags_tell_what_the_lines_hold() {
         let long = format!("{}\r\n..dot\r\n\u{e4}\r\n.\r\n", "x".repeat(999));
         let (_, _, s) = scanned(long.as_bytes(), 100, BareNewline::Normalize, Framing::Dot);
         let all = ContentFlags::EIGHT_BIT.with(ContentFlags::LEADING_DOT).with(ContentFlags::LONG_LINE);
-        assert_eq!(s.flags(), all);
+        assert_eq!(s.flags(), all.with(ContentFlags::WIDE_LINE));
         let plain = format!("{}\r\n.\r\n", "x".repeat(998));
-        assert_eq!(
-            scanned(plain.as_bytes(), 7, BareNewline::Normalize, Framing::Dot).2.flags(),
-            ContentFlags::default()
-        );
+        let flags = |text: &str| scanned(text.as_bytes(), 7, BareNewline::Normalize, Framing::Dot).2.flags();
+        assert_eq!(flags(&plain), ContentFlags::WIDE_LINE);
+        assert_eq!(flags(&format!("{}\r\n.\r\n", "x".repeat(128))), ContentFlags::WIDE_LINE);
+        assert_eq!(flags(&format!("{}\r\n.\r\n", "x".repeat(127))), ContentFlags::default());
     }
 
     #[test]

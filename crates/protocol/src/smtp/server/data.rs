@@ -25,13 +25,6 @@ pub(super) struct Chunk {
     last: bool,
 }
 
-impl Chunk {
-    /// Bytes that have not come.
-    pub(super) fn left(&self) -> u64 {
-        self.left
-    }
-}
-
 impl<H: Host> Session<H> {
     pub(super) fn data_command(&mut self, words: &[Word<'_>], out: &mut Outputs) -> Done {
         if self.content.is_some() {
@@ -44,7 +37,7 @@ impl<H: Host> Session<H> {
         if words.len() > 1 {
             return self.fail(out, 501, (5, 5, 4), "Syntax: DATA");
         }
-        Done::Ask(Asked::Data, Ask::Data)
+        Done::Ask(Asked::Data, Ask::Data(Verb::Data))
     }
 
     /// DATA is permitted.
@@ -82,7 +75,7 @@ impl<H: Host> Session<H> {
             out.notes.push(Note::OversizedChunk);
             skipped(552, (5, 3, 4), "Chunk exceeds message size limit")
         } else if self.content.is_none() {
-            return Done::Ask(Asked::Bdat(chunk), Ask::Data);
+            return Done::Ask(Asked::Bdat(chunk), Ask::Data(Verb::Bdat));
         } else {
             State::Chunk(chunk)
         };
@@ -160,17 +153,38 @@ impl<H: Host> Session<H> {
         }
     }
 
+    /// What has come of a content, for the log: behind DATA whole lines, behind BDAT bytes, also between chunks.
+    pub(super) fn content_size(&self) -> Option<u64> {
+        let content = self.content.as_ref().filter(|c| !c.failed && self.place == Place::Verb(c.verb))?;
+        let size = self.transaction.as_ref().map_or(0, |t| t.size);
+        let unfinished =
+            if content.verb == Verb::Data && !content.too_big { content.scanner.line_so_far() } else { 0 };
+        Some(size.saturating_sub(unfinished))
+    }
+
     /// Counts a piece of content and passes it on, unless it is too much.
-    fn keep(&mut self, body: Bytes, out: &mut Outputs) -> Option<Next<H>> {
+    fn keep(&mut self, mut body: Bytes, out: &mut Outputs) -> Option<Next<H>> {
         let limit = self.settings.message_size_limit;
         let transaction = self.transaction.as_mut().expect("content belongs to a transaction");
         let content = self.content.as_mut().expect("pieces belong to a content");
+        // What is refused at the end need not be kept.
+        if content.too_big {
+            return None;
+        }
+        let before = transaction.size;
         transaction.size += body.len() as u64;
-        if limit > 0 && transaction.size > limit && !content.too_big {
+        if content.scanner.saw_bare_newline() && self.peer.bare_newline == BareNewline::Reject {
+            return None;
+        }
+        if limit > 0 && transaction.size > limit {
             content.too_big = true;
             out.notes.push(Note::MessageTooBig);
+            // Whole lines within the limit: the log counts them, and a header that is whole is looked at even so.
+            body.truncate(usize::try_from(limit - before).unwrap_or(usize::MAX));
+            body.truncate(memchr::memrchr(b'\n', &body).map_or(0, |lf| lf + 1));
+            transaction.size = before + body.len() as u64;
         }
-        (!body.is_empty() && !content.too_big).then_some(Next::Body(body))
+        (!body.is_empty()).then_some(Next::Body(body))
     }
 
     /// The content is complete: refuse it, or hand it over.

@@ -22,7 +22,7 @@ impl<H: Host> Session<H> {
             .map(|b| if b < 0x20 || b == 0x7f || UNSAFE_IN_HELO.contains(&b) { b'?' } else { b })
             .collect();
         let name = String::from_utf8_lossy(&safe).into_owned();
-        Done::Ask(Asked::Helo { verb, name: name.clone() }, Ask::Helo(name))
+        Done::Ask(Asked::Helo { verb, name: name.clone() }, Ask::Helo { verb, name })
     }
 
     /// What HELO and EHLO are answered with.
@@ -93,7 +93,7 @@ impl<H: Host> Session<H> {
         }
         let limit = self.settings.message_size_limit;
         if limit > 0 && request.size > limit {
-            let reply = Reply::new(552, Dsn::new(5, 3, 4), "Message size exceeds fixed limit");
+            let reply = self.softened(Reply::new(552, Dsn::new(5, 3, 4), "Message size exceeds fixed limit"));
             out.notes.push(Note::Rejected {
                 command: "MAIL",
                 reply: reply.clone(),

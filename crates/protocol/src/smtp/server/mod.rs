@@ -21,6 +21,7 @@ pub use state::Counts;
 #[cfg(test)]
 mod tests;
 
+use crate::smtp::command::Verb;
 use bytes::Bytes;
 use mail::{Address, ContentFlags, Encoding, QueueId, Recipient, Reply, Ret};
 use std::time::Duration;
@@ -77,14 +78,19 @@ pub enum Next<H: Host> {
 pub enum Ask {
     /// A client connected and `smtpd_delay_reject` is off: `smtpd_client_restrictions`. Answer: Pass, Refuse.
     Connect,
-    /// HELO or EHLO with this name. Answer: Pass, Refuse.
-    Helo(String),
+    /// HELO or EHLO (`verb`) with this name. Answer: Pass, Refuse.
+    Helo {
+        /// Which.
+        verb: Verb,
+        /// Its argument.
+        name: String,
+    },
     /// MAIL: sender restrictions, space in the queue. Answer: Mail, Refuse.
     Mail(MailRequest),
     /// RCPT: all delayed restrictions. Answer: Recipient, Refuse.
     Rcpt(Recipient),
-    /// DATA or the first BDAT. Answer: Pass, Refuse.
-    Data,
+    /// DATA or the first BDAT, whichever. Answer: Pass, Refuse.
+    Data(Verb),
     /// VRFY of this address, checked as a recipient. Answer: Pass, Refuse.
     Vrfy(Address),
 }
@@ -116,6 +122,8 @@ pub enum Answer<H: Host> {
     Recipient(H::Permit),
     /// The message is on stable storage.
     Queued(H::Committed),
+    /// The administrator has it thrown away, and the client is to believe that it is queued (`DISCARD`).
+    Discarded(QueueId),
     /// No, with this reply; 421 and 521 end the session.
     Refuse(Reply),
 }

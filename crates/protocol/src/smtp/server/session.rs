@@ -6,7 +6,7 @@ use super::{Answer, Ask, Ending, Host, Input, Next, Note, Peer, Queued, Settings
 use crate::smtp::command::{self, Verb, Word};
 use crate::smtp::reply;
 use bytes::{Buf, Bytes};
-use mail::{ContentFlags, Reply};
+use mail::{ContentFlags, QueueId, Reply};
 use std::sync::Arc;
 
 /// What a step writes and tells.
@@ -149,7 +149,10 @@ impl<H: Host> Session<H> {
     fn greet(&mut self, out: &mut Outputs) {
         match &self.denied {
             None => out.replies.extend_from_slice(format!("220 {}\r\n", self.settings.banner).as_bytes()),
-            Some(reply) => reply::write(reply, &mut out.replies),
+            Some(reply) => {
+                let reply = self.softened(reply.clone());
+                reply::write(&reply, &mut out.replies);
+            }
         }
     }
 
@@ -219,7 +222,9 @@ impl<H: Host> Session<H> {
             Bytes::from(line)
         };
         let bare = line.last() != Some(&b'\r');
-        if std::mem::take(&mut self.skipping) || line.len() > limit.saturating_add(1) {
+        // As Postfix: a line of just so many bytes is too long already.
+        let length = line.len() - usize::from(line.last() == Some(&b'\r'));
+        if std::mem::take(&mut self.skipping) || length >= limit {
             out.notes.push(Note::LineTooLong(line[..line.len().min(30)].to_vec()));
             let text = format!("{} Error: command too long", self.settings.myhostname);
             self.say(out, &Reply::new(500, mail::Dsn::new(5, 5, 2), text));
@@ -297,7 +302,7 @@ impl<H: Host> Session<H> {
         self.noted_pipelining = true;
         out.notes.push(Note::ImproperPipelining { after, data: early[..early.len().min(100)].to_vec() });
         if self.settings.forbid_unauth_pipelining {
-            out.replies.extend_from_slice(b"554 5.5.0 Error: SMTP protocol synchronization\r\n");
+            self.say(out, &Reply::new(554, mail::Dsn::new(5, 5, 0), "Error: SMTP protocol synchronization"));
         }
         self.settings.forbid_unauth_pipelining
     }
@@ -383,7 +388,8 @@ impl<H: Host> Session<H> {
             (Asked::Helo { verb, name }, Answer::Pass) => {
                 self.reset();
                 self.helo = Some(name);
-                self.esmtp = verb == Verb::Ehlo;
+                // As Postfix: a later HELO takes nothing back.
+                self.esmtp |= verb == Verb::Ehlo;
                 self.introduce(verb, out);
                 (verb, Done::Ok)
             }
@@ -434,18 +440,10 @@ impl<H: Host> Session<H> {
     }
 
     fn committed(&mut self, verb: Verb, size: u64, answer: Answer<H>, out: &mut Outputs) -> Option<Next<H>> {
-        use std::io::Write;
         self.reset();
         match answer {
-            Answer::Queued(proof) => {
-                let size = if verb == Verb::Bdat { format!(" {size} bytes") } else { String::new() };
-                // Writing to a Vec cannot fail.
-                let _ = write!(out.replies, "250 2.0.0 Ok:{size} queued as {}\r\n", proof.queue_id());
-                self.counts.0[verb as usize].0 += 1;
-                self.errors = 0;
-                self.junk = 0;
-                None
-            }
+            Answer::Queued(proof) => self.queued(verb, size, proof.queue_id(), out),
+            Answer::Discarded(id) => self.queued(verb, size, &id, out),
             Answer::Refuse(reply) => {
                 self.say(out, &reply);
                 self.set_failed();
@@ -453,6 +451,17 @@ impl<H: Host> Session<H> {
             }
             _ => panic!("the answer does not fit the question"),
         }
+    }
+
+    fn queued(&mut self, verb: Verb, size: u64, id: &QueueId, out: &mut Outputs) -> Option<Next<H>> {
+        use std::io::Write;
+        let size = if verb == Verb::Bdat { format!(" {size} bytes") } else { String::new() };
+        // Writing to a Vec cannot fail.
+        let _ = write!(out.replies, "250 2.0.0 Ok:{size} queued as {id}\r\n");
+        self.counts.0[verb as usize].0 += 1;
+        self.errors = 0;
+        self.junk = 0;
+        None
     }
 
     /// Ends the transaction.
@@ -490,17 +499,9 @@ impl<H: Host> Session<H> {
     }
 
     fn end(&mut self, how: Ending, out: &mut Outputs) -> Next<H> {
-        let after = match (&self.state, self.place) {
-            (State::Data | State::Chunk(_) | State::Skip(..) | State::Complete, Place::Verb(verb)) => {
-                // At a time-out Postfix has counted the whole chunk, at a lost connection what came of it.
-                let announced = match &self.state {
-                    State::Chunk(chunk) | State::Skip(chunk, _) if how == Ending::Timeout => chunk.left(),
-                    _ => 0,
-                };
-                let size = self.transaction.as_ref().map_or(0, |t| t.size) + announced;
-                format!("{} ({size} bytes)", verb.name())
-            }
-            _ => self.place_name().to_owned(),
+        let after = match self.content_size() {
+            Some(size) => format!("{} ({size} bytes)", self.place_name()),
+            None => self.place_name().to_owned(),
         };
         // The client that hangs up behind its message did all it had to do.
         if !(how == Ending::Lost && self.place == Place::EndOfMessage) {
@@ -534,8 +535,16 @@ impl<H: Host> Session<H> {
         Done::Failed
     }
 
+    /// A reply as it leaves, with regard to `soft_bounce`.
+    pub(super) fn softened(&self, reply: Reply) -> Reply {
+        if self.settings.soft_bounce { reply.softened() } else { reply }
+    }
+
     pub(super) fn say(&mut self, out: &mut Outputs, reply: &Reply) {
-        reply::write(reply, &mut out.replies);
+        match self.settings.soft_bounce {
+            true => reply::write(&reply.clone().softened(), &mut out.replies),
+            false => reply::write(reply, &mut out.replies),
+        }
         self.slow |= self.errors >= self.settings.soft_error_limit;
     }
 

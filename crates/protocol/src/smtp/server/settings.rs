@@ -22,8 +22,10 @@ pub struct Settings {
     pub strict_smtputf8: bool,
     /// A CR inside a line of content becomes a blank (`cleanup_replace_stray_cr_lf`).
     pub replace_stray_cr: bool,
-    /// Longest command line, without its end.
+    /// A command line, without its end, is shorter.
     pub line_length_limit: usize,
+    /// All refusals are for now only.
+    pub soft_bounce: bool,
     /// Largest content; 0 means no limit.
     pub message_size_limit: u64,
     /// Most recipients of one transaction.
@@ -62,6 +64,7 @@ impl Settings {
             strict_smtputf8: false,
             replace_stray_cr: true,
             line_length_limit: 2048,
+            soft_bounce: false,
             message_size_limit: 10_240_000,
             recipient_limit: 1000,
             recipient_overshoot_limit: 1000,
