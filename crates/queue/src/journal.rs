@@ -129,8 +129,10 @@ pub mod kind {
     pub const RENAMED: u8 = 11;
     /// A range without records was dealt with.
     pub const JUDGED: u8 = 12;
+    /// A report tells of these recipients of a queue file.
+    pub const TOLD: u8 = 13;
     /// The highest of all.
-    pub const LAST: u8 = JUDGED;
+    pub const LAST: u8 = TOLD;
 }
 
 #[cfg(test)]

@@ -155,7 +155,11 @@ fn learn(fates: &mut HashMap<MessageKey, Fate>, event: Event) {
         Event::Hold(_, reason) => fate.held = Some(reason.is_some()),
         Event::Moved(_) | Event::Removed(_) => fate.gone = true,
         Event::Renamed(_, id) => fate.renamed = Some(id),
-        Event::Attempt { .. } | Event::Void(..) | Event::Judged(..) | Event::Warned(_) => {}
+        Event::Attempt { .. }
+        | Event::Void(..)
+        | Event::Judged(..)
+        | Event::Warned(_)
+        | Event::Told { .. } => {}
     }
 }
 

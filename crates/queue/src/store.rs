@@ -3,6 +3,7 @@
 mod entry;
 mod files;
 mod log;
+mod marks;
 mod moving;
 mod recover;
 mod scan;
@@ -70,6 +71,7 @@ pub struct Store {
     freeing: bool,
     scan: scan::Scan,
     syncing: bool,
+    marks: marks::Marks,
     dirty_files: BTreeSet<PathBuf>,
     dirty_dirs: BTreeSet<PathBuf>,
     /// Large files of finished messages, and the log's position from which on they may go.
@@ -303,7 +305,8 @@ impl Store {
     /// Remembers a report and the outcomes that caused it as one atomic group: after a crash all of it counts or
     /// nothing. `cause` is `None` for mail without one (postmaster notices). The message comes back as a new one.
     ///
-    /// Where the cause is a queue file the report is made durable first, and then the recipients are marked in it.
+    /// Where the cause is a queue file the group says which of its recipients the report tells of; they are marked in the
+    /// file behind it, and by the next start where a crash came first.
     pub fn bounce(
         &mut self,
         cause: Option<(MessageKey, &[Outcome])>,
@@ -320,6 +323,12 @@ impl Store {
             Some((key, outcomes)) => outcomes.iter().map(|o| Event::Outcome(key, o.clone())).collect(),
             None => Vec::new(),
         };
+        let told = match in_file {
+            Some((key, outcomes)) => self.told(key, outcomes).map_err(|e| CommitError::Io(e.to_string()))?,
+            None => None,
+        };
+        let events: Vec<Event> = events.into_iter().chain(told).collect();
+        let before = self.log.position();
         let mut encoded = Vec::new();
         record::encode_envelope(&envelope, &mut encoded);
         let content_bytes: u64 = content.iter().map(|piece| piece.len() as u64).sum();
@@ -359,9 +368,15 @@ impl Store {
                 }
             }
         } else if let Some((key, outcomes)) = in_file {
-            self.log.sync_now(now)?;
-            for outcome in outcomes {
-                self.record_in_file(key, Record::Outcome { key, outcome: outcome.clone() });
+            self.marks_wait_from(before);
+            match self.log.sync_now(now) {
+                Ok(()) => {
+                    for outcome in outcomes {
+                        self.record_in_file(key, Record::Outcome { key, outcome: outcome.clone() });
+                    }
+                }
+                // The log keeps the group and writes it again, so it counts; no mark may be durable before it is.
+                Err(_) => self.mark_behind(key, outcomes, position),
             }
         }
         Ok(message)

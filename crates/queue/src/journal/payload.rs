@@ -98,6 +98,15 @@ pub enum Event {
     Warned(MessageKey),
     /// Removed by an administrator.
     Removed(MessageKey),
+    /// The report in this group tells of recipients of a queue file, which are done with it.
+    Told {
+        /// The file, by its inode.
+        key: MessageKey,
+        /// Its name, since inodes are used again.
+        file: QueueId,
+        /// Where the recipients' records are in it.
+        offsets: Vec<u64>,
+    },
 }
 
 impl Event {
@@ -114,6 +123,7 @@ impl Event {
             Event::Judged(..) => kind::JUDGED,
             Event::Warned(_) => kind::WARNED,
             Event::Removed(_) => kind::REMOVED,
+            Event::Told { .. } => kind::TOLD,
         }
     }
 
@@ -127,7 +137,8 @@ impl Event {
             | Event::Moved(key)
             | Event::Renamed(key, _)
             | Event::Warned(key)
-            | Event::Removed(key) => Some(*key),
+            | Event::Removed(key)
+            | Event::Told { key, .. } => Some(*key),
             Event::Void(..) | Event::Judged(..) => None,
         }
     }
@@ -162,6 +173,10 @@ pub fn encode_event(event: &Event, out: &mut Vec<u8>) {
         }
         Event::Judged(_, _, to) => out.extend_from_slice(&to.to_le_bytes()),
         Event::Renamed(_, id) => put_text(out, id.as_str()),
+        Event::Told { file, offsets, .. } => {
+            put_text(out, file.as_str());
+            offsets.iter().for_each(|offset| out.extend_from_slice(&offset.to_le_bytes()));
+        }
         Event::Moved(_) | Event::Void(..) | Event::Warned(_) | Event::Removed(_) => {}
     }
 }
@@ -192,6 +207,14 @@ pub fn decode_event(kind: u8, payload: &[u8]) -> Result<Event, PayloadError> {
         kind::JUDGED => Event::Judged(key.segment, second, reader.number()?),
         kind::WARNED => Event::Warned(key),
         kind::REMOVED => Event::Removed(key),
+        kind::TOLD => {
+            let file = QueueId::parse(&reader.text()?).ok_or(PayloadError("not a queue id"))?;
+            let mut offsets = Vec::new();
+            while !reader.0.is_empty() {
+                offsets.push(reader.number()?);
+            }
+            Event::Told { key, file, offsets }
+        }
         _ => return Err(PayloadError("not a kind of event")),
     })
 }

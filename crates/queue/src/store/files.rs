@@ -4,15 +4,20 @@
 
 use super::entry::{OpenFile, Queue, replace};
 use super::moving::remove_file;
+use super::recover::{suspect, suspicion};
 use super::{Record, Store};
 use crate::file::{self, OnDisk, ReadError};
 use crate::journal::{Event, MessageKey};
 use crate::report_log;
 use crate::{NewMessage, Place, Report};
-use mail::{Outcome, Status, Timestamp};
+use mail::{Outcome, QueueId, Status, Timestamp};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
+
+/// Pause before a queue file in which nobody is left is looked at again.
+const REMOVE_PAUSE: Duration = Duration::from_secs(60);
 
 impl Store {
     pub(super) fn record_in_file(&mut self, key: MessageKey, record: Record) {
@@ -54,7 +59,6 @@ impl Store {
 
     fn outcome_in_file(&mut self, key: MessageKey, outcome: Outcome) -> io::Result<()> {
         self.ensure_open(key)?;
-        let path = self.path(key).unwrap_or_default();
         let Some(open) = self.index.files.get_mut(&key).and_then(|file| file.open.as_mut()) else {
             return Ok(());
         };
@@ -69,24 +73,31 @@ impl Store {
         let offset = mark.offset;
         if open.marks.iter().all(|mark| mark.done) {
             // What is unlinked needs no mark.
-            return self.finish_file(key);
+            return self.finish_file(key).inspect_err(|_| self.mark(key, offset));
         }
         #[cfg(feature = "faults")]
         if crate::faults::planted(crate::faults::Fault::OutcomeLost) {
             return Ok(());
         }
-        let disk_file = OnDisk(self.disk.open(&path)?);
-        file::mark_done(&disk_file, offset)?;
-        self.dirty_files.insert(path);
+        self.mark(key, offset);
         Ok(())
+    }
+
+    /// A file in which nobody is left, and which cannot go now: it is found so again, and removed then.
+    pub(super) fn look_at_later(&mut self, key: MessageKey) {
+        self.index.wait(key, self.clock.after(REMOVE_PAUSE));
     }
 
     /// The message needs nothing more.
     fn finish_file(&mut self, key: MessageKey) -> io::Result<()> {
         let Some(path) = self.path(key) else { return Ok(()) };
         self.end_attempt(key);
+        if let Err(error) = remove_file(&*self.disk, &path) {
+            self.look_at_later(key);
+            return Err(error);
+        }
         let Some(entry) = self.index.remove_file(key) else { return Ok(()) };
-        remove_file(&*self.disk, &path)?;
+        self.marks.forget(key);
         self.dirty_dirs.extend(path.parent().map(Path::to_path_buf));
         remove_file(&*self.disk, &self.hashing.path("defer", &entry.queue_id))
     }
@@ -106,20 +117,36 @@ impl Store {
             other => other?,
         }
         if let Some(open) = open.filter(|open| !open.deferrals.is_empty()) {
-            let entries = log_entries(&open);
-            let (disk, log) = (self.disk.clone(), self.hashing.path("defer", &id));
-            // A pass's reasons replace those of the pass before. They are shown, nothing depends on them.
-            self.syncer.submit(move || {
-                let written =
-                    remove_file(&*disk, &log).and_then(|()| report_log::append(&*disk, &log, &entries));
-                super::moving::Work::Synced(written.err().map(|e| (log, e)).into_iter().collect())
-            });
+            self.put_reasons(&id, log_entries(&open));
         }
         Ok(())
     }
 
+    /// A pass's reasons replace those of the pass before. They are shown, nothing depends on them.
+    fn put_reasons(&mut self, id: &QueueId, entries: Vec<report_log::Entry>) {
+        let (disk, log) = (self.disk.clone(), self.hashing.path("defer", id));
+        self.syncer.submit(move || {
+            let written = remove_file(&*disk, &log).and_then(|()| report_log::append(&*disk, &log, &entries));
+            super::moving::Work::Logged(written.err().map(|e| (log, e)))
+        });
+    }
+
+    /// Lets listings show why a message that was in flight at too many crashes is on hold.
+    pub(super) fn tell_suspicion(&mut self, key: MessageKey) {
+        if let Err(error) = self.ensure_open(key) {
+            let path = self.path(key).unwrap_or_default();
+            return self.failed("reading queue file", &path, &error);
+        }
+        let Some(file) = self.index.files.get_mut(&key) else { return };
+        let (id, reason) = (file.queue_id.clone(), suspicion(file.progress.crashes));
+        let Some(mut open) = file.open.take() else { return };
+        let left = (0u32..).zip(&open.marks).filter(|(_, mark)| !mark.done);
+        open.deferrals = left.map(|(index, _)| suspect(index, &reason)).collect();
+        self.put_reasons(&id, log_entries(&open));
+    }
+
     /// The attempt that was noted in the log is over; a crash from now on does not count it.
-    fn end_attempt(&mut self, key: MessageKey) {
+    pub(super) fn end_attempt(&mut self, key: MessageKey) {
         let Some(entry) = self.index.files.get_mut(&key) else { return };
         if std::mem::take(&mut entry.progress.in_flight) || entry.progress.crashes > 0 {
             entry.progress.crashes = 0;
@@ -164,7 +191,7 @@ impl Store {
         Some(self.hashing.path(entry.queue.name(), &entry.queue_id))
     }
 
-    fn ensure_open(&mut self, key: MessageKey) -> io::Result<()> {
+    pub(super) fn ensure_open(&mut self, key: MessageKey) -> io::Result<()> {
         if self.index.files.get(&key).is_some_and(|file| file.open.is_none()) {
             self.load_file(key)?;
         }
@@ -185,9 +212,16 @@ impl Store {
                 return Ok(None);
             }
         };
+        let mut read = read;
+        if let Some(entry) = self.index.files.get(&key) {
+            self.marks.apply(key, &entry.queue_id, &mut read.marks);
+        }
         if read.marks.iter().all(|mark| mark.done) {
-            // A crash came between the last mark and the removal.
-            self.finish_file(key)?;
+            // A crash came between the last mark and the removal, or the removal has to wait.
+            match self.marks.are_certain(key, self.log.durable()) {
+                true => self.finish_file(key)?,
+                false => self.look_at_later(key),
+            }
             return Ok(None);
         }
         let Some(entry) = self.index.files.get_mut(&key) else { return Ok(None) };
@@ -213,7 +247,7 @@ impl Store {
     }
 
     /// Opens a message's file, wherever it is now.
-    fn find_file(&mut self, key: MessageKey) -> io::Result<Option<Arc<dyn crate::DiskFile>>> {
+    pub(super) fn find_file(&mut self, key: MessageKey) -> io::Result<Option<Arc<dyn crate::DiskFile>>> {
         let Some(entry) = self.index.files.get(&key) else { return Ok(None) };
         let (id, inode, first) = (entry.queue_id.clone(), entry.inode, entry.queue);
         for queue in std::iter::once(first).chain(Queue::ALL) {

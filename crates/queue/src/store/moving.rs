@@ -43,6 +43,8 @@ pub(super) enum Work {
     Freed(Vec<SegmentId>, io::Result<()>),
     /// Files and directories were synced, or these were not.
     Synced(Vec<(PathBuf, io::Error)>),
+    /// A log of reasons was written, or was not.
+    Logged(Option<(PathBuf, io::Error)>),
     Removed,
     Listed(super::scan::Listing),
     Reserve(bool),
@@ -65,6 +67,7 @@ impl Store {
             self.look_at = now.after(LOOK_EVERY);
             self.look_for_segments();
             self.keep_reserve();
+            self.mark_again();
             self.scan_some(now);
         }
         self.start_spill(now, false);
@@ -101,10 +104,13 @@ impl Store {
             }
             Work::Synced(failures) => {
                 self.syncing = false;
+                self.marks.sync_ended(failures.is_empty());
                 for (path, error) in failures {
                     self.failed("syncing", &path, &error);
                 }
             }
+            Work::Logged(None) => {}
+            Work::Logged(Some((path, error))) => self.failed("writing", &path, &error),
             Work::Removed => {}
             Work::Listed(listing) => self.take_listing(listing, now),
             Work::Reserve(there) => self.has_reserve = there,
@@ -276,7 +282,7 @@ impl Store {
 
     /// Frees segments in which nothing counts, and the files of large messages that are done.
     pub(super) fn start_freeing(&mut self) {
-        let durable = self.log.durable();
+        let Some(durable) = self.marks.durable(self.log.durable()) else { return };
         let (gone, kept) =
             std::mem::take(&mut self.finished_large).into_iter().partition(|(at, _)| *at <= durable);
         self.finished_large = kept;
@@ -320,6 +326,7 @@ impl Store {
             return;
         }
         self.syncing = true;
+        self.marks.sync_begins();
         let files = std::mem::take(&mut self.dirty_files);
         let dirs = std::mem::take(&mut self.dirty_dirs);
         let disk = self.disk.clone();
@@ -414,6 +421,7 @@ impl Store {
                 return Err(io::Error::other("some of the journal could not be written into queue files"));
             }
         }
+        self.mark_again();
         loop {
             while let Some(work) = self.syncer.wait() {
                 self.take_work(work, now);
@@ -422,6 +430,9 @@ impl Store {
                 break;
             }
             self.start_sync();
+        }
+        if !self.marks.is_empty() {
+            return Err(io::Error::other("some recipients could not be marked in their queue files"));
         }
         self.log.close();
         self.note_log();

@@ -15,7 +15,7 @@ use crate::file::{self, OnDisk, ReadError};
 use crate::journal::{DATA_START, Event, MessageKey, RECORD_HEAD_BYTES, Role, SegmentId, SegmentState};
 use crate::paths::Hashing;
 use crate::segment::{Allocator, JOURNAL, LARGE, other_name, segments};
-use mail::{QueueId, Timestamp};
+use mail::{Dsn, JobId, Outcome, QueueId, Status, Timestamp};
 use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
 use std::io;
 use std::path::{Path, PathBuf};
@@ -24,6 +24,26 @@ use std::sync::atomic::AtomicU64;
 
 /// A message that was in flight at so many crashes is what caused them, as far as anyone can tell: it goes to hold.
 pub(super) const CRASHES_MAX: u8 = 3;
+
+/// Why a message that was in flight at so many crashes is on hold.
+pub(super) fn suspicion(crashes: u8) -> String {
+    format!("in delivery at {crashes} crashes in a row")
+}
+
+/// The same as what became of a recipient.
+pub(super) fn suspect(index: u32, reason: &str) -> Outcome {
+    Outcome {
+        job: JobId(0),
+        index,
+        status: Status::Deferred,
+        dsn: Dsn::new(4, 3, 0),
+        reason: reason.to_owned(),
+        diagnostic: None,
+        remote_mta: None,
+        relayed: false,
+        next_hop_reports: false,
+    }
+}
 
 /// What is known of a message beside its entry.
 #[derive(Default)]
@@ -68,7 +88,9 @@ pub(super) fn open(
         moving: VecDeque::new(),
         freeing: false,
         scan: super::scan::Scan::new(),
-        syncing: false,
+        // The last step below.
+        syncing: true,
+        marks: super::marks::Marks::default(),
         dirty_files: BTreeSet::new(),
         dirty_dirs: BTreeSet::new(),
         finished_large: Vec::new(),
@@ -100,6 +122,7 @@ pub(super) fn open(
     store.note_log();
     // What a killed process had written to queue files and not synced any more becomes durable, too.
     let disk = store.disk.clone();
+    store.marks.sync_begins();
     store.syncer.submit(move || {
         let failed = disk.sync_everything().err();
         super::moving::Work::Synced(failed.map(|error| (PathBuf::from("."), error)).into_iter().collect())
@@ -245,7 +268,7 @@ impl Store {
         match event {
             Event::Outcome(_, outcome) => {
                 entry.note(&outcome);
-                fate.finals |= outcome.status != mail::Status::Deferred;
+                fate.finals |= outcome.status != Status::Deferred;
             }
             Event::Attempt { crashes: 0, .. } => entry.progress.in_flight = true,
             Event::Attempt { crashes, .. } => {
@@ -263,7 +286,8 @@ impl Store {
             Event::Renamed(_, id) => entry.queue_id = id,
             Event::Warned(_) => entry.warned = true,
             Event::Removed(_) => fate.removed = true,
-            Event::Void(..) | Event::Judged(..) => {}
+            // Those about files are not here.
+            Event::Void(..) | Event::Judged(..) | Event::Told { .. } => {}
         }
     }
 
@@ -277,6 +301,7 @@ impl Store {
                 }
                 known.1 = known.1.saturating_add(1);
             }
+            Event::Told { file, offsets, .. } => self.marks.recover(key, &file, offsets),
             Event::Attempt { crashes, file: Some(id), .. } => {
                 self.file_crashes.insert(key.index, (id, crashes));
             }
@@ -420,8 +445,14 @@ impl Store {
         }
         if entry.progress.crashes >= CRASHES_MAX && entry.held.is_none() {
             let crashes = entry.progress.crashes;
-            let reason = format!("in delivery at {crashes} crashes in a row");
+            let reason = suspicion(crashes);
             entry.held = Some(reason.clone());
+            // Listings, and the queue file to come, show a held message's reason as they show a deferred one's.
+            for index in (0u32..).zip(entry.done.clone()).filter(|(_, done)| !done).map(|(index, _)| index) {
+                let outcome = suspect(index, &reason);
+                entry.note(&outcome);
+                self.log.record(&Event::Outcome(key, outcome));
+            }
             let queue_id = entry.queue_id.clone();
             self.log.record(&Event::Hold(key, Some(reason)));
             (self.settings.report)(&Report::Suspect { queue_id, crashes });

@@ -148,6 +148,7 @@ impl Store {
                 crashes: super::recover::CRASHES_MAX,
             });
             self.put_into(key, Queue::Hold);
+            self.tell_suspicion(key);
         } else if queue != Queue::Hold {
             self.index.wait(key, modified);
         }

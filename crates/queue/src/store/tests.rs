@@ -34,11 +34,15 @@ impl World {
     }
 
     fn store(&self) -> (Store, Recovered) {
+        self.store_on(self.disk())
+    }
+
+    fn store_on(&self, disk: Arc<dyn Disk>) -> (Store, Recovered) {
         let reports = self.reports.clone();
         let mut settings = StoreSettings::new(Arc::new(move |r| reports.lock().unwrap().push(r.to_string())));
         settings.segment_bytes = 1 << 20;
         settings.inline = true;
-        Store::open(settings, self.disk(), self.now).unwrap()
+        Store::open(settings, disk, self.now).unwrap()
     }
 
     fn send(&self, committer: &mut Committer, recipients: usize, body: &[u8]) -> MessageKey {
@@ -233,6 +237,69 @@ fn a_report_and_its_cause_are_one_group() {
     assert_eq!(again[0].content.to_vec().unwrap(), b"Subject: Undelivered\r\n\r\n");
 }
 
+/// A message with so many recipients that is a queue file, due now; its key and path.
+fn spilled(world: &mut World, store: &mut Store, recipients: usize) -> (MessageKey, PathBuf) {
+    let mut committer = world.committer();
+    let key = world.send(&mut committer, recipients, b"Subject: spilled\r\n\r\n");
+    world.news(store);
+    store.record(Record::Retry { key, at: world.now.after(Duration::from_secs(100)) });
+    world.pass(store, 70);
+    world.pass(store, 1);
+    world.now = world.now.after(Duration::from_secs(100));
+    assert_eq!(store.due(world.now, 10).len(), 1);
+    let message = store.load(key).unwrap().unwrap();
+    (key, world.dir.join(store.hashing.path("deferred", &message.queue_id)))
+}
+
+fn report_on(store: &mut Store, key: MessageKey, outcomes: &[Outcome], now: Timestamp) {
+    let mut envelope = Envelope::new(Address::null(), now);
+    envelope.recipients.push(Recipient::new(Address::from("ann@example.org")));
+    let id = store.new_id(now);
+    store.bounce(Some((key, outcomes)), id, envelope, Vec::new(), ContentFlags::default()).unwrap();
+}
+
+#[test]
+fn a_crash_between_a_report_and_the_marks_in_the_file_repeats_no_report() {
+    let mut world = World::new("store-told");
+    let (mut store, _) = world.store();
+    let (key, path) = spilled(&mut world, &mut store, 3);
+    let before = std::fs::read(&path).unwrap();
+    report_on(&mut store, key, &[outcome(0, Status::Bounced), outcome(2, Status::Bounced)], world.now);
+    drop(store);
+    // A power cut: the report was synced, the marks were not.
+    std::fs::write(&path, before).unwrap();
+    let (mut store, recovered) = world.store();
+    assert_eq!(recovered.messages, 1);
+    world.scan(&mut store);
+    let due = store.due(world.now, 10);
+    assert_eq!(store.load(due[0].key).unwrap().unwrap().done, [true, false, true]);
+    world.pass(&mut store, 2);
+    drop(store);
+    // They are in the file now, for whoever reads it next.
+    let file = crate::file::read(Arc::new(std::fs::read(&path).unwrap())).unwrap();
+    assert_eq!(file.marks.iter().map(|mark| mark.done).collect::<Vec<_>>(), [true, false, true]);
+}
+
+#[test]
+fn a_segment_whose_report_tells_of_a_file_stays_until_the_file_is_marked() {
+    let mut world = World::new("store-told-freed");
+    let broken = Arc::new(std::sync::atomic::AtomicBool::new(false));
+    let disk = crate::testing::Stubborn { disk: RealDisk::new(&world.dir).unwrap(), broken: broken.clone() };
+    let (mut store, _) = world.store_on(Arc::new(disk));
+    let (key, path) = spilled(&mut world, &mut store, 2);
+    broken.store(true, Ordering::Relaxed);
+    report_on(&mut store, key, &[outcome(0, Status::Bounced)], world.now);
+    assert!(world.reports.lock().unwrap().iter().any(|r| r.contains("broken on purpose")));
+    assert_eq!(store.load(key).unwrap().unwrap().done, [true, false]);
+    world.pass(&mut store, 2);
+    assert!(store.marks.durable(u64::MAX).is_some_and(|position| position < store.log.position()));
+    broken.store(false, Ordering::Relaxed);
+    world.pass(&mut store, 3);
+    assert_eq!(store.marks.durable(u64::MAX), Some(u64::MAX));
+    let file = crate::file::read(Arc::new(std::fs::read(&path).unwrap())).unwrap();
+    assert_eq!(file.marks.iter().map(|mark| mark.done).collect::<Vec<_>>(), [true, false]);
+}
+
 #[test]
 fn a_message_in_flight_at_three_crashes_goes_to_hold() {
     let mut world = World::new("store-crashes");
@@ -250,7 +317,35 @@ fn a_message_in_flight_at_three_crashes_goes_to_hold() {
     assert_eq!(store.list()[0].place, Place::Hold);
     assert!(world.reports.lock().unwrap().iter().any(|r| r.contains("in delivery at 3 crashes")));
     world.pass(&mut store, 70);
-    assert_eq!(world.files("hold").len(), 1);
+    let held = world.files("hold");
+    assert_eq!(held.len(), 1);
+    let log = store.hashing.path("defer", &QueueId::parse(&held[0]).unwrap());
+    let reasons = crate::report_log::read(&*world.disk(), &log).unwrap();
+    assert_eq!(reasons[0].reason, "in delivery at 3 crashes in a row");
+}
+
+#[test]
+fn a_queue_file_in_flight_at_three_crashes_goes_to_hold_with_the_reason() {
+    let mut world = World::new("store-file-crashes");
+    let (mut store, _) = world.store();
+    let (mut key, path) = spilled(&mut world, &mut store, 2);
+    for _ in 0..3 {
+        store.record(Record::Attempt { key });
+        world.pass(&mut store, 1);
+        drop(store);
+        store = world.store().0;
+        world.scan(&mut store);
+        key = store.list()[0].key;
+        store.due(world.now, 10);
+    }
+    world.pass(&mut store, 1);
+    assert_eq!(store.list()[0].place, Place::Hold);
+    let name = path.file_name().unwrap().to_str().unwrap();
+    assert_eq!(world.files("hold"), [name]);
+    let log = store.hashing.path("defer", &QueueId::parse(name).unwrap());
+    let reasons = crate::report_log::read(&*world.disk(), &log).unwrap();
+    assert_eq!(reasons.len(), 2);
+    assert_eq!(reasons[1].reason, "in delivery at 3 crashes in a row");
 }
 
 #[test]
