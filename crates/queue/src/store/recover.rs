@@ -15,7 +15,7 @@ use crate::file::{self, OnDisk, ReadError};
 use crate::journal::{DATA_START, Event, MessageKey, RECORD_HEAD_BYTES, Role, SegmentId, SegmentState};
 use crate::paths::Hashing;
 use crate::segment::{Allocator, JOURNAL, LARGE, other_name, segments};
-use mail::{Dsn, JobId, Outcome, QueueId, Status, Timestamp};
+use mail::{Content, Dsn, JobId, Outcome, QueueId, Status, Timestamp};
 use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
 use std::io;
 use std::path::{Path, PathBuf};
@@ -404,7 +404,8 @@ impl Store {
             if !ours {
                 continue;
             }
-            if opened.stat()?.mode & 0o100 == 0 && !moved {
+            let incomplete = opened.stat()?.mode & 0o100 == 0;
+            if !moved && (incomplete || !self.is_whole(key, entry, &read.content)?) {
                 remove_file(&*self.disk, &path)?;
                 continue;
             }
@@ -432,6 +433,16 @@ impl Store {
             return Ok(true);
         }
         Ok(false)
+    }
+
+    /// Whether a file that was never said to be durable has the message's content: after a power cut its length may be
+    /// right, and zeros where its text was. That of a large message was durable before it got its place.
+    fn is_whole(&self, key: MessageKey, entry: &Entry, found: &Content) -> io::Result<bool> {
+        if entry.large.is_some() {
+            return Ok(true);
+        }
+        let message = self.load_record(key, entry)?;
+        Ok(message.content.size == found.size && message.content.to_vec()? == found.to_vec()?)
     }
 
     /// A message that has work to do, and lies in the journal.
