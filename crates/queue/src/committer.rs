@@ -9,7 +9,7 @@ use crate::journal::{
     COUNTERS_PER_SEGMENT, DATA_START, Header, MessageHead, MessageKey, RECORD_HEAD_BYTES, Role, SegmentId,
     kind,
 };
-use crate::segment::{Allocator, LARGE, NoSegment, Segment, VOIDS_MAX, is_full};
+use crate::segment::{Allocator, LARGE, Need, NoSegment, Segment, VOIDS_MAX, is_full};
 use crate::{Disk, Notice, Report, Reporter, SpaceRule, record};
 use mail::{ContentFlags, Envelope, QueueId, QueueIdForm, Timestamp};
 use std::io::{self, IoSlice};
@@ -178,7 +178,7 @@ impl Committer {
         };
         allocator.make_directories()?;
         // A full disk is no reason not to start: what is queued must go out. The first commit tries again.
-        let current = match allocator.open(&[], true, now) {
+        let current = match allocator.open(Need::Mail, &[], true, now) {
             Ok(segment) => Some(segment),
             Err(NoSegment::Full(error)) => {
                 (hooks.report)(&Report::NoSegment { error });
@@ -351,7 +351,7 @@ impl Committer {
 
     /// Goes on in another segment.
     fn open_next(&mut self, now: Timestamp) -> Result<(), CommitError> {
-        match self.allocator.open(&self.voids, false, now) {
+        match self.allocator.open(Need::Mail, &self.voids, false, now) {
             Ok(next) => {
                 let block = Header::counters(next.id);
                 let mut counter = self.counter.lock().unwrap_or_else(PoisonError::into_inner);

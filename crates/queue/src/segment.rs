@@ -33,7 +33,18 @@ pub(crate) struct Segment {
     pub(crate) written: u64,
     /// Everything before this offset is synced.
     pub(crate) durable: u64,
+    /// Whether the queue manager may write mail into it, not only what becomes of mail.
+    pub(crate) takes_mail: bool,
     _lock: Option<Box<dyn Lock>>,
+}
+
+/// What a segment is wanted for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Need {
+    /// Mail, which is refused beyond a part of the journal's size.
+    Mail,
+    /// What becomes of mail: it frees the journal, so it is not refused for the journal's size.
+    Outcomes,
 }
 
 impl Segment {
@@ -126,6 +137,7 @@ impl Allocator {
     /// (docs/queue-format.md) but takes a moment: for starts and idle times.
     pub(crate) fn open(
         &self,
+        need: Need,
         voids: &[(SegmentId, u64)],
         written_ahead: bool,
         now: Timestamp,
@@ -133,20 +145,15 @@ impl Allocator {
         let _chosen_alone = self.disk.lock(Path::new(LOCK))?;
         let found = segments(&*self.disk)?;
         let id = SegmentId(found.iter().map(|(id, _)| id.0).max().unwrap_or(0) + 1);
-        if !self.may_use(&found) {
+        let takes_mail = self.may_take_mail(&found);
+        if need == Need::Mail && !takes_mail {
             return Err(NoSegment::Full(self.full()));
         }
         let (file, is_new) = match self.recycled(&found, id)? {
             Some(file) => (file, false),
-            None if self.may_grow(&found) => (self.create(id, written_ahead)?, true),
-            None => match self.reserve(&found, id)? {
-                Some(file) => (file, false),
-                None => {
-                    return Err(NoSegment::Full(self.full()));
-                }
-            },
+            None => self.another(need, &found, id, written_ahead)?,
         };
-        self.begin(id, file, voids, now).inspect_err(|_| {
+        self.begin(id, file, takes_mail, voids, now).inspect_err(|_| {
             // Names keep the highest number that was ever used, so a recycled file must not vanish with its own.
             let _ = if is_new {
                 self.disk.unlink(&id.path())
@@ -154,6 +161,27 @@ impl Allocator {
                 self.disk.rename_new(&id.path(), &id.free_path())
             };
         })
+    }
+
+    /// A new file, or on a full disk the reserve; whether it is new.
+    fn another(
+        &self,
+        need: Need,
+        found: &[(SegmentId, SegmentState)],
+        id: SegmentId,
+        written_ahead: bool,
+    ) -> Result<(Arc<dyn DiskFile>, bool), NoSegment> {
+        let made = match need == Need::Outcomes || self.may_grow(found) {
+            true => self.create(id, written_ahead).map(|file| (file, true)),
+            false => Err(NoSegment::Full(self.full())),
+        };
+        match made {
+            Err(NoSegment::Full(why)) => match self.reserve(found, id)? {
+                Some(file) => Ok((file, false)),
+                None => Err(NoSegment::Full(why)),
+            },
+            other => other,
+        }
     }
 
     /// Takes a freed segment of the right size.
@@ -202,11 +230,11 @@ impl Allocator {
         self.disk.open(&id.path()).map(Some)
     }
 
-    /// Whether this writer may have one more segment. Mail stops at three quarters of the journal: the rest is for
-    /// what becomes of it, which takes a quarter of the room at the most.
-    fn may_use(&self, found: &[(SegmentId, SegmentState)]) -> bool {
+    /// Whether this writer may have one more segment for mail. Clients' mail stops at three quarters of the journal, our
+    /// own reports at seven eighths: the rest is for what becomes of it.
+    fn may_take_mail(&self, found: &[(SegmentId, SegmentState)]) -> bool {
         let used = found.iter().filter(|(_, state)| *state == SegmentState::Used).count() as u64 + 1;
-        let (part, of) = if self.role == Role::Qmgr { (1, 1) } else { (3, 4) };
+        let (part, of) = if self.role == Role::Qmgr { (7, 8) } else { (3, 4) };
         used.saturating_mul(self.segment_bytes).saturating_mul(of)
             <= self.journal_bytes_max.saturating_mul(part)
     }
@@ -248,6 +276,7 @@ impl Allocator {
         &self,
         id: SegmentId,
         file: Arc<dyn DiskFile>,
+        takes_mail: bool,
         voids: &[(SegmentId, u64)],
         now: Timestamp,
     ) -> Result<Segment, NoSegment> {
@@ -275,7 +304,8 @@ impl Allocator {
         file.sync_all()?;
         self.disk.sync_dir(Path::new(JOURNAL))?;
         let written = DATA_START + records.len() as u64;
-        Ok(Segment { id, file, seal, capacity: self.segment_bytes, written, durable: written, _lock: lock })
+        let capacity = self.segment_bytes;
+        Ok(Segment { id, file, seal, capacity, written, durable: written, takes_mail, _lock: lock })
     }
 
     /// Sees to it that a reserve exists; whether one does.

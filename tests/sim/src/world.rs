@@ -56,6 +56,9 @@ pub struct World {
     notices: Arc<Mutex<Vec<Notice>>>,
     reports: Arc<Mutex<Vec<Report>>>,
     models: BTreeMap<QueueId, Model>,
+    /// Reports whose writing failed: where the power failed too, or the segment could not be voided any more, they may be
+    /// in the queue with what they tell, or nothing of both is.
+    perhaps: BTreeMap<QueueId, (QueueId, Vec<usize>)>,
     /// Reports to senders by id: they are mail, too.
     active: Vec<NewMessage>,
     /// Final outcomes that `write_out` wrote, and when.
@@ -91,6 +94,7 @@ impl World {
             notices: Arc::default(),
             reports: Arc::default(),
             models: BTreeMap::new(),
+            perhaps: BTreeMap::new(),
             active: Vec::new(),
             unsynced: Vec::new(),
             failures: Vec::new(),
@@ -331,6 +335,11 @@ impl World {
     /// A message came out of the queue: it must be what went in.
     fn arrived(&mut self, message: NewMessage) {
         let id = message.queue_id.clone();
+        if let Some((cause, bounced)) = self.perhaps.remove(&id) {
+            for index in bounced {
+                self.happened(&cause, index, |fate| fate.bounced += 1);
+            }
+        }
         let content = message.content.to_vec();
         match (self.models.get(&id), content) {
             (None, _) => self.fail(format!("{id} was never sent")),
@@ -466,6 +475,7 @@ impl World {
             }
             Err(error) => {
                 self.note(|| format!("{id}: no report: {error}"));
+                self.perhaps.insert(report, (id, bounced.to_vec()));
                 false
             }
         }
@@ -547,19 +557,17 @@ impl World {
         self.notices.lock().unwrap_or_else(PoisonError::into_inner).clear();
         self.disk = self.disk.restart();
         self.note(|| "POWER CUT".into());
-        // What was written and not synced may come again.
-        for (_, id, index) in std::mem::take(&mut self.unsynced) {
-            if let Some(fate) = self.models.get_mut(&id).and_then(|m| m.fates.get_mut(index)) {
-                fate.written = false;
-            }
-        }
-        for model in self.models.values_mut() {
-            for fate in &mut model.fates {
-                fate.written &= fate.synced;
-            }
-        }
+        self.forget_unsynced();
         self.disk.set_now(self.now);
         self.start();
+    }
+
+    /// What was written and not synced may come again.
+    fn forget_unsynced(&mut self) {
+        self.unsynced.clear();
+        for fate in self.models.values_mut().flat_map(|model| &mut model.fates) {
+            fate.written &= fate.synced;
+        }
     }
 
     /// One process is killed; the page cache, the disk and the other process live on.
@@ -587,10 +595,12 @@ impl World {
         if self.disk.is_down() {
             return;
         }
-        if let Err(error) = &stopped
-            && !self.trouble
-        {
-            self.fail(format!("an orderly stop failed: {error}"));
+        if let Err(error) = &stopped {
+            if !self.trouble {
+                self.fail(format!("an orderly stop failed: {error}"));
+            }
+            // What a failed sync covered, and could be written nowhere else, may come again.
+            self.forget_unsynced();
         }
         self.start();
     }

@@ -8,7 +8,7 @@ use crate::Report;
 use crate::journal::{
     DATA_START, Event, Header, MessageKey, RECORD_HEAD_BYTES, SegmentId, encode_event, kind, put_sub,
 };
-use crate::segment::{Allocator, NoSegment, Segment, put_record};
+use crate::segment::{Allocator, Need, NoSegment, Segment, put_record};
 use crate::{CommitError, Reporter};
 use mail::Timestamp;
 use std::collections::VecDeque;
@@ -123,7 +123,7 @@ impl Log {
 
     /// Opens the first segment.
     pub(crate) fn start(&mut self, now: Timestamp) -> Result<(), CommitError> {
-        self.roll(true, now)
+        self.roll(Need::Outcomes, true, now)
     }
 
     pub(crate) fn current(&self) -> Option<&Segment> {
@@ -172,7 +172,7 @@ impl Log {
     /// Writes what is buffered.
     pub(crate) fn write_out(&mut self, now: Timestamp) -> Result<(), CommitError> {
         while let Some(group) = self.buffer.pop_front() {
-            if let Err((error, group)) = self.write_group(group, now) {
+            if let Err((error, group)) = self.write_group(Need::Outcomes, group, now) {
                 self.buffer.push_front(group);
                 return Err(error);
             }
@@ -189,6 +189,10 @@ impl Log {
         now: Timestamp,
     ) -> Result<(MessageKey, u64), CommitError> {
         self.write_out(now)?;
+        if self.current.as_ref().is_some_and(|segment| !segment.takes_mail) {
+            // It was opened for outcomes when the journal was full; perhaps there is room again.
+            self.roll(Need::Mail, false, now)?;
+        }
         let mut group = Group::default();
         for event in outcomes {
             group.add(event);
@@ -197,7 +201,7 @@ impl Log {
         put_sub(&mut group.bytes, kind::MESSAGE, message);
         self.recorded += group.bytes.len() as u64;
         group.position = self.recorded;
-        match self.write_group(group, now) {
+        match self.write_group(Need::Mail, group, now) {
             Ok((segment, offset)) => {
                 let (key, payload) = place(segment, offset, sub);
                 if let Some(newest) = self.unsynced.back_mut() {
@@ -216,6 +220,7 @@ impl Log {
     /// Writes one group to the current segment or the next; gives where, or the group back.
     fn write_group(
         &mut self,
+        need: Need,
         group: Group,
         now: Timestamp,
     ) -> Result<(SegmentId, u64), (CommitError, Group)> {
@@ -224,7 +229,7 @@ impl Log {
             return Err((CommitError::Io("larger than a journal segment".into()), group));
         }
         if self.current.as_ref().is_none_or(|segment| segment.room() < bytes)
-            && let Err(error) = self.roll(false, now)
+            && let Err(error) = self.roll(need, false, now)
         {
             return Err((error, group));
         }
@@ -233,7 +238,7 @@ impl Log {
             Err(error) => {
                 self.seal(&error);
                 let again = self
-                    .roll(false, now)
+                    .roll(need, false, now)
                     .and_then(|()| self.try_write(&group).map_err(|e| crate::committer::commit_error(&e)));
                 match again {
                     Ok(at) => at,
@@ -280,7 +285,7 @@ impl Log {
     }
 
     /// Goes on in another segment: the old one is synced, or, where that fails, what it was to hold is written again.
-    fn roll(&mut self, written_ahead: bool, now: Timestamp) -> Result<(), CommitError> {
+    fn roll(&mut self, need: Need, written_ahead: bool, now: Timestamp) -> Result<(), CommitError> {
         if let Some(segment) = &self.current
             && segment.durable < segment.written
         {
@@ -289,7 +294,7 @@ impl Log {
                 Err(error) => self.seal(&error),
             }
         }
-        let opened = self.allocator.open(&[], written_ahead, now);
+        let opened = self.allocator.open(need, &[], written_ahead, now);
         let next = opened.map_err(|error| {
             (self.report)(&Report::NoSegment { error: error.text() });
             match error {
@@ -381,7 +386,7 @@ impl Log {
             self.seal(&error);
         }
         if self.current.is_none() {
-            return self.roll(false, now);
+            return self.roll(Need::Outcomes, false, now);
         }
         self.durable_to(durable);
         Ok(())
@@ -402,7 +407,7 @@ impl Log {
             }
             Err(error) => {
                 self.seal(&error);
-                self.roll(false, now)?;
+                self.roll(Need::Outcomes, false, now)?;
                 let Some(segment) = &self.current else { return Err(CommitError::NoSpace) };
                 let written = segment.written;
                 segment.file.sync_data().map_err(|e| crate::committer::commit_error(&e))?;
