@@ -31,7 +31,7 @@ pub fn received(
     // Writing to a String cannot fail.
     match origin {
         Origin::Smtp(client) => {
-            let helo = if client.helo.is_empty() { "unknown" } else { &client.helo };
+            let helo = if client.helo.is_empty() { &client.name } else { &client.helo };
             let address = match client.address.contains(':') {
                 true => format!("IPv6:{}", client.address),
                 false => client.address.clone(),

@@ -174,7 +174,7 @@ fn item(entry: &Listed, message: NewMessage) -> Item {
         queue: queue.to_string(),
         queue_id,
         arrival: earliest(envelope.arrival, entry.arrival),
-        size: entry.size.unwrap_or_else(|| content.queue_size()),
+        size: content.queue_size(),
         forced_expire: envelope.force_expire,
         sender: envelope.sender,
         recipients: left

@@ -1,6 +1,7 @@
 //! Access tables (access(5)): which keys are asked, and what a result means.
 
 use crate::about::About;
+use crate::complaint::Complaint;
 use crate::restrictions::{self, Checked, Make, Verdict};
 use mail::{Address, Dsn, Reply};
 use tables::search::{self, Key};
@@ -71,7 +72,7 @@ fn at_once(verdict: Verdict, table: &Table) -> Verdict {
         Verdict::Discard(_) => "DISCARD",
         other => return other,
     };
-    Verdict::TooEarly { table: table.spec().to_owned(), action }
+    Verdict::Complain(Complaint::TooEarly { table: table.spec().to_owned(), action })
 }
 
 /// What the right-hand side of an access table says.
@@ -82,12 +83,11 @@ fn act(action: &str, about: &About<'_>, value: &str, class: &str) -> Verdict {
     let codes = &about.rules.codes;
     let is = |name: &str| word.eq_ignore_ascii_case(name);
     let denied = |text: &str, code: u16| {
-        let text = if text.is_empty() { "Access denied" } else { text };
         refuse(code, Dsn::new(if code / 100 == 4 { 4 } else { 5 }, 7, 1), value, class, text)
     };
     if is("DUNNO") {
         Verdict::Dunno
-    } else if is("OK") || is("RELAY") || is("PERMIT") {
+    } else if is("OK") || is("RELAY") {
         Verdict::Permit
     } else if is("REJECT") {
         denied(text, codes.access_map_reject)
@@ -103,10 +103,11 @@ fn act(action: &str, about: &About<'_>, value: &str, class: &str) -> Verdict {
         let action = if is("INFO") { "info" } else { "warn" };
         let default = || format!("<{value}>: {class} triggers {} action", word.to_ascii_uppercase());
         Verdict::Note(action, if text.is_empty() { default() } else { text.to_owned() })
+    } else if action.bytes().all(|b| b.is_ascii_digit()) {
+        // Also `550`: a code refuses only where a text stands behind it.
+        Verdict::Permit
     } else if word.len() == 3 && word.starts_with(['4', '5']) && word.bytes().all(|b| b.is_ascii_digit()) {
         denied(text, word.parse().unwrap_or(554))
-    } else if !word.is_empty() && action.bytes().all(|b| b.is_ascii_digit()) {
-        Verdict::Permit
     } else {
         by_name(action, about)
     }
@@ -114,16 +115,28 @@ fn act(action: &str, about: &About<'_>, value: &str, class: &str) -> Verdict {
 
 /// A result may name restrictions; those that need a table are not for tables.
 fn by_name(action: &str, about: &About<'_>) -> Verdict {
-    let words = action.split([',', ' ', '\t']).filter(|w| !w.is_empty());
-    for word in words {
-        let Some(Make::Alone(make)) = restrictions::find(word).map(|kind| &kind.make) else {
-            return Verdict::Unknown(word.to_owned());
+    // It might have been a refusal.
+    let unknown = |word: &str| {
+        let reply = Reply::new(451, Dsn::new(4, 3, 5), "Server configuration error");
+        Verdict::Broken(Complaint::Unknown(word.to_owned()), reply)
+    };
+    let mut words = action.split([',', ' ', '\t']).filter(|w| !w.is_empty()).peekable();
+    while let Some(word) = words.next() {
+        let Some((kind, Make::Alone(make))) = restrictions::find(word).map(|kind| (kind, &kind.make)) else {
+            return unknown(word);
         };
         // Only restrictions whose answer is at hand: anything else would have to be kept alive while it is asked.
-        match make().check(about) {
-            Checked::Now(Verdict::Dunno) => {}
-            Checked::Now(verdict) => return verdict,
-            Checked::Later(_) => return Verdict::Unknown(word.to_owned()),
+        let verdict = match make().check(about) {
+            Checked::Now(verdict) => verdict,
+            Checked::Later(_) => return unknown(word),
+        };
+        match (verdict, words.peek()) {
+            (Verdict::Dunno, _) => {}
+            (verdict, Some(next)) if restrictions::FINAL.contains(&kind.name) => {
+                let next = (*next).to_owned();
+                return Verdict::Final(Box::new(verdict), Complaint::Ignored { first: kind.name, next });
+            }
+            (verdict, _) => return verdict,
         }
     }
     Verdict::Dunno
@@ -135,5 +148,6 @@ fn refuse(code: u16, dsn: Dsn, value: &str, class: &str, text: &str) -> Verdict 
         Some((own, rest)) => (own.with_class(dsn.class), rest),
         None => (dsn, text),
     };
+    let text = if text.is_empty() { "Access denied" } else { text };
     Verdict::Refuse(Reply::new(code, dsn, format!("<{value}>: {class} rejected: {text}")))
 }

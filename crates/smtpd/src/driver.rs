@@ -1,7 +1,7 @@
 //! One session: it reads, asks the machine what to do, and does it.
 
 use crate::about::{About, Stage};
-use crate::lists::{Complaint, Finding};
+use crate::lists::Finding;
 use crate::notes::Scene;
 use crate::peer::PeerInfo;
 use crate::serve::Shared;
@@ -287,12 +287,7 @@ impl Driver {
     /// Logs what restrictions found, and gives the verdict.
     fn told<T>(&self, finding: Finding<T>, scene: &Scene<'_>) -> Result<T, Reply> {
         for complaint in &finding.effects.complaints {
-            match complaint {
-                Complaint::Unknown(name) => emit(&self.tag, &events::UnknownRestriction { name }),
-                Complaint::TooEarly { table, action } => {
-                    emit(&self.tag, &events::ActionTooEarly { table, action });
-                }
-            }
+            complaint.log(&self.tag);
         }
         for (action, text) in &finding.effects.actions {
             self.acted(action, text, scene);
@@ -300,6 +295,9 @@ impl Driver {
         finding.verdict.map_err(|reply| {
             let reply = if self.settings.dialogue.soft_bounce { reply.softened() } else { reply };
             self.acted("reject", &reply.to_string(), scene);
+            if let Some(complaint) = &finding.effects.afterthought {
+                complaint.log(&self.tag);
+            }
             reply
         })
     }

@@ -8,6 +8,7 @@ mod access;
 pub mod addresses;
 mod catch;
 mod clients;
+pub mod complaint;
 pub mod driver;
 pub mod lists;
 mod notes;

@@ -1,9 +1,10 @@
 //! The restriction lists of a service: read once, evaluated in Postfix's order.
 
 use crate::about::{About, Stage};
+use crate::complaint::Complaint;
 use crate::restrictions::{self, Checked, Make, NOT_YET, Restriction, Verdict};
 use config::{Error, Scope};
-use mail::{Dsn, Reply};
+use mail::Reply;
 use tables::{Settings, Table};
 
 /// Proof that every list for recipients was evaluated and let one pass. Only [`Lists::recipient`] makes it.
@@ -23,23 +24,12 @@ pub struct Finding<T> {
 pub struct Effects {
     /// For the log: actions and their texts.
     pub actions: Vec<(&'static str, String)>,
-    /// What access tables said that makes no sense.
+    /// What makes no sense.
     pub complaints: Vec<Complaint>,
+    /// What makes no sense and comes behind the refusal.
+    pub afterthought: Option<Complaint>,
     /// The message is taken and thrown away; no further restriction is asked about it.
     pub discard: bool,
-}
-
-/// What an access table said that makes no sense.
-pub enum Complaint {
-    /// It names this as a result, which is none.
-    Unknown(String),
-    /// It has an action for a message before there is one.
-    TooEarly {
-        /// The table.
-        table: String,
-        /// The action.
-        action: &'static str,
-    },
 }
 
 impl Effects {
@@ -61,7 +51,14 @@ impl<T> Finding<T> {
 
 /// One list.
 #[derive(Default)]
-pub struct List(Vec<Box<dyn Restriction>>);
+pub struct List(Vec<Entry>);
+
+/// A restriction in a list.
+struct Entry {
+    restriction: Box<dyn Restriction>,
+    /// It always decides, and something stands behind it.
+    ignores: Option<Complaint>,
+}
 
 /// All lists of a service.
 #[derive(Default)]
@@ -204,33 +201,47 @@ impl Lists {
     }
 }
 
+impl Entry {
+    fn of(restriction: Box<dyn Restriction>) -> Self {
+        Entry { restriction, ignores: None }
+    }
+}
+
 impl List {
     /// From left to right, until one decides.
     async fn evaluate(&self, about: &About<'_>, stage: Stage, effects: &mut Effects) -> Result<(), Reply> {
         let about = About { stage, ..*about };
-        for restriction in &self.0 {
+        for entry in &self.0 {
             if effects.discard {
                 break;
             }
-            let verdict = match restriction.check(&about) {
+            let verdict = match entry.restriction.check(&about) {
                 Checked::Now(verdict) => verdict,
                 Checked::Later(future) => future.await,
             };
+            let (verdict, ignored) = match verdict {
+                Verdict::Final(verdict, ignored) => (*verdict, Some(ignored)),
+                verdict => (verdict, entry.ignores.clone()),
+            };
             match verdict {
-                Verdict::Dunno => {}
-                Verdict::Permit => return Ok(()),
-                Verdict::Refuse(reply) => return Err(reply),
+                Verdict::Dunno | Verdict::Final(..) => {}
+                Verdict::Permit => {
+                    effects.complaints.extend(ignored);
+                    return Ok(());
+                }
+                Verdict::Refuse(reply) => {
+                    effects.afterthought = ignored;
+                    return Err(reply);
+                }
                 Verdict::Note(action, text) => effects.actions.push((action, text)),
                 Verdict::Discard(text) => {
                     effects.actions.push(("discard", text));
                     effects.discard = true;
                 }
-                Verdict::TooEarly { table, action } => {
-                    effects.complaints.push(Complaint::TooEarly { table, action });
-                }
-                Verdict::Unknown(name) => {
-                    effects.complaints.push(Complaint::Unknown(name));
-                    return Err(Reply::new(451, Dsn::new(4, 3, 5), "Server configuration error"));
+                Verdict::Complain(complaint) => effects.complaints.push(complaint),
+                Verdict::Broken(complaint, reply) => {
+                    effects.complaints.push(complaint);
+                    return Err(reply);
                 }
             }
         }
@@ -258,7 +269,7 @@ impl Parser<'_> {
                 break;
             }
             if word.contains(':') && restrictions::find(word).is_none() {
-                list.extend(self.bare_table(word, stage));
+                list.extend(self.bare_table(word, stage).map(Entry::of));
                 continue;
             }
             let Some(kind) = restrictions::find(word) else {
@@ -270,9 +281,14 @@ impl Parser<'_> {
             };
             self.guarded |= kind.guards_relaying;
             match kind.make {
-                Make::Alone(make) => list.push(make()),
+                Make::Alone(make) => {
+                    let is_final = restrictions::FINAL.contains(&kind.name);
+                    let next = words.peek().filter(|_| is_final).map(|next| next.to_string());
+                    let ignores = next.map(|next| Complaint::Ignored { first: kind.name, next });
+                    list.push(Entry { restriction: make(), ignores });
+                }
                 Make::WithTable(make) => match words.next() {
-                    Some(spec) => list.extend(self.table(spec).map(make)),
+                    Some(spec) => list.extend(self.table(spec).map(|table| Entry::of(make(table)))),
                     None => self.wrong(format!("expected a type:table behind {}, found nothing", kind.name)),
                 },
             }

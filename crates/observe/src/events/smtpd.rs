@@ -302,6 +302,25 @@ impl Event for UnknownRestriction<'_> {
     }
 }
 
+/// Nothing comes behind what always decides: ``warning: restriction `reject' after `permit' is ignored``.
+#[derive(Debug)]
+pub struct RestrictionIgnored<'a> {
+    /// The one that decides.
+    pub first: &'a str,
+    /// The next.
+    pub next: &'a str,
+}
+
+impl Event for RestrictionIgnored<'_> {
+    fn line(&self, out: &mut String) {
+        let _ = write!(out, "restriction `{}' after `{}' is ignored", self.next, self.first);
+    }
+
+    fn level(&self) -> Level {
+        Level::Warning
+    }
+}
+
 /// An access table has an action for a message before there is one: `warning: access table T: with
 /// smtpd_delay_reject=no, action HOLD is always skipped in Client host or Helo command restrictions`.
 #[derive(Debug)]

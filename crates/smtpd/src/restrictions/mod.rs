@@ -16,6 +16,7 @@ mod reject_unauth_destination;
 mod reject_unlisted_recipient;
 
 use crate::about::About;
+use crate::complaint::Complaint;
 use mail::Reply;
 use std::future::Future;
 use std::pin::Pin;
@@ -32,16 +33,12 @@ pub enum Verdict {
     Refuse(Reply),
     /// The message is taken and thrown away, with a text for the log; nothing more is decided about it.
     Discard(String),
-    /// An access table names this as a result, which is none; it might have been a refusal.
-    Unknown(String),
-    /// An access table wants an action for a message before there is one (`smtpd_delay_reject = no`): nothing comes of
-    /// it.
-    TooEarly {
-        /// The table.
-        table: String,
-        /// The action.
-        action: &'static str,
-    },
+    /// Something makes no sense, and nothing comes of it: the next one decides.
+    Complain(Complaint),
+    /// Something makes no sense and might have been a refusal.
+    Broken(Complaint, Reply),
+    /// A verdict behind which more stands in the same list that is never asked.
+    Final(Box<Verdict>, Complaint),
     /// Something for the log: `hold` (the message goes to the hold queue), `info`, `warn`. The next one decides.
     Note(&'static str, String),
 }
@@ -95,6 +92,9 @@ pub const KINDS: &[Kind] = &[
     reject_unauth_destination::KIND,
     reject_unlisted_recipient::KIND,
 ];
+
+/// Restrictions that always decide, so that whatever stands behind them is ignored.
+pub const FINAL: &[&str] = &["defer", "permit", "reject"];
 
 /// The kind of that name; Postfix's older names are understood.
 pub fn find(name: &str) -> Option<&'static Kind> {

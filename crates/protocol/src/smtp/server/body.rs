@@ -14,7 +14,7 @@ const LONG_LINE: u64 = 998;
 /// Room for what a copy gains over its source before it must grow: one CR for each bare newline.
 const COPY_SLACK: usize = 256;
 
-/// CRs that are held back until it is known whether a newline follows; beyond so many all but one are text.
+/// So many CRs in front of a newline belong to it at most; what comes before them is text and need not be held back.
 const HELD_CRS_MAX: usize = 2048;
 
 /// How the end of the content is told.
@@ -223,7 +223,7 @@ impl Scanner {
                             }
                             // As Postfix: all CRs in front of a newline belong to it.
                             Some(b'\n') => {
-                                edit.replace(i, b"\r\n", i + crs + 1);
+                                edit.replace(i, &[&self.excess(crs)[..], b"\r\n"].concat(), i + crs + 1);
                                 i += crs + 1;
                                 self.end_line(true);
                             }
@@ -232,34 +232,28 @@ impl Scanner {
                                 i += crs;
                             }
                             None => {
-                                (self.at, self.held_crs) = (At::Cr, crs);
-                                (upto, i) = (i, whole.len());
+                                self.at = At::Cr;
+                                (upto, i) = (self.hold_crs(crs, i, &mut edit), whole.len());
                             }
                         }
                     }
                 },
                 At::Cr => {
                     let crs = leading_crs(&whole[i..]);
-                    self.held_crs += crs;
+                    let crs_so_far = self.held_crs + crs;
                     match whole.get(i + crs) {
                         Some(b'\n') => {
-                            edit.replace(i, b"\r\n", i + crs + 1);
+                            edit.replace(i, &[&self.excess(crs_so_far)[..], b"\r\n"].concat(), i + crs + 1);
                             i += crs + 1;
                             self.end_line(true);
                         }
                         Some(_) => {
-                            self.stray_crs(self.held_crs, i..i + crs, &mut edit);
+                            self.stray_crs(crs_so_far, i..i + crs, &mut edit);
                             i += crs;
                             self.at = At::Inside;
                         }
-                        None if self.held_crs > HELD_CRS_MAX => {
-                            self.stray_crs(self.held_crs - 1, i..whole.len(), &mut edit);
-                            self.held_crs = 1;
-                            i = whole.len();
-                        }
                         None => {
-                            edit.copied = whole.len();
-                            i = whole.len();
+                            (upto, i) = (self.hold_crs(crs_so_far, i, &mut edit), whole.len());
                         }
                     }
                 }
@@ -311,6 +305,25 @@ impl Scanner {
             edit.replace(here.start, &self.stray_cr().repeat(crs), here.end);
         }
         self.grow_line(crs);
+    }
+
+    /// Holds back the CRs that end this input from `start` on, except those that are too many. Gives where the content of
+    /// this input ends.
+    fn hold_crs(&mut self, crs: usize, start: usize, edit: &mut Edit<'_>) -> usize {
+        self.held_crs = crs.min(HELD_CRS_MAX);
+        if crs == self.held_crs {
+            return start;
+        }
+        let end = edit.input.len();
+        edit.replace(start, &self.excess(crs), end);
+        end
+    }
+
+    /// What becomes of those of `crs` that are too many to belong to a newline behind them.
+    fn excess(&mut self, crs: usize) -> Vec<u8> {
+        let excess = crs.saturating_sub(HELD_CRS_MAX);
+        self.grow_line(excess);
+        self.stray_cr().repeat(excess)
     }
 
     fn unstuffed(&mut self, next: Option<&u8>) {
@@ -487,6 +500,19 @@ mod tests {
         let last = scanner.scan(&mut input);
         assert!(scanner.ended() && last.ends_with(b" x\r\n"));
         assert_eq!(text + last.len() - 3, 4 << 20);
+    }
+
+    #[test]
+    fn a_run_of_crs_before_a_newline_is_the_same_for_any_size_of_reads() {
+        for crs in [1, 2, 2047, 2048, 2049, 5000] {
+            let wire = [b"a", &b"\r".repeat(crs)[..], b"\nb\r\n.\r\n"].concat();
+            let expected = format!("a{}\r\nb\r\n", " ".repeat(crs.saturating_sub(2048)));
+            for step in [1, 2, 1000, 2048, 2049, 10_000] {
+                let (content, rest, scanner) = scanned(&wire, step, BareNewline::Normalize, Framing::Dot);
+                assert!(content == expected.as_bytes(), "{crs} in reads of {step}");
+                assert!(rest.is_some() && !scanner.saw_bare_newline(), "{crs} in reads of {step}");
+            }
+        }
     }
 
     #[test]

@@ -32,7 +32,8 @@ impl<H: Host> Session<H> {
         let mut lines = vec![s.myhostname.clone()];
         if verb == Verb::Ehlo {
             let discarded = off.names().collect::<Vec<_>>().join(" ");
-            if !discarded.is_empty() && !off.silently {
+            // As Postfix: with ENHANCEDSTATUSCODES among them they are discarded in silence.
+            if !discarded.is_empty() && !off.silently && !off.enhancedstatuscodes {
                 out.notes.push(Note::DiscardedKeywords(discarded));
             }
             let size = match s.message_size_limit {
@@ -120,7 +121,7 @@ impl<H: Host> Session<H> {
             let size = std::str::from_utf8(value).ok().and_then(|v| v.parse::<i64>().ok());
             let too_much = || reply(552, (5, 3, 4), "Message size exceeds file system imposed limit");
             request.size = size.ok_or_else(too_much)?.unsigned_abs();
-        } else if option.is("SMTPUTF8") && self.settings.smtputf8_enable {
+        } else if option.is("SMTPUTF8") && self.settings.smtputf8_enable && !off.smtputf8 {
             request.smtputf8 = true;
         } else if option.value_of("AUTH").is_some() {
             // RFC 4954 5: who submitted it; nobody here needs to know.
@@ -273,7 +274,7 @@ impl<H: Host> Session<H> {
         if !word.closed {
             return None;
         }
-        let strict = self.settings.strict_rfc821_envelopes;
+        let strict = self.settings.strict_rfc821_envelopes && command != Verb::Vrfy;
         let address =
             path::parse(word.text, path::Rules { may_be_null, strict, utf8: self.settings.smtputf8_enable });
         if address.is_none() {

@@ -45,6 +45,8 @@ pub struct Session<H: Host> {
     noted_pipelining: bool,
     /// A reply was given beyond the soft error limit and waits for its time.
     slow: bool,
+    /// 421 or 521 was said: nothing more is heard.
+    last_words_said: bool,
 }
 
 impl<H: Host> Session<H> {
@@ -68,6 +70,7 @@ impl<H: Host> Session<H> {
             place: Place::Connect,
             noted_pipelining: false,
             slow: false,
+            last_words_said: false,
         };
         let early = std::mem::take(&mut session.peer.early);
         if session.pipelined("CONNECT", &early, out) {
@@ -161,6 +164,9 @@ impl<H: Host> Session<H> {
         loop {
             if std::mem::take(&mut self.slow) {
                 return Next::Sleep(self.settings.error_sleep_time);
+            }
+            if self.last_words_said {
+                return Next::Close;
             }
             match self.state {
                 State::Command => {
@@ -546,6 +552,7 @@ impl<H: Host> Session<H> {
             false => reply::write(reply, &mut out.replies),
         }
         self.slow |= self.errors >= self.settings.soft_error_limit;
+        self.last_words_said |= matches!(reply.code, 421 | 521);
     }
 
     pub(super) fn set_failed(&mut self) {

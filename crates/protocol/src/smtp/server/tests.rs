@@ -258,6 +258,20 @@ fn a_bare_newline_is_refused_where_it_is_forbidden() {
     assert!(!talk.closed && talk.queued.is_empty());
     let envelope = Some(("a@example.net".into(), Some("b@example.org".into())));
     assert_eq!(talk.notes, [Note::BareNewline { command: "END-OF-MESSAGE", envelope }]);
+    let mut talk = Talk::with(|s, p| {
+        (p.bare_newline, s.forbid_bare_newline_reject_code) = (BareNewline::Reject, 521);
+    });
+    talk.say(format!("{ENVELOPE}DATA\r\n"));
+    assert!(talk.say("a\nb\r\n.\r\nNOOP\r\n").starts_with("521 5.5.2 ") && talk.closed);
+}
+
+#[test]
+fn soft_bounce_makes_every_refusal_temporary() {
+    let mut talk = Talk::with(|s, _| s.soft_bounce = true);
+    assert_eq!(talk.say("FOO\r\n"), "400 4.5.2 Error: command not recognized\r\n");
+    assert_eq!(talk.say("RCPT TO:<x>\r\n"), "403 4.5.1 Error: need MAIL command\r\n");
+    assert_eq!(talk.say("BDAT x\r\n"), "421 4.5.4 Syntax: BDAT count [LAST]\r\n");
+    assert!(talk.closed);
 }
 
 #[test]
