@@ -38,18 +38,20 @@ impl From<io::Error> for Unsendable {
     }
 }
 
-/// Writes the content and the end of data. `limit` is for each write that moves something.
+/// Writes the content and the end of data; gives whether a line was too long and divided. `limit` is for each write that moves something.
 pub(super) async fn send(
     stream: &mut Stream,
     content: &Content,
     line_bytes_max: usize,
     limit: Duration,
     files: &FileReader,
-) -> Result<(), Unsendable> {
+) -> Result<bool, Unsendable> {
     let mut writer = Writer { stream, limit };
     let end = end_of_data(!content.flags.has(ContentFlags::NO_FINAL_NEWLINE));
     match content.pieces() {
-        Some(pieces) if !needs_encoding(content.flags, line_bytes_max) => writer.write(pieces, end).await,
+        Some(pieces) if !needs_encoding(content.flags, line_bytes_max) => {
+            writer.write(pieces, end).await.map(|()| false)
+        }
         // Boxed: the state of this rarer way would make every delivery's task larger.
         _ => Box::pin(writer.write_encoded(content, line_bytes_max, end, files)).await,
     }
@@ -104,7 +106,7 @@ impl Writer<'_> {
         line_bytes_max: usize,
         end: &[u8],
         files: &FileReader,
-    ) -> Result<(), Unsendable> {
+    ) -> Result<bool, Unsendable> {
         let encode = needs_encoding(content.flags, line_bytes_max);
         let mut encoder = DataEncoder::new(line_bytes_max);
         let mut source = Source::open(content, files);
@@ -125,11 +127,13 @@ impl Writer<'_> {
             let text = format!("expected {} bytes of content, found {read}", content.size);
             return Err(Unsendable::Local(io::Error::new(io::ErrorKind::InvalidData, text)));
         }
+        let divided = encoder.divided();
         match encode {
             true => encoder.end(&mut gathered),
             false => gathered.extend_from_slice(end),
         }
-        self.write(&[], &gathered).await
+        self.write(&[], &gathered).await?;
+        Ok(divided)
     }
 }
 

@@ -179,14 +179,14 @@ impl Connection {
         self.client.stage().unwrap_or(Stage::Mail)
     }
 
-    /// Sends the content that [`Event::SendContent`] asked for.
-    pub async fn send(&mut self, content: &Content, files: &FileReader) -> Result<(), Unsent> {
+    /// Sends the content that [`Event::SendContent`] asked for; gives whether a line was too long and divided.
+    pub async fn send(&mut self, content: &Content, files: &FileReader) -> Result<bool, Unsent> {
         let limit = self.settings.timeouts.data_xfer;
         let sent = body::send(&mut self.stream, content, self.settings.line_bytes_max, limit, files).await;
         match sent {
-            Ok(()) => {
+            Ok(divided) => {
                 self.client.content_sent();
-                Ok(())
+                Ok(divided)
             }
             Err(Unsendable::Lost) => Err(Unsent::Lost(Loss { stage: Stage::Content, timed_out: false })),
             Err(Unsendable::TimedOut) => Err(Unsent::Lost(Loss { stage: Stage::Content, timed_out: true })),

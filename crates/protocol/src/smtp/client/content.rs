@@ -12,6 +12,7 @@ pub struct DataEncoder {
     column: usize,
     /// The last byte was CR and has not been written.
     held_cr: bool,
+    divided: bool,
 }
 
 /// What ends the data: CRLF first where the content ends without one.
@@ -22,7 +23,12 @@ pub fn end_of_data(ends_with_newline: bool) -> &'static [u8] {
 impl DataEncoder {
     /// An encoder at the beginning of a content.
     pub fn new(line_bytes_max: usize) -> Self {
-        DataEncoder { line_bytes_max, column: 0, held_cr: false }
+        DataEncoder { line_bytes_max, column: 0, held_cr: false, divided: false }
+    }
+
+    /// Whether a line was longer than the limit and divided.
+    pub fn divided(&self) -> bool {
+        self.divided
     }
 
     /// Appends the encoded form of the next piece to `out`.
@@ -64,6 +70,7 @@ impl DataEncoder {
             let (head, tail) = text.split_at(self.line_bytes_max - self.column);
             out.extend_from_slice(head);
             out.extend_from_slice(b"\r\n ");
+            self.divided = true;
             self.column = 1.min(self.line_bytes_max - 1);
             text = tail;
         }
