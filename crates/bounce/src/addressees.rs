@@ -67,7 +67,8 @@ pub(crate) fn is_wanted(kind: ReportKind, original: &Original<'_>, outcome: &Out
     match kind {
         ReportKind::Failure => recipient.notify.on_failure(),
         ReportKind::Delay => recipient.notify.on_delay(),
-        ReportKind::Success => recipient.notify.has(Notify::SUCCESS),
+        // That a delay is over is told to who wanted to know of the delay (`confirm_delay_cleared`).
+        ReportKind::Success => recipient.notify.has(Notify::SUCCESS) || recipient.notify.on_delay(),
     }
 }
 

@@ -129,9 +129,18 @@ fn success_is_reported_to_who_asked_for_it() {
         remote_mta: Some("mx.far.example".into()),
         ..outcome(Status::Sent, Dsn::new(2, 0, 0), "250 2.0.0 Ok")
     };
-    assert!(
-        make(&settings(), ReportKind::Success, &e, &content(MESSAGE), std::slice::from_ref(&sent)).is_empty()
-    );
+    for (notify, count) in [
+        (Notify::NEVER, 0),
+        (Notify::FAILURE, 0),
+        // Who would be told of a delay may be told of its end; whether he is, the queue manager says.
+        (Notify::DELAY, 1),
+        (Notify::default(), 1),
+    ] {
+        e.recipients[0].notify = notify;
+        let sent = std::slice::from_ref(&sent);
+        let reports = make(&settings(), ReportKind::Success, &e, &content(MESSAGE), sent);
+        assert_eq!(reports.len(), count, "{notify:?}");
+    }
     e.recipients[0].notify = Notify::SUCCESS;
     let reports = make(&settings(), ReportKind::Success, &e, &content(MESSAGE), &[sent]);
     assert_eq!(masked(&text(&reports[0])), include_str!("../testdata/success.txt"));

@@ -25,6 +25,8 @@ pub struct Settings {
     pub double_bounce_user: String,
     /// `delay_logging_resolution_limit`.
     pub delay_decimals: u32,
+    /// `confirm_delay_cleared`: mail that waited so long (`delay_warning_time`) was told of, and its delivery is too.
+    pub confirm_after: Option<Duration>,
     /// `qmgr_daemon_timeout`; `None` where nobody watches. A reload does not change it.
     pub daemon_timeout: Option<Duration>,
     /// What was set otherwise than it holds, for the log.
@@ -99,6 +101,8 @@ impl Settings {
             defer_transports: qmgr.defer_transports,
             recipient_delimiter: global.recipient_delimiter,
             double_bounce_user,
+            confirm_after: Some(qmgr.delay_warning_time)
+                .filter(|time| qmgr.confirm_delay_cleared && !time.is_zero()),
             daemon_timeout: Some(qmgr.qmgr_daemon_timeout),
             warnings,
             delay_decimals: u32::try_from(global.delay_logging_resolution_limit).unwrap_or(2),

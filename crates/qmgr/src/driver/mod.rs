@@ -54,6 +54,8 @@ struct Active {
     active_at: Timestamp,
     /// The addresses that routing changed.
     rewritten: HashMap<u32, Address>,
+    /// Its sender was told of a delay, and wants to know that it is over.
+    was_late: bool,
     /// An attempt of this round was noted.
     attempted: bool,
     /// Results of this round that are not final or not written down yet.
@@ -275,7 +277,8 @@ impl<S: Spool> Driver<S> {
                 *done = true;
                 message.deferred.remove(&outcome.index);
                 let recipient = &message.envelope.recipients[outcome.index as usize];
-                if recipient.notify.has(mail::Notify::SUCCESS) && !outcome.next_hop_reports {
+                let asked = recipient.notify.has(mail::Notify::SUCCESS) && !outcome.next_hop_reports;
+                if asked || (message.was_late && recipient.notify.on_delay()) {
                     let mut reported = outcome.clone();
                     if reported.remote_mta.is_none() {
                         // Postfix's words; where another server took the mail bounce names that.
@@ -404,6 +407,7 @@ impl<S: Spool> Driver<S> {
         }
         let keep = content.pieces().is_none() || self.content_kept + size <= CONTENT_KEPT;
         self.content_kept += if keep && content.pieces().is_some() { size } else { 0 };
+        let was_late = self.was_late(&envelope, now);
         let active = Active {
             queue_id,
             client: Arc::new(envelope.client.clone()),
@@ -414,11 +418,18 @@ impl<S: Spool> Driver<S> {
             active_at: now,
             rewritten,
             attempted: false,
+            was_late,
             failed: Vec::new(),
             deferred: HashMap::new(),
             reported: Vec::new(),
         };
         self.active.insert(key, active);
+    }
+
+    /// Whether the sender was told that this message is late, and is to be told that it no longer is.
+    fn was_late(&self, envelope: &Envelope, now: Timestamp) -> bool {
+        let told = |after| envelope.warn_at.is_none() && envelope.arrival.after(after) <= now;
+        !envelope.sender.is_null() && self.settings.confirm_after.is_some_and(told)
     }
 
     /// Takes jobs from the scheduler into the outbox.

@@ -470,6 +470,33 @@ fn a_delay_is_told_once() {
 }
 
 #[test]
+fn the_end_of_a_delay_is_told_where_it_is_to_be_confirmed() {
+    for (confirm, warn_at, notify, told) in [
+        (Some(Duration::from_secs(5)), None, Notify::default(), true),
+        (Some(Duration::from_secs(5)), Some(at(5)), Notify::default(), false),
+        (Some(Duration::from_secs(5)), None, Notify::FAILURE, false),
+        (Some(Duration::from_secs(50)), None, Notify::default(), false),
+        (None, None, Notify::default(), false),
+    ] {
+        let mut b = Bench::new();
+        let settings = Settings { confirm_after: confirm, ..(*b.driver.settings).clone() };
+        b.driver.settings = Arc::new(settings);
+        let mut mail = b.mail("A", "s@x", &["r@a"]);
+        mail.envelope.warn_at = warn_at;
+        mail.envelope.recipients[0].notify = notify;
+        b.arrive(mail);
+        b.turn(10);
+        b.agents.answer(Status::Sent, None);
+        let log = b.turn(11);
+        assert_eq!(
+            log.contains(&"report B1".to_string()),
+            told,
+            "{confirm:?} {warn_at:?} {notify:?}: {log:?}"
+        );
+    }
+}
+
+#[test]
 fn success_is_reported_to_who_asked() {
     let mut b = Bench::new();
     let mut mail = b.mail("A", "s@x", &["r@a"]);
