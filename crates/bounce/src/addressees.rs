@@ -34,7 +34,11 @@ pub fn addressees(
         return found;
     }
     if outcomes.iter().any(|o| is_wanted(kind, original, o)) {
-        found.push(Addressee { reader: ReportReader::Sender, address: sender.clone(), double: false });
+        found.push(Addressee {
+            reader: ReportReader::Sender,
+            address: original.sender.clone(),
+            double: false,
+        });
     }
     if kind == ReportKind::Failure && settings.notifies("bounce") {
         found.extend(postmaster(&settings.bounce_notice_recipient, false));

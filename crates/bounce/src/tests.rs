@@ -72,7 +72,7 @@ fn make(
     outcomes: &[Outcome],
 ) -> Vec<Report> {
     let id = QueueId::parse("D025298C9EA").unwrap();
-    let original = Original { queue_id: &id, envelope, content };
+    let original = Original { queue_id: &id, envelope, sender: &envelope.sender, content };
     reports(settings, kind, &original, outcomes, NOW, |_| QueueId::parse("D74A198C9F6").unwrap()).unwrap()
 }
 
@@ -177,7 +177,7 @@ fn a_double_bounce_goes_to_postmaster_if_asked_for_and_a_third_nowhere() {
     assert!(make(&s, ReportKind::Failure, &e, &content(MESSAGE), &[refused()]).is_empty());
     let id = QueueId::parse("D025298C9EA").unwrap();
     let message = content(MESSAGE);
-    let original = Original { queue_id: &id, envelope: &e, content: &message };
+    let original = Original { queue_id: &id, envelope: &e, sender: &e.sender, content: &message };
     assert!(suppressed(&s, ReportKind::Failure, &original).is_some());
 }
 

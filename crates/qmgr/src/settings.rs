@@ -27,6 +27,8 @@ pub struct Settings {
     pub delay_decimals: u32,
     /// `confirm_delay_cleared`: mail that waited so long (`delay_warning_time`) was told of, and its delivery is too.
     pub confirm_after: Option<Duration>,
+    /// `disable_verp_bounces`.
+    pub disable_verp_bounces: bool,
     /// `qmgr_daemon_timeout`; `None` where nobody watches. A reload does not change it.
     pub daemon_timeout: Option<Duration>,
     /// What was set otherwise than it holds, for the log.
@@ -103,6 +105,7 @@ impl Settings {
             double_bounce_user,
             confirm_after: Some(qmgr.delay_warning_time)
                 .filter(|time| qmgr.confirm_delay_cleared && !time.is_zero()),
+            disable_verp_bounces: qmgr.disable_verp_bounces,
             daemon_timeout: Some(qmgr.qmgr_daemon_timeout),
             warnings,
             delay_decimals: u32::try_from(global.delay_logging_resolution_limit).unwrap_or(2),

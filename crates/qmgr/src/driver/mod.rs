@@ -11,7 +11,7 @@ use crate::scheduler::{Ended, Handout, Pulled, Scheduler};
 use crate::spool::Spool;
 use crate::{Order, Settings, Snapshot};
 use mail::{Address, Client, Content, Envelope, Job, JobId, JobRecipient, Outcome, QueueId, SiteFailure};
-use mail::{Stamps, Status, Timestamp};
+use mail::{Stamps, Status, Timestamp, verp_sender};
 use observe::Tag;
 use observe::events::qmgr::{MessageActive, MessageSuspect};
 use queue::{MessageKey, NewMessage, Place, Record};
@@ -381,6 +381,7 @@ impl<S: Spool> Driver<S> {
             .collect();
         let routes: Vec<_> = routed.into_iter().map(|r| r.route).collect();
         let alone = crashes >= ALONE_FROM;
+        let pulled = Pulled { single: verp_delimiters(&envelope).is_some(), ..pulled };
         if self.scheduler.activate(pulled, &routes, alone, now) == crate::scheduler::Activated::Parked {
             return;
         }
@@ -465,6 +466,15 @@ impl<S: Spool> Driver<S> {
         }
         self.jobs.insert(handout.job, (key, Arc::clone(&transport)));
         let envelope = &message.envelope;
+        let first = handout.recipients.first().map(|index| *index as usize);
+        let sender = match (verp_delimiters(envelope), first) {
+            (Some(delimiters), Some(first)) => {
+                let address = message.rewritten.get(&(first as u32));
+                let address = address.unwrap_or(&envelope.recipients[first].address);
+                verp_sender(&envelope.sender, address, delimiters)
+            }
+            _ => envelope.sender.clone(),
+        };
         let recipients = handout.recipients.into_iter().map(|index| {
             let mut recipient = envelope.recipients[index as usize].clone();
             if let Some(address) = message.rewritten.get(&index) {
@@ -475,7 +485,7 @@ impl<S: Spool> Driver<S> {
         Some(Job {
             id: handout.job,
             queue_id: message.queue_id.clone(),
-            sender: envelope.sender.clone(),
+            sender,
             envid: envelope.envid.clone(),
             ret: envelope.ret,
             encoding: envelope.encoding,
@@ -502,6 +512,11 @@ impl<S: Spool> Driver<S> {
         }
         Some(message)
     }
+}
+
+/// The delimiters with which each recipient is named in the sender (record `V`), where that was asked for.
+fn verp_delimiters(envelope: &Envelope) -> Option<&[u8]> {
+    envelope.attribute("V").filter(|delimiters| delimiters.len() == 2 && !envelope.sender.is_null())
 }
 
 /// What the retry agent is told: Postfix's text for mail to a dead destination.

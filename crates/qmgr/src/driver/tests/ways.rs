@@ -78,3 +78,40 @@ fn a_transport_that_nobody_serves_defers() {
     b.arrive(b.mail("A", "s@x", &["r@nobody"]));
     assert_eq!(b.turn(0)[2], "job A retry 4.3.0 mail transport unavailable");
 }
+
+#[test]
+fn with_verp_each_recipient_is_named_in_the_sender_and_in_its_report() {
+    let mut b = Bench::new();
+    let mut mail = b.mail("A", "list@x", &["r@a", "q@a"]);
+    mail.envelope.attributes.push(("V".into(), b"+=".to_vec()));
+    b.arrive(mail);
+    b.turn(0);
+    let senders = |b: &Bench| {
+        let jobs = b.agents.jobs.borrow();
+        let mut senders: Vec<String> =
+            jobs.iter().map(|(job, _)| String::from_utf8_lossy(job.sender.as_bytes()).into()).collect();
+        senders.sort();
+        senders
+    };
+    assert_eq!(senders(&b), ["list+q=a@x", "list+r=a@x"]);
+    b.agents.answer(Status::Bounced, None);
+    let log = b.turn(1);
+    assert_eq!(log[..2], ["report B1 with 1 [0]", "report B2 with 1 [1]"]);
+    let jobs = b.agents.jobs.borrow();
+    let mut told: Vec<_> = jobs.iter().map(|(job, _)| job.recipients[0].recipient.address.clone()).collect();
+    told.sort_by_key(|address| address.as_bytes().to_vec());
+    assert_eq!(told, [Address::from("list+q=a@x"), Address::from("list+r=a@x")]);
+}
+
+#[test]
+fn reports_go_to_the_plain_sender_where_verp_is_switched_off_for_them() {
+    let mut b = Bench::new();
+    b.driver.settings = Arc::new(Settings { disable_verp_bounces: true, ..(*b.driver.settings).clone() });
+    let mut mail = b.mail("A", "list@x", &["r@a", "q@a"]);
+    mail.envelope.attributes.push(("V".into(), b"+=".to_vec()));
+    b.arrive(mail);
+    b.turn(0);
+    b.agents.answer(Status::Bounced, None);
+    assert_eq!(b.turn(1)[0], "report B1 with 1 [0, 1]");
+    assert_eq!(b.agents.jobs.borrow()[0].0.recipients[0].recipient.address, Address::from("list@x"));
+}
