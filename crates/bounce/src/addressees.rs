@@ -34,7 +34,11 @@ pub fn addressees(
         return found;
     }
     if outcomes.iter().any(|o| is_wanted(kind, original, o)) {
-        found.push(Addressee { reader: ReportReader::Sender, address: sender.clone(), double: false });
+        found.push(Addressee {
+            reader: ReportReader::Sender,
+            address: original.sender.clone(),
+            double: false,
+        });
     }
     if kind == ReportKind::Failure && settings.notifies("bounce") {
         found.extend(postmaster(&settings.bounce_notice_recipient, false));
@@ -67,7 +71,8 @@ pub(crate) fn is_wanted(kind: ReportKind, original: &Original<'_>, outcome: &Out
     match kind {
         ReportKind::Failure => recipient.notify.on_failure(),
         ReportKind::Delay => recipient.notify.on_delay(),
-        ReportKind::Success => recipient.notify.has(Notify::SUCCESS),
+        // That a delay is over is told to who wanted to know of the delay (`confirm_delay_cleared`).
+        ReportKind::Success => recipient.notify.has(Notify::SUCCESS) || recipient.notify.on_delay(),
     }
 }
 

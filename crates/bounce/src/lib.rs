@@ -20,7 +20,7 @@ pub use observe::events::bounce::{ReportKind, ReportReader};
 pub use report::{Report, compose, reports};
 pub use settings::Settings;
 
-use mail::{Content, Envelope, QueueId};
+use mail::{Address, Content, Envelope, QueueId};
 
 /// The message that a report is about.
 #[derive(Clone, Copy, Debug)]
@@ -29,6 +29,8 @@ pub struct Original<'a> {
     pub queue_id: &'a QueueId,
     /// Its envelope; outcomes name its recipients by index.
     pub envelope: &'a Envelope,
+    /// Who gets the report: its sender, or with VERP the form of it that names the recipient.
+    pub sender: &'a Address,
     /// Its content.
     pub content: &'a Content,
 }

@@ -72,7 +72,7 @@ fn make(
     outcomes: &[Outcome],
 ) -> Vec<Report> {
     let id = QueueId::parse("D025298C9EA").unwrap();
-    let original = Original { queue_id: &id, envelope, content };
+    let original = Original { queue_id: &id, envelope, sender: &envelope.sender, content };
     reports(settings, kind, &original, outcomes, NOW, |_| QueueId::parse("D74A198C9F6").unwrap()).unwrap()
 }
 
@@ -129,9 +129,18 @@ fn success_is_reported_to_who_asked_for_it() {
         remote_mta: Some("mx.far.example".into()),
         ..outcome(Status::Sent, Dsn::new(2, 0, 0), "250 2.0.0 Ok")
     };
-    assert!(
-        make(&settings(), ReportKind::Success, &e, &content(MESSAGE), std::slice::from_ref(&sent)).is_empty()
-    );
+    for (notify, count) in [
+        (Notify::NEVER, 0),
+        (Notify::FAILURE, 0),
+        // Who would be told of a delay may be told of its end; whether he is, the queue manager says.
+        (Notify::DELAY, 1),
+        (Notify::default(), 1),
+    ] {
+        e.recipients[0].notify = notify;
+        let sent = std::slice::from_ref(&sent);
+        let reports = make(&settings(), ReportKind::Success, &e, &content(MESSAGE), sent);
+        assert_eq!(reports.len(), count, "{notify:?}");
+    }
     e.recipients[0].notify = Notify::SUCCESS;
     let reports = make(&settings(), ReportKind::Success, &e, &content(MESSAGE), &[sent]);
     assert_eq!(masked(&text(&reports[0])), include_str!("../testdata/success.txt"));
@@ -168,7 +177,7 @@ fn a_double_bounce_goes_to_postmaster_if_asked_for_and_a_third_nowhere() {
     assert!(make(&s, ReportKind::Failure, &e, &content(MESSAGE), &[refused()]).is_empty());
     let id = QueueId::parse("D025298C9EA").unwrap();
     let message = content(MESSAGE);
-    let original = Original { queue_id: &id, envelope: &e, content: &message };
+    let original = Original { queue_id: &id, envelope: &e, sender: &e.sender, content: &message };
     assert!(suppressed(&s, ReportKind::Failure, &original).is_some());
 }
 

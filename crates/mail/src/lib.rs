@@ -11,6 +11,7 @@ mod job;
 mod queue_id;
 mod reply;
 mod time;
+mod verp;
 
 pub use address::Address;
 pub use content::{Content, ContentFlags, ContentReader, ContentSource, LINE_RECORD_MAX, WIDE_LINE};
@@ -20,3 +21,4 @@ pub use job::{Diagnostic, Job, JobId, JobRecipient, Outcome, SiteFailure, Stamps
 pub use queue_id::{QueueId, QueueIdForm};
 pub use reply::Reply;
 pub use time::{Timestamp, format_delay};
+pub use verp::verp_sender;

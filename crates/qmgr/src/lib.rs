@@ -11,6 +11,7 @@ mod run;
 pub mod scheduler;
 mod settings;
 mod spool;
+mod watchdog;
 
 pub use hand::{Back, Hand};
 pub use order::Order;

@@ -4,6 +4,7 @@ use crate::driver::{After, Driver, Parts};
 use crate::hand::{Hand, Inbox, News};
 use crate::route::Router;
 use crate::spool::Spool;
+use crate::watchdog::Watchdog;
 use crate::{Order, Settings};
 use mail::Timestamp;
 use net::{Shutdown, clock};
@@ -66,6 +67,7 @@ pub struct Inputs<S> {
 /// Must be called in a `LocalSet` of a current-thread runtime.
 pub async fn run<S: Spool>(inputs: Inputs<S>) -> io::Result<()> {
     let Inputs { mut reloads, mut orders, notices, shutdown, .. } = inputs;
+    let watchdog = watchdog(&inputs.snapshot.settings, &inputs.tag)?;
     let mut driver = Driver::new(Parts {
         spool: inputs.spool,
         settings: inputs.snapshot.settings,
@@ -80,6 +82,9 @@ pub async fn run<S: Spool>(inputs: Inputs<S>) -> io::Result<()> {
     let listening = tokio::task::spawn_local(listen(notices, inbox.clone()));
     let mut drain_until = None;
     loop {
+        if let Some(watchdog) = &watchdog {
+            watchdog.beat();
+        }
         let now = clock::now();
         let after = driver.turn(now);
         if drain_until.is_some_and(|until| now >= until || !driver.busy()) {
@@ -98,7 +103,20 @@ pub async fn run<S: Spool>(inputs: Inputs<S>) -> io::Result<()> {
         }
     }
     listening.abort();
+    // What is left to be written may take long.
+    drop(watchdog);
     driver.stop(clock::now())
+}
+
+/// Ends the process when the loop stands still; master starts it again, and what was in delivery is tried again.
+fn watchdog(settings: &Settings, tag: &Tag) -> io::Result<Option<Watchdog>> {
+    let tag = tag.clone();
+    let expired = move || {
+        observe::fatal(&tag, format_args!("watchdog timeout"));
+        observe::flush();
+        std::process::abort();
+    };
+    settings.daemon_timeout.map(|timeout| Watchdog::start(timeout, expired)).transpose()
 }
 
 /// The pause between two turns: none but for the agents' turn where there is more to do.

@@ -6,6 +6,7 @@ use config::parameters::{Global, Qmgr, Transport};
 use config::{Config, Errors, ServiceType};
 use mail::Address;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// Reports are not to outlive other mail.
 const LOWERED: &str =
@@ -24,6 +25,12 @@ pub struct Settings {
     pub double_bounce_user: String,
     /// `delay_logging_resolution_limit`.
     pub delay_decimals: u32,
+    /// `confirm_delay_cleared`: mail that waited so long (`delay_warning_time`) was told of, and its delivery is too.
+    pub confirm_after: Option<Duration>,
+    /// `disable_verp_bounces`.
+    pub disable_verp_bounces: bool,
+    /// `qmgr_daemon_timeout`; `None` where nobody watches. A reload does not change it.
+    pub daemon_timeout: Option<Duration>,
     /// What was set otherwise than it holds, for the log.
     pub warnings: Vec<&'static str>,
 }
@@ -96,6 +103,10 @@ impl Settings {
             defer_transports: qmgr.defer_transports,
             recipient_delimiter: global.recipient_delimiter,
             double_bounce_user,
+            confirm_after: Some(qmgr.delay_warning_time)
+                .filter(|time| qmgr.confirm_delay_cleared && !time.is_zero()),
+            disable_verp_bounces: qmgr.disable_verp_bounces,
+            daemon_timeout: Some(qmgr.qmgr_daemon_timeout),
             warnings,
             delay_decimals: u32::try_from(global.delay_logging_resolution_limit).unwrap_or(2),
         })
@@ -129,7 +140,6 @@ mod tests {
     use super::*;
     use config::Host;
     use std::path::Path;
-    use std::time::Duration;
 
     fn read(main_cf: &str) -> Settings {
         let master_cf = "smtp unix - - n - - smtp\nslow unix - - n - 3 smtp\n";
@@ -200,6 +210,7 @@ mod tests {
         ];
         assert_eq!(read_seconds, seconds);
         assert_eq!(scheduler.clog_warn, Some(Duration::from_secs(9)));
+        assert_eq!(settings.daemon_timeout, Some(Duration::from_secs(1000)));
         assert!(scheduler.feedback_debug);
         assert_eq!(settings.defer_transports, ["slow", "smtp"]);
         assert!(settings.is_double_bounce(&Address::from("DD@here.example")));

@@ -79,6 +79,10 @@ twins! {
         connection_reuse_time_limit: Duration = (smtp_connection_reuse_time_limit = "300s", lmtp_connection_reuse_time_limit = "300s"), range 1..,
         /// Messages over one connection at most; 0 is no limit.
         connection_reuse_count_limit: Count = (smtp_connection_reuse_count_limit = "0", lmtp_connection_reuse_count_limit = "0"),
+        /// Whether EHLO is sent to servers that greet without ESMTP; LMTP has no choice.
+        always_send_ehlo: Bool = (smtp_always_send_ehlo = "yes", smtp_always_send_ehlo = "yes"),
+        /// Whether HELO is sent in any case.
+        never_send_ehlo: Bool = (smtp_never_send_ehlo = "no", smtp_never_send_ehlo = "no"),
         /// Whether the client's name is passed on with XFORWARD.
         send_xforward_command: Bool = (smtp_send_xforward_command = "no", lmtp_send_xforward_command = "no"),
         /// What is done for servers behind an old firewall.

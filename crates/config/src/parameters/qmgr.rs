@@ -71,6 +71,8 @@ parameters! {
         delay_warning_time: Duration = "0h",
         /// Whether the sender is told when delayed mail was delivered after all.
         confirm_delay_cleared: Bool = "no",
+        /// Whether reports go to the sender as it is where each recipient was named in it.
+        disable_verp_bounces: Bool = "no",
         /// Whether permanent errors are made temporary.
         soft_bounce: Bool = "no",
     }

@@ -1,13 +1,14 @@
 //! What becomes of a message when its round is over: removed, reported, given up, or tried again later.
 
-use super::{Active, Driver};
+use super::{Active, Driver, verp_delimiters};
 use crate::spool::Spool;
 use bounce::{Original, ReportKind, ReportReader};
-use mail::{Content, Outcome, Status, Timestamp};
+use mail::{Address, Content, Outcome, Status, Timestamp, verp_sender};
 use observe::Tag;
 use observe::events::bounce::ReportFailed;
 use observe::events::qmgr::{MessageExpired, MessageRemoved};
 use queue::{MessageKey, Record};
+use std::borrow::Cow;
 
 impl<S: Spool> Driver<S> {
     /// Deals with all messages that are finished; gives whether there were any.
@@ -65,23 +66,27 @@ impl<S: Spool> Driver<S> {
     /// Writes down what failed for good, with the report where there is to be one. False: it has to wait.
     fn report_failures(&mut self, key: MessageKey, message: &mut Active, now: Timestamp) -> bool {
         let failed = std::mem::take(&mut message.failed);
-        if failed.is_empty() {
-            return true;
-        }
-        match self.report(Some(&failed), key, message, ReportKind::Failure, &failed, now) {
-            Reported::Queued => return true,
-            Reported::Nobody => {
-                for outcome in failed {
-                    self.spool.record(Record::Outcome { key, outcome });
+        // With VERP each sender address is told of its own recipient.
+        let verp = verp_delimiters(&message.envelope).is_some() && !self.settings.disable_verp_bounces;
+        let together = if verp { 1 } else { failed.len().max(1) };
+        let mut all = true;
+        for failed in failed.chunks(together) {
+            match self.report(Some(failed), key, message, ReportKind::Failure, failed, now) {
+                Reported::Queued => {}
+                Reported::Nobody => {
+                    for outcome in failed {
+                        self.spool.record(Record::Outcome { key, outcome: outcome.clone() });
+                    }
                 }
-                return true;
+                Reported::Failed => {
+                    all = false;
+                    for outcome in failed {
+                        message.done[outcome.index as usize] = false;
+                    }
+                }
             }
-            Reported::Failed => {}
         }
-        for outcome in failed {
-            message.done[outcome.index as usize] = false;
-        }
-        false
+        all
     }
 
     fn warn_of_delay(&mut self, key: MessageKey, message: &Active, now: Timestamp) {
@@ -107,7 +112,10 @@ impl<S: Spool> Driver<S> {
     ) -> Reported {
         let queue_id = &message.queue_id;
         let reports = self.content_of(key, message).and_then(|content| {
-            let original = Original { queue_id, envelope: &message.envelope, content: &content };
+            let verp = kind == ReportKind::Failure && !self.settings.disable_verp_bounces;
+            let sender = return_address(message, verp, outcomes);
+            let envelope = &message.envelope;
+            let original = Original { queue_id, envelope, sender: &sender, content: &content };
             if let Some(event) = bounce::suppressed(&self.bounce, kind, &original) {
                 observe::emit(&self.bounce_tag, &event);
             }
@@ -160,6 +168,17 @@ impl<S: Spool> Driver<S> {
         let at = self.settings.scheduler.next_attempt(now, message.envelope.created);
         self.spool.record(Record::Retry { key, at });
     }
+}
+
+/// Who gets a report: where `verp` holds, the sender that names the one recipient.
+fn return_address<'a>(message: &'a Active, verp: bool, outcomes: &[Outcome]) -> Cow<'a, Address> {
+    let envelope = &message.envelope;
+    let (Some(delimiters), true, [outcome]) = (verp_delimiters(envelope), verp, outcomes) else {
+        return Cow::Borrowed(&envelope.sender);
+    };
+    let recipient = message.rewritten.get(&outcome.index);
+    let recipient = recipient.unwrap_or(&envelope.recipients[outcome.index as usize].address);
+    Cow::Owned(verp_sender(&envelope.sender, recipient, delimiters))
 }
 
 /// What became of a report.

@@ -11,7 +11,7 @@ use crate::scheduler::{Ended, Handout, Pulled, Scheduler};
 use crate::spool::Spool;
 use crate::{Order, Settings, Snapshot};
 use mail::{Address, Client, Content, Envelope, Job, JobId, JobRecipient, Outcome, QueueId, SiteFailure};
-use mail::{Stamps, Status, Timestamp};
+use mail::{Stamps, Status, Timestamp, verp_sender};
 use observe::Tag;
 use observe::events::qmgr::{MessageActive, MessageSuspect};
 use queue::{MessageKey, NewMessage, Place, Record};
@@ -54,6 +54,8 @@ struct Active {
     active_at: Timestamp,
     /// The addresses that routing changed.
     rewritten: HashMap<u32, Address>,
+    /// Its sender was told of a delay, and wants to know that it is over.
+    was_late: bool,
     /// An attempt of this round was noted.
     attempted: bool,
     /// Results of this round that are not final or not written down yet.
@@ -275,7 +277,8 @@ impl<S: Spool> Driver<S> {
                 *done = true;
                 message.deferred.remove(&outcome.index);
                 let recipient = &message.envelope.recipients[outcome.index as usize];
-                if recipient.notify.has(mail::Notify::SUCCESS) && !outcome.next_hop_reports {
+                let asked = recipient.notify.has(mail::Notify::SUCCESS) && !outcome.next_hop_reports;
+                if asked || (message.was_late && recipient.notify.on_delay()) {
                     let mut reported = outcome.clone();
                     if reported.remote_mta.is_none() {
                         // Postfix's words; where another server took the mail bounce names that.
@@ -378,6 +381,7 @@ impl<S: Spool> Driver<S> {
             .collect();
         let routes: Vec<_> = routed.into_iter().map(|r| r.route).collect();
         let alone = crashes >= ALONE_FROM;
+        let pulled = Pulled { single: verp_delimiters(&envelope).is_some(), ..pulled };
         if self.scheduler.activate(pulled, &routes, alone, now) == crate::scheduler::Activated::Parked {
             return;
         }
@@ -405,6 +409,7 @@ impl<S: Spool> Driver<S> {
         }
         let keep = content.pieces().is_none() || self.content_kept + bytes <= CONTENT_KEPT;
         self.content_kept += if keep && content.pieces().is_some() { bytes } else { 0 };
+        let was_late = self.was_late(&envelope, now);
         let active = Active {
             queue_id,
             client: Arc::new(envelope.client.clone()),
@@ -415,11 +420,18 @@ impl<S: Spool> Driver<S> {
             active_at: now,
             rewritten,
             attempted: false,
+            was_late,
             failed: Vec::new(),
             deferred: HashMap::new(),
             reported: Vec::new(),
         };
         self.active.insert(key, active);
+    }
+
+    /// Whether the sender was told that this message is late, and is to be told that it no longer is.
+    fn was_late(&self, envelope: &Envelope, now: Timestamp) -> bool {
+        let told = |after| envelope.warn_at.is_none() && envelope.arrival.after(after) <= now;
+        !envelope.sender.is_null() && self.settings.confirm_after.is_some_and(told)
     }
 
     /// Takes jobs from the scheduler into the outbox.
@@ -455,6 +467,15 @@ impl<S: Spool> Driver<S> {
         }
         self.jobs.insert(handout.job, (key, Arc::clone(&transport)));
         let envelope = &message.envelope;
+        let first = handout.recipients.first().map(|index| *index as usize);
+        let sender = match (verp_delimiters(envelope), first) {
+            (Some(delimiters), Some(first)) => {
+                let address = message.rewritten.get(&(first as u32));
+                let address = address.unwrap_or(&envelope.recipients[first].address);
+                verp_sender(&envelope.sender, address, delimiters)
+            }
+            _ => envelope.sender.clone(),
+        };
         let recipients = handout.recipients.into_iter().map(|index| {
             let mut recipient = envelope.recipients[index as usize].clone();
             if let Some(address) = message.rewritten.get(&index) {
@@ -465,7 +486,7 @@ impl<S: Spool> Driver<S> {
         Some(Job {
             id: handout.job,
             queue_id: message.queue_id.clone(),
-            sender: envelope.sender.clone(),
+            sender,
             envid: envelope.envid.clone(),
             ret: envelope.ret,
             encoding: envelope.encoding,
@@ -492,6 +513,11 @@ impl<S: Spool> Driver<S> {
         }
         Some(message)
     }
+}
+
+/// The delimiters with which each recipient is named in the sender (record `V`), where that was asked for.
+fn verp_delimiters(envelope: &Envelope) -> Option<&[u8]> {
+    envelope.attribute("V").filter(|delimiters| delimiters.len() == 2 && !envelope.sender.is_null())
 }
 
 /// What the retry agent is told: Postfix's text for mail to a dead destination.

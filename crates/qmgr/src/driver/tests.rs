@@ -1,5 +1,7 @@
 //! The driver with a queue in memory: what is recorded when, and in which order.
 
+mod ways;
+
 use super::*;
 use crate::route::Target;
 use crate::scheduler;
@@ -364,58 +366,6 @@ fn a_flush_tries_what_waits_at_once() {
 }
 
 #[test]
-fn a_flush_lifts_defer_transports() {
-    let mut b = Bench::new();
-    b.arrive(b.mail("A", "s@x", &["r@later"]));
-    assert_eq!(b.turn(0)[2], "job A retry 4.3.2 deferred transport");
-    b.agents.answer(Status::Deferred, None);
-    b.turn(10);
-    assert_eq!(b.turn(400)[2], "job A retry 4.3.2 deferred transport", "its own time lifts nothing");
-    b.agents.answer(Status::Deferred, None);
-    b.turn(400);
-    b.driver.order(Order::FlushAll, at(401));
-    assert_eq!(b.turn(401), ["attempt 1", "written", "job A later later"]);
-}
-
-#[test]
-fn a_redirected_message_goes_to_one_address_instead_of_all_its_recipients() {
-    let mut b = Bench::new();
-    let mut mail = b.mail("A", "s@x", &["r@a", "q@a", "p@b"]);
-    mail.envelope.attributes.push((">".into(), b"boss@c".to_vec()));
-    b.arrive(mail);
-    assert_eq!(b.turn(0), ["Sent 1 #1", "Sent 1 #2", "attempt 1", "written", "job A smtp c"]);
-    assert_eq!(b.agents.jobs.borrow()[0].0.recipients[0].recipient.address, Address::from("boss@c"));
-    b.agents.answer(Status::Sent, None);
-    assert_eq!(b.turn(1), ["Sent 1 #0", "written"]);
-    assert!(b.driver.active.is_empty());
-}
-
-#[test]
-fn a_message_that_names_a_filter_goes_there_or_nowhere() {
-    for (filter, job) in [
-        ("smtp:[127.0.0.1]:10025", "job A smtp [127.0.0.1]:10025"),
-        ("smtp:", "job A smtp a"),
-        ("uucp:scan", "job A retry 4.3.0 mail transport unavailable"),
-    ] {
-        let mut b = Bench::new();
-        let mut mail = b.mail("A", "s@x", &["r@a"]);
-        mail.envelope.attributes.push(("L".into(), filter.into()));
-        b.arrive(mail);
-        assert_eq!(b.turn(0)[2], job);
-    }
-}
-
-#[test]
-fn mail_to_the_double_bounce_address_of_this_host_is_dropped() {
-    let mut b = Bench::new();
-    b.arrive(b.mail("A", "s@x", &["Double-Bounce@here"]));
-    assert_eq!(b.turn(0), ["Sent 1 #0", "written"]);
-    assert!(b.driver.active.is_empty());
-    b.arrive(b.mail("C", "s@x", &["double-bounce@there"]));
-    assert_eq!(b.turn(0)[2], "job C smtp there");
-}
-
-#[test]
 fn a_failure_and_its_report_are_one_group_and_the_report_is_delivered() {
     let mut b = Bench::new();
     b.arrive(b.mail("A", "s@x", &["r@a", "q@a"]));
@@ -470,6 +420,33 @@ fn a_delay_is_told_once() {
 }
 
 #[test]
+fn the_end_of_a_delay_is_told_where_it_is_to_be_confirmed() {
+    for (confirm, warn_at, notify, told) in [
+        (Some(Duration::from_secs(5)), None, Notify::default(), true),
+        (Some(Duration::from_secs(5)), Some(at(5)), Notify::default(), false),
+        (Some(Duration::from_secs(5)), None, Notify::FAILURE, false),
+        (Some(Duration::from_secs(50)), None, Notify::default(), false),
+        (None, None, Notify::default(), false),
+    ] {
+        let mut b = Bench::new();
+        let settings = Settings { confirm_after: confirm, ..(*b.driver.settings).clone() };
+        b.driver.settings = Arc::new(settings);
+        let mut mail = b.mail("A", "s@x", &["r@a"]);
+        mail.envelope.warn_at = warn_at;
+        mail.envelope.recipients[0].notify = notify;
+        b.arrive(mail);
+        b.turn(10);
+        b.agents.answer(Status::Sent, None);
+        let log = b.turn(11);
+        assert_eq!(
+            log.contains(&"report B1".to_string()),
+            told,
+            "{confirm:?} {warn_at:?} {notify:?}: {log:?}"
+        );
+    }
+}
+
+#[test]
 fn success_is_reported_to_who_asked() {
     let mut b = Bench::new();
     let mut mail = b.mail("A", "s@x", &["r@a"]);
@@ -501,13 +478,6 @@ fn success_is_left_to_a_next_server_that_reports_it() {
     });
     back.done(job.id, None);
     assert_eq!(b.turn(1), ["Sent 1 #0", "written"]);
-}
-
-#[test]
-fn a_transport_that_nobody_serves_defers() {
-    let mut b = Bench::new();
-    b.arrive(b.mail("A", "s@x", &["r@nobody"]));
-    assert_eq!(b.turn(0)[2], "job A retry 4.3.0 mail transport unavailable");
 }
 
 #[test]

@@ -307,7 +307,11 @@ impl<K: Copy + Eq + Hash + Ord> Scheduler<K> {
             };
             at = Some((transport, place));
             let limit = self.transports[transport].settings.recipient_limit;
-            let size = if limit == 0 { group.len() } else { limit };
+            let size = match limit {
+                _ if message.single => 1,
+                0 => group.len(),
+                limit => limit,
+            };
             for chunk in group.chunks(size.max(1)) {
                 pending += 1;
                 let entry = Entry { key, recipients: chunk.iter().map(|r| r.index).collect() };

@@ -11,6 +11,8 @@ pub struct Pulled<K> {
     pub key: K,
     /// An order said "now": dead destinations are tried and `defer_transports` does not hold.
     pub flushed: bool,
+    /// Each recipient gets a delivery of its own; said by who activates it.
+    pub single: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -150,13 +152,13 @@ impl<K: Copy + Eq + Hash + Ord> Waiting<K> {
         }
         self.deferred.pop_first();
         self.places.remove(&key);
-        Some(Pulled { key, flushed: false })
+        Some(Pulled { key, flushed: false, single: false })
     }
 
     fn pop_flushed(&mut self) -> Option<Pulled<K>> {
         let (_, key) = self.flushed.pop_first()?;
         self.places.remove(&key);
-        Some(Pulled { key, flushed: true })
+        Some(Pulled { key, flushed: true, single: false })
     }
 
     fn place(&mut self, key: K, place: Place) -> bool {
@@ -178,7 +180,7 @@ fn pop_listed<K: Copy + Eq + Hash>(
     while let Some(key) = list.pop_front() {
         if places.get(&key) == Some(&expected) {
             places.remove(&key);
-            return Some(Pulled { key, flushed: false });
+            return Some(Pulled { key, flushed: false, single: false });
         }
     }
     None
@@ -210,13 +212,13 @@ mod tests {
         w.deferred(1, at(100));
         w.deferred(2, at(50));
         assert_eq!((w.pull(at(49)), w.next_due()), (None, Some(at(50))));
-        assert_eq!(w.pull(at(50)), Some(Pulled { key: 2, flushed: false }));
+        assert_eq!(w.pull(at(50)), Some(Pulled { key: 2, flushed: false, single: false }));
         w.flush_all();
-        assert_eq!(w.pull(at(50)), Some(Pulled { key: 1, flushed: true }));
+        assert_eq!(w.pull(at(50)), Some(Pulled { key: 1, flushed: true, single: false }));
         w.deferred(3, at(100));
         assert!(w.flush_one(3));
         assert!(!w.flush_one(4));
-        assert_eq!(w.pull(at(50)), Some(Pulled { key: 3, flushed: true }));
+        assert_eq!(w.pull(at(50)), Some(Pulled { key: 3, flushed: true, single: false }));
     }
 
     #[test]

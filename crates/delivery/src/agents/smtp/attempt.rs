@@ -163,13 +163,20 @@ impl Delivery<'_> {
         for (n, target) in targets.iter().enumerate() {
             let is_last_address = is_last && n + 1 == targets.len();
             let is_final = is_last_address || (is_last && sessions + 1 >= sessions_max);
-            let Some((mut connection, is_kept)) = self.connect(target, is_last_address).await else {
-                continue;
-            };
+            let connected = self.connect(target, is_last_address).await;
+            if self.report.left() == 0 {
+                // The server refused to talk to us for good.
+                return;
+            }
+            let Some((mut connection, is_kept)) = connected else { continue };
             connection.is_only = is_only;
             let mut end = self.converse(connection, Reach { is_final, is_kept }).await;
             if end == End::Stale {
-                let Some(mut connection) = self.connect_anew(target, is_last_address).await else { continue };
+                let connected = self.connect_anew(target, is_last_address).await;
+                if self.report.left() == 0 {
+                    return;
+                }
+                let Some(mut connection) = connected else { continue };
                 connection.is_only = is_only;
                 end = self.converse(connection, Reach { is_final, is_kept: false }).await;
             }
@@ -249,7 +256,21 @@ impl Delivery<'_> {
             }
         }
         connection.connected = net::clock::now();
+        self.tell_of_extensions(connection);
         self.check_is_not_myself(connection)
+    }
+
+    /// What Postfix logs of a server's extensions.
+    fn tell_of_extensions(&self, connection: &Connection) {
+        let tag = self.report.tag();
+        if let Some(keywords) = &self.shared.settings.discarded_keywords {
+            observe::info(tag, format_args!("discarding EHLO keywords: {keywords}"));
+        }
+        let can = connection.client().capabilities();
+        if can.smtputf8 && !can.eight_bit_mime {
+            let host = &connection.peer.label;
+            observe::info(tag, format_args!("host {host} offers SMTPUTF8 support, but not 8BITMIME"));
+        }
     }
 
     fn check_is_not_myself(&self, connection: &Connection) -> Result<(), Failure> {

@@ -20,6 +20,7 @@ use crate::{Assignment, DeliveryAgent};
 use body::FileReader;
 use busy::Busy;
 use connection::Connection;
+use destination::Site;
 use net::Resolver;
 use observe::{Numbers, Tag};
 use pool::Pool;
@@ -152,6 +153,7 @@ impl Shared {
             Keep::Always => true,
             Keep::Never => false,
         };
+        let wanted = wanted || self.is_always_kept(nexthop);
         if !wanted || !connection.is_reusable() {
             tokio::task::spawn_local(connection.close());
             return;
@@ -162,6 +164,20 @@ impl Shared {
         if !self.sweeping.replace(true) {
             tokio::task::spawn_local(sweep(self.clone()));
         }
+    }
+
+    /// Whether `smtp_connection_cache_destinations` names one of a nexthop's domains or hosts.
+    fn is_always_kept(&self, nexthop: &str) -> bool {
+        let listed = &self.settings.keep_for;
+        let has =
+            |name: &str| listed.iter().any(|d| d.starts_with("static:") || d.eq_ignore_ascii_case(name));
+        !listed.is_empty()
+            && destination::parse(nexthop, &self.settings).is_ok_and(|sites| {
+                sites.iter().any(|site| match site {
+                    Site::Inet { name, .. } => has(name),
+                    Site::Unix { shown, .. } => has(shown),
+                })
+            })
     }
 
     /// The right to open a connection, or one to `target` that has become free meanwhile. Where too many are open,

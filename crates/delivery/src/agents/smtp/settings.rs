@@ -58,6 +58,10 @@ pub struct Settings {
     pub line_bytes_max: usize,
     /// `smtp_connection_cache_on_demand`.
     pub keep: Keep,
+    /// `smtp_discard_ehlo_keywords` as they are logged; `None` where there are none or `silent-discard` is among them.
+    pub discarded_keywords: Option<String>,
+    /// `smtp_connection_cache_destinations`, in lower case: domains, hosts, sockets, or `static:all`.
+    pub keep_for: Vec<String>,
     /// `smtp_connection_cache_time_limit`: how long a connection waits for the next message.
     pub idle_limit: Duration,
     /// `smtp_connection_reuse_time_limit`: how old a connection may be when it takes another message.
@@ -164,6 +168,8 @@ impl Default for Settings {
             skip_quit_response: true,
             line_bytes_max: 998,
             keep: Keep::OnDemand,
+            discarded_keywords: None,
+            keep_for: Vec::new(),
             idle_limit: Duration::from_secs(2),
             reuse_time_limit: Duration::from_secs(300),
             reuse_count_limit: 0,
@@ -194,7 +200,11 @@ impl Settings {
             dialogue: Dialogue {
                 protocol,
                 helo_name: client.helo_name,
-                ehlo: EhloUse::Always,
+                ehlo: match (client.never_send_ehlo, client.always_send_ehlo) {
+                    (true, _) => EhloUse::Never,
+                    (false, true) => EhloUse::Always,
+                    (false, false) => EhloUse::WhereGreeted,
+                },
                 discard_keywords: client
                     .discard_ehlo_keywords
                     .iter()
@@ -233,6 +243,8 @@ impl Settings {
             skip_5xx_greeting: client.skip_5xx_greeting,
             skip_quit_response: client.skip_quit_response,
             line_bytes_max: bounded(client.line_length_limit),
+            discarded_keywords: logged_keywords(&client.discard_ehlo_keywords),
+            keep_for: client.connection_cache_destinations.iter().map(|d| d.to_ascii_lowercase()).collect(),
             keep: if client.connection_cache_on_demand { Keep::OnDemand } else { Keep::Never },
             idle_limit: client.connection_cache_time_limit,
             reuse_time_limit: client.connection_reuse_time_limit,
@@ -249,6 +261,30 @@ impl Settings {
             },
         })
     }
+}
+
+/// The keywords in Postfix's order.
+fn logged_keywords(discarded: &[String]) -> Option<String> {
+    const ORDER: [&str; 15] = [
+        "8BITMIME",
+        "AUTH",
+        "ETRN",
+        "PIPELINING",
+        "SIZE",
+        "VERP",
+        "VRFY",
+        "XCLIENT",
+        "XFORWARD",
+        "STARTTLS",
+        "ENHANCEDSTATUSCODES",
+        "DSN",
+        "SMTPUTF8",
+        "CHUNKING",
+        "REQUIRETLS",
+    ];
+    let has = |word: &str| discarded.iter().any(|d| d.eq_ignore_ascii_case(word));
+    let logged: Vec<&str> = ORDER.into_iter().filter(|word| has(word)).collect();
+    (!logged.is_empty() && !has("silent-discard")).then(|| logged.join(" "))
 }
 
 fn bounded(count: u64) -> usize {
@@ -282,6 +318,28 @@ mod tests {
         let lmtp = read("", Protocol::Lmtp).unwrap();
         assert_eq!((lmtp.port, lmtp.skip_quit_response), (24, false));
         assert_eq!(lmtp.timeouts.connect, SYSTEM_CONNECT_TIMEOUT);
+    }
+
+    #[test]
+    fn discarded_keywords_are_told_unless_silence_is_asked_for() {
+        let told = |value: &str| {
+            read(&format!("smtp_discard_ehlo_keywords = {value}\n"), Protocol::Smtp)
+                .unwrap()
+                .discarded_keywords
+        };
+        assert_eq!(told("size, Pipelining 8bitmime").as_deref(), Some("8BITMIME PIPELINING SIZE"));
+        assert_eq!((told("size, silent-discard"), told("")), (None, None));
+    }
+
+    #[test]
+    fn ehlo_or_helo_is_a_matter_of_two_parameters() {
+        for (main_cf, expected) in [
+            ("", EhloUse::Always),
+            ("smtp_always_send_ehlo = no\n", EhloUse::WhereGreeted),
+            ("smtp_never_send_ehlo = yes\n", EhloUse::Never),
+        ] {
+            assert_eq!(read(main_cf, Protocol::Smtp).unwrap().dialogue.ehlo, expected, "{main_cf}");
+        }
     }
 
     #[test]

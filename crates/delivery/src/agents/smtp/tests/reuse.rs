@@ -52,6 +52,22 @@ fn connections_are_kept_only_for_destinations_with_more_mail() {
 }
 
 #[test]
+fn connections_to_listed_destinations_are_kept_in_any_case() {
+    for (listed, connections) in [("[127.0.0.1]", 2), ("127.0.0.1", 1), ("static:all", 1), ("other", 2)] {
+        run(async {
+            let server = Server::new(&[]);
+            let nexthop = format!("[127.0.0.1]:{}", server.start().await.port());
+            let settings = Settings { keep: Keep::Never, keep_for: vec![listed.into()], ..quick() };
+            let agent = agent(settings, ScriptedResolver::new());
+            for _ in 0..2 {
+                send(&agent, &nexthop).only().await;
+            }
+            assert_eq!(server.connections.get(), connections, "{listed}");
+        });
+    }
+}
+
+#[test]
 fn a_kept_connection_serves_no_host_of_another_name_at_the_same_address() {
     run(async {
         let server = Server::new(&[]);

@@ -16,6 +16,24 @@ fn with_rules(rules: &[(&str, &str)]) -> (Status, String, String, bool) {
 }
 
 #[test]
+fn a_5xx_greeting_that_is_not_skipped_fails_the_message_without_asking_another_server() {
+    run(async {
+        let server = Server::new(&[("greeting", "554 5.3.2 go away")]);
+        let port = server.start().await.port();
+        let resolver = ScriptedResolver::new()
+            .with_mx("x.example", 10, "a.example")
+            .with_mx("x.example", 20, "b.example")
+            .with_address("a.example", "127.0.0.1")
+            .with_address("b.example", "127.0.0.1");
+        let agent = agent(Settings { skip_5xx_greeting: false, ..quick() }, resolver);
+        let (status, _, reason) = send(&agent, &format!("x.example:{port}")).only().await;
+        assert_eq!(status, Status::Bounced, "{reason}");
+        assert!(reason.contains("refused to talk to me: 554 5.3.2 go away"), "{reason}");
+        assert_eq!(server.connections.get(), 1);
+    });
+}
+
+#[test]
 fn refusals_are_reported_in_postfixs_words() {
     use Status::{Bounced, Deferred};
     let with_name = |rules: &[(&str, &str)]| with_rules(rules);
