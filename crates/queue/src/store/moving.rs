@@ -19,7 +19,7 @@ use std::time::Duration;
 
 /// Messages of one batch of files while the journal has room: few, since a client that waits for its 250 meanwhile
 /// waits for the batch's sync as well.
-const SPILL_BATCH: usize = 8;
+const SPILL_BATCH: usize = 4;
 
 /// Messages of one batch where room matters more than a client's delay: a crowded journal, an orderly stop.
 const SPILL_BATCH_CROWDED: usize = 512;
