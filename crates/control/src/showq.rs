@@ -1,54 +1,78 @@
 //! `public/showq`: the list of the queue, for `postqueue -p` and `-j`.
 //!
-//! Messages in files are read from the queue directories on a thread of its own; what only the journal holds, and
-//! what is being delivered, the queue manager tells.
+//! Messages in files are read from the queue directories, each list on a thread of its own. What only the journal holds,
+//! and what is being delivered, the queue manager tells (`private/showq`); where it does not answer, the journal is read.
 
-use mail::{QueueId, Timestamp};
+use mail::QueueId;
 use net::Shutdown;
 use observe::Tag;
-use qmgr::Order;
-use queue::listing::{self, Item, ItemRecipient, put_item};
+use queue::Disk;
+use queue::listing::{self, Item, put_item};
 use queue::paths::Hashing;
-use queue::{Disk, Listed, NewMessage, Place};
 use std::collections::HashSet;
-use std::io;
+use std::io::{self, BufRead as _, BufReader, Read as _, Write as _};
+use std::os::unix::net::UnixStream as BlockingStream;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::io::AsyncWriteExt;
 use tokio::net::{UnixListener, UnixStream};
-use tokio::sync::{Semaphore, mpsc, oneshot};
+use tokio::sync::{Semaphore, oneshot};
 
 /// Lists that are made at once: each reads the whole queue. Others wait for their turn.
-const LISTS_MAX: usize = 4;
-
-/// Pieces of a list on their way from the disk to the socket.
-const PIECES: usize = 8;
+pub(crate) const LISTS_MAX: usize = 4;
 
 /// A piece is sent when it has this size.
-const PIECE_BYTES: usize = 64 * 1024;
+pub(crate) const PIECE_BYTES: usize = 64 * 1024;
+
+/// How long the queue manager may pause; then the journal is read instead.
+const ANSWER_PAUSE_MAX: Duration = Duration::from_secs(5);
 
 /// How long a reader may pause before it is given up.
-const WRITE_TIMEOUT: Duration = Duration::from_secs(60);
+const PAUSE_MAX: Duration = Duration::from_secs(60);
 
 /// After an error of accept: descriptors are used up, and come back.
 const ACCEPT_PAUSE: Duration = Duration::from_secs(1);
 
+/// Ids of one answer of the queue manager: a bound for memory, far above what can be active.
+const ACTIVE_BYTES_MAX: u64 = 64 << 20;
+
 /// What a list is made from.
 #[derive(Clone)]
 pub struct Showq {
-    /// The queue directory.
+    /// The queue directory; it is only read.
     pub disk: Arc<dyn Disk>,
     /// `hash_queue_names`, `hash_queue_depth`.
     pub hashing: Hashing,
-    /// The way to the queue manager.
-    pub orders: mpsc::Sender<Order>,
-    /// Who logs.
-    pub tag: Tag,
+    /// Where the queue manager tells what only it knows: `private/showq`.
+    pub live: PathBuf,
 }
 
-/// Serves lists until the shutdown. It wants a `LocalSet` around it.
-pub async fn serve_showq(listener: UnixListener, showq: Showq, shutdown: Shutdown) {
-    let turns = Arc::new(Semaphore::new(LISTS_MAX));
+/// Serves lists until the shutdown. It wants a `LocalSet` around it. `showq` gives what is in force when a list begins.
+pub async fn serve_showq(
+    listener: UnixListener,
+    showq: impl Fn() -> Showq + Clone + 'static,
+    tag: Tag,
+    shutdown: Shutdown,
+) {
+    let serve = move |socket: UnixStream| {
+        let showq = showq();
+        async move { on_a_thread(showq, socket.into_std()?).await }
+    };
+    accept_lists("public/showq", listener, LISTS_MAX, &tag, shutdown, serve).await;
+}
+
+/// Accepts readers of lists and serves so many at a time; the others wait.
+pub(crate) async fn accept_lists<F>(
+    name: &'static str,
+    listener: UnixListener,
+    at_once: usize,
+    tag: &Tag,
+    shutdown: Shutdown,
+    serve: impl Fn(UnixStream) -> F,
+) where
+    F: Future<Output = io::Result<()>> + 'static,
+{
+    let turns = Arc::new(Semaphore::new(at_once));
     let mut lists = tokio::task::JoinSet::new();
     loop {
         let accepted = tokio::select! {
@@ -56,150 +80,109 @@ pub async fn serve_showq(listener: UnixListener, showq: Showq, shutdown: Shutdow
             // Readers see the connection end without the end of the list, and say so.
             () = shutdown.requested() => return,
             Some(_) = lists.join_next() => continue,
-            accepted = listener.accept(), if lists.len() < 16 * LISTS_MAX => accepted,
+            accepted = listener.accept(), if lists.len() < 16 * at_once => accepted,
         };
         match accepted {
             Ok((socket, _)) => {
-                let (showq, turns) = (showq.clone(), turns.clone());
+                let (sending, turns, tag) = (serve(socket), turns.clone(), tag.clone());
                 lists.spawn_local(async move {
                     let Ok(_turn) = turns.acquire_owned().await else { return };
-                    if let Err(error) = showq.send(socket).await
+                    if let Err(error) = sending.await
                         && error.kind() != io::ErrorKind::BrokenPipe
                     {
-                        observe::warn(&showq.tag, format_args!("public/showq: {error}"));
+                        observe::warn(&tag, format_args!("{name}: {error}"));
                     }
                 });
             }
             Err(error) => {
-                observe::warn(&showq.tag, format_args!("public/showq: {error}"));
+                observe::warn(tag, format_args!("{name}: {error}"));
                 tokio::time::sleep(ACCEPT_PAUSE).await;
             }
         }
     }
 }
 
+/// Makes a list on a thread, since files are read.
+async fn on_a_thread(showq: Showq, socket: BlockingStream) -> io::Result<()> {
+    let (done, made) = oneshot::channel();
+    let make = move || drop(done.send(showq.send(socket)));
+    std::thread::Builder::new().name("showq".into()).spawn(make)?;
+    made.await.unwrap_or_else(|_| Err(io::Error::other("making the list ended by a panic")))
+}
+
 impl Showq {
-    async fn send(&self, mut socket: UnixStream) -> io::Result<()> {
-        let (list, answer) = oneshot::channel();
-        let gone = || io::Error::other("the queue manager is gone");
-        self.orders.send(Order::List(list)).await.map_err(|_| gone())?;
-        let listed = answer.await.map_err(|_| gone())?;
-        let active: HashSet<_> = listed.iter().filter(|l| l.in_flight).map(|l| l.queue_id.clone()).collect();
-
-        let mut sent = HashSet::new();
-        let mut piece = Vec::new();
-        for entry in listed.iter().filter(|l| needs_asking(l)) {
-            if let Some(item) = self.ask(entry).await? {
-                sent.insert(item.queue_id.clone());
-                put_item(Some(&item), &mut piece);
+    fn send(&self, socket: BlockingStream) -> io::Result<()> {
+        socket.set_nonblocking(false)?;
+        socket.set_write_timeout(Some(PAUSE_MAX))?;
+        let mut list = List { socket, piece: Vec::new(), sent: HashSet::new(), failed: None };
+        let mut active = HashSet::new();
+        let relayed = BlockingStream::connect(&self.live)
+            .and_then(|queue_manager| relay(queue_manager, &mut list, &mut active));
+        if relayed.is_err() {
+            // It does not run, or does nothing else than something long: the journal tells what it is about to do.
+            listing::from_journal(&*self.disk, &mut |item| list.give(&item))?;
+        }
+        listing::from_disk(&*self.disk, &self.hashing, &mut |mut item| {
+            if active.contains(&item.queue_id) && item.queue == "deferred" {
+                item.queue = "active".to_string();
             }
-            if piece.len() >= PIECE_BYTES {
-                write(&mut socket, &std::mem::take(&mut piece)).await?;
-            }
+            list.give(&item);
+        })?;
+        list.end()
+    }
+}
+
+/// Passes on what the queue manager tells; the ids behind it are of files that are being delivered.
+fn relay(queue_manager: BlockingStream, list: &mut List, active: &mut HashSet<QueueId>) -> io::Result<()> {
+    queue_manager.set_read_timeout(Some(ANSWER_PAUSE_MAX))?;
+    let mut told = BufReader::new(queue_manager);
+    while let Some(item) = listing::read_item(&mut told)? {
+        list.give(&item);
+    }
+    for id in told.take(ACTIVE_BYTES_MAX).lines() {
+        active.extend(QueueId::parse(&id?));
+    }
+    Ok(())
+}
+
+/// A list on its way to its reader.
+struct List {
+    socket: BlockingStream,
+    piece: Vec<u8>,
+    /// What is in it already: a message may become a file while the list is made.
+    sent: HashSet<QueueId>,
+    /// Why nothing more can be sent.
+    failed: Option<io::Error>,
+}
+
+impl List {
+    fn give(&mut self, item: &Item) {
+        if self.failed.is_some() || !self.sent.insert(item.queue_id.clone()) {
+            return;
         }
-        write(&mut socket, &piece).await?;
-
-        let mut pieces = self.read_disk(sent, active)?;
-        while let Some(piece) = pieces.recv().await {
-            write(&mut socket, &piece?).await?;
+        put_item(Some(item), &mut self.piece);
+        if self.piece.len() >= PIECE_BYTES {
+            self.failed = self.socket.write_all(&std::mem::take(&mut self.piece)).err();
         }
-        let mut end = Vec::new();
-        put_item(None, &mut end);
-        write(&mut socket, &end).await
     }
 
-    /// Asks for one message; nothing where it is gone by now.
-    async fn ask(&self, entry: &Listed) -> io::Result<Option<Item>> {
-        let (show, answer) = oneshot::channel();
-        let gone = |_| io::Error::other("the queue manager is gone");
-        self.orders.send(Order::Show(entry.queue_id.clone(), show)).await.map_err(|_| gone(()))?;
-        Ok(answer.await.ok().flatten().map(|message| item(entry, message)))
-    }
-
-    /// Reads the files on a thread, without those that were sent already.
-    fn read_disk(
-        &self,
-        sent: HashSet<QueueId>,
-        active: HashSet<QueueId>,
-    ) -> io::Result<mpsc::Receiver<io::Result<Vec<u8>>>> {
-        let (sender, receiver) = mpsc::channel(PIECES);
-        let (disk, hashing) = (self.disk.clone(), self.hashing.clone());
-        let read = move || {
-            let mut piece = Vec::new();
-            let mut wanted = true;
-            let listed = listing::from_disk(&*disk, &hashing, &mut |mut item| {
-                if !wanted || sent.contains(&item.queue_id) {
-                    return;
-                }
-                if active.contains(&item.queue_id) && item.queue == "deferred" {
-                    item.queue = "active".to_string();
-                }
-                put_item(Some(&item), &mut piece);
-                if piece.len() >= PIECE_BYTES {
-                    wanted = sender.blocking_send(Ok(std::mem::take(&mut piece))).is_ok();
-                }
-            });
-            // Without a receiver there is nobody to tell.
-            let _ = sender.blocking_send(listed.map(|()| piece));
-        };
-        std::thread::Builder::new().name("showq".into()).spawn(read)?;
-        Ok(receiver)
-    }
-}
-
-/// Whether the files may not tell: what is on hold may still be on its way into one.
-fn needs_asking(entry: &Listed) -> bool {
-    entry.in_flight
-        || match entry.place {
-            Place::Journal => true,
-            Place::Hold => !entry.key.is_file(),
-            Place::Deferred => false,
+    fn end(mut self) -> io::Result<()> {
+        if let Some(error) = self.failed {
+            return Err(error);
         }
-}
-
-fn item(entry: &Listed, message: NewMessage) -> Item {
-    let queue = match entry.place {
-        Place::Hold => "hold",
-        _ if entry.in_flight || message.retry_at.is_none() => "active",
-        _ => "deferred",
-    };
-    let NewMessage { queue_id, envelope, done, content, deferrals, .. } = message;
-    let reason = |index: usize| {
-        let of_it = |o: &&mail::Outcome| o.index as usize == index;
-        deferrals.iter().rev().find(of_it).map(|o| o.reason.clone())
-    };
-    let recipients = envelope.recipients.into_iter().enumerate();
-    let left = recipients.filter(|(index, _)| !done.get(*index).copied().unwrap_or(false));
-    Item {
-        queue: queue.to_string(),
-        queue_id,
-        arrival: earliest(envelope.arrival, entry.arrival),
-        size: content.queue_size(),
-        forced_expire: envelope.force_expire,
-        sender: envelope.sender,
-        recipients: left
-            .map(|(index, r)| ItemRecipient { address: r.address, reason: reason(index) })
-            .collect(),
+        put_item(None, &mut self.piece);
+        self.socket.write_all(&self.piece)
     }
-}
-
-/// The envelope tells; zero is no time.
-fn earliest(envelope: Timestamp, listed: Option<Timestamp>) -> Timestamp {
-    if envelope == Timestamp::default() { listed.unwrap_or(envelope) } else { envelope }
-}
-
-async fn write(socket: &mut UnixStream, bytes: &[u8]) -> io::Result<()> {
-    let silent = || io::Error::new(io::ErrorKind::TimedOut, "a reader of the list takes no more of it");
-    tokio::time::timeout(WRITE_TIMEOUT, socket.write_all(bytes)).await.map_err(|_| silent())?
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use bytes::Bytes;
-    use mail::{Address, Content, ContentFlags, Dsn, Envelope, JobId, Outcome, Recipient, Status};
-    use queue::{MessageKey, RealDisk};
-    use std::path::PathBuf;
+    use mail::{Address, Content, ContentFlags, Dsn, Envelope, JobId, Outcome, Recipient, Status, Timestamp};
+    use qmgr::Order;
+    use queue::{Listed, MessageKey, NewMessage, Place, RealDisk};
+    use tokio::sync::mpsc;
 
     fn message(id: &QueueId) -> NewMessage {
         let mut envelope =
@@ -275,16 +258,20 @@ mod tests {
             let (orders, received) = mpsc::channel(4);
             let id = QueueId::parse("A1").unwrap();
             tokio::task::spawn_local(answer(received, id));
+            let (path, live) = (root.join("showq"), root.join("live"));
             let showq = Showq {
                 disk: Arc::new(RealDisk::new(&root).unwrap()),
                 hashing: Hashing::default(),
-                orders,
-                tag: Tag::new("postfix", "showq", 1),
+                live: live.clone(),
             };
-            let path = root.join("showq");
-            let listener = UnixListener::bind(&path).unwrap();
+            let tag = Tag::new("postfix", "showq", 1);
             let (trigger, shutdown) = Shutdown::new();
-            let server = tokio::task::spawn_local(serve_showq(listener, showq, shutdown));
+            let told =
+                crate::serve_live(UnixListener::bind(&live).unwrap(), orders, tag.clone(), shutdown.clone());
+            tokio::task::spawn_local(told);
+            let listener = UnixListener::bind(&path).unwrap();
+            let server =
+                tokio::task::spawn_local(serve_showq(listener, move || showq.clone(), tag, shutdown));
             let reading = std::thread::spawn(move || {
                 let mut socket = std::os::unix::net::UnixStream::connect(path).unwrap();
                 let mut items = Vec::new();

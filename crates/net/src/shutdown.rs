@@ -4,35 +4,60 @@ use tokio::sync::watch;
 
 /// Tells a task that its process is to finish. Cheap to clone; may cross threads.
 #[derive(Clone, Debug)]
-pub struct Shutdown(watch::Receiver<bool>);
+pub struct Shutdown(watch::Receiver<Order>);
 
-/// Gives the order; dropping it gives it too, since the one who could give it is gone.
+/// Gives the order; dropping it means [`ShutdownTrigger::request`], since the one who could give it is gone.
 #[derive(Debug)]
-pub struct ShutdownTrigger(watch::Sender<bool>);
+pub struct ShutdownTrigger(watch::Sender<Order>);
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Order {
+    GoOn,
+    Retire,
+    Stop,
+}
 
 impl Shutdown {
     /// A new order, not yet given.
     pub fn new() -> (ShutdownTrigger, Shutdown) {
-        let (sender, receiver) = watch::channel(false);
+        let (sender, receiver) = watch::channel(Order::GoOn);
         (ShutdownTrigger(sender), Shutdown(receiver))
     }
 
-    /// Returns once the order is given, at once if it was given already.
+    /// Returns once the order is given, at once if it was given already: nothing new is to be begun.
     pub async fn requested(&self) {
+        self.at_least(Order::Retire).await;
+    }
+
+    /// Returns once what is under way is to be brought to an end, too; who only retires lets it take its time.
+    pub async fn must_end(&self) {
+        self.at_least(Order::Stop).await;
+    }
+
+    async fn at_least(&self, order: Order) {
         // An error means that the trigger is gone: that is the order as well.
-        let _ = self.0.clone().wait_for(|given| *given).await;
+        let _ = self.0.clone().wait_for(|given| *given >= order).await;
     }
 
     /// Whether the order was given.
     pub fn is_requested(&self) -> bool {
-        *self.0.borrow() || self.0.has_changed().is_err()
+        *self.0.borrow() > Order::GoOn || self.0.has_changed().is_err()
     }
 }
 
 impl ShutdownTrigger {
-    /// Gives the order.
+    /// Gives the order to finish.
     pub fn request(&self) {
-        self.0.send_replace(true);
+        self.0.send_replace(Order::Stop);
+    }
+
+    /// Gives the order to begin nothing new, since another process has taken over. An order to finish stays one.
+    pub fn retire(&self) {
+        self.0.send_if_modified(|given| {
+            let retires = *given < Order::Retire;
+            *given = (*given).max(Order::Retire);
+            retires
+        });
     }
 }
 
@@ -52,6 +77,24 @@ mod tests {
             waiting.await.unwrap();
             shutdown.requested().await;
             assert!(shutdown.is_requested());
+        });
+    }
+
+    #[test]
+    fn who_retires_need_not_end_what_is_under_way() {
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        runtime.block_on(async {
+            let (trigger, shutdown) = Shutdown::new();
+            trigger.retire();
+            shutdown.requested().await;
+            let waiter = shutdown.clone();
+            let waiting = tokio::spawn(async move { waiter.must_end().await });
+            tokio::task::yield_now().await;
+            assert!(!waiting.is_finished());
+            trigger.request();
+            waiting.await.unwrap();
+            trigger.retire();
+            shutdown.must_end().await;
         });
     }
 

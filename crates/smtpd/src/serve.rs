@@ -59,8 +59,12 @@ pub(crate) struct Shared {
     pub(crate) buffer: RefCell<BytesMut>,
     /// Replies and notes of whose turn it is.
     pub(crate) outputs: RefCell<Outputs>,
+    /// Idle sessions are to end.
     pub(crate) stopping: Cell<bool>,
     pub(crate) stop: Notify,
+    /// No connection is to be accepted any more.
+    retired: Cell<bool>,
+    retire: Notify,
     sessions: Cell<usize>,
     ended: Notify,
 }
@@ -68,7 +72,8 @@ pub(crate) struct Shared {
 /// How long accepting rests where descriptors or memory are used up.
 const ACCEPT_PAUSE: Duration = Duration::from_secs(1);
 
-/// Serves until shutdown is requested and the sessions have ended; a session in a transaction may finish it.
+/// Serves until shutdown is requested and the sessions have ended. Who retires lets each session go on as long as its
+/// client and the time limits let it, as Postfix's smtpd does at a reload; who must end lets it finish a transaction.
 ///
 /// Runs inside a `LocalSet` of a current-thread runtime. The caller bounds how long the sessions may take.
 pub async fn run(inputs: Inputs) -> io::Result<()> {
@@ -82,6 +87,8 @@ pub async fn run(inputs: Inputs) -> io::Result<()> {
         outputs: RefCell::new(Outputs::default()),
         stopping: Cell::new(false),
         stop: Notify::new(),
+        retired: Cell::new(false),
+        retire: Notify::new(),
         sessions: Cell::new(0),
         ended: Notify::new(),
     });
@@ -102,11 +109,17 @@ pub async fn run(inputs: Inputs) -> io::Result<()> {
         }
     }
     inputs.shutdown.requested().await;
-    shared.stopping.set(true);
-    shared.stop.notify_waiters();
+    shared.retired.set(true);
+    shared.retire.notify_waiters();
     while acceptors.join_next().await.is_some() {}
     while shared.sessions.get() > 0 {
-        shared.ended.notified().await;
+        tokio::select! {
+            () = shared.ended.notified() => {}
+            () = inputs.shutdown.must_end(), if !shared.stopping.get() => {
+                shared.stopping.set(true);
+                shared.stop.notify_waiters();
+            }
+        }
     }
     Ok(())
 }
@@ -123,20 +136,23 @@ struct Acceptor {
 impl Acceptor {
     async fn accept(self, listener: tokio::net::TcpListener) {
         let mut full = false;
-        while !self.shared.stopping.get() {
+        while !self.shared.retired.get() {
             let limit = self.settings.borrow().sessions_max;
             if self.open.get() >= limit {
                 if !full {
                     self.warn_full(limit);
                 }
                 full = true;
-                self.shared.ended.notified().await;
+                tokio::select! {
+                    () = self.shared.ended.notified() => {}
+                    () = self.shared.retire.notified() => {}
+                }
                 continue;
             }
             full = false;
             let accepted = tokio::select! {
                 biased;
-                () = self.shared.stop.notified() => break,
+                () = self.shared.retire.notified() => break,
                 accepted = listener.accept() => accepted,
             };
             match accepted {

@@ -22,8 +22,9 @@ fn a_kill_of_any_process_loses_nothing_and_repeats_only_what_was_in_flight() {
     let mut kills = Vec::new();
     for round in 0..rounds {
         std::thread::sleep(Duration::from_millis(50 + rng.below(400)));
-        let role = [Role::Smtpd, Role::Qmgr, Role::Smtpd, Role::Qmgr, Role::Local, Role::Master]
-            [rng.below(6) as usize];
+        let role =
+            [Role::Smtpd, Role::Qmgr, Role::Smtpd, Role::Qmgr, Role::Local, Role::Control, Role::Master]
+                [rng.below(7) as usize];
         let old = instance.pid(role);
         let at = instance.kill(role).unwrap_or_else(|e| panic!("round {round}: {e}\n{}", instance.output()));
         if matches!(role, Role::Qmgr | Role::Master) {

@@ -2,6 +2,7 @@
 
 pub mod client;
 
+pub use rustix::process::Signal;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -158,6 +159,11 @@ pub fn eventually(what: &str, condition: impl Fn() -> bool) {
 
 /// Ends a process that a test started, by its id.
 pub fn kill(pid: i32) {
+    signal(pid, Signal::KILL);
+}
+
+/// Sends a signal to one of our own processes.
+pub fn signal(pid: i32, signal: Signal) {
     let pid = rustix::process::Pid::from_raw(pid).expect("a process id");
-    rustix::process::kill_process(pid, rustix::process::Signal::KILL).expect("our own process");
+    rustix::process::kill_process(pid, signal).expect("our own process");
 }

@@ -3,7 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "all of it is a test")]
 
 use integration::client::Client;
-use integration::{Instance, PATIENCE, eventually, kill, run, said};
+use integration::{Instance, PATIENCE, Signal, eventually, kill, run, said, signal};
 use std::io::{BufRead as _, BufReader, Read as _};
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
@@ -98,7 +98,7 @@ fn no_mail_is_lost_over_kills_of_the_queue_manager_and_few_messages_repeat() {
 }
 
 #[test]
-fn a_transaction_that_is_open_at_a_reload_is_finished_and_its_mail_delivered() {
+fn a_session_that_is_open_at_a_reload_goes_on_until_its_client_ends_it() {
     let instance = instance("");
     instance.start();
     let old = instance.role_pids("smtpd");
@@ -110,15 +110,45 @@ fn a_transaction_that_is_open_at_a_reload_is_finished_and_its_mail_delivered() {
     client.say("DATA", "354");
     client.say("Subject: x\r\n\r\nx\r\n.", "250");
     eventually("delivery", || delivered(&instance).len() == 1);
-    // The old process is told to retire once the new one serves.
-    let told = (0..1000).any(|_| {
-        std::thread::sleep(Duration::from_millis(10));
-        client.command("NOOP").starts_with("421 4.3.2")
-    });
-    assert!(told, "the session of the old process goes on for ever");
-    eventually("the old smtpd is gone", || instance.role_pids("smtpd").iter().all(|pid| !old.contains(pid)));
+    // Whoever comes now meets the new process, once it serves.
     Client::greeted(instance.port).send("ann@example.org", "Subject: y\r\n\r\ny");
-    eventually("delivery", || delivered(&instance).len() == 2);
+    client.send("ann@example.org", "Subject: z\r\n\r\nz");
+    client.say("NOOP", "250");
+    client.send("ann@example.org", "Subject: zz\r\n\r\nzz");
+    eventually("delivery", || delivered(&instance).len() == 4);
+    assert!(instance.role_pids("smtpd").iter().any(|pid| old.contains(pid)));
+    client.say("QUIT", "221");
+    eventually("the old smtpd is gone", || instance.role_pids("smtpd").iter().all(|pid| !old.contains(pid)));
+}
+
+#[test]
+fn a_stop_behind_a_reload_ends_the_sessions_of_both_processes() {
+    let instance = instance("");
+    instance.start();
+    let old = instance.role_pids("smtpd");
+    let mut client = Client::greeted(instance.port);
+    assert!(instance.posthaste(&["reload"]).status.success());
+    eventually("a new smtpd", || instance.role_pids("smtpd").iter().any(|pid| !old.contains(pid)));
+    let mut other = Client::greeted(instance.port);
+    assert!(instance.posthaste(&["stop"]).status.success());
+    assert!(client.reply().starts_with("421 4.3.2"));
+    assert!(other.reply().starts_with("421 4.3.2"));
+}
+
+#[test]
+fn the_queue_is_listed_while_the_queue_manager_stands_still() {
+    let instance = instance("");
+    instance.start();
+    let mut client = Client::greeted(instance.port);
+    let id = client.send("bob@elsewhere.example", "Subject: x\r\n\r\nx");
+    eventually("the first attempt", || instance.log().contains(&format!("{id}: to=<bob@elsewhere.example>")));
+    let listed = || said(&instance.posthaste(&["postqueue", "-p"]));
+    assert!(listed().contains(&id), "{}", listed());
+    let qmgr = instance.role_pids("qmgr")[0];
+    signal(qmgr, Signal::STOP);
+    let without = listed();
+    signal(qmgr, Signal::CONT);
+    assert!(without.contains(&id) && without.contains("in 1 Request."), "{without}");
 }
 
 #[test]

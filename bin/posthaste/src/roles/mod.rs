@@ -14,7 +14,7 @@ mod sockets;
 use config::Config;
 use master::link::{RoleLink, ToMaster, ToRole};
 use master::{Inherited, Plan, RoleArguments, RoleKind};
-use net::{Shutdown, ShutdownTrigger};
+use net::ShutdownTrigger;
 use observe::Tag;
 use rustix::process::{DumpableBehavior, set_dumpable_behavior};
 use std::io;
@@ -193,7 +193,7 @@ pub async fn follow_master(
                     observe::error(&tag, format_args!("log: {e}"));
                 }
             }
-            Ok(Some((ToRole::Retire, _))) => trigger.request(),
+            Ok(Some((ToRole::Retire, _))) => trigger.retire(),
             Ok(Some((ToRole::Stop, _))) => {
                 trigger.request();
                 return Ok(());
@@ -206,20 +206,4 @@ pub async fn follow_master(
             }
         }
     }
-}
-
-/// Serves nothing: waits for the end.
-pub fn idle(mut start: Start, reach: &Reach<'_>) -> Result<(), String> {
-    start.confine(reach)?;
-    let Start { inherited, tag, .. } = start;
-    let runtime = runtime().map_err(|e| e.to_string())?;
-    let local = tokio::task::LocalSet::new();
-    local.block_on(&runtime, async move {
-        let (trigger, shutdown) = Shutdown::new();
-        let link = inherited.link.into_async().map_err(|e| e.to_string())?;
-        tokio::select! {
-            () = shutdown.requested() => Ok(()),
-            followed = follow_master(link, trigger, tag, || Ok(())) => followed.map_err(|e| e.to_string()),
-        }
-    })
 }

@@ -3,8 +3,7 @@
 use super::agents::Agents;
 use super::{Reach, Start, agents, queue, routing, sockets};
 use ::queue::{RealDisk, Store};
-use config::{Config, ServiceType};
-use control::Showq;
+use config::Config;
 use master::link::RoleLink;
 use net::{Shutdown, clock};
 use observe::{Numbers, Tag};
@@ -31,10 +30,9 @@ pub fn run(mut start: Start) -> Result<(), String> {
     start.confine(&Reach { read: &["/"], write: &["."], configuration: true })?;
     let notices = sockets::listen("private/journal").map_err(|why| start.fail(why))?;
     let triggers = sockets::listen("public/qmgr").map_err(|why| start.fail(why))?;
-    let lists = sockets::listen("public/showq").map_err(|why| start.fail(why))?;
+    let lists = sockets::listen("private/showq").map_err(|why| start.fail(why))?;
     let disk = Arc::new(queue::disk(&start.plan).map_err(|why| start.fail(why))?);
-    let store = open_store(&start, Arc::clone(&disk)).map_err(|why| start.fail(why))?;
-    let hashing = queue::hashing(&start.config).map_err(|why| start.fail(why))?;
+    let store = open_store(&start, disk).map_err(|why| start.fail(why))?;
     let runtime = super::runtime().map_err(|e| start.fail(e.to_string()))?;
     let local = tokio::task::LocalSet::new();
     local.block_on(&runtime, async move {
@@ -47,15 +45,9 @@ pub fn run(mut start: Start) -> Result<(), String> {
         let (trigger, shutdown) = Shutdown::new();
         let io = |e: std::io::Error| e.to_string();
         let listen = |socket| tokio::net::UnixListener::from_std(socket).map_err(io);
-        let showq_name = agents::syslog_name(&config, config.service("showq", ServiceType::Unix))?;
-        let showq = Showq {
-            disk,
-            hashing,
-            orders: orders_in.clone(),
-            tag: Tag::new(&showq_name, "showq", tag.number),
-        };
         let mut public = tokio::task::JoinSet::new();
-        public.spawn_local(control::serve_showq(listen(lists)?, showq, shutdown.clone()));
+        let live = control::serve_live(listen(lists)?, orders_in.clone(), tag.clone(), shutdown.clone());
+        public.spawn_local(live);
         let triggers = listen(triggers)?;
         public.spawn_local(control::serve_orders(triggers, orders_in, tag.clone(), shutdown.clone()));
         let bounce_name = agents::syslog_name(&config, None)?;

@@ -98,12 +98,31 @@ pub fn run(mut start: Start) -> Result<(), String> {
             tokio::time::sleep(DRAIN_TIME).await;
             followed.map_err(|e| e.to_string())
         };
-        tokio::select! {
-            served = sessions(first) => served,
+        // Two processes must not take the same file, so who retires leaves maildrop/ to its successor at once.
+        let mut pickup = Some(pickup);
+        let served = async {
+            let mut serving = std::pin::pin!(sessions(first));
+            tokio::select! {
+                served = &mut serving => return served,
+                () = shutdown.requested() => {}
+            }
+            // A blocked loop would keep the other sessions waiting for the message in hand.
+            let ending = pickup.take().map(|pickup| {
+                std::thread::Builder::new().name("pickup-end".into()).spawn(move || pickup.stop())
+            });
+            let served = serving.await;
+            if let Some(Ok(ending)) = ending {
+                drop(ending.join());
+            }
+            served
+        };
+        let result = tokio::select! {
+            served = served => served,
             ended = order => ended,
-        }
+        };
+        pickup.into_iter().for_each(Pickup::stop);
+        result
     });
-    pickup.stop();
     intake.close();
     // Threads that still drain end with the process; the ones that are done are joined.
     for thread in others.into_iter().filter(|t| t.is_finished()) {
