@@ -416,9 +416,10 @@ impl Store {
             self.note_about(segment, about);
         }
         for moved in std::mem::take(&mut self.log.rekeyed) {
+            // Taking an entry out takes it out of those that wait, too.
+            let retry_at = self.index.progress(moved.old).and_then(|progress| progress.retry_at);
             if let Some(mut entry) = self.index.remove_entry(moved.old) {
                 entry.payload.0 = moved.payload_offset;
-                let retry_at = entry.progress.retry_at.take();
                 self.leave(moved.old.segment, self.log.position());
                 self.index.journal.insert(moved.new, entry);
                 if let Some(segment) = self.segments.by_id.get_mut(&moved.new.segment) {

@@ -649,6 +649,7 @@ impl World {
         let held: Vec<_> = store.list().into_iter().filter(|l| l.place == queue::Place::Hold).collect();
         for listed in held {
             store.record(Record::Release { key: listed.key });
+            store.record(Record::Retry { key: listed.key, at: self.now });
         }
     }
 
