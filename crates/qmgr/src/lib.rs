@@ -13,6 +13,7 @@ mod settings;
 mod spool;
 mod watchdog;
 
+pub use driver::{After, Driver, Parts};
 pub use hand::{Back, Hand};
 pub use order::Order;
 pub use route::{Router, Target};

@@ -14,7 +14,7 @@ use mail::{Address, Client, Content, Envelope, Job, JobId, JobRecipient, Outcome
 use mail::{Stamps, Status, Timestamp, verp_sender};
 use observe::Tag;
 use observe::events::qmgr::{MessageActive, MessageSuspect};
-use queue::{MessageKey, NewMessage, Place, Record};
+use queue::{MessageKey, NewMessage, Notice, Place, Record};
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::rc::Rc;
 use std::sync::Arc;
@@ -67,7 +67,7 @@ struct Active {
 
 /// Whether `run` may sleep after a turn.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum After {
+pub enum After {
     /// There is more to do.
     More,
     /// Nothing until news comes, or until this time.
@@ -75,20 +75,28 @@ pub(crate) enum After {
 }
 
 /// Everything that the driver works with.
-pub(crate) struct Parts<S> {
+pub struct Parts<S> {
+    /// The queue.
     pub spool: S,
+    /// Settings.
     pub settings: Arc<Settings>,
+    /// Tables and rules that say where mail goes.
     pub router: Rc<dyn Router>,
+    /// How reports are written.
     pub bounce: Arc<bounce::Settings>,
+    /// The delivery agents.
     pub hand: Rc<dyn Hand>,
     /// Lines of qmgr; bounce and cleanup lines take the same number.
     pub tag: Tag,
+    /// Lines of bounce.
     pub bounce_tag: Tag,
+    /// Lines of cleanup.
     pub cleanup_tag: Tag,
 }
 
-/// Joins queue, scheduler and agents.
-pub(crate) struct Driver<S> {
+/// Joins queue, scheduler and agents, without a clock or an event loop of its own: [`crate::run`] is one around it, the
+/// simulator another.
+pub struct Driver<S> {
     spool: S,
     settings: Arc<Settings>,
     router: Rc<dyn Router>,
@@ -117,6 +125,7 @@ pub(crate) struct Driver<S> {
 }
 
 impl<S: Spool> Driver<S> {
+    /// A driver whose first turn is still to come.
     pub fn new(parts: Parts<S>) -> Self {
         tell::warn_of_settings(&parts.tag, &parts.settings);
         Driver {
@@ -142,8 +151,13 @@ impl<S: Spool> Driver<S> {
         }
     }
 
-    pub fn inbox(&self) -> Rc<Inbox> {
+    pub(crate) fn inbox(&self) -> Rc<Inbox> {
         self.inbox.clone()
+    }
+
+    /// Hears how far a segment of the journal may be read.
+    pub fn notice(&self, notice: Notice) {
+        self.inbox.push(News::Notice(notice));
     }
 
     /// Puts new settings and tables in force; what is active keeps its routes, all else gets new ones.
