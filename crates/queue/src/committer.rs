@@ -186,9 +186,9 @@ impl Committer {
             }
             Err(NoSegment::Io(error)) => return Err(error),
         };
-        let block = current.as_ref().map(|segment| Header::counters(segment.id)).unwrap_or(0..0);
+        let block = current.as_ref().map(|segment| Header::counters(segment.id())).unwrap_or(0..0);
         if let Some(segment) = &current {
-            (hooks.notice)(Notice { segment: segment.id, durable: segment.durable, sealed: false });
+            (hooks.notice)(Notice { segment: segment.id(), durable: segment.durable, sealed: false });
         }
         let stray = STRAY + (disk.random() >> 8);
         Ok(Committer {
@@ -303,7 +303,7 @@ impl Committer {
         refused.extend(group);
         (self.hooks.flush_log)();
         if let Some(segment) = &self.current {
-            (self.hooks.notice)(Notice { segment: segment.id, durable: segment.durable, sealed: false });
+            (self.hooks.notice)(Notice { segment: segment.id(), durable: segment.durable, sealed: false });
         }
         done(refused);
     }
@@ -353,13 +353,13 @@ impl Committer {
     fn open_next(&mut self, now: Timestamp) -> Result<(), CommitError> {
         match self.allocator.open(Need::Mail, &self.voids, false, now) {
             Ok(next) => {
-                let block = Header::counters(next.id);
+                let block = Header::counters(next.id());
                 let mut counter = self.counter.lock().unwrap_or_else(PoisonError::into_inner);
                 (counter.next, counter.end) = (block.start, block.end);
                 drop(counter);
                 self.voids.clear();
                 if let Some(full) = self.current.replace(next) {
-                    (self.hooks.notice)(Notice { segment: full.id, durable: full.durable, sealed: true });
+                    (self.hooks.notice)(Notice { segment: full.id(), durable: full.durable, sealed: true });
                 }
                 Ok(())
             }
@@ -381,7 +381,7 @@ impl Committer {
         for waiting in group.iter_mut() {
             let head = segment.seal.head(at, kind::MESSAGE, segment.durable, waiting.payload());
             waiting.front[..RECORD_HEAD_BYTES].copy_from_slice(&head);
-            keys.push(MessageKey { segment: segment.id, index: at / 8 });
+            keys.push(MessageKey { segment: segment.id(), index: at / 8 });
             at += waiting.bytes;
         }
         let mut slices = Vec::with_capacity(group.iter().map(Waiting::slices).sum());
@@ -454,9 +454,9 @@ impl Committer {
         let mut segment = self.current.take()?;
         segment.written = segment.durable;
         let durable = segment.durable;
-        (self.hooks.report)(&Report::Sealed { segment: segment.id, durable, error: error.to_string() });
-        (self.hooks.notice)(Notice { segment: segment.id, durable, sealed: true });
-        self.voids.push((segment.id, durable));
+        (self.hooks.report)(&Report::Sealed { segment: segment.id(), durable, error: error.to_string() });
+        (self.hooks.notice)(Notice { segment: segment.id(), durable, sealed: true });
+        self.voids.push((segment.id(), durable));
         if self.voids.len() > VOIDS_MAX {
             self.voids.remove(0);
         }

@@ -131,8 +131,10 @@ pub mod kind {
     pub const JUDGED: u8 = 12;
     /// A report tells of these recipients of a queue file.
     pub const TOLD: u8 = 13;
+    /// The message lies in a later segment, too, which counts.
+    pub const COPIED: u8 = 14;
     /// The highest of all.
-    pub const LAST: u8 = TOLD;
+    pub const LAST: u8 = COPIED;
 }
 
 #[cfg(test)]

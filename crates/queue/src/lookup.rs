@@ -153,7 +153,7 @@ fn learn(fates: &mut HashMap<MessageKey, Fate>, event: Event) {
         Event::Outcome(_, outcome) => fate.done.push(outcome.index),
         Event::Retry(_, at) => fate.retry_at = Some(at),
         Event::Hold(_, reason) => fate.held = Some(reason.is_some()),
-        Event::Moved(_) | Event::Removed(_) => fate.gone = true,
+        Event::Moved(_) | Event::Removed(_) | Event::Copied(_) => fate.gone = true,
         Event::Renamed(_, id) => fate.renamed = Some(id),
         Event::Attempt { .. }
         | Event::Void(..)

@@ -25,10 +25,9 @@ pub(crate) const VOIDS_MAX: usize = 64;
 
 /// A segment that is being written.
 pub(crate) struct Segment {
-    pub(crate) id: SegmentId,
+    pub(crate) header: Header,
     pub(crate) file: Arc<dyn DiskFile>,
     pub(crate) seal: Seal,
-    pub(crate) capacity: u64,
     /// Where the next record goes.
     pub(crate) written: u64,
     /// Everything before this offset is synced.
@@ -48,9 +47,13 @@ pub(crate) enum Need {
 }
 
 impl Segment {
+    pub(crate) fn id(&self) -> SegmentId {
+        self.header.id
+    }
+
     /// Bytes that a record may still take, with its head.
     pub(crate) fn room(&self) -> u64 {
-        self.capacity.saturating_sub(self.written)
+        self.header.capacity.saturating_sub(self.written)
     }
 }
 
@@ -304,8 +307,7 @@ impl Allocator {
         file.sync_all()?;
         self.disk.sync_dir(Path::new(JOURNAL))?;
         let written = DATA_START + records.len() as u64;
-        let capacity = self.segment_bytes;
-        Ok(Segment { id, file, seal, capacity, written, durable: written, takes_mail, _lock: lock })
+        Ok(Segment { header, file, seal, written, durable: written, takes_mail, _lock: lock })
     }
 
     /// Sees to it that a reserve exists; whether one does.

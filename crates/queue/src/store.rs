@@ -3,8 +3,10 @@
 mod entry;
 mod files;
 mod log;
+mod look;
 mod marks;
 mod moving;
+mod read;
 mod recover;
 mod scan;
 mod spill;
@@ -18,13 +20,13 @@ use crate::disk::Disk;
 use crate::journal::{Event, MessageHead, MessageKey, SegmentId};
 use crate::paths::Hashing;
 use crate::segment::{Allocator, LARGE};
-use crate::{CommitError, Notice, Report, file, record};
+use crate::{CommitError, Notice, Report, record};
 use bytes::Bytes;
-use entry::{Entry, Index, Queue, Spill};
+use entry::{Entry, Index, Spill};
 use log::Log;
 use mail::{Content, ContentFlags, Envelope, Outcome, QueueId, Timestamp};
 use moving::Work;
-use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -74,6 +76,8 @@ pub struct Store {
     marks: marks::Marks,
     dirty_files: BTreeSet<PathBuf>,
     dirty_dirs: BTreeSet<PathBuf>,
+    /// Directories whose names are durable, as far as we had to know.
+    safe_dirs: HashSet<PathBuf>,
     /// Large files of finished messages, and the log's position from which on they may go.
     finished_large: Vec<(u64, PathBuf)>,
     look_at: Timestamp,
@@ -270,6 +274,11 @@ impl Store {
             return;
         }
         if entry.tried {
+            // A large message's is the only copy: it must not go before it is known for sure that it is not needed. Where the
+            // log fails the message stays, done, until the next start.
+            if entry.large.is_some() && self.log.sync_now(self.clock).is_err() {
+                return;
+            }
             self.remove_leftovers(key);
         }
         let position = self.log.position();
@@ -350,13 +359,15 @@ impl Store {
         );
         self.note_log();
         let (key, payload_offset) = written?;
-        let entry = Entry::new(id, (payload_offset, message_len(&head)), false, content_bytes, &envelope);
+        let mut entry = Entry::new(id, (payload_offset, message_len(&head)), false, content_bytes, &envelope);
+        let position = self.log.position();
+        // No file of it may be begun before the record is durable, or it could outlive the group.
+        entry.recorded = position;
         if let Some(segment) = self.segments.by_id.get_mut(&key.segment) {
             segment.live += 1;
         }
         let message = entry.message(key, envelope, Content::in_memory(content, flags));
         self.index.journal.insert(key, entry);
-        let position = self.log.position();
         if let Some((key, outcomes)) = in_journal {
             if let Some(entry) = self.index.journal.get_mut(&key) {
                 entry.recorded = position;
@@ -396,20 +407,13 @@ impl Store {
 
     /// Keeps the table of segments up to date with the log's own.
     fn note_log(&mut self) {
+        for segment in std::mem::take(&mut self.log.opened) {
+            self.segments.by_id.insert(segment.id(), segment);
+            self.has_reserve = false;
+        }
         for id in std::mem::take(&mut self.log.retired) {
             if let Some(segment) = self.segments.by_id.get_mut(&id) {
                 segment.sealed = true;
-            }
-        }
-        if let Some(current) = self.log.current() {
-            let id = current.id;
-            if !self.segments.by_id.contains_key(&id)
-                && let Ok(Some(segment)) = self.segments.get_or_open(&*self.disk, id)
-            {
-                segment.own = true;
-                // What we wrote ourselves is not read again.
-                segment.read = segment.header.capacity;
-                self.has_reserve = false;
             }
         }
         for (segment, about) in self.log.take_refs() {
@@ -473,79 +477,9 @@ impl Store {
         }
     }
 
-    /// Reads a message again; `None` where it is gone (other hands removed it).
-    pub fn load(&mut self, key: MessageKey) -> io::Result<Option<NewMessage>> {
-        let key = self.resolve(key);
-        match self.index.journal.get(&key) {
-            Some(entry) => self.load_record(key, entry).map(Some),
-            None => self.load_file(key),
-        }
-    }
-
-    fn load_record(&self, key: MessageKey, entry: &Entry) -> io::Result<NewMessage> {
-        let segment = self.segments.by_id.get(&key.segment).ok_or(io::ErrorKind::NotFound)?;
-        let mut payload = vec![0; entry.payload.1 as usize];
-        segment.file.read_exact_at(&mut payload, entry.payload.0)?;
-        let invalid = |what: String| io::Error::new(io::ErrorKind::InvalidData, what);
-        let (head, at) = MessageHead::decode(&payload).map_err(|e| invalid(e.to_string()))?;
-        let content_at = at + head.envelope_bytes as usize;
-        let envelope =
-            record::decode_envelope(&payload[at..content_at]).map_err(|e| invalid(e.to_string()))?;
-        let content = if head.large {
-            let opened = self.open_large(&head.id, &entry.queue_id)?;
-            file::read(Arc::new(file::OnDisk(opened)))?.content
-        } else {
-            Content::in_memory(vec![Bytes::from(payload).slice(content_at..)], head.flags)
-        };
-        Ok(entry.message(key, envelope, content))
-    }
-
-    /// Opens the file of a large message of the journal: while it moves into its place it is here or there.
-    fn open_large(&self, name: &QueueId, id: &QueueId) -> io::Result<Arc<dyn crate::DiskFile>> {
-        let large = Path::new(LARGE).join(name.as_str());
-        let placed = [Queue::Deferred, Queue::Hold].map(|queue| self.hashing.path(queue.name(), id));
-        for path in [&large, &placed[0], &placed[1]] {
-            match self.disk.open_read(path) {
-                Err(e) if e.kind() == io::ErrorKind::NotFound => continue,
-                other => return other,
-            }
-        }
-        self.disk.open_read(&large)
-    }
-
     /// Whether all of `deferred/`, `hold/`, `incoming/` and `active/` has been read since the start.
     pub fn scanned(&self) -> bool {
         self.scan.is_complete()
-    }
-
-    /// All that is queued, in no order.
-    pub fn list(&self) -> Vec<Listed> {
-        let records = self.index.journal.iter().filter(|(_, e)| e.left > 0).map(|(key, e)| Listed {
-            key: *key,
-            queue_id: e.queue_id.clone(),
-            place: if e.held.is_some() { Place::Hold } else { Place::Journal },
-            in_flight: e.progress.in_flight,
-            retry_at: e.progress.retry_at,
-            arrival: Some(e.arrival),
-            size: Some(e.size),
-        });
-        let files = self.index.files.iter().map(|(key, f)| Listed {
-            key: *key,
-            queue_id: f.queue_id.clone(),
-            place: if f.queue == Queue::Hold { Place::Hold } else { Place::Deferred },
-            in_flight: f.progress.in_flight,
-            retry_at: f.progress.retry_at,
-            arrival: None,
-            size: None,
-        });
-        records.chain(files).collect()
-    }
-
-    /// The message with this id.
-    pub fn find(&self, id: &QueueId) -> Option<MessageKey> {
-        let record =
-            self.index.journal.iter().find(|(_, e)| e.queue_id == *id && e.left > 0).map(|(key, _)| *key);
-        record.or_else(|| self.index.files.iter().find(|(_, f)| f.queue_id == *id).map(|(key, _)| *key))
     }
 
     fn failed(&self, action: &str, path: &Path, error: &io::Error) {

@@ -33,20 +33,51 @@ impl Drop for TestDir {
     }
 }
 
-/// The real disk, on which writes to files that are there already fail while `broken` is set.
+/// The real disk, on which writes to files that are there already fail while `broken` is set, and calls on files made
+/// since as `failures` says.
 pub(crate) struct Stubborn {
     pub(crate) disk: crate::RealDisk,
     pub(crate) broken: Arc<AtomicBool>,
+    pub(crate) failures: Arc<Failures>,
 }
 
-struct StubbornFile(Arc<dyn DiskFile>, Arc<AtomicBool>);
+/// Which call fails, counted from now: 1 is the next, 0 none.
+#[derive(Default)]
+pub(crate) struct Failures {
+    pub(crate) write: AtomicU32,
+    pub(crate) sync: AtomicU32,
+}
+
+impl Stubborn {
+    pub(crate) fn new(dir: &Path) -> Stubborn {
+        let disk = crate::RealDisk::new(dir).unwrap();
+        Stubborn { disk, broken: Arc::default(), failures: Arc::default() }
+    }
+}
+
+struct StubbornFile {
+    file: Arc<dyn DiskFile>,
+    broken: Arc<AtomicBool>,
+    failures: Arc<Failures>,
+}
+
+fn broken() -> io::Error {
+    io::Error::other("broken on purpose")
+}
+
+fn count_down(left: &AtomicU32) -> io::Result<()> {
+    let before = left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |n| n.checked_sub(1));
+    if before == Ok(1) { Err(broken()) } else { Ok(()) }
+}
 
 impl Disk for Stubborn {
     fn create(&self, path: &Path) -> io::Result<Arc<dyn DiskFile>> {
-        self.disk.create(path)
+        let (broken, failures) = (Arc::default(), self.failures.clone());
+        Ok(Arc::new(StubbornFile { file: self.disk.create(path)?, broken, failures }))
     }
     fn open(&self, path: &Path) -> io::Result<Arc<dyn DiskFile>> {
-        Ok(Arc::new(StubbornFile(self.disk.open(path)?, self.broken.clone())))
+        let (broken, failures) = (self.broken.clone(), Arc::default());
+        Ok(Arc::new(StubbornFile { file: self.disk.open(path)?, broken, failures }))
     }
     fn open_read(&self, path: &Path) -> io::Result<Arc<dyn DiskFile>> {
         self.disk.open_read(path)
@@ -88,33 +119,35 @@ impl Disk for Stubborn {
 
 impl DiskFile for StubbornFile {
     fn read_at(&self, buf: &mut [u8], offset: u64) -> io::Result<usize> {
-        self.0.read_at(buf, offset)
+        self.file.read_at(buf, offset)
     }
     fn write_at(&self, slices: &[io::IoSlice<'_>], offset: u64) -> io::Result<usize> {
-        match self.1.load(Ordering::Relaxed) {
-            true => Err(io::Error::other("broken on purpose")),
-            false => self.0.write_at(slices, offset),
+        if self.broken.load(Ordering::Relaxed) {
+            return Err(broken());
         }
+        count_down(&self.failures.write)?;
+        self.file.write_at(slices, offset)
     }
     fn sync_data(&self) -> io::Result<()> {
-        self.0.sync_data()
+        count_down(&self.failures.sync)?;
+        self.file.sync_data()
     }
     fn sync_all(&self) -> io::Result<()> {
-        self.0.sync_all()
+        self.file.sync_all()
     }
     fn allocate(&self, len: u64) -> io::Result<()> {
-        self.0.allocate(len)
+        self.file.allocate(len)
     }
     fn stat(&self) -> io::Result<Stat> {
-        self.0.stat()
+        self.file.stat()
     }
     fn set_mode(&self, mode: u32) -> io::Result<()> {
-        self.0.set_mode(mode)
+        self.file.set_mode(mode)
     }
     fn set_modified(&self, at: Timestamp) -> io::Result<()> {
-        self.0.set_modified(at)
+        self.file.set_modified(at)
     }
     fn try_lock(&self) -> io::Result<Option<Box<dyn Lock>>> {
-        self.0.try_lock()
+        self.file.try_lock()
     }
 }

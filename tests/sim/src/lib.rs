@@ -1,10 +1,14 @@
-//! The simulator: the real queue on a disk that loses what was not synced, with a seed that replays any failure.
+//! The simulator: the real queue and the real queue manager on a disk that loses what was not synced, with a seed that
+//! replays any failure.
+//!
+//! [`world`] decides what happens, [`ledger`] knows what the world outside was told and checks what must hold, [`spool`]
+//! stands between the queue manager and its queue and tells the ledger.
 
-pub mod disk;
-pub mod rng;
-pub mod run;
-pub mod world;
+mod agents;
+mod disk;
+mod ledger;
+mod rng;
+mod spool;
+mod world;
 
-pub use disk::SimDisk;
-pub use rng::Rng;
-pub use world::World;
+pub use world::{Failure, Plan, Stats, run};

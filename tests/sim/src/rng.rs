@@ -24,13 +24,8 @@ impl Rng {
         self.bits() % bound.max(1)
     }
 
-    /// True once in `n` times.
-    pub fn one_in(&mut self, n: u64) -> bool {
-        self.below(n) == 0
-    }
-
-    /// An index into something of `len` elements, which is not empty.
-    pub fn index(&mut self, len: usize) -> usize {
-        self.below(len as u64) as usize
+    /// True in so many of a hundred cases.
+    pub fn chance(&mut self, percent: u64) -> bool {
+        self.below(100) < percent
     }
 }

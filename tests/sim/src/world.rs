@@ -1,688 +1,540 @@
-//! A run: clients, the queue and a delivery agent on one simulated disk, with crashes at any write.
-//!
-//! The world knows what each client was told and what was delivered. After the run everything drains, and each
-//! recipient of an acknowledged message has one fate.
+//! One run: clients, the queue, its manager and its agents, with crashes at any write. What happens is drawn from the
+//! seed; the ledger checks what must hold all along.
 
-use crate::disk::Trouble;
-use crate::{Rng, SimDisk};
+use crate::agents::{Agents, ByDomain};
+use crate::disk::{Failures, SimDisk};
+use crate::ledger::{Ledger, Times, Told};
+use crate::rng::Rng;
+use crate::spool::{Reports, Watched, hear};
 use bytes::Bytes;
-use mail::{Address, ContentFlags, Dsn, Envelope, JobId, Outcome, QueueId, Recipient, Status, Timestamp};
+use mail::{Address, ContentFlags, Envelope, Recipient, Timestamp};
+use observe::Tag;
+use qmgr::{After, Driver, Order, Parts, scheduler};
+use queue::faults::{Fault, plant};
 use queue::{
-    Committer, Hooks, IntakeSettings, NewMessage, Notice, Record, Report, Reporter, Role, Store,
-    StoreSettings,
+    Committer, Disk, Hooks, IntakeSettings, Listed, Notice, Place, Reporter, Role, Store, StoreSettings,
 };
-use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::cell::RefCell;
+use std::fmt;
+use std::path::Path;
+use std::rc::Rc;
+use std::sync::{Arc, Mutex, MutexGuard, Once, PoisonError};
 use std::time::Duration;
 
-/// What a client was told about a message.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Told {
-    /// `250`.
-    Accepted,
-    /// `4xx`: the client keeps it and sends it again.
-    Refused,
-    /// The connection broke: it may be queued or not.
-    Nothing,
+/// Small, so that segments are filled, recycled and refused often.
+const SEGMENT: u64 = 32 << 10;
+const JOURNAL: u64 = 16 * SEGMENT;
+
+/// Turns of the queue manager that must be enough for what is at hand.
+const TURNS_MAX: usize = 200;
+
+/// How a run is to go.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Plan {
+    /// A fault in the queue's code that the run has to find.
+    pub fault: Option<Fault>,
+    /// Print what happens.
+    pub verbose: bool,
 }
 
-/// What became of a recipient, as the agent saw it.
-#[derive(Clone, Debug, Default)]
-struct Fate {
-    delivered: u32,
-    bounced: u32,
-    /// The final outcome survives a kill.
-    written: bool,
-    /// The final outcome survives a power cut.
-    synced: bool,
+/// What a run did.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Stats {
+    /// Messages acknowledged.
+    pub accepted: u64,
+    /// Power cuts and kills.
+    pub crashes: u64,
 }
 
-struct Model {
-    told: Told,
-    content: Vec<u8>,
-    fates: Vec<Fate>,
+/// What must hold did not.
+#[derive(Clone, Debug)]
+pub struct Failure {
+    /// Replays it.
+    pub seed: u64,
+    /// What was found.
+    pub what: String,
 }
 
-/// How long after it was written an outcome may be lost in a power cut.
-const OUTCOME_SYNC: Duration = Duration::from_millis(50);
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "sim {}: {}", self.seed, self.what)
+    }
+}
 
-/// A run under way.
-pub struct World {
+/// Ends the run with the promise that was broken.
+type Check = Result<(), String>;
+
+struct World {
     rng: Rng,
     disk: SimDisk,
-    now: Timestamp,
-    intake: Option<Committer>,
-    store: Option<Store>,
+    smtpd: Option<Committer>,
+    qmgr: Option<Driver<Watched>>,
+    agents: Rc<Agents>,
+    ledger: Rc<RefCell<Ledger>>,
     notices: Arc<Mutex<Vec<Notice>>>,
-    reports: Arc<Mutex<Vec<Report>>>,
-    models: BTreeMap<QueueId, Model>,
-    /// Reports whose writing failed: where the power failed too, or the segment could not be voided any more, they may be
-    /// in the queue with what they tell, or nothing of both is.
-    perhaps: BTreeMap<QueueId, (QueueId, Vec<usize>)>,
-    /// Reports to senders by id: they are mail, too.
-    active: Vec<NewMessage>,
-    /// Final outcomes that `write_out` wrote, and when.
-    unsynced: Vec<(Timestamp, QueueId, usize)>,
-    /// What went wrong, in words.
-    pub failures: Vec<String>,
-    /// How many messages were acknowledged, and how many crashes happened.
-    pub accepted: u32,
-    /// How many power cuts and kills.
-    pub crashes: u32,
-    trouble: bool,
-    log: Vec<String>,
+    reports: Reports,
+    settings: Arc<qmgr::Settings>,
+    serial: u64,
+    stats: Stats,
+}
+
+/// Runs one seed.
+pub fn run(seed: u64, plan: Plan) -> Result<Stats, Failure> {
+    static LOG: Once = Once::new();
+    LOG.call_once(|| {
+        let settings =
+            observe::Settings { destination: observe::Destination::Nowhere, console: plan.verbose };
+        observe::start(settings).unwrap_or_default();
+    });
+    plant(plan.fault);
+    let result = World::new(seed, plan).and_then(|mut world| world.live().map(|()| world.stats));
+    plant(None);
+    result.map_err(|what| Failure { seed, what })
 }
 
 impl World {
-    /// A fresh queue.
-    pub fn new(seed: u64) -> World {
+    fn new(seed: u64, plan: Plan) -> Result<World, String> {
         let mut rng = Rng::new(seed);
-        let disk = SimDisk::new(rng.bits());
-        for dir in
-            ["deferred", "hold", "corrupt", "incoming", "active", "maildrop", "defer", "bounce", "trace"]
-        {
-            queue::Disk::make_dir(&disk, std::path::Path::new(dir)).expect("a fresh disk takes directories");
-        }
-        queue::Disk::sync_dir(&disk, std::path::Path::new("")).expect("a fresh disk syncs");
-        let trouble = rng.one_in(3);
-        let mut world = World {
+        let now = Timestamp::from_secs(1_700_000_000);
+        let lifetime = Duration::from_secs(if rng.chance(50) { 200 } else { 432_000 });
+        let backoff = (Duration::from_secs(10), Duration::from_secs(100));
+        let times = Times { lifetime, backoff };
+        let scheduler = scheduler::Settings {
+            minimal_backoff: backoff.0,
+            maximal_backoff: backoff.1,
+            maximal_lifetime: lifetime,
+            bounce_lifetime: lifetime,
+            active_limit: if rng.chance(20) { 3 } else { 100 },
+            ..scheduler::Settings::default()
+        };
+        let ledger = Rc::new(RefCell::new(Ledger::new(times, now, plan.verbose)));
+        let world = World {
             rng,
-            disk,
-            now: Timestamp::from_secs(1_800_000_000),
-            intake: None,
-            store: None,
+            disk: SimDisk::new(seed),
+            smtpd: None,
+            qmgr: None,
+            agents: Rc::new(Agents::new(ledger.clone())),
+            ledger,
             notices: Arc::default(),
             reports: Arc::default(),
-            models: BTreeMap::new(),
-            perhaps: BTreeMap::new(),
-            active: Vec::new(),
-            unsynced: Vec::new(),
-            failures: Vec::new(),
-            accepted: 0,
-            crashes: 0,
-            trouble,
-            log: Vec::new(),
+            settings: Arc::new(qmgr::Settings {
+                scheduler: Arc::new(scheduler),
+                ..qmgr::Settings::default()
+            }),
+            serial: 0,
+            stats: Stats::default(),
         };
-        world.start();
-        world
+        world.disk.set_now(now);
+        for dir in ["deferred", "defer", "hold", "corrupt"] {
+            world.disk.make_dir(Path::new(dir)).map_err(|e| e.to_string())?;
+        }
+        world.disk.sync_dir(Path::new(".")).map_err(|e| e.to_string())?;
+        Ok(world)
     }
 
-    /// The last steps, for a failing run.
-    pub fn log(&self) -> &[String] {
-        &self.log
+    fn now(&self) -> Timestamp {
+        self.ledger.borrow().now
     }
 
-    fn note(&mut self, what: impl FnOnce() -> String) {
-        self.log.push(what());
+    fn say(&self, what: &str) {
+        self.ledger.borrow().say(|| what.to_owned());
     }
 
-    fn fail(&mut self, what: String) {
-        self.log.push(format!("FAILURE {what}"));
-        self.failures.push(what);
+    /// Ends the run where a promise is broken.
+    fn check(&self) -> Check {
+        self.ledger.borrow_mut().broken.take().map_or(Ok(()), Err)
+    }
+
+    fn live(&mut self) -> Check {
+        let lives = 2 + self.rng.below(4);
+        for life in 0..lives {
+            self.say(&format!("-- life {life}"));
+            let steps = 5 + self.rng.below(40);
+            let fuse = self.rng.chance(70).then(|| self.rng.below(200));
+            self.disk.cut_after(fuse);
+            let failures = self.failures();
+            self.disk.fail(failures);
+            for _ in 0..steps {
+                self.step()?;
+                if self.disk.is_dead() {
+                    break;
+                }
+            }
+            self.disk.fail(Failures::default());
+            self.power_cut();
+            self.check()?;
+        }
+        self.end()
+    }
+
+    /// One life in four has a disk that fails: mostly seldom, sometimes all the time.
+    fn failures(&mut self) -> Failures {
+        let rng = &mut self.rng;
+        if !rng.chance(25) {
+            return Failures::default();
+        }
+        let most = if rng.chance(20) { 300 } else { 30 };
+        let mut kind = || if rng.chance(60) { 1 + rng.below(most) } else { 0 };
+        Failures { write: kind(), sync: kind(), full: kind() }
+    }
+
+    fn step(&mut self) -> Check {
+        self.open()?;
+        match self.rng.below(100) {
+            0..28 => self.send(),
+            28..43 => self.news()?,
+            43..68 => self.deliver()?,
+            68..82 => self.pass(Duration::from_millis(self.rng.clone().below(80)))?,
+            82..90 => self.pass(Duration::from_secs(10 + self.rng.clone().below(70)))?,
+            90..93 => self.kill_smtpd(),
+            93..96 => self.kill_qmgr(),
+            96 => self.stop(),
+            97 => self.flush()?,
+            _ => self.send_large(),
+        }
+        self.rng.bits();
+        self.check()
+    }
+
+    /// Starts the processes that do not run.
+    fn open(&mut self) -> Check {
+        let failed = self.disk.failed();
+        if !self.disk.is_dead() && self.smtpd.is_none() {
+            let mut settings = IntakeSettings::new(Role::Smtpd);
+            settings.segment_bytes = SEGMENT;
+            settings.journal_bytes_max = JOURNAL;
+            settings.large_message_bytes = 4096;
+            settings.body_memory_max = 20_000;
+            let notices = self.notices.clone();
+            let hooks = Hooks {
+                flush_log: Box::new(|| ()),
+                notice: Box::new(move |notice| lock(&notices).push(notice)),
+                report: self.reporter(),
+            };
+            let opened = Committer::open(&settings, Arc::new(self.disk.clone()), hooks, self.now());
+            self.smtpd = self.opened("smtpd", failed, opened);
+        }
+        if !self.disk.is_dead() && self.qmgr.is_none() {
+            let mut settings = StoreSettings::new(self.reporter());
+            settings.segment_bytes = SEGMENT;
+            settings.journal_bytes_max = JOURNAL;
+            settings.content_memory_max = 16 << 10;
+            settings.inline = true;
+            settings.spill_after = Duration::from_secs(60);
+            let opened = Store::open(settings, Arc::new(self.disk.clone()), self.now());
+            self.qmgr = self.opened("qmgr", failed, opened).map(|(store, found)| {
+                self.say(&format!("qmgr opened: {found:?}"));
+                self.driver(store)
+            });
+        }
+        self.check()
+    }
+
+    /// What opened; where it did not the disk must have died, or let calls fail beyond the `failed` ones before.
+    fn opened<T>(&self, what: &str, failed: u64, opened: std::io::Result<T>) -> Option<T> {
+        hear(&self.reports, &self.disk, &self.ledger);
+        match opened {
+            Ok(opened) => Some(opened),
+            Err(error) => {
+                self.say(&format!("{what} does not open: {error}"));
+                if !self.disk.is_dead() && self.disk.failed() == failed {
+                    self.ledger.borrow_mut().fail(format!("{what} does not open: {error}"));
+                }
+                None
+            }
+        }
+    }
+
+    fn driver(&self, store: Store) -> Driver<Watched> {
+        let tag = Tag::new("postfix", "qmgr", 1);
+        Driver::new(Parts {
+            spool: Watched {
+                store,
+                disk: self.disk.clone(),
+                ledger: self.ledger.clone(),
+                reports: self.reports.clone(),
+            },
+            settings: self.settings.clone(),
+            router: Rc::new(ByDomain),
+            bounce: Arc::new(bounce_settings()),
+            hand: self.agents.clone(),
+            bounce_tag: tag.clone(),
+            cleanup_tag: tag.clone(),
+            tag,
+        })
     }
 
     fn reporter(&self) -> Reporter {
         let reports = self.reports.clone();
-        Arc::new(move |report| reports.lock().unwrap_or_else(PoisonError::into_inner).push(report.clone()))
+        Arc::new(move |report| lock(&reports).push(report.clone()))
     }
 
-    fn start(&mut self) {
-        self.start_store();
-        self.start_intake();
-    }
-
-    fn start_store(&mut self) {
-        let mut settings = StoreSettings::new(self.reporter());
-        settings.segment_bytes = 64 << 10;
-        settings.journal_bytes_max = 1 << 20;
-        settings.content_memory_max = 64 << 10;
-        settings.inline = true;
-        match Store::open(settings, Arc::new(self.disk.clone()), self.now) {
-            Ok((store, recovered)) => {
-                self.note(|| format!("store opened: {recovered:?}"));
-                self.store = Some(store);
-            }
-            Err(error) => {
-                self.note(|| format!("store does not open: {error}"));
-                if !self.disk.is_down() && !self.trouble {
-                    self.fail(format!("the store does not open: {error}"));
-                }
-            }
+    /// Content that names itself. Some of it holds bytes of the journal, as an attacker would try.
+    fn content(&mut self, len: u64) -> Vec<u8> {
+        self.serial += 1;
+        let mut content = format!("Subject: {}\r\n\r\n", self.serial).into_bytes();
+        if self.rng.chance(10) {
+            self.steal(&mut content);
         }
-    }
-
-    fn start_intake(&mut self) {
-        let mut settings = IntakeSettings::new(Role::Smtpd);
-        settings.segment_bytes = 64 << 10;
-        settings.journal_bytes_max = 1 << 20;
-        settings.large_message_bytes = 8 << 10;
-        settings.body_memory_max = 64 << 10;
-        let notices = self.notices.clone();
-        let hooks = Hooks {
-            flush_log: Box::new(|| ()),
-            notice: Box::new(move |notice| {
-                notices.lock().unwrap_or_else(PoisonError::into_inner).push(notice)
-            }),
-            report: self.reporter(),
-        };
-        match Committer::open(&settings, Arc::new(self.disk.clone()), hooks, self.now) {
-            Ok(intake) => self.intake = Some(intake),
-            Err(error) => {
-                self.note(|| format!("intake does not open: {error}"));
-                if !self.disk.is_down() && !self.trouble {
-                    self.fail(format!("the intake does not open: {error}"));
-                }
-            }
-        }
-    }
-
-    /// Runs `steps` random steps and then drains the queue.
-    pub fn run(&mut self, steps: usize) {
-        for _ in 0..steps {
-            if self.rng.one_in(12) {
-                let calls = self.rng.below(40);
-                self.disk.fail_power_after(calls);
-            }
-            self.step();
-            if self.disk.is_down() {
-                self.power_cut();
-            }
-            if !self.failures.is_empty() {
-                return;
-            }
-        }
-        self.drain();
-    }
-
-    fn step(&mut self) {
-        self.disk.set_now(self.now);
-        if self.trouble {
-            let trouble = if self.rng.one_in(4) {
-                Trouble {
-                    write: 1 + self.rng.below(20),
-                    sync: 1 + self.rng.below(20),
-                    full: 1 + self.rng.below(20),
-                }
-            } else {
-                Trouble::default()
-            };
-            self.disk.set_trouble(trouble);
-        }
-        match self.rng.below(16) {
-            0..5 => self.submit(),
-            5..8 => self.pump(),
-            8..12 => self.attempt(),
-            12 => self.advance(),
-            13 => self.wake(),
-            14 => {
-                if self.rng.one_in(3) {
-                    self.one_process_dies();
-                }
-            }
-            _ => {
-                if self.rng.one_in(4) {
-                    self.stop_and_start();
-                }
-            }
-        }
-    }
-
-    fn submit(&mut self) {
-        if self.intake.is_none() && !self.disk.is_down() {
-            self.start_intake();
-        }
-        let Some(mut intake) = self.intake.take() else { return };
-        let mut waiting = Vec::new();
-        let mut ids = Vec::new();
-        for _ in 0..1 + self.rng.below(4) {
-            let id = intake.new_id(self.now);
-            let content = self.content(&id);
-            let mut envelope = Envelope::new(self.sender(), self.now);
-            for n in 0..1 + self.rng.below(3) {
-                envelope.recipients.push(Recipient::new(Address::new(format!("r{n}@example.org"))));
-            }
-            let mut draft = intake.draft(id.clone());
-            let model = Model {
-                told: Told::Nothing,
-                content: content.clone(),
-                fates: vec![Fate::default(); envelope.recipients.len()],
-            };
-            if self.models.insert(id.clone(), model).is_some() {
-                self.fail(format!("the id {id} was given out twice"));
-            }
-            let whole = content.chunks(1500).all(|piece| draft.append(Bytes::copy_from_slice(piece)).is_ok());
-            if whole {
-                waiting.push(intake.waiting(draft, envelope, ContentFlags::default()));
-                ids.push(id);
-            } else if let Some(model) = self.models.get_mut(&id) {
-                model.told = Told::Refused;
-            }
-        }
-        let mut told = Vec::new();
-        intake.commit(waiting, self.now, &mut |answers| {
-            for (_, answer) in answers {
-                if let Ok(committed) = answer {
-                    told.push(committed.queue_id().clone());
-                }
-            }
-        });
-        // Two failures in a row, of the group and of the segment that was to say so, leave the refusal open.
-        let down = self.disk.is_down() || !intake.refusals_are_durable();
-        for id in &ids {
-            let Some(model) = self.models.get_mut(id) else { continue };
-            model.told = match (told.contains(id), down) {
-                (true, _) => Told::Accepted,
-                (false, true) => Told::Nothing,
-                (false, false) => Told::Refused,
-            };
-        }
-        self.accepted += told.len() as u32;
-        self.note(|| format!("submitted {ids:?}, accepted {told:?}"));
-        self.intake = Some(intake);
-    }
-
-    fn sender(&mut self) -> Address {
-        if self.rng.one_in(5) { Address::null() } else { Address::from("sender@example.com") }
-    }
-
-    /// Content that tells its id. Sometimes it holds bytes of the journal itself, as an attacker would try.
-    fn content(&mut self, id: &QueueId) -> Vec<u8> {
-        let mut content = format!("Subject: {id}\r\n\r\n").into_bytes();
-        if self.rng.one_in(6) {
-            let names = self.disk.names();
-            let journal: Vec<_> = names.iter().filter(|(n, _)| n.starts_with("journal")).collect();
-            if let Some((name, _)) = journal.get(self.rng.index(journal.len().max(1)))
-                && let Ok(file) = queue::Disk::open_read(&self.disk, name)
-            {
-                let mut stolen = vec![0; 2048];
-                let from = self.rng.below(8) * 512;
-                let n = file.read_at(&mut stolen, from).unwrap_or(0);
-                // Kept as lines, since that is what content is made of.
-                content.extend(stolen[..n].iter().filter(|b| !matches!(b, b'\r' | b'\n')));
-                content.extend_from_slice(b"\r\n");
-            }
-        }
-        let lines = if self.rng.one_in(10) { self.rng.below(400) } else { self.rng.below(30) };
-        for n in 0..lines {
-            content.extend_from_slice(format!("{n} of {id} {:x}\r\n", self.rng.bits()).as_bytes());
+        while (content.len() as u64) < len {
+            content.extend_from_slice(format!("line {:x}\r\n", self.rng.bits()).as_bytes());
         }
         content
     }
 
-    fn pump(&mut self) {
-        let Some(mut store) = self.store.take() else {
-            if !self.disk.is_down() {
-                self.start_store();
-            }
+    fn steal(&mut self, content: &mut Vec<u8>) {
+        let files = self.disk.files();
+        let journal: Vec<_> = files.iter().filter(|(path, _)| path.starts_with("journal")).collect();
+        let Some((path, _)) = journal.get(self.rng.below(journal.len() as u64) as usize) else { return };
+        let mut stolen = vec![0; 2048];
+        let from = self.rng.below(16) * 512;
+        let Ok(n) = self.disk.open_read(path).and_then(|file| file.read_at(&mut stolen, from)) else {
             return;
         };
-        // Notices may be lost, and the journal is read all the same.
-        let notices = std::mem::take(&mut *self.notices.lock().unwrap_or_else(PoisonError::into_inner));
-        for notice in notices {
-            store.take_notice(notice);
-        }
-        match store.poll_new(self.now) {
-            Ok(new) => {
-                for message in new {
-                    self.arrived(message);
-                }
-            }
-            Err(error) => self.note(|| format!("poll_new: {error}")),
-        }
-        self.store = Some(store);
+        // Kept as one line, since that is what content is made of.
+        content.extend(stolen[..n].iter().filter(|b| !matches!(b, b'\r' | b'\n')));
+        content.extend_from_slice(b"\r\n");
     }
 
-    /// A message came out of the queue: it must be what went in.
-    fn arrived(&mut self, message: NewMessage) {
-        let id = message.queue_id.clone();
-        if let Some((cause, bounced)) = self.perhaps.remove(&id) {
-            for index in bounced {
-                self.happened(&cause, index, |fate| fate.bounced += 1);
-            }
-        }
-        let content = message.content.to_vec();
-        match (self.models.get(&id), content) {
-            (None, _) => self.fail(format!("{id} was never sent")),
-            (Some(model), Ok(content)) if model.told == Told::Refused => {
-                let size = content.len();
-                self.fail(format!("{id} ({size} bytes) was refused and is queued"));
-            }
-            (Some(model), Ok(content)) if content != model.content => {
-                let (found, sent) = (content.len(), model.content.len());
-                self.fail(format!("{id} came out changed: {found} bytes instead of {sent}"));
-            }
-            (Some(model), Ok(_)) if model.fates.len() != message.envelope.recipients.len() => {
-                self.fail(format!("{id} has other recipients"));
-            }
-            (Some(_), Ok(_)) => {
-                self.note(|| format!("{id} active, done {:?}, crashes {}", message.done, message.crashes));
-                if self.active.iter().any(|m| m.queue_id == id) {
-                    self.fail(format!("{id} came twice"));
-                }
-                self.active.push(message);
-            }
-            // The disk fails under us; the message is read again after the restart.
-            (Some(_), Err(error)) => self.note(|| format!("{id} cannot be read: {error}")),
-        }
+    fn send(&mut self) {
+        let group = 1 + self.rng.below(4);
+        let sizes: Vec<u64> = (0..group).map(|_| self.rng.below(3000)).collect();
+        self.send_group(&sizes);
     }
 
-    fn attempt(&mut self) {
-        if self.active.is_empty() || self.store.is_none() {
-            return self.pump();
-        }
-        let at = self.rng.index(self.active.len());
-        let message = self.active.swap_remove(at);
-        self.deliver(message, false);
+    fn send_large(&mut self) {
+        let size = 5000 + self.rng.below(5000);
+        self.send_group(&[size]);
     }
 
-    /// One delivery attempt of a whole message; with `at_last` every recipient is delivered.
-    fn deliver(&mut self, mut message: NewMessage, at_last: bool) {
-        let Some(mut store) = self.store.take() else { return };
-        let (id, key) = (message.queue_id.clone(), message.key);
-        store.record(Record::Attempt { key });
-        if let Err(error) = store.write_out(self.now) {
-            // Without the note no agent gets the job.
-            self.note(|| format!("{id}: attempt not noted: {error}"));
-            self.store = Some(store);
-            self.active.push(message);
-            return;
-        }
-        let mut finals = Vec::new();
-        let mut bounced = Vec::new();
-        let mut left = false;
-        for index in 0..message.done.len() {
-            if message.done[index] {
-                continue;
-            }
-            let choice = if at_last { 0 } else { self.rng.below(10) };
-            let status = match choice {
-                0..5 => Status::Sent,
-                5..8 => Status::Deferred,
-                _ => Status::Bounced,
-            };
-            let outcome = outcome(index, status);
-            match status {
-                Status::Sent => {
-                    self.happened(&id, index, |fate| fate.delivered += 1);
-                    store.record(Record::Outcome { key, outcome });
-                    finals.push(index);
-                    message.done[index] = true;
-                }
-                Status::Deferred => {
-                    store.record(Record::Outcome { key, outcome });
-                    left = true;
-                }
-                Status::Bounced if message.envelope.sender.is_null() => {
-                    self.happened(&id, index, |fate| fate.bounced += 1);
-                    store.record(Record::Outcome { key, outcome });
-                    finals.push(index);
-                    message.done[index] = true;
-                }
-                Status::Bounced => bounced.push(index),
-            }
-        }
-        if !bounced.is_empty() {
-            if self.report(&mut store, &mut message, &bounced) {
-                finals.extend(&bounced);
+    fn send_group(&mut self, sizes: &[u64]) {
+        let now = self.now();
+        let (mut waiting, mut ids) = (Vec::new(), Vec::new());
+        for &size in sizes {
+            let content = self.content(size);
+            let envelope = self.envelope();
+            let Some(smtpd) = &mut self.smtpd else { return };
+            let id = smtpd.new_id(now);
+            let mut draft = smtpd.draft(id.clone());
+            let addresses: Vec<_> = envelope.recipients.iter().map(|r| r.address.clone()).collect();
+            let from_null = envelope.sender.is_null();
+            self.ledger.borrow_mut().sent(id.as_str(), content.clone(), addresses, from_null);
+            let whole = content.chunks(1000).all(|piece| draft.append(Bytes::copy_from_slice(piece)).is_ok());
+            if whole {
+                waiting.push(smtpd.waiting(draft, envelope, ContentFlags::default()));
+                ids.push(id);
             } else {
-                left = true;
+                self.ledger.borrow_mut().answered(id.as_str(), Told::Refused);
             }
         }
-        if left {
-            let at = self.now.after(Duration::from_secs(1 + self.rng.below(400)));
-            store.record(Record::Retry { key, at });
-        }
-        let written = store.write_out(self.now);
-        self.note(|| {
-            format!("{id}: final {finals:?}, bounced {bounced:?}, left {left}, written {written:?}")
+        let mut acked = Vec::new();
+        let Some(smtpd) = &mut self.smtpd else { return };
+        smtpd.commit(waiting, now, &mut |group| {
+            let committed = group.into_iter().filter_map(|(_, answer)| answer.ok());
+            acked.extend(committed.map(|committed| committed.queue_id().clone()));
         });
-        if written.is_ok() {
-            for index in finals {
-                self.happened(&id, index, |fate| fate.written = true);
-                self.unsynced.push((self.now, id.clone(), index));
+        self.stats.accepted += acked.len() as u64;
+        // Two failures in a row, of the group and of the segment that was to say so, leave the refusal open.
+        let open = self.disk.is_dead() || !smtpd.refusals_are_durable();
+        let mut ledger = self.ledger.borrow_mut();
+        for id in ids {
+            let told = match acked.contains(&id) {
+                true => Told::Accepted,
+                false if open => Told::Nothing,
+                false => Told::Refused,
+            };
+            ledger.answered(id.as_str(), told);
+        }
+        drop(ledger);
+        hear(&self.reports, &self.disk, &self.ledger);
+    }
+
+    fn envelope(&mut self) -> Envelope {
+        let now = self.now();
+        let sender = if self.rng.chance(15) { Address::null() } else { Address::from("ann@example.org") };
+        let mut envelope = Envelope::new(sender, now);
+        let domain = ["example.net", "example.com", "example.edu"][self.rng.below(3) as usize];
+        for n in 0..1 + self.rng.below(3) {
+            let address = Address::new(format!("r{n}-{}@{domain}", self.serial));
+            envelope.recipients.push(Recipient::new(address));
+        }
+        if self.rng.chance(5) {
+            envelope.hold = Some("held".into());
+        }
+        if self.rng.chance(20) {
+            envelope.warn_at = Some(now.after(Duration::from_secs(50)));
+        }
+        envelope
+    }
+
+    /// The queue manager hears of new mail, mostly.
+    fn news(&mut self) -> Check {
+        let notices = std::mem::take(&mut *lock(&self.notices));
+        let lose = self.rng.chance(10);
+        if let Some(qmgr) = self.qmgr.as_ref().filter(|_| !lose) {
+            notices.into_iter().for_each(|notice| qmgr.notice(notice));
+        }
+        self.turns()
+    }
+
+    /// Lets the queue manager do all that it can do now.
+    fn turns(&mut self) -> Check {
+        let now = self.now();
+        for _ in 0..TURNS_MAX {
+            let Some(qmgr) = &mut self.qmgr else { return Ok(()) };
+            let after = qmgr.turn(now);
+            self.check()?;
+            if after != After::More {
+                return Ok(());
             }
         }
-        self.store = Some(store);
+        Err(format!("the queue manager is busy with nothing for {TURNS_MAX} turns"))
     }
 
-    /// Writes the report about recipients that failed; whether it and the outcomes are in the queue.
-    fn report(&mut self, store: &mut Store, message: &mut NewMessage, bounced: &[usize]) -> bool {
-        let (id, key) = (message.queue_id.clone(), message.key);
-        let report = store.new_id(self.now);
-        let content = format!("Subject: {report}\r\n\r\nabout {id}\r\n").into_bytes();
-        let mut envelope = Envelope::new(Address::null(), self.now);
-        envelope.recipients.push(Recipient::new(message.envelope.sender.clone()));
-        let model = Model { told: Told::Nothing, content: content.clone(), fates: vec![Fate::default()] };
-        self.models.insert(report.clone(), model);
-        let outcomes: Vec<_> = bounced.iter().map(|&index| outcome(index, Status::Bounced)).collect();
-        let cause = Some((key, outcomes.as_slice()));
-        let done = store.bounce(
-            cause,
-            report.clone(),
-            envelope,
-            vec![Bytes::from(content)],
-            ContentFlags::default(),
-        );
-        match done {
-            Ok(new) => {
-                for &index in bounced {
-                    self.happened(&id, index, |fate| fate.bounced += 1);
-                    message.done[index] = true;
-                }
-                self.note(|| format!("{id}: report {report} about {bounced:?}"));
-                self.active.push(new);
-                true
-            }
-            Err(error) => {
-                self.note(|| format!("{id}: no report: {error}"));
-                self.perhaps.insert(report, (id, bounced.to_vec()));
-                false
-            }
+    /// Agents get on with what they have.
+    fn deliver(&mut self) -> Check {
+        for _ in 0..1 + self.rng.below(6) {
+            self.agents.work(&mut self.rng, false);
+        }
+        self.turns()
+    }
+
+    /// Time passes; the queue does what it has to do.
+    fn pass(&mut self, time: Duration) -> Check {
+        let now = self.now().after(time);
+        self.ledger.borrow_mut().now = now;
+        self.disk.set_now(now);
+        let failed = self.disk.failed();
+        // A turn collects what the turn before began.
+        for _ in 0..4 {
+            self.turns()?;
+        }
+        if self.qmgr.is_some() && !self.disk.is_dead() && self.disk.failed() == failed {
+            self.ledger.borrow_mut().synced();
+        }
+        Ok(())
+    }
+
+    fn flush(&mut self) -> Check {
+        let now = self.now();
+        if let Some(qmgr) = &mut self.qmgr {
+            self.ledger.borrow().say(|| "flush".into());
+            qmgr.order(Order::FlushAll, now);
+        }
+        self.turns()
+    }
+
+    fn kill_smtpd(&mut self) {
+        self.say("smtpd killed");
+        self.stats.crashes += 1;
+        self.smtpd = None;
+    }
+
+    /// The process goes, the kernel stays: what was written is there.
+    fn kill_qmgr(&mut self) {
+        self.say("qmgr killed");
+        self.stats.crashes += 1;
+        self.qmgr = None;
+        self.agents.forget();
+        self.ledger.borrow_mut().killed();
+    }
+
+    /// Orderly stop: nothing may be left in the journal.
+    fn stop(&mut self) {
+        self.say("stop");
+        self.smtpd = None;
+        let now = self.now();
+        let Some(qmgr) = self.qmgr.take() else { return };
+        let stopped = qmgr.stop(now);
+        self.agents.forget();
+        let mut ledger = self.ledger.borrow_mut();
+        ledger.say(|| format!("stopped: {stopped:?}"));
+        let excused = self.disk.is_dead() || ledger.unsure();
+        if excused {
+            return ledger.killed();
+        }
+        if let Err(error) = stopped {
+            return ledger.fail(format!("an orderly stop fails: {error}"));
+        }
+        ledger.stopped();
+        let left = self.disk.files().into_iter().map(|(path, _)| path);
+        let left: Vec<_> = left.filter(|path| path.extension().is_some_and(|ext| ext == "seg")).collect();
+        if !left.is_empty() {
+            ledger.fail(format!("segments are left behind an orderly stop: {left:?}"));
         }
     }
 
-    /// Something final happened to a recipient; again is a mistake where the first outcome had been kept.
-    fn happened(&mut self, id: &QueueId, index: usize, what: impl FnOnce(&mut Fate)) {
-        let Some(fate) = self.models.get_mut(id).and_then(|m| m.fates.get_mut(index)) else { return };
-        let before = fate.delivered + fate.bounced;
-        what(fate);
-        let again = fate.delivered + fate.bounced > before && before > 0;
-        if again && (fate.written || fate.synced) {
-            let fate = fate.clone();
-            self.fail(format!("{id} recipient {index} has a second fate: {fate:?}"));
-        }
-    }
-
-    fn advance(&mut self) {
-        let by = match self.rng.below(4) {
-            0 => Duration::from_millis(self.rng.below(40)),
-            1 => Duration::from_millis(60 + self.rng.below(1000)),
-            2 => Duration::from_secs(self.rng.below(30)),
-            _ => Duration::from_secs(61 + self.rng.below(300)),
-        };
-        self.now = self.now.after(by);
-        self.disk.set_now(self.now);
-        self.turn();
-    }
-
-    fn turn(&mut self) {
-        let Some(mut store) = self.store.take() else { return };
-        store.turn(self.now);
-        let written = store.write_out(self.now);
-        self.note(|| format!("turn, written {written:?}"));
-        self.store = Some(store);
-        if written.is_err() || self.disk.is_down() || self.trouble {
-            return;
-        }
-        let now = self.now;
-        let (synced, rest): (Vec<_>, Vec<_>) = std::mem::take(&mut self.unsynced)
-            .into_iter()
-            .partition(|(at, _, _)| now.since(*at) >= OUTCOME_SYNC);
-        self.unsynced = rest;
-        for (_, id, index) in synced {
-            if let Some(fate) = self.models.get_mut(&id).and_then(|m| m.fates.get_mut(index)) {
-                fate.synced = true;
-            }
-        }
-    }
-
-    /// What waits and is due becomes active.
-    fn wake(&mut self) {
-        let Some(mut store) = self.store.take() else { return };
-        if self.rng.one_in(3) {
-            store.make_due(None, self.now);
-        }
-        let due = store.due(self.now, 10);
-        for due in due {
-            match store.load(due.key) {
-                Ok(Some(message)) => self.arrived(message),
-                Ok(None) => self.note(|| format!("{} is gone", due.queue_id)),
-                Err(error) => {
-                    self.note(|| format!("{} cannot be loaded: {error}", due.queue_id));
-                    if !self.disk.is_down() && !self.trouble {
-                        self.fail(format!("{} cannot be loaded: {error}", due.queue_id));
-                    }
-                }
-            }
-        }
-        self.store = Some(store);
-    }
-
-    /// The power fails: everything restarts on what the disk kept.
     fn power_cut(&mut self) {
-        self.crashes += 1;
-        self.intake = None;
-        self.store = None;
-        self.active.clear();
-        self.notices.lock().unwrap_or_else(PoisonError::into_inner).clear();
-        self.disk = self.disk.restart();
-        self.note(|| "POWER CUT".into());
-        self.forget_unsynced();
-        self.disk.set_now(self.now);
-        self.start();
+        self.say("power cut");
+        self.stats.crashes += 1;
+        self.smtpd = None;
+        self.qmgr = None;
+        self.agents.forget();
+        lock(&self.notices).clear();
+        self.disk.power_cut();
+        // Whatever the queue still had to say it said before.
+        lock(&self.reports).clear();
+        self.ledger.borrow_mut().power_cut();
     }
 
-    /// What was written and not synced may come again.
-    fn forget_unsynced(&mut self) {
-        self.unsynced.clear();
-        for fate in self.models.values_mut().flat_map(|model| &mut model.fates) {
-            fate.written &= fate.synced;
-        }
-    }
-
-    /// One process is killed; the page cache, the disk and the other process live on.
-    fn one_process_dies(&mut self) {
-        self.crashes += 1;
-        if self.rng.one_in(2) {
-            self.note(|| "smtpd is killed".into());
-            self.intake = None;
-            self.start_intake();
-        } else {
-            self.note(|| "qmgr is killed".into());
-            self.store = None;
-            self.active.clear();
-            self.start_store();
-        }
-    }
-
-    /// An orderly stop leaves only files; then everything starts again.
-    fn stop_and_start(&mut self) {
-        self.intake = None;
-        let Some(store) = self.store.take() else { return };
-        self.active.clear();
-        let stopped = store.stop(self.now);
-        self.note(|| format!("stopped: {stopped:?}"));
-        if self.disk.is_down() {
-            return;
-        }
-        if let Err(error) = &stopped {
-            if !self.trouble {
-                self.fail(format!("an orderly stop failed: {error}"));
+    /// No more crashes: all that is queued is delivered, and every acknowledged recipient must have a fate.
+    fn end(&mut self) -> Check {
+        self.say("-- the end");
+        let mut left = Vec::new();
+        for round in 0..300 {
+            self.open()?;
+            self.news()?;
+            self.pass(Duration::from_secs(30))?;
+            while !self.agents.is_idle() {
+                self.agents.work(&mut self.rng, true);
+                self.turns()?;
             }
-            // What a failed sync covered, and could be written nowhere else, may come again.
-            self.forget_unsynced();
-        }
-        self.start();
-    }
-
-    fn drain(&mut self) {
-        self.disk.set_trouble(Trouble::default());
-        // A power cut that was to come later does not come any more.
-        self.disk.fail_power_after(u64::MAX);
-        self.trouble = false;
-        if self.store.is_none() {
-            self.start_store();
-        }
-        self.note(|| "draining".into());
-        for _ in 0..2_000 {
-            self.pump();
-            while let Some(message) = self.active.pop() {
-                let left = self.active.len();
-                self.deliver(message, true);
-                if self.active.len() > left {
-                    // The attempt could not be noted: the journal is full until a turn has freed some of it.
-                    break;
-                }
-                if !self.failures.is_empty() {
-                    return;
-                }
+            left = self.list()?;
+            if left.is_empty() && self.ledger.borrow().scanned && round > 5 {
+                break;
             }
-            self.now = self.now.after(Duration::from_secs(70));
-            self.disk.set_now(self.now);
-            self.turn();
-            self.release_suspects();
-            let Some(store) = &mut self.store else { return self.fail("the store is gone".into()) };
-            store.make_due(None, self.now);
-            self.wake();
-            let Some(store) = &self.store else { return };
-            if self.active.is_empty() && store.scanned() && store.list().is_empty() {
-                return self.settle();
-            }
-        }
-        let left = self.store.as_ref().map(|s| s.list().len()).unwrap_or(0);
-        self.fail(format!("the queue does not drain: {left} left"));
-    }
-
-    /// Mail that was in flight at three crashes is on hold; an administrator lets it go.
-    fn release_suspects(&mut self) {
-        let Some(store) = &mut self.store else { return };
-        let held: Vec<_> = store.list().into_iter().filter(|l| l.place == queue::Place::Hold).collect();
-        for listed in held {
-            store.record(Record::Release { key: listed.key });
-            store.record(Record::Retry { key: listed.key, at: self.now });
-        }
-    }
-
-    fn settle(&mut self) {
-        let mut failures = BTreeSet::new();
-        for (id, model) in &self.models {
-            for (index, fate) in model.fates.iter().enumerate() {
-                if model.told == Told::Accepted && fate.delivered + fate.bounced == 0 {
-                    failures.insert(format!("{id} recipient {index} was accepted and is lost"));
+            let now = self.now();
+            for held in left.iter().filter(|listed| listed.place == Place::Hold) {
+                if let Some(qmgr) = &mut self.qmgr {
+                    qmgr.order(Order::Release(held.queue_id.clone()), now);
                 }
             }
         }
-        for failure in failures {
-            self.fail(failure);
+        if !left.is_empty() {
+            return Err(format!("never delivered: {left:?}"));
         }
+        self.ledger.borrow_mut().each_has_a_fate();
+        self.check()
+    }
+
+    fn list(&mut self) -> Result<Vec<Listed>, String> {
+        let now = self.now();
+        let (answer, mut listed) = tokio::sync::oneshot::channel();
+        let Some(qmgr) = &mut self.qmgr else {
+            return Err("the queue manager does not start any more".into());
+        };
+        qmgr.order(Order::List(answer), now);
+        listed.try_recv().map_err(|e| e.to_string())
     }
 }
 
-fn outcome(index: usize, status: Status) -> Outcome {
-    let class = match status {
-        Status::Sent => 2,
-        Status::Deferred => 4,
-        Status::Bounced => 5,
-    };
-    Outcome {
-        job: JobId(0),
-        index: index as u32,
-        status,
-        dsn: Dsn::new(class, 0, 0),
-        reason: "simulated".into(),
-        diagnostic: None,
-        remote_mta: None,
-        relayed: false,
-        next_hop_reports: false,
+fn bounce_settings() -> bounce::Settings {
+    bounce::Settings {
+        myhostname: "mail.example.org".into(),
+        myorigin: "example.org".into(),
+        mail_name: "Postfix".into(),
+        bounce_size_limit: 50_000,
+        notify_classes: Vec::new(),
+        bounce_notice_recipient: Address::from("postmaster@example.org"),
+        double_bounce_notice_recipient: Address::from("postmaster@example.org"),
+        delay_notice_recipient: Address::from("postmaster@example.org"),
+        double_bounce_sender: Address::from("double-bounce@example.org"),
+        delay_warning_time: Duration::from_secs(50),
+        maximal_queue_lifetime: Duration::from_secs(432_000),
+        threaded: false,
     }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

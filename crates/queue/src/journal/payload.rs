@@ -107,6 +107,8 @@ pub enum Event {
         /// Where the recipients' records are in it.
         offsets: Vec<u64>,
     },
+    /// Was written again to a later segment when its own failed: this one does not count.
+    Copied(MessageKey),
 }
 
 impl Event {
@@ -124,6 +126,7 @@ impl Event {
             Event::Warned(_) => kind::WARNED,
             Event::Removed(_) => kind::REMOVED,
             Event::Told { .. } => kind::TOLD,
+            Event::Copied(_) => kind::COPIED,
         }
     }
 
@@ -138,6 +141,7 @@ impl Event {
             | Event::Renamed(key, _)
             | Event::Warned(key)
             | Event::Removed(key)
+            | Event::Copied(key)
             | Event::Told { key, .. } => Some(*key),
             Event::Void(..) | Event::Judged(..) => None,
         }
@@ -177,7 +181,7 @@ pub fn encode_event(event: &Event, out: &mut Vec<u8>) {
             put_text(out, file.as_str());
             offsets.iter().for_each(|offset| out.extend_from_slice(&offset.to_le_bytes()));
         }
-        Event::Moved(_) | Event::Void(..) | Event::Warned(_) | Event::Removed(_) => {}
+        Event::Moved(_) | Event::Void(..) | Event::Warned(_) | Event::Removed(_) | Event::Copied(_) => {}
     }
 }
 
@@ -207,6 +211,7 @@ pub fn decode_event(kind: u8, payload: &[u8]) -> Result<Event, PayloadError> {
         kind::JUDGED => Event::Judged(key.segment, second, reader.number()?),
         kind::WARNED => Event::Warned(key),
         kind::REMOVED => Event::Removed(key),
+        kind::COPIED => Event::Copied(key),
         kind::TOLD => {
             let file = QueueId::parse(&reader.text()?).ok_or(PayloadError("not a queue id"))?;
             let mut offsets = Vec::new();

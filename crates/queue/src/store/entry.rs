@@ -45,7 +45,7 @@ pub(crate) enum Spill {
     No,
     /// A thread writes the file; it knew the recipients that were done then.
     Copying,
-    /// The file is durable; it counts once the log is synced up to here.
+    /// The file is durable and counts once the log is synced up to here, and up to what is recorded about it since.
     Moving {
         position: u64,
         file: Placed,
@@ -60,6 +60,10 @@ pub(crate) struct Placed {
     pub(crate) inode: u64,
     /// Which recipients are marked in it.
     pub(crate) marked: Vec<bool>,
+    /// The next attempt, as its time says.
+    pub(crate) retry_at: Timestamp,
+    /// It says that no delay warning is due.
+    pub(crate) warned: bool,
     pub(crate) marks: Vec<RecipientMark>,
     pub(crate) recipients: Vec<Recipient>,
 }

@@ -2,7 +2,7 @@
 //!
 //! Writes to files are made before the loop's turn ends, so that a kill loses none; a thread syncs them.
 
-use super::entry::{OpenFile, Queue, replace};
+use super::entry::{FileEntry, OpenFile, Queue, replace};
 use super::moving::remove_file;
 use super::recover::{suspect, suspicion};
 use super::{Record, Store};
@@ -11,6 +11,7 @@ use crate::journal::{Event, MessageKey};
 use crate::report_log;
 use crate::{NewMessage, Place, Report};
 use mail::{Outcome, QueueId, Status, Timestamp};
+use std::collections::BTreeSet;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -98,8 +99,23 @@ impl Store {
         }
         let Some(entry) = self.index.remove_file(key) else { return Ok(()) };
         self.marks.forget(key);
+        if !self.scan.is_complete() {
+            self.remove_other_names(&entry)?;
+        }
         self.dirty_dirs.extend(path.parent().map(Path::to_path_buf));
         remove_file(&*self.disk, &self.hashing.path("defer", &entry.queue_id))
+    }
+
+    /// Removes the other names of a file that is done, which the first look at the directories has not met yet.
+    fn remove_other_names(&mut self, entry: &FileEntry) -> io::Result<()> {
+        for queue in Queue::ALL {
+            let path = self.hashing.path(queue.name(), &entry.queue_id);
+            if self.disk.stat(&path).is_ok_and(|stat| stat.inode == entry.inode) {
+                remove_file(&*self.disk, &path)?;
+                self.dirty_dirs.extend(path.parent().map(Path::to_path_buf));
+            }
+        }
+        Ok(())
     }
 
     fn retry_file(&mut self, key: MessageKey, at: Timestamp) -> io::Result<()> {
@@ -171,19 +187,31 @@ impl Store {
         let Some(entry) = self.index.files.get(&key).filter(|entry| entry.queue != queue) else { return };
         let from = self.hashing.path(entry.queue.name(), &entry.queue_id);
         let to = self.hashing.path(queue.name(), &entry.queue_id);
-        let mut dirs = std::collections::BTreeSet::new();
-        let moved = super::spill::make_parents(&*self.disk, &to, &mut dirs)
-            .and_then(|()| self.disk.rename_new(&from, &to));
+        let moved = self.make_safe_parents(&to).and_then(|()| self.disk.rename_new(&from, &to));
         match moved {
             Ok(()) => {
                 if let Some(entry) = self.index.files.get_mut(&key) {
                     entry.queue = queue;
                 }
-                self.dirty_dirs.extend(dirs);
-                self.dirty_dirs.extend(from.parent().map(Path::to_path_buf));
+                self.dirty_dirs
+                    .extend([&to, &from].into_iter().filter_map(|path| path.parent()).map(Path::to_path_buf));
             }
             Err(error) => self.failed("moving queue file", &from, &error),
         }
+    }
+
+    /// Makes the directories above a place into which a message's only copy is moved: durable ones, since a power cut that
+    /// took such a directory away would take the message, too.
+    pub(super) fn make_safe_parents(&mut self, path: &Path) -> io::Result<()> {
+        super::spill::make_parents(&*self.disk, path, &mut BTreeSet::new())?;
+        for dir in path.ancestors().skip(1).filter(|dir| !dir.as_os_str().is_empty()) {
+            if !self.safe_dirs.contains(dir) {
+                self.disk
+                    .sync_dir(dir.parent().filter(|d| !d.as_os_str().is_empty()).unwrap_or(Path::new(".")))?;
+                self.safe_dirs.insert(dir.to_path_buf());
+            }
+        }
+        Ok(())
     }
 
     pub(super) fn path(&self, key: MessageKey) -> Option<PathBuf> {
@@ -270,7 +298,7 @@ impl Store {
         let Some(path) = self.path(key) else { return Ok(()) };
         let Some(entry) = self.index.remove_file(key) else { return Ok(()) };
         let to = Path::new("corrupt").join(entry.queue_id.as_str());
-        self.disk.make_dir(Path::new("corrupt"))?;
+        self.make_safe_parents(&to)?;
         let len = self.disk.stat(&path)?.len;
         self.disk.rename_new(&path, &to)?;
         (self.settings.report)(&Report::Damaged {

@@ -4,6 +4,7 @@
 //! syncs it within 50 ms. What is not known to be durable is kept, so that it can be written again to another
 //! segment when this one fails.
 
+use super::tail::Tailed;
 use crate::Report;
 use crate::journal::{
     DATA_START, Event, Header, MessageKey, RECORD_HEAD_BYTES, SegmentId, encode_event, kind, put_sub,
@@ -44,7 +45,9 @@ pub(crate) struct Log {
     thread: Option<JoinHandle<()>>,
     inline: bool,
     sync_due: Option<Timestamp>,
-    /// Segments that are full and synced, for their owner to treat like others.
+    /// Segments that were opened, as their owner is to know them.
+    pub(crate) opened: Vec<Tailed>,
+    /// Segments that are full and synced, or failed, for their owner to treat like others.
     pub(crate) retired: Vec<SegmentId>,
     /// Messages that have another key now.
     pub(crate) rekeyed: Vec<Rekeyed>,
@@ -116,6 +119,7 @@ impl Log {
             thread,
             inline,
             sync_due: None,
+            opened: Vec::new(),
             retired: Vec::new(),
             rekeyed: Vec::new(),
         })
@@ -124,10 +128,6 @@ impl Log {
     /// Opens the first segment.
     pub(crate) fn start(&mut self, now: Timestamp) -> Result<(), CommitError> {
         self.roll(Need::Outcomes, true, now)
-    }
-
-    pub(crate) fn current(&self) -> Option<&Segment> {
-        self.current.as_ref()
     }
 
     pub(crate) fn next_number(&mut self) -> Option<u64> {
@@ -266,7 +266,7 @@ impl Log {
             return Err(io::Error::other(format!("short write: {n} of {} bytes", record.len())));
         }
         segment.written += n as u64;
-        let id = segment.id;
+        let id = segment.id();
         self.new_refs.extend(group.about.iter().map(|about| (id, *about)));
         Ok((id, at))
     }
@@ -286,13 +286,9 @@ impl Log {
 
     /// Goes on in another segment: the old one is synced, or, where that fails, what it was to hold is written again.
     fn roll(&mut self, need: Need, written_ahead: bool, now: Timestamp) -> Result<(), CommitError> {
-        if let Some(segment) = &self.current
-            && segment.durable < segment.written
-        {
-            match segment.file.sync_data() {
-                Ok(()) => self.durable_to(segment.written),
-                Err(error) => self.seal(&error),
-            }
+        if self.current.as_ref().is_some_and(|segment| segment.durable < segment.written) {
+            // One that fails is given up, and what it held is written again below.
+            let _ = self.sync_current();
         }
         let opened = self.allocator.open(need, &[], written_ahead, now);
         let next = opened.map_err(|error| {
@@ -302,7 +298,7 @@ impl Log {
                 NoSegment::Io(error) => CommitError::Io(error.to_string()),
             }
         })?;
-        let block = Header::counters(next.id);
+        let block = Header::counters(next.id());
         self.next_id = (block.start, block.end);
         {
             let mut state = lock(&self.sync.state);
@@ -310,15 +306,19 @@ impl Log {
             (state.written, state.durable) = (next.written, next.durable);
             state.error = None;
         }
+        self.opened.push(Tailed::own(&next));
         if let Some(old) = self.current.replace(next) {
-            self.retired.push(old.id);
+            self.retired.push(old.id());
         }
-        // What the failed segment was to hold is written again; what cannot be stays on the list.
+        // What the failed segment was to hold is written again. Where this one fails, too, another has to hold all of it.
         for n in 0..self.unsynced.len() {
             let group = std::mem::take(&mut self.unsynced[n].group);
-            let written = self.try_write(&group).map_err(|e| crate::committer::commit_error(&e));
+            let written = self.try_write(&group);
             self.unsynced[n].group = group;
-            let (segment, offset) = written?;
+            let (segment, offset) = written.map_err(|error| {
+                self.seal(&error);
+                crate::committer::commit_error(&error)
+            })?;
             if let Some((old, sub)) = self.unsynced[n].message {
                 let (new, payload_offset) = place(segment, offset, sub);
                 self.unsynced[n].message = Some((new, sub));
@@ -362,12 +362,12 @@ impl Log {
     fn seal(&mut self, error: &io::Error) {
         let Some(segment) = self.current.take() else { return };
         (self.report)(&Report::Sealed {
-            segment: segment.id,
+            segment: segment.id(),
             durable: segment.durable,
             error: error.to_string(),
         });
-        self.voids.push((segment.id, segment.durable));
-        self.retired.push(segment.id);
+        self.voids.push((segment.id(), segment.durable));
+        self.retired.push(segment.id());
     }
 
     /// Takes note of what the thread synced, or syncs where there is no thread and it is time.
@@ -395,10 +395,22 @@ impl Log {
     /// Syncs at once: before something that must not happen unless it is remembered.
     pub(crate) fn sync_now(&mut self, now: Timestamp) -> Result<(), CommitError> {
         self.write_out(now)?;
-        let Some(segment) = &self.current else { return Err(CommitError::NoSpace) };
         if self.unsynced.is_empty() {
+            return if self.current.is_some() { Ok(()) } else { Err(CommitError::NoSpace) };
+        }
+        if self.current.is_none() {
+            self.roll(Need::Outcomes, false, now)?;
+        }
+        if self.sync_current().is_ok() {
             return Ok(());
         }
+        self.roll(Need::Outcomes, false, now)?;
+        self.sync_current()
+    }
+
+    /// Syncs the current segment, or gives it up: once a sync failed, a later one that succeeds proves nothing.
+    fn sync_current(&mut self) -> Result<(), CommitError> {
+        let Some(segment) = &self.current else { return Err(CommitError::NoSpace) };
         let written = segment.written;
         match segment.file.sync_data() {
             Ok(()) => {
@@ -407,12 +419,7 @@ impl Log {
             }
             Err(error) => {
                 self.seal(&error);
-                self.roll(Need::Outcomes, false, now)?;
-                let Some(segment) = &self.current else { return Err(CommitError::NoSpace) };
-                let written = segment.written;
-                segment.file.sync_data().map_err(|e| crate::committer::commit_error(&e))?;
-                self.durable_to(written);
-                Ok(())
+                Err(crate::committer::commit_error(&error))
             }
         }
     }
@@ -429,7 +436,7 @@ impl Log {
             let _ = thread.join();
         }
         if let Some(segment) = self.current.take() {
-            self.retired.push(segment.id);
+            self.retired.push(segment.id());
         }
     }
 }

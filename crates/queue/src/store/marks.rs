@@ -161,15 +161,16 @@ impl Store {
         queue: Queue,
         retry_at: Option<Timestamp>,
     ) -> io::Result<()> {
-        match file::mark_done(&OnDisk(file.clone()), mark.2) {
+        let marked = file::mark_done(&OnDisk(file.clone()), mark.2);
+        // Writing set the file's time, which is that of the next attempt, even where it failed.
+        if let Some(at) = retry_at {
+            file.set_modified(at)?;
+        }
+        match marked {
             Err(ReadError::Io(error)) => return Err(error),
             // Other hands changed the file: its next reader tells what is wrong with it.
             Err(ReadError::Damaged(_)) => return Ok(()),
             Ok(()) => {}
-        }
-        // Writing set the file's time, which is that of the next attempt.
-        if let Some(at) = retry_at {
-            file.set_modified(at)?;
         }
         self.dirty_files.insert(self.hashing.path(queue.name(), &mark.1));
         self.marks.written.push(mark);

@@ -2,16 +2,16 @@
 //!
 //! Order, always: file durable, "moved" synced, first change to the file, segment freed, journal directory synced.
 
-use super::entry::{FileEntry, Index, Placed, Queue, Spill};
+use super::entry::{Entry, FileEntry, Index, Placed, Queue, Spill};
 use super::spill::{SpillItem, Spilled, TOGETHER_FROM, spill};
-use super::tail::{Tailed, save_damage};
+use super::tail::Tailed;
 use super::{BUSY_LOOK, LOOK_EVERY, Store};
 use crate::Report;
 use crate::disk::Disk;
 use crate::file;
 use crate::journal::{Event, MessageKey, SegmentId, SegmentState};
 use crate::segment::{JOURNAL, segments};
-use mail::Timestamp;
+use mail::{Dsn, JobId, Outcome, Status, Timestamp};
 use std::collections::BTreeSet;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -120,9 +120,20 @@ impl Store {
     fn take_spilled(&mut self, key: MessageKey, spilled: Spilled, now: Timestamp) {
         match spilled {
             Spilled::Placed(file) => {
+                let recorded = self.index.journal.get(&key).map_or(0, |entry| entry.recorded);
+                // What is said again below must not be durable before the group that says it first: a report may be in it.
+                if recorded > self.log.durable()
+                    && let Err(error) = self.log.sync_now(now)
+                {
+                    return self.take_spilled(key, Spilled::Failed(io::Error::other(error.to_string())), now);
+                }
                 self.log.record(&Event::Moved(key));
                 let position = self.log.position();
                 if let Some(entry) = self.index.journal.get_mut(&key) {
+                    for event in late(key, entry, &file) {
+                        self.log.record(&event);
+                        entry.recorded = self.log.position();
+                    }
                     entry.spill = Spill::Moving { position, file };
                 }
                 self.moving.push_back((position, key));
@@ -184,7 +195,7 @@ impl Store {
             }
             self.moving.pop_front();
             let Some(entry) = self.index.journal.get(&key) else { continue };
-            let Spill::Moving { file, .. } = entry.spill.clone() else { continue };
+            let Spill::Moving { position: moved, file } = entry.spill.clone() else { continue };
             if entry.recorded > self.log.durable() {
                 self.moving.push_back((entry.recorded, key));
                 continue;
@@ -195,9 +206,14 @@ impl Store {
                 self.spill_not_before = now.after(SPILL_PAUSE);
                 return;
             }
-            let waits = self.index.journal.get(&key).and_then(|entry| entry.progress.retry_at);
+            let Some(entry) = self.index.journal.get(&key) else { continue };
+            let waits = entry.progress.retry_at;
+            if entry.recorded > moved {
+                // From here on the file knows better than what was recorded.
+                self.log.record(&Event::Moved(key));
+            }
             let Some(entry) = self.index.remove_entry(key) else { continue };
-            self.leave(key.segment, self.log.position());
+            self.leave(key.segment, entry.recorded.max(moved));
             if entry.left == 0 {
                 continue;
             }
@@ -227,8 +243,9 @@ impl Store {
         }
         let late: Vec<_> =
             (0..entry.done.len()).filter(|&n| entry.done[n] && placed.marked.get(n) != Some(&true)).collect();
-        let retry_at = entry.progress.retry_at;
-        if late.is_empty() && !entry.warned && retry_at.is_none() {
+        let retry_at = entry.progress.retry_at.unwrap_or(placed.retry_at);
+        let warned = entry.warned && !placed.warned;
+        if late.is_empty() && !warned && retry_at == placed.retry_at {
             return Ok(());
         }
         let opened = match self.disk.open(&path) {
@@ -241,12 +258,12 @@ impl Store {
                 file::mark_done(&file::OnDisk(opened.clone()), mark.offset)?;
             }
         }
-        if let Some(at) = retry_at {
-            opened.set_modified(at)?;
+        if warned {
+            mark_warned(&opened)?;
         }
-        if !late.is_empty() {
-            opened.sync_data()?;
-        }
+        // Writing set the file's time.
+        opened.set_modified(retry_at)?;
+        opened.sync_all()?;
         Ok(())
     }
 
@@ -297,7 +314,6 @@ impl Store {
         if self.freeing {
             return;
         }
-        #[allow(unused_mut, reason = "changed by a planted fault")]
         let mut ids = self.segments.to_free(durable);
         #[cfg(feature = "faults")]
         if crate::faults::planted(crate::faults::Fault::SegmentFreedEarly) {
@@ -305,6 +321,16 @@ impl Store {
                 self.segments.by_id.values().filter(|s| s.sealed && !s.own && !s.freeing && !s.has_news());
             ids = sealed.map(Tailed::id).collect();
         }
+        if ids.is_empty() {
+            return;
+        }
+        // What a record speaks about counts also where we have not met it yet.
+        let Ok(found) = segments(&*self.disk) else { return };
+        let there = |about: &SegmentId| found.contains(&(*about, SegmentState::Used));
+        ids.retain(|id| {
+            let about = self.segments.by_id.get(id).map(|segment| &segment.about);
+            about.is_none_or(|about| !about.iter().any(|about| about != id && there(about)))
+        });
         if ids.is_empty() {
             return;
         }
@@ -341,62 +367,6 @@ impl Store {
         let allocator = self.allocator.clone();
         // A disk that is full now will have room later: the next look tries again.
         self.worker.submit(move || Work::Reserve(allocator.ensure_reserve().unwrap_or(false)));
-    }
-
-    /// Finds what no notice told: segments whose writer died, new ones, and records behind the last notice.
-    pub(super) fn look_for_segments(&mut self) {
-        if let Err(error) = self.try_look() {
-            self.failed("looking for segments in", Path::new(JOURNAL), &error);
-        }
-    }
-
-    fn try_look(&mut self) -> io::Result<()> {
-        for id in self.segments.unknown(&*self.disk)? {
-            self.segments.get_or_open(&*self.disk, id)?;
-        }
-        let disk = self.disk.clone();
-        let report = self.settings.report.clone();
-        let mut events = Vec::new();
-        for segment in self.segments.by_id.values_mut().filter(|s| !s.own && !s.sealed) {
-            // The lock is tried before the end is looked for: what a writer adds later is not missed.
-            let dead = segment.file.try_lock()?.is_some();
-            if !dead && !segment.has_unannounced()? {
-                continue;
-            }
-            let (read, durable) = (segment.read, segment.durable);
-            let parsed = segment.read_all()?;
-            let end = std::mem::replace(&mut segment.durable, durable);
-            segment.read = read;
-            // Nothing is given out before it is durable.
-            segment.file.sync_data()?;
-            segment.durable = end;
-            segment.sealed |= dead;
-            // Behind what was announced a gap is no damage: a group that was being written when its writer died.
-            segment.void_from =
-                if dead { segment.void_from.min(end.max(durable)) } else { segment.void_from };
-            segment.judged = segment.judged.max(end);
-            for gap in parsed.gaps.iter().filter(|gap| gap.start >= durable && gap.start < parsed.proven) {
-                save_damage(
-                    &*disk,
-                    &report,
-                    segment.id(),
-                    &*segment.file,
-                    gap.clone(),
-                    "expected journal records",
-                );
-            }
-            for item in parsed.items {
-                if let super::tail::Item::Event(event) = item {
-                    events.push(event);
-                }
-            }
-        }
-        for event in events {
-            if let Event::Void(segment, from) = event {
-                self.segments.void(segment, from);
-            }
-        }
-        Ok(())
     }
 
     /// Orderly stop: all of the journal becomes files, so that Postfix may start next. The processes that take mail
@@ -494,6 +464,8 @@ fn free(disk: &dyn Disk, ids: &[SegmentId]) -> io::Result<()> {
         };
         match result {
             Err(e) if e.kind() == io::ErrorKind::NotFound => {}
+            // A power cut kept both names of an earlier rename; the number stays in the other one.
+            Err(e) if e.kind() == io::ErrorKind::AlreadyExists => remove_file(disk, &id.path())?,
             other => other?,
         }
     }
@@ -523,6 +495,49 @@ fn sync_paths(
         }
     }
     failures
+}
+
+/// What happened to a message while its file was written, and the file does not say.
+fn late(key: MessageKey, entry: &Entry, file: &Placed) -> Vec<Event> {
+    let unmarked = (0..entry.done.len()).filter(|&n| entry.done[n] && file.marked.get(n) != Some(&true));
+    let mut late: Vec<_> = unmarked.map(|n| Event::Outcome(key, done(n))).collect();
+    if let Some(at) = entry.progress.retry_at.filter(|at| *at != file.retry_at) {
+        late.push(Event::Retry(key, at));
+    }
+    if entry.held.is_some() != (file.queue == Queue::Hold) {
+        late.push(Event::Hold(key, entry.held.clone()));
+    }
+    if entry.warned && !file.warned {
+        late.push(Event::Warned(key));
+    }
+    late
+}
+
+/// An outcome that says no more than that a recipient is done.
+fn done(n: usize) -> Outcome {
+    let reason = String::new();
+    let (dsn, index) = (Dsn::new(2, 0, 0), u32::try_from(n).unwrap_or(u32::MAX));
+    let (job, status) = (JobId(0), Status::Sent);
+    Outcome {
+        job,
+        index,
+        status,
+        dsn,
+        reason,
+        diagnostic: None,
+        remote_mta: None,
+        relayed: false,
+        next_hop_reports: false,
+    }
+}
+
+/// Notes in a queue file that no delay warning is due any more.
+pub(super) fn mark_warned(opened: &std::sync::Arc<dyn crate::DiskFile>) -> io::Result<()> {
+    let read = file::read(std::sync::Arc::new(file::OnDisk(opened.clone())))?;
+    if let Some(offset) = read.warn_offset {
+        file::mark_warned(&file::OnDisk(opened.clone()), offset)?;
+    }
+    Ok(())
 }
 
 /// Removes a file that may be gone already.

@@ -1,11 +1,11 @@
 //! What a start makes of the journal.
 //!
 //! Bounded by the journal's size. Torn ends are dropped, damaged ranges in the middle are saved; every whole record
-//! counts unless a later segment says that it was refused. Where both a record and a file exist, the file wins.
+//! counts unless a later segment says that it was refused. Of a message that became a file, the file wins.
 
 use super::entry::{Entry, Index, Queue, Spill};
 use super::log::Log;
-use super::moving::remove_file;
+use super::moving::{mark_warned, remove_file};
 use super::tail::{Item, Opened, Parsed, Segments, Tailed, save_damage};
 use super::worker::Worker;
 use super::{Fresh, Recovered, Store, StoreSettings, message_len};
@@ -15,7 +15,7 @@ use crate::file::{self, OnDisk, ReadError};
 use crate::journal::{DATA_START, Event, MessageKey, RECORD_HEAD_BYTES, Role, SegmentId, SegmentState};
 use crate::paths::Hashing;
 use crate::segment::{Allocator, JOURNAL, LARGE, other_name, segments};
-use mail::{Content, Dsn, JobId, Outcome, QueueId, Status, Timestamp};
+use mail::{Dsn, JobId, Outcome, QueueId, Status, Timestamp};
 use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
 use std::io;
 use std::path::{Path, PathBuf};
@@ -50,7 +50,10 @@ pub(super) fn suspect(index: u32, reason: &str) -> Outcome {
 struct Fate {
     moved: bool,
     removed: bool,
-    finals: bool,
+    /// A later record of the same message counts.
+    copied: bool,
+    /// Something was recorded behind "moved": the file does not say it.
+    late: bool,
 }
 
 pub(super) fn open(
@@ -93,6 +96,7 @@ pub(super) fn open(
         marks: super::marks::Marks::default(),
         dirty_files: BTreeSet::new(),
         dirty_dirs: BTreeSet::new(),
+        safe_dirs: HashSet::new(),
         finished_large: Vec::new(),
         look_at: Timestamp::default(),
         work_due: None,
@@ -161,6 +165,8 @@ impl Store {
             {
                 segment.read = DATA_START;
                 slot.1 = segment.read_all()?;
+                // What is missing before that is judged below, and nothing more is to come.
+                segment.read = segment.read.max(from);
             }
         }
         damaged += self.judge(&parsed);
@@ -174,7 +180,7 @@ impl Store {
             segment.sealed = segment.file.try_lock()?.is_some();
             let parsed = segment.read_all()?;
             // What only a killed writer's kernel knows becomes durable before anything is made of it.
-            segment.file.sync_data()?;
+            segment.make_durable(parsed.proven.max(DATA_START)..parsed.end, segment.sealed)?;
             segment.judged = segment.durable;
             all.push((*id, parsed));
         }
@@ -191,7 +197,9 @@ impl Store {
                 _ => None,
             })
             .collect();
-        let mut proven: HashMap<SegmentId, u64> = HashMap::new();
+        // A writer gives a segment up where it was durable last.
+        let mut proven: HashMap<SegmentId, u64> =
+            parsed.iter().flat_map(|(_, p)| &p.items).filter_map(void).collect();
         for event in parsed.iter().flat_map(|(_, p)| &p.items).filter_map(|item| match item {
             Item::Event(event) => event.key(),
             Item::Message { .. } => None,
@@ -265,11 +273,9 @@ impl Store {
         // What is about a message whose segment is gone counts no more.
         let Some(entry) = self.index.journal.get_mut(&key) else { return };
         let fate = fates.entry(key).or_default();
+        fate.late |= fate.moved;
         match event {
-            Event::Outcome(_, outcome) => {
-                entry.note(&outcome);
-                fate.finals |= outcome.status != Status::Deferred;
-            }
+            Event::Outcome(_, outcome) => drop(entry.note(&outcome)),
             Event::Attempt { crashes: 0, .. } => entry.progress.in_flight = true,
             Event::Attempt { crashes, .. } => {
                 entry.progress.in_flight = false;
@@ -282,10 +288,11 @@ impl Store {
                 entry.progress.in_flight = false;
                 entry.held = reason;
             }
-            Event::Moved(_) => fate.moved = true,
+            Event::Moved(_) => (fate.moved, fate.late) = (true, false),
             Event::Renamed(_, id) => entry.queue_id = id,
             Event::Warned(_) => entry.warned = true,
             Event::Removed(_) => fate.removed = true,
+            Event::Copied(_) => fate.copied = true,
             // Those about files are not here.
             Event::Void(..) | Event::Judged(..) | Event::Told { .. } => {}
         }
@@ -330,11 +337,12 @@ impl Store {
             let second_fate = fates.entry(second).or_default();
             second_fate.moved |= first_fate.moved;
             second_fate.removed |= first_fate.removed;
-            second_fate.finals |= first_fate.finals;
+            second_fate.late |= first_fate.late;
             if let Some(entry) = self.index.journal.get_mut(&first) {
                 entry.left = 0;
             }
-            self.log.record(&Event::Removed(first));
+            // The later one's segment may be freed before this one's.
+            self.log.record(&Event::Copied(first));
         }
     }
 
@@ -352,11 +360,16 @@ impl Store {
         }
         for key in keys {
             let fate = fates.get(&key);
+            if fate.is_some_and(|fate| fate.copied) {
+                // The later record says what becomes of the file, too.
+                self.forget(key);
+                continue;
+            }
             let gone = fate.is_some_and(|fate| fate.removed);
             let moved = fate.is_some_and(|fate| fate.moved);
             let Some(entry) = self.index.journal.get(&key) else { continue };
             let done = entry.left == 0 || gone;
-            let untouched = moved && !gone && !fate.is_some_and(|fate| fate.finals);
+            let untouched = moved && !gone && !fate.is_some_and(|fate| fate.late);
             let double = entry.left == 0 && fate.is_none();
             if untouched || double || self.settle_file(key, moved, done)? {
                 self.forget(key);
@@ -384,6 +397,8 @@ impl Store {
     /// Where a file of this message exists it is the message: brings it up to the journal's outcomes, durably.
     fn settle_file(&mut self, key: MessageKey, moved: bool, done: bool) -> io::Result<bool> {
         let Some(entry) = self.index.journal.get(&key) else { return Ok(false) };
+        let (id, place) =
+            (entry.queue_id.clone(), if entry.held.is_some() { Queue::Hold } else { Queue::Deferred });
         for queue in [Queue::Deferred, Queue::Hold] {
             let path = self.hashing.path(queue.name(), &entry.queue_id);
             let opened = match self.disk.open(&path) {
@@ -393,8 +408,7 @@ impl Store {
             let read = match file::read(Arc::new(OnDisk(opened.clone()))) {
                 Err(ReadError::Io(error)) => return Err(error),
                 Err(ReadError::Damaged(_)) if !moved => {
-                    // It was being written when we went down; the journal has the whole message.
-                    remove_file(&*self.disk, &path)?;
+                    self.drop_unfinished(&path)?;
                     continue;
                 }
                 Err(ReadError::Damaged(_)) => return Ok(true),
@@ -404,9 +418,8 @@ impl Store {
             if !ours {
                 continue;
             }
-            let incomplete = opened.stat()?.mode & 0o100 == 0;
-            if !moved && (incomplete || !self.is_whole(key, entry, &read.content)?) {
-                remove_file(&*self.disk, &path)?;
+            if !moved && entry.large.is_none() {
+                self.drop_unfinished(&path)?;
                 continue;
             }
             let parent = path.parent().map(Path::to_path_buf).unwrap_or_default();
@@ -415,34 +428,36 @@ impl Store {
                 remove_file(&*self.disk, &self.hashing.path("defer", &entry.queue_id))?;
                 self.disk.sync_dir(&parent)?;
             } else {
-                for (mark, _) in
-                    read.marks.iter().zip(&entry.done).filter(|(mark, done)| **done && !mark.done)
-                {
+                // Those that are there as well: an earlier sync of them may have failed.
+                for (mark, _) in read.marks.iter().zip(&entry.done).filter(|(_, done)| **done) {
                     file::mark_done(&OnDisk(opened.clone()), mark.offset)?;
+                }
+                if entry.warned {
+                    mark_warned(&opened)?;
                 }
                 opened.set_modified(entry.progress.retry_at.unwrap_or(self.clock))?;
                 opened.sync_all()?;
-                let dirs: Vec<PathBuf> = parent.ancestors().map(Path::to_path_buf).collect();
-                for dir in dirs.iter().filter(|dir| !dir.as_os_str().is_empty()) {
+                let right = self.hashing.path(place.name(), &id);
+                self.make_safe_parents(&right)?;
+                if right != path {
+                    self.disk.rename_new(&path, &right)?;
+                }
+                for dir in [right.parent(), Some(&*parent)].into_iter().flatten() {
                     self.disk.sync_dir(dir)?;
                 }
             }
-            if !moved {
-                self.log.record(&Event::Moved(key));
-            }
+            self.log.record(&Event::Moved(key));
             return Ok(true);
         }
         Ok(false)
     }
 
-    /// Whether a file that was never said to be durable has the message's content: after a power cut its length may be
-    /// right, and zeros where its text was. That of a large message was durable before it got its place.
-    fn is_whole(&self, key: MessageKey, entry: &Entry, found: &Content) -> io::Result<bool> {
-        if entry.large.is_some() {
-            return Ok(true);
-        }
-        let message = self.load_record(key, entry)?;
-        Ok(message.content.size == found.size && message.content.to_vec()? == found.to_vec()?)
+    /// Removes a file that was never said to be durable: it may look whole and not be on the disk, where its sync failed.
+    /// The journal has the whole message. A large message's only copy was durable before it got its place.
+    fn drop_unfinished(&self, path: &Path) -> io::Result<()> {
+        remove_file(&*self.disk, path)?;
+        // Or it would come back when the message is done and forgotten.
+        self.disk.sync_dir(path.parent().unwrap_or(Path::new(".")))
     }
 
     /// A message that has work to do, and lies in the journal.

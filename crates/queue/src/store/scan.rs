@@ -116,15 +116,24 @@ impl Store {
         if let Some(&key) = self.index.by_inode.get(&inode) {
             let Some(file) = self.index.files.get_mut(&key) else { return };
             if file.queue_id == id {
-                let moved = std::mem::replace(&mut file.queue, queue) != queue;
+                let before = std::mem::replace(&mut file.queue, queue);
+                let moved = before != queue;
                 let retry_at = file.progress.retry_at;
+                if moved && self.has_two_names(before, queue, &id, inode) {
+                    return self.drop_a_name(key, before, queue);
+                }
+                let Some(file) = self.index.files.get_mut(&key) else { return };
                 if queue == Queue::Hold {
                     self.index.stop_waiting(key);
                 } else if !file.progress.in_flight
                     && file.open.is_none()
                     && (moved || retry_at.is_some_and(|at| at != modified))
                 {
-                    self.index.wait(key, modified);
+                    // We may have set the time since the directory was read: other hands did where it is still so.
+                    let path = self.hashing.path(queue.name(), &id);
+                    if let Ok(stat) = self.disk.stat(&path) {
+                        self.index.wait(key, stat.modified);
+                    }
                 }
                 return;
             }
@@ -151,6 +160,29 @@ impl Store {
             self.tell_suspicion(key);
         } else if queue != Queue::Hold {
             self.index.wait(key, modified);
+        }
+    }
+
+    /// Whether a file is in both directories: a power cut may keep both names of a rename.
+    fn has_two_names(&self, one: Queue, other: Queue, id: &QueueId, inode: u64) -> bool {
+        let there = |queue: Queue| {
+            self.disk.stat(&self.hashing.path(queue.name(), id)).is_ok_and(|stat| stat.inode == inode)
+        };
+        there(one) && there(other)
+    }
+
+    /// Takes one of two names away: what was on its way into or out of `hold/` stays on hold.
+    fn drop_a_name(&mut self, key: MessageKey, one: Queue, other: Queue) {
+        let (keep, drop) = if one == Queue::Hold { (one, other) } else { (other, one) };
+        let Some(file) = self.index.files.get_mut(&key) else { return };
+        file.queue = keep;
+        let path = self.hashing.path(drop.name(), &file.queue_id);
+        if keep == Queue::Hold {
+            self.index.stop_waiting(key);
+        }
+        match super::moving::remove_file(&*self.disk, &path) {
+            Ok(()) => self.dirty_dirs.extend(path.parent().map(Path::to_path_buf)),
+            Err(error) => self.failed("removing the second name", &path, &error),
         }
     }
 

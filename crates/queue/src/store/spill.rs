@@ -5,13 +5,13 @@
 
 use super::entry::{Placed, Queue};
 use crate::disk::{Disk, DiskFile};
-use crate::file::{self, OnDisk};
+use crate::file::{self, OnDisk, RecipientMark};
 use crate::journal::{MessageHead, MessageKey};
 use crate::paths::Hashing;
 use crate::segment::LARGE;
 use crate::{record, report_log};
 use bytes::Bytes;
-use mail::{Content, Envelope, Outcome, QueueId, Timestamp};
+use mail::{Content, Envelope, Outcome, QueueId, Recipient, Timestamp};
 use std::collections::BTreeSet;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -121,8 +121,27 @@ fn place(
     let inode = written.and_then(|()| file.set_mode(0o700)).and_then(|()| Ok(file.stat()?.inode));
     let inode = inode.inspect_err(|_| drop(disk.unlink(&path)))?;
     let marked = item.done.clone();
-    let recipients = envelope.recipients;
-    Ok((Placed { id: item.id.clone(), queue: item.queue, inode, marked, marks, recipients }, Some(file)))
+    Ok((placed(item, inode, marked, marks, envelope.recipients), Some(file)))
+}
+
+fn placed(
+    item: &SpillItem,
+    inode: u64,
+    marked: Vec<bool>,
+    marks: Vec<RecipientMark>,
+    recipients: Vec<Recipient>,
+) -> Placed {
+    let SpillItem { id, queue, retry_at, warned, .. } = item;
+    Placed {
+        id: id.clone(),
+        queue: *queue,
+        inode,
+        marked,
+        retry_at: *retry_at,
+        warned: *warned,
+        marks,
+        recipients,
+    }
 }
 
 /// Takes back what an earlier try left, in whichever directory: a small file is removed, a large one moved back.
@@ -214,8 +233,10 @@ fn move_large(
     disk.rename_new(&from, path)?;
     dirs.insert(PathBuf::from(LARGE));
     let marked = marks.iter().map(|mark| mark.done).collect();
-    let recipients = envelope.recipients.clone();
-    Ok((Placed { id: item.id.clone(), queue: item.queue, inode, marked, marks, recipients }, None))
+    let mut placed = placed(item, inode, marked, marks, envelope.recipients.clone());
+    // Its envelope is as it came.
+    placed.warned = false;
+    Ok((placed, None))
 }
 
 /// Makes the directories above a file; each of them, and the one above, is to be synced.

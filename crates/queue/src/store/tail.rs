@@ -5,12 +5,12 @@ use crate::journal::{
     DATA_START, Event, Found, Header, HeaderError, MessageHead, MessageKey, Seal, SegmentId, SegmentState,
     SubRecords, Walk, decode_event, kind,
 };
-use crate::segment::segments;
+use crate::segment::{Segment, segments};
 use crate::{Report, Reporter, record};
 use bytes::Bytes;
 use mail::Envelope;
 use std::collections::btree_map::Entry;
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::io;
 use std::ops::Range;
 use std::path::Path;
@@ -61,6 +61,8 @@ pub(crate) enum Item {
 #[derive(Default)]
 pub(crate) struct Segments {
     pub(crate) by_id: BTreeMap<SegmentId, Tailed>,
+    /// Segments that are not opened yet, and from where on nothing in them counts.
+    voids: HashMap<SegmentId, u64>,
 }
 
 /// What a segment's file turned out to be on opening.
@@ -88,9 +90,19 @@ impl Tailed {
             Err(HeaderError::Empty) if is_empty(&*file)? => return Ok(Opened::Unused),
             Err(error) => return Ok(Opened::Damaged(error)),
         };
-        Ok(Opened::Segment(Box::new(Tailed {
+        Ok(Opened::Segment(Box::new(Tailed::new(file, header))))
+    }
+
+    /// A segment that this process writes: nothing in it is read again.
+    pub(crate) fn own(segment: &Segment) -> Tailed {
+        let tailed = Tailed::new(segment.file.clone(), segment.header);
+        Tailed { own: true, read: segment.header.capacity, ..tailed }
+    }
+
+    fn new(file: Arc<dyn DiskFile>, header: Header) -> Tailed {
+        Tailed {
             file,
-            seal: Seal::new(id, header.secret),
+            seal: Seal::new(header.id, header.secret),
             header,
             read: DATA_START,
             durable: DATA_START,
@@ -102,7 +114,7 @@ impl Tailed {
             last_done: 0,
             freeing: false,
             judged: DATA_START,
-        })))
+        }
     }
 
     pub(crate) fn id(&self) -> SegmentId {
@@ -112,6 +124,12 @@ impl Tailed {
     /// Where reading ends for now.
     fn limit(&self) -> u64 {
         self.durable.min(self.void_from).min(self.header.capacity)
+    }
+
+    fn void(&mut self, from: u64) {
+        self.void_from = self.void_from.min(from);
+        self.durable = self.durable.max(from);
+        self.sealed = true;
     }
 
     pub(crate) fn has_news(&self) -> bool {
@@ -152,12 +170,27 @@ impl Tailed {
 
     /// Reads all records that are there, durable or not, and tells how far the records themselves prove it durable.
     pub(crate) fn read_all(&mut self) -> io::Result<Parsed> {
-        let end = self.header.capacity.min(self.void_from);
-        let bytes = Bytes::from(self.bytes(end)?);
-        let parsed = self.parse(&bytes);
+        let parsed = self.look_ahead()?;
         self.read = parsed.end;
         self.durable = self.durable.max(parsed.end);
         Ok(parsed)
+    }
+
+    /// Reads all records that are there, as [`Tailed::read_all`] does, and changes nothing.
+    pub(crate) fn look_ahead(&self) -> io::Result<Parsed> {
+        let end = self.header.capacity.min(self.void_from);
+        Ok(self.parse(&Bytes::from(self.bytes(end)?)))
+    }
+
+    /// Makes a range durable that is not known to be. For a writer that is dead a sync alone is not enough: where one of
+    /// its own failed, the kernel counts pages as written that never were.
+    pub(crate) fn make_durable(&self, range: Range<u64>, dead: bool) -> io::Result<()> {
+        if dead && !range.is_empty() {
+            let mut bytes = vec![0; usize::try_from(range.end - range.start).unwrap_or(0)];
+            self.file.read_exact_at(&mut bytes, range.start)?;
+            self.file.write_all_at(&bytes, range.start)?;
+        }
+        self.file.sync_data()
     }
 
     /// Whether a record lies at the place where the next is expected.
@@ -311,7 +344,12 @@ impl Segments {
     pub(crate) fn get_or_open(&mut self, disk: &dyn Disk, id: SegmentId) -> io::Result<Option<&mut Tailed>> {
         if let Entry::Vacant(vacant) = self.by_id.entry(id) {
             match Tailed::open(disk, id) {
-                Ok(Opened::Segment(segment)) => drop(vacant.insert(*segment)),
+                Ok(Opened::Segment(segment)) => {
+                    let segment = vacant.insert(*segment);
+                    if let Some(from) = self.voids.remove(&id) {
+                        segment.void(from);
+                    }
+                }
                 Ok(Opened::Unused | Opened::Damaged(_)) => return Ok(None),
                 Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(None),
                 Err(e) => return Err(e),
@@ -320,11 +358,12 @@ impl Segments {
         Ok(self.by_id.get_mut(&id))
     }
 
-    /// Notes that nothing counts in a segment from an offset on.
+    /// Notes that nothing counts in a segment from an offset on. What comes before was acknowledged, so it is read even
+    /// where the notices that announced it were lost.
     pub(crate) fn void(&mut self, id: SegmentId, from: u64) {
-        if let Some(segment) = self.by_id.get_mut(&id) {
-            segment.void_from = segment.void_from.min(from);
-            segment.sealed = true;
+        match self.by_id.get_mut(&id) {
+            Some(segment) => segment.void(from),
+            None => drop(self.voids.insert(id, from)),
         }
     }
 

@@ -1,5 +1,7 @@
 //! The store on the real file system, with everything that blocks done in order.
 
+mod failures;
+
 use super::*;
 use crate::testing::{TestDir, dir};
 use crate::{Committer, Hooks, IntakeSettings, RealDisk, Role};
@@ -26,11 +28,15 @@ impl World {
     }
 
     fn committer(&self) -> Committer {
+        self.committer_on(self.disk())
+    }
+
+    fn committer_on(&self, disk: Arc<dyn Disk>) -> Committer {
         let notices = self.notices.clone();
         let hooks = Hooks { notice: Box::new(move |n| notices.lock().unwrap().push(n)), ..Hooks::none() };
         let mut settings = IntakeSettings::new(Role::Smtpd);
         settings.segment_bytes = 1 << 20;
-        Committer::open(&settings, self.disk(), hooks, self.now).unwrap()
+        Committer::open(&settings, disk, hooks, self.now).unwrap()
     }
 
     fn store(&self) -> (Store, Recovered) {
@@ -46,6 +52,15 @@ impl World {
     }
 
     fn send(&self, committer: &mut Committer, recipients: usize, body: &[u8]) -> MessageKey {
+        self.try_send(committer, recipients, body).unwrap()
+    }
+
+    fn try_send(
+        &self,
+        committer: &mut Committer,
+        recipients: usize,
+        body: &[u8],
+    ) -> Result<MessageKey, CommitError> {
         let mut draft = committer.draft(committer.new_id(self.now));
         draft.append(Bytes::copy_from_slice(body)).unwrap();
         let mut envelope = Envelope::new(Address::from("ann@example.org"), self.now);
@@ -54,9 +69,9 @@ impl World {
         let waiting = committer.waiting(draft, envelope, ContentFlags::default());
         let mut keys = Vec::new();
         committer.commit(vec![waiting], self.now, &mut |group| {
-            keys.extend(group.into_iter().map(|(_, answer)| answer.unwrap().key()));
+            keys.extend(group.into_iter().map(|(_, answer)| answer.map(|committed| committed.key())));
         });
-        keys[0]
+        keys.remove(0)
     }
 
     fn news(&self, store: &mut Store) -> Vec<NewMessage> {
@@ -283,8 +298,8 @@ fn a_crash_between_a_report_and_the_marks_in_the_file_repeats_no_report() {
 #[test]
 fn a_segment_whose_report_tells_of_a_file_stays_until_the_file_is_marked() {
     let mut world = World::new("store-told-freed");
-    let broken = Arc::new(std::sync::atomic::AtomicBool::new(false));
-    let disk = crate::testing::Stubborn { disk: RealDisk::new(&world.dir).unwrap(), broken: broken.clone() };
+    let disk = crate::testing::Stubborn::new(&world.dir);
+    let broken = disk.broken.clone();
     let (mut store, _) = world.store_on(Arc::new(disk));
     let (key, path) = spilled(&mut world, &mut store, 2);
     broken.store(true, Ordering::Relaxed);
