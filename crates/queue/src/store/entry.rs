@@ -97,6 +97,8 @@ pub(crate) struct FileEntry {
     pub(crate) queue: Queue,
     pub(crate) inode: u64,
     pub(crate) progress: Progress,
+    /// Its sender was warned, and the file could not be told so yet.
+    pub(crate) warned: bool,
     /// What was read of it for the delivery that is going on.
     pub(crate) open: Option<Box<OpenFile>>,
 }

@@ -175,11 +175,13 @@ impl Store {
         self.ensure_open(key)?;
         let path = self.path(key).unwrap_or_default();
         let warn_offset = self.index.files.get(&key).and_then(|file| file.open.as_ref()?.warn_offset);
-        if let Some(offset) = warn_offset {
-            file::mark_warned(&OnDisk(self.disk.open(&path)?), offset)?;
-            self.dirty_files.insert(path);
+        let Some(offset) = warn_offset else { return Ok(()) };
+        let marked = self.disk.open(&path).and_then(|file| file::mark_warned(&OnDisk(file), offset));
+        if let Some(entry) = self.index.files.get_mut(&key) {
+            entry.warned = marked.is_err();
         }
-        Ok(())
+        self.dirty_files.insert(path);
+        marked
     }
 
     /// Moves a file into another queue directory, where it is not there yet.
@@ -232,7 +234,7 @@ impl Store {
             self.index.remove_file(key);
             return Ok(None);
         };
-        let read = match file::read(Arc::new(OnDisk(file))) {
+        let read = match file::read(Arc::new(OnDisk(file.clone()))) {
             Ok(read) => read,
             Err(ReadError::Io(error)) => return Err(error),
             Err(ReadError::Damaged(damaged)) => {
@@ -253,6 +255,12 @@ impl Store {
             return Ok(None);
         }
         let Some(entry) = self.index.files.get_mut(&key) else { return Ok(None) };
+        if entry.warned {
+            read.envelope.warn_at = None;
+            if let Some(offset) = read.warn_offset {
+                entry.warned = file::mark_warned(&OnDisk(file), offset).is_err();
+            }
+        }
         let before = entry.open.take().map(|open| open.deferrals).unwrap_or_default();
         let message = NewMessage {
             key,

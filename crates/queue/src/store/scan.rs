@@ -150,7 +150,7 @@ impl Store {
             progress.crashes = crashes;
         }
         let suspect = progress.crashes >= super::recover::CRASHES_MAX;
-        self.index.add_file(key, FileEntry { queue_id: id.clone(), queue, inode, progress, open: None });
+        self.index.add_file(key, FileEntry { queue_id: id.clone(), queue, inode, progress, warned: false, open: None });
         if suspect {
             (self.settings.report)(&crate::Report::Suspect {
                 queue_id: id,
