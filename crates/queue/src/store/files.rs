@@ -20,6 +20,9 @@ use std::time::Duration;
 /// Pause before a queue file in which nobody is left is looked at again.
 const REMOVE_PAUSE: Duration = Duration::from_secs(60);
 
+/// Bit of a queue file's mode by which Postfix's commands ask that the message is given up.
+const FORCE_EXPIRE: u32 = 0o010;
+
 impl Store {
     pub(super) fn record_in_file(&mut self, key: MessageKey, record: Record) {
         let done = match record {
@@ -243,6 +246,7 @@ impl Store {
             }
         };
         let mut read = read;
+        read.envelope.force_expire |= file.stat()?.mode & FORCE_EXPIRE != 0;
         if let Some(entry) = self.index.files.get(&key) {
             self.marks.apply(key, &entry.queue_id, &mut read.marks);
         }

@@ -220,8 +220,14 @@ impl Store {
             let held = entry.held.is_some();
             let mut progress = entry.progress;
             progress.retry_at = None;
-            let moved =
-                FileEntry { queue_id: file.id, queue: file.queue, inode: file.inode, progress, warned: false, open: None };
+            let moved = FileEntry {
+                queue_id: file.id,
+                queue: file.queue,
+                inode: file.inode,
+                progress,
+                warned: false,
+                open: None,
+            };
             self.index.add_file(key, moved);
             if let (Some(at), false) = (waits, held) {
                 self.index.wait(key, at);

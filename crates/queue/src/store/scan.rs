@@ -21,6 +21,12 @@ const DEPTH_MAX: usize = 2;
 /// Bit of a queue file's mode that says that it is complete.
 const COMPLETE: u32 = 0o100;
 
+/// Bit of a queue file's mode by which Postfix's commands ask for a delivery now, also to what is deferred as a whole.
+const FLUSH: u32 = 0o040;
+
+/// The time of what is to be delivered now: no message waits for it by itself.
+const FLUSHED: Timestamp = Timestamp::from_secs(0);
+
 /// Where the look at the directories is.
 pub(super) struct Scan {
     /// Directories that are still to be read in this pass.
@@ -34,13 +40,21 @@ pub(super) struct Scan {
     expected: Vec<MessageKey>,
 }
 
+/// A queue file in a directory.
+struct Found {
+    id: QueueId,
+    inode: u64,
+    modified: Timestamp,
+    mode: u32,
+}
+
 /// What is in a directory.
 pub(super) struct Listing {
     queue: Queue,
     dir: PathBuf,
     depth: usize,
     sub_directories: Vec<String>,
-    files: Vec<(QueueId, u64, Timestamp)>,
+    files: Vec<Found>,
     error: Option<std::io::Error>,
 }
 
@@ -94,9 +108,13 @@ impl Store {
         // A file that is being written for a message of the journal is not known by its inode yet.
         let in_journal: HashSet<QueueId> =
             self.index.journal.values().map(|entry| entry.queue_id.clone()).collect();
-        for (id, inode, modified) in listing.files {
-            self.scan.seen.insert(inode);
-            self.take_found(listing.queue, id, inode, modified, &in_journal);
+        for found in listing.files {
+            self.scan.seen.insert(found.inode);
+            let (inode, mode) = (found.inode, found.mode);
+            self.take_found(listing.queue, found, &in_journal);
+            if mode & FLUSH != 0 {
+                self.flush_found(inode, mode);
+            }
         }
         if self.scan.todo.is_empty() {
             self.end_pass();
@@ -108,9 +126,7 @@ impl Store {
     fn take_found(
         &mut self,
         queue: Queue,
-        id: QueueId,
-        inode: u64,
-        modified: Timestamp,
+        Found { id, inode, modified, .. }: Found,
         in_journal: &HashSet<QueueId>,
     ) {
         if let Some(&key) = self.index.by_inode.get(&inode) {
@@ -150,7 +166,10 @@ impl Store {
             progress.crashes = crashes;
         }
         let suspect = progress.crashes >= super::recover::CRASHES_MAX;
-        self.index.add_file(key, FileEntry { queue_id: id.clone(), queue, inode, progress, warned: false, open: None });
+        self.index.add_file(
+            key,
+            FileEntry { queue_id: id.clone(), queue, inode, progress, warned: false, open: None },
+        );
         if suspect {
             (self.settings.report)(&crate::Report::Suspect {
                 queue_id: id,
@@ -160,6 +179,17 @@ impl Store {
             self.tell_suspicion(key);
         } else if queue != Queue::Hold {
             self.index.wait(key, modified);
+        }
+    }
+
+    /// Does what the mode of a file asks for, once.
+    fn flush_found(&mut self, inode: u64, mode: u32) {
+        let Some(&key) = self.index.by_inode.get(&inode) else { return };
+        let idle = |file: &&FileEntry| file.queue != Queue::Hold && !file.progress.in_flight;
+        let Some(path) = self.index.files.get(&key).filter(idle).and_then(|_| self.path(key)) else { return };
+        match self.disk.open(&path).and_then(|file| file.set_mode(mode & 0o777 & !FLUSH)) {
+            Ok(()) => self.index.wait(key, FLUSHED),
+            Err(error) => self.failed("changing the mode of", &path, &error),
         }
     }
 
@@ -227,7 +257,7 @@ fn list(disk: &dyn Disk, queue: Queue, dir: PathBuf, depth: usize) -> Listing {
         // A file that went away, or that is not complete, is none.
         let Ok(stat) = disk.stat(Path::new(&listing.dir).join(&entry.name).as_path()) else { continue };
         if stat.mode & COMPLETE != 0 {
-            listing.files.push((id, stat.inode, stat.modified));
+            listing.files.push(Found { id, inode: stat.inode, modified: stat.modified, mode: stat.mode });
         }
     }
     listing

@@ -400,3 +400,20 @@ fn a_segment_of_done_messages_is_used_again() {
     assert!(segments_seen.len() >= 5);
     assert!(world.files("journal").len() <= 6, "{:?}", world.files("journal"));
 }
+
+#[test]
+fn the_modes_that_postfixs_commands_set_are_followed() {
+    use std::os::unix::fs::PermissionsExt;
+    let mut world = World::new("store-modes");
+    let (mut store, _) = world.store();
+    let (key, path) = spilled(&mut world, &mut store, 1);
+    store.record(Record::Retry { key, at: world.now.after(Duration::from_secs(3600)) });
+    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o750)).unwrap();
+    world.pass(&mut store, 70);
+    world.pass(&mut store, 2);
+    let due = store.due(world.now, 10);
+    assert_eq!((due[0].key, due[0].retry_at), (key, Timestamp::from_secs(0)));
+    assert!(store.load(key).unwrap().unwrap().envelope.force_expire);
+    // Asked for once; that the message is given up stays so.
+    assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o710);
+}
