@@ -1,5 +1,6 @@
 //! Sends a content: as it lies in memory where it may go as it is, encoded or from a file otherwise.
 
+use super::patience::Patience;
 use super::stream::Stream;
 use bytes::Bytes;
 use mail::{Content, ContentFlags, ContentReader};
@@ -45,15 +46,15 @@ pub(super) struct Sent {
     pub broke_a_line: bool,
 }
 
-/// Writes the content and the end of data. `limit` is for each write that moves something.
+/// Writes the content and the end of data, each write within the limit that is left.
 pub(super) async fn send(
     stream: &mut Stream,
     content: &Content,
     line_bytes_max: usize,
-    limit: Duration,
+    (limit, patience): (Duration, Patience),
     files: &FileReader,
 ) -> Result<Sent, Unsendable> {
-    let mut writer = Writer { stream, limit };
+    let mut writer = Writer { stream, limit, patience };
     let end = end_of_data(!content.flags.has(ContentFlags::NO_FINAL_NEWLINE));
     match content.pieces() {
         Some(pieces) if !needs_encoding(content.flags, line_bytes_max) => {
@@ -73,6 +74,7 @@ fn needs_encoding(flags: ContentFlags, line_bytes_max: usize) -> bool {
 struct Writer<'a> {
     stream: &'a mut Stream,
     limit: Duration,
+    patience: Patience,
 }
 
 impl Writer<'_> {
@@ -100,8 +102,13 @@ impl Writer<'_> {
     }
 
     async fn write_some(&mut self, slices: &[IoSlice<'_>]) -> Result<usize, Unsendable> {
-        match net::deadline(self.limit, "room for content", self.stream.write_some(slices)).await {
-            Ok(written) => Ok(written?),
+        let limit = self.patience.left(self.limit);
+        match net::deadline(limit, "room for content", self.stream.write_some(slices)).await {
+            Ok(written) => {
+                let written = written?;
+                self.patience.moved(written);
+                Ok(written)
+            }
             Err(_) => Err(Unsendable::TimedOut),
         }
     }

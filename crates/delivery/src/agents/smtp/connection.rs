@@ -1,6 +1,7 @@
 //! One connection to a server: the dialogue's machine with a socket under it.
 
 use super::body::{self, FileReader, Sent, Unsendable};
+use super::patience::Patience;
 use super::route::{Place, Target};
 use super::settings::Settings;
 use super::stream::Stream;
@@ -79,6 +80,7 @@ pub(super) struct Connection {
     /// When greeting and HELO were over.
     pub connected: Timestamp,
     settings: Rc<Settings>,
+    patience: Patience,
     /// Its place among those that may be open at once.
     _permit: OwnedSemaphorePermit,
 }
@@ -101,6 +103,7 @@ impl Connection {
             uses: 0,
             opened: Instant::now(),
             connected: net::clock::now(),
+            patience: Patience::new(settings.request_rate),
             settings,
             _permit: permit,
         })
@@ -124,6 +127,7 @@ impl Connection {
                 self.flush().await?;
             }
             if let Some(event) = self.out.events.pop_front() {
+                self.patience.renew();
                 return Ok(event);
             }
             self.receive().await?;
@@ -137,8 +141,12 @@ impl Connection {
         while written < bytes.len() {
             let rest = [IoSlice::new(&bytes[written..])];
             let some = self.stream.write_some(&rest);
-            match net::deadline(self.settings.timeouts.of(stage), stage.doing(), some).await {
-                Ok(Ok(n)) => written += n,
+            let limit = self.patience.left(self.settings.timeouts.of(stage));
+            match net::deadline(limit, stage.doing(), some).await {
+                Ok(Ok(n)) => {
+                    written += n;
+                    self.patience.moved(n);
+                }
                 // A server that closes may have said why, which is better than that it closed.
                 Ok(Err(_)) if self.client.stage().is_some() => return self.receive().await,
                 Ok(Err(_)) => return Err(Loss { stage, timed_out: false }),
@@ -154,10 +162,13 @@ impl Connection {
     async fn receive(&mut self) -> Result<(), Loss> {
         let stage = self.stage();
         let before = self.client.lines();
+        let limit = self.patience.left(self.settings.timeouts.of(stage));
+        let mut read = 0;
         let (stream, client, out) = (&mut self.stream, &mut self.client, &mut self.out);
         let line = async {
             while client.lines() == before {
                 let open = stream.read(|bytes| {
+                    read += bytes.len();
                     client.receive(bytes, out);
                     !bytes.is_empty()
                 });
@@ -167,7 +178,9 @@ impl Connection {
             }
             true
         };
-        match net::deadline(self.settings.timeouts.of(stage), stage.doing(), line).await {
+        let received = net::deadline(limit, stage.doing(), line).await;
+        self.patience.moved(read);
+        match received {
             Ok(true) => Ok(()),
             Ok(false) => Err(Loss { stage: self.stage(), timed_out: false }),
             Err(_) => Err(Loss { stage, timed_out: true }),
@@ -181,8 +194,8 @@ impl Connection {
 
     /// Sends the content that [`Event::SendContent`] asked for.
     pub async fn send(&mut self, content: &Content, files: &FileReader) -> Result<Sent, Unsent> {
-        let limit = self.settings.timeouts.data_xfer;
-        let sent = body::send(&mut self.stream, content, self.settings.line_bytes_max, limit, files).await;
+        let limits = (self.settings.timeouts.data_xfer, Patience::new(self.settings.request_rate));
+        let sent = body::send(&mut self.stream, content, self.settings.line_bytes_max, limits, files).await;
         match sent {
             Ok(sent) => {
                 self.client.content_sent();

@@ -9,6 +9,7 @@ mod busy;
 mod connection;
 mod destination;
 mod failure;
+mod patience;
 mod pool;
 mod route;
 mod settings;

@@ -24,6 +24,8 @@ pub struct Settings {
     pub dialogue: Dialogue,
     /// How long each stage may take.
     pub timeouts: Timeouts,
+    /// `smtp_min_data_rate` where `smtp_per_request_deadline` makes the time limits those of whole requests.
+    pub request_rate: Option<u64>,
     /// The port where the destination names none.
     pub port: u16,
     /// `inet_protocols`.
@@ -151,6 +153,7 @@ impl Default for Settings {
         Settings {
             dialogue: Dialogue::default(),
             timeouts: Timeouts::default(),
+            request_rate: None,
             port: 25,
             families: Families::ALL,
             own_addresses: Vec::new(),
@@ -223,6 +226,7 @@ impl Settings {
                 rset: client.rset_timeout,
                 quit: client.quit_timeout,
             },
+            request_rate: client.per_request_deadline.then_some(client.min_data_rate),
             port,
             families,
             own_addresses,

@@ -148,7 +148,14 @@ impl Server {
         match reply.as_str() {
             "<close>" => return Err(std::io::ErrorKind::ConnectionAborted.into()),
             "<silence>" => tokio::time::sleep(Duration::from_secs(60)).await,
-            _ => stream.write_all(format!("{reply}\r\n").as_bytes()).await?,
+            _ => {
+                for (n, part) in format!("{reply}\r\n").split("<pause>").enumerate() {
+                    if n > 0 {
+                        tokio::time::sleep(Duration::from_millis(200)).await;
+                    }
+                    stream.write_all(part.as_bytes()).await?;
+                }
+            }
         }
         Ok(reply)
     }

@@ -434,3 +434,20 @@ fn a_server_with_dsn_reports_success_itself_and_lmtp_without_it_is_the_last_stat
         });
     }
 }
+
+#[test]
+fn with_a_deadline_for_requests_a_reply_of_slow_lines_takes_too_long() {
+    let slow = ("MAIL", "250-a\r\n<pause>250-b\r\n<pause>250 2.1.0 Ok");
+    for (rate, expected) in [(None, Status::Sent), (Some(1_000_000), Status::Deferred)] {
+        run(async {
+            let at = Server::new(&[slow]).start().await;
+            let settings = Settings { request_rate: rate, ..quick() };
+            let agent = agent(settings, ScriptedResolver::new().with_address("h.example", "127.0.0.1"));
+            let (status, _, reason) = send(&agent, &format!("[h.example]:{}", at.port())).only().await;
+            assert_eq!(status, expected, "{reason}");
+            if expected == Status::Deferred {
+                assert!(reason.contains("timed out while sending MAIL FROM"), "{reason}");
+            }
+        });
+    }
+}
