@@ -34,13 +34,14 @@ impl Surroundings {
 }
 
 /// What one smtpd service (a line of master.cf) works by; new sessions take the newest.
+#[derive(Clone)]
 pub struct Settings {
     /// What the dialogue needs.
     pub dialogue: Arc<server::Settings>,
     /// What cleanup needs.
     pub cleanup: Arc<cleanup::Settings>,
-    pub(crate) lists: Lists,
-    pub(crate) rules: Rules,
+    pub(crate) lists: Arc<Lists>,
+    pub(crate) rules: Arc<Rules>,
     pub(crate) timeout: Duration,
     pub(crate) per_request_deadline: bool,
     pub(crate) min_data_rate: u64,
@@ -63,7 +64,7 @@ pub struct Settings {
 }
 
 /// `local_header_rewrite_clients`.
-#[derive(Default)]
+#[derive(Clone, Default)]
 struct LocalClients {
     own: bool,
     mynetworks: bool,
@@ -174,7 +175,7 @@ impl Reader<'_> {
         Settings {
             dialogue: Arc::new(self.dialogue(global, p, c)),
             cleanup: Arc::new(cleanup::Settings::new(global, c)),
-            lists,
+            lists: Arc::new(lists),
             timeout: p.smtpd_timeout,
             per_request_deadline: p.smtpd_per_request_deadline,
             min_data_rate: p.smtpd_min_data_rate.max(1),
@@ -205,7 +206,7 @@ impl Reader<'_> {
             delay_warning_time: self.delay_warning_time(),
             families: families(&global.inet_protocols),
             sessions_max: SESSIONS_MAX,
-            rules,
+            rules: Arc::new(rules),
         }
     }
 

@@ -24,7 +24,7 @@ const LOOPS_MAX: usize = 16;
 struct Prepared {
     name: Arc<str>,
     program: Arc<str>,
-    settings: watch::Receiver<Arc<Settings>>,
+    settings: Settings,
     listeners: Vec<TcpListener>,
     limit: Limit,
     key: String,
@@ -46,7 +46,7 @@ struct Loop {
 pub fn run(mut start: Start) -> Result<(), String> {
     let loops = std::thread::available_parallelism().map_or(1, |n| n.get().div_ceil(2)).min(LOOPS_MAX);
     // Tables may be for root's eyes only, so they are opened first; a reload starts a new process.
-    let services = prepare(&mut start, loops).map_err(|why| start.fail(why))?;
+    let services = prepare(&mut start).map_err(|why| start.fail(why))?;
     let servers = names::servers(&start.config).map_err(|why| start.fail(why))?;
     let cleanup = start.config.service("cleanup", ServiceType::Unix);
     let cleanup_name = agents::syslog_name(&start.config, cleanup).map_err(|why| start.fail(why))?;
@@ -66,9 +66,9 @@ pub fn run(mut start: Start) -> Result<(), String> {
     let (trigger, shutdown) = Shutdown::new();
     let numbers = Numbers::new(start.inherited.numbers);
     let clients = Clients::default();
-    let each = |_| -> Result<Loop, String> {
+    let each = |number| -> Result<Loop, String> {
         Ok(Loop {
-            services: services.iter().map(Prepared::share).collect::<Result<_, _>>()?,
+            services: services.iter().map(|s| s.share(number, loops)).collect::<Result<_, _>>()?,
             intake: intake.clone(),
             servers: servers.clone(),
             numbers: numbers.clone(),
@@ -156,7 +156,7 @@ async fn sessions(l: Loop) -> Result<(), String> {
 }
 
 /// Reads each service's settings; the listeners are those that master passed.
-fn prepare(start: &mut Start, loops: usize) -> Result<Vec<Prepared>, String> {
+fn prepare(start: &mut Start) -> Result<Vec<Prepared>, String> {
     let mut listeners: BTreeMap<String, Vec<TcpListener>> = BTreeMap::new();
     for (key, listener) in std::mem::take(&mut start.inherited.listeners) {
         listeners.entry(key).or_default().push(listener);
@@ -172,7 +172,7 @@ fn prepare(start: &mut Start, loops: usize) -> Result<Vec<Prepared>, String> {
         .map(|(key, listeners)| {
             let service = config.services().iter().find(|s| service_key(s) == key);
             let service = service.ok_or_else(|| format!("{key}: not in master.cf any more"))?;
-            prepare_service(config, service, &around, (descriptors, loops), listeners)
+            prepare_service(config, service, &around, descriptors, listeners)
         })
         .collect()
 }
@@ -181,17 +181,15 @@ fn prepare_service(
     config: &Config,
     service: &ServiceLine,
     around: &Surroundings,
-    (descriptors, loops): (u64, usize),
+    descriptors: u64,
     listeners: Vec<TcpListener>,
 ) -> Result<Prepared, String> {
     let limit = limits::sessions(config, service, descriptors)?;
-    let mut settings = Settings::read(config, Some(service), around).map_err(|e| e.to_string())?;
-    settings.sessions_max = limit.sessions.div_ceil(loops);
+    let settings = Settings::read(config, Some(service), around).map_err(|e| e.to_string())?;
     Ok(Prepared {
         name: service.name.as_str().into(),
         program: format!("{}/smtpd", agents::syslog_name(config, Some(service))?).into(),
-        // A reload starts a new process, so this one's settings never change.
-        settings: watch::channel(Arc::new(settings)).1,
+        settings,
         listeners,
         limit,
         key: service_key(service),
@@ -199,16 +197,26 @@ fn prepare_service(
 }
 
 impl Prepared {
-    /// The service for one event loop, on duplicates of its sockets.
-    fn share(&self) -> Result<Service, String> {
-        let listeners: Result<_, _> = self.listeners.iter().map(TcpListener::try_clone).collect();
+    /// The service for one of the event loops, on duplicates of its sockets, with this loop's part of the limit. A loop
+    /// without a part accepts nothing.
+    fn share(&self, number: usize, loops: usize) -> Result<Service, String> {
+        let mut settings = self.settings.clone();
+        settings.sessions_max = part(self.limit.sessions, number, loops);
+        let serving: &[TcpListener] = if settings.sessions_max > 0 { &self.listeners } else { &[] };
+        let listeners: Result<_, _> = serving.iter().map(TcpListener::try_clone).collect();
         Ok(Service {
             name: Arc::clone(&self.name),
             program: Arc::clone(&self.program),
             listeners: listeners.map_err(|e| e.to_string())?,
-            settings: self.settings.clone(),
+            // A reload starts a new process, so this one's settings never change.
+            settings: watch::channel(Arc::new(settings)).1,
         })
     }
+}
+
+/// What one of several loops may have of a limit, so that all of them together have exactly that.
+fn part(limit: usize, number: usize, loops: usize) -> usize {
+    limit / loops + usize::from(number < limit % loops)
 }
 
 fn open_intake(start: &Start, disk: Arc<RealDisk>) -> Result<Intake, String> {
@@ -248,4 +256,18 @@ fn start_pickup(
     };
     let listener = sockets::listen("public/pickup")?;
     Pickup::start(inputs, listener, net::clock::now).map_err(|e| format!("pickup: {e}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::part;
+
+    #[test]
+    fn the_parts_of_all_loops_are_the_limit() {
+        for (limit, loops) in [(1, 4), (2, 2), (7, 3), (19_800, 16)] {
+            let parts: Vec<usize> = (0..loops).map(|number| part(limit, number, loops)).collect();
+            assert_eq!(parts.iter().sum::<usize>(), limit);
+            assert!(parts.iter().max().unwrap() - parts.iter().min().unwrap() <= 1, "{parts:?}");
+        }
+    }
 }
