@@ -55,13 +55,14 @@ pub fn run(command: &str, arguments: &[String], input: &mut dyn Read, out: &mut 
 }
 
 fn drop_message(arguments: &[String], input: &mut dyn Read, out: &mut dyn Write) -> Result<i32, Failure> {
+    let usage = || Failure::new(UNAVAILABLE, "usage: postdrop [-c config_dir] [-v]");
     let mut config = None;
     let mut words = arguments.iter();
     while let Some(word) = words.next() {
         match word.as_str() {
-            "-c" => config = words.next().cloned(),
+            "-c" => config = Some(words.next().cloned().ok_or_else(usage)?),
             "-r" | "-v" => {}
-            _ => return Err(Failure::new(UNAVAILABLE, "usage: postdrop [-c config_dir] [-v]")),
+            _ => return Err(usage()),
         }
     }
     let settings = settings::Settings::load(config.as_deref()).map_err(|t| Failure::new(UNAVAILABLE, t))?;

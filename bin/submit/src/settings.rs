@@ -1,7 +1,7 @@
 //! What the submission commands need of main.cf, and whose main.cf they may believe.
 
 use crate::message::LineEnds;
-use config::{Config, Host};
+use config::{Config, Errors};
 use mail::QueueIdForm;
 use std::path::{Path, PathBuf};
 
@@ -83,11 +83,28 @@ impl Settings {
     }
 }
 
-/// master.cf is not looked at: users may be unable to read it, and a slip in it must not keep mail from being sent.
+/// The parameters that [`Settings::of`] reads.
+const READ: &[&str] = &[
+    "alias_database",
+    "command_directory",
+    "default_verp_delimiters",
+    "enable_long_queue_ids",
+    "hash_queue_depth",
+    "hash_queue_names",
+    "message_size_limit",
+    "myhostname",
+    "queue_directory",
+    "sendmail_fix_line_endings",
+    "smtpd_banner",
+];
+
+/// master.cf is not looked at: users may be unable to read it, and a slip in it must not keep mail from being sent. Nor
+/// must a wrong value that only the daemons read; but a line that is no setting may have been one that matters here.
 fn read(directory: &Path) -> Result<Config, String> {
-    let path = directory.join("main.cf");
-    let bytes = std::fs::read(&path).map_err(|e| format!("open {}: {}", path.display(), os_text(&e)))?;
-    Config::parse(directory, &String::from_utf8_lossy(&bytes), "", Host::this()).map_err(|e| e.to_string())
+    let (config, mut errors) = Config::survey_main(directory).map_err(|e| e.to_string())?;
+    errors.retain(|e| e.subject.as_deref().is_none_or(|name| READ.contains(&name)));
+    Errors::check(errors).map_err(|e| e.to_string())?;
+    Ok(config)
 }
 
 /// A user may not lend the group of this program to a main.cf of his own (`alternate_config_directories`).

@@ -44,19 +44,18 @@ impl Config {
     /// left out, so that one mistake does not hide another. Fails only where a file cannot be read.
     pub fn survey(directory: &Path) -> Result<(Config, Vec<Error>), Errors> {
         let mut errors = Vec::new();
-        let mut read = |name: &str| {
-            let path = directory.join(name);
-            match std::fs::read(&path) {
-                Ok(bytes) => String::from_utf8_lossy(&bytes).into_owned(),
-                Err(error) => {
-                    errors.push(Error::general(None, format!("{}: cannot be read: {error}", path.display())));
-                    String::new()
-                }
-            }
-        };
-        let (main, master) = (read("main.cf"), read("master.cf"));
+        let (main, master) =
+            (read(directory, "main.cf", &mut errors), read(directory, "master.cf", &mut errors));
         Errors::check(errors)?;
         Ok(Config::survey_texts(directory, &main, &master, Host::this()))
+    }
+
+    /// [`Config::survey`] of main.cf alone: enough to find the queue, so that a slip in master.cf keeps nobody from it.
+    pub fn survey_main(directory: &Path) -> Result<(Config, Vec<Error>), Errors> {
+        let mut errors = Vec::new();
+        let main = read(directory, "main.cf", &mut errors);
+        Errors::check(errors)?;
+        Ok(Config::survey_texts(directory, &main, "", Host::this()))
     }
 
     /// The configuration that the texts of two files give, as if they stood in `directory`.
@@ -154,6 +153,24 @@ impl Config {
                 None => self.main.leave_out(&name),
                 Some(n) => self.master.services[n].leave_out(&name),
             }
+        }
+    }
+}
+
+/// The text of a configuration file.
+fn read(directory: &Path, name: &str, errors: &mut Vec<Error>) -> String {
+    use std::io::ErrorKind as K;
+    let path = directory.join(name);
+    match std::fs::read(&path) {
+        Ok(bytes) => String::from_utf8_lossy(&bytes).into_owned(),
+        Err(error) => {
+            let advice = match error.kind() {
+                K::NotFound => "; put it there, or name another configuration directory with -c",
+                K::PermissionDenied => "; root and mail_owner must be allowed to read it",
+                _ => "",
+            };
+            errors.push(Error::general(None, format!("{}: cannot be read: {error}{advice}", path.display())));
+            String::new()
         }
     }
 }
