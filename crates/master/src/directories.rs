@@ -14,7 +14,9 @@ pub struct Owners {
     pub setgid_group: u32,
 }
 
-enum Owner {
+/// Who owns a directory.
+#[derive(Clone, Copy)]
+pub(crate) enum Owner {
     Root,
     Mail,
     /// mail_owner and setgid_group: commands of ordinary users get in.
@@ -22,7 +24,7 @@ enum Owner {
 }
 
 /// Every directory below queue_directory, parents first.
-const DIRECTORIES: &[(&str, u32, Owner)] = &[
+pub(crate) const DIRECTORIES: &[(&str, u32, Owner)] = &[
     ("active", 0o700, Owner::Mail),
     ("bounce", 0o700, Owner::Mail),
     ("corrupt", 0o700, Owner::Mail),

@@ -5,6 +5,7 @@
 
 mod children;
 pub mod directories;
+pub mod inspection;
 pub mod link;
 pub mod lock;
 pub mod owners;

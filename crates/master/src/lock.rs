@@ -32,7 +32,9 @@ impl LockPaths {
     pub fn running(&self) -> io::Result<Option<i32>> {
         let mut file = match File::open(&self.pid_file) {
             Ok(file) => file,
-            Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(e) if matches!(e.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
+                return Ok(None);
+            }
             Err(e) => return Err(named(&self.pid_file, &e)),
         };
         match flock(&file, FlockOperation::NonBlockingLockShared) {
@@ -80,7 +82,8 @@ impl fmt::Display for LockError {
             LockError::Held(path, Some(pid)) => {
                 write!(
                     f,
-                    "{} is locked by process {pid}: Postfix or Posthaste already runs here",
+                    "{} is locked by process {pid}: Postfix or Posthaste already runs here; \
+                     each instance needs a queue_directory and a data_directory of its own",
                     path.display()
                 )
             }

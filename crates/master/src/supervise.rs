@@ -4,14 +4,16 @@ use crate::children::{Child, Children, Notice, Stage};
 use crate::directories;
 use crate::link::{ToMaster, ToRole};
 use crate::lock::{LockPaths, Locks};
-use crate::plan::{ListenerPlan, Plan, is_missing_family};
+use crate::plan::{ListenerPlan, Plan, is_missing_family, service_key};
 use crate::role::RoleKind;
 use observe::Tag;
 use observe::events::master::{DaemonStarted, Reload, Terminating, Throttling};
 use std::collections::HashMap;
 use std::fs::{File, OpenOptions};
+use std::io::ErrorKind;
 use std::net::TcpListener;
 use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::Path;
 use std::time::Duration;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::time::{Instant, sleep_until};
@@ -165,7 +167,14 @@ impl Master {
         for warning in &plan.warnings {
             observe::warn(&tag, format_args!("{warning}"));
         }
-        let listeners = listen(&plan.listeners, Vec::new(), &tag)?;
+        if plan.listeners.is_empty() {
+            let master_cf = plan.config_directory.join("master.cf");
+            observe::warn(
+                &tag,
+                format_args!("{}: no smtpd line that listens: no mail comes in by SMTP", master_cf.display()),
+            );
+        }
+        let listeners = listen(&plan, Vec::new(), &tag)?;
         let mut master = Master {
             plan,
             tag,
@@ -201,9 +210,8 @@ impl Master {
                     Event::Notice(Notice::Said(_, ToMaster::Ready)) => {}
                     Event::Notice(Notice::Ended(child)) => {
                         child.log_end(&self.tag);
-                        return Err(child
-                            .failure
-                            .unwrap_or_else(|| format!("{} ended while starting", child.kind)));
+                        let why = child.failure.unwrap_or_else(|| "it ended while starting".into());
+                        return Err(format!("{}: {why}", child.kind));
                     }
                     Event::Time => {
                         return Err(format!("{kind} did not start within {} s", START_TIME_MAX.as_secs()));
@@ -344,7 +352,7 @@ impl Master {
         // Sockets that stay are duplicates of the same one, so no connection is lost.
         let kept =
             self.listeners.iter().filter_map(|(p, l)| Some((p.clone(), l.try_clone().ok()?))).collect();
-        match listen(&plan.listeners, kept, &self.tag) {
+        match listen(&plan, kept, &self.tag) {
             Ok(listeners) => self.listeners = listeners,
             Err(why) => {
                 observe::error(&self.tag, format_args!("{why}: the old configuration stays in force"));
@@ -412,7 +420,13 @@ fn raise_descriptor_limit() {
 fn open_log(plan: &Plan) -> Result<Option<File>, String> {
     let Some(path) = &plan.log.maillog_file else { return Ok(None) };
     let opened = OpenOptions::new().append(true).create(true).mode(0o600).open(path);
-    opened.map(Some).map_err(|e| format!("maillog_file {}: {e}", path.display()))
+    opened.map(Some).map_err(|e| {
+        let advice = match e.kind() {
+            ErrorKind::NotFound => ": its directory is missing: make it, or set maillog_file to another path",
+            _ => ": it cannot be written: correct that, or set maillog_file to another path",
+        };
+        format!("maillog_file {}: {e}{advice}", path.display())
+    })
 }
 
 fn start_log(plan: &Plan, log: Option<&File>, console: bool) -> Result<(), String> {
@@ -422,12 +436,12 @@ fn start_log(plan: &Plan, log: Option<&File>, console: bool) -> Result<(), Strin
 
 /// Listens on what is planned, taking over sockets that are open already.
 fn listen(
-    planned: &[ListenerPlan],
+    whole: &Plan,
     mut open: Vec<(ListenerPlan, TcpListener)>,
     tag: &Tag,
 ) -> Result<Vec<(ListenerPlan, TcpListener)>, String> {
     let mut listeners = Vec::new();
-    for plan in planned {
+    for plan in &whole.listeners {
         if let Some(at) = open.iter().position(|(p, _)| p == plan) {
             listeners.push(open.swap_remove(at));
             continue;
@@ -438,10 +452,31 @@ fn listen(
             Err(e) if is_missing_family(ip, &e) => {
                 observe::warn(tag, format_args!("{}: this host has no IPv6: {e}", plan.service));
             }
-            Err(e) => return Err(format!("{}: bind {ip} port {port}: {e}", plan.service)),
+            Err(e) => {
+                let advice = match e.kind() {
+                    ErrorKind::AddrInUse => format!(
+                        ": another program listens there: `ss -ltnp sport = {port}` shows it; stop it or take another port"
+                    ),
+                    ErrorKind::AddrNotAvailable => {
+                        ": this host has no such address; see inet_interfaces in main.cf and master.cf".into()
+                    }
+                    ErrorKind::PermissionDenied => ": ports below 1024 are for root".into(),
+                    _ => String::new(),
+                };
+                let place = place(&whole.config_directory, &plan.service);
+                return Err(format!("{place}{}: bind {ip} port {port}: {e}{advice}", plan.service));
+            }
         }
     }
     Ok(listeners)
+}
+
+/// `/etc/postfix/master.cf:12: `, where the line of a service is found; looked up for a message only.
+fn place(directory: &Path, service: &str) -> String {
+    let config = config::Config::survey(directory).ok().map(|(config, _)| config);
+    let line = config
+        .and_then(|c| c.services().iter().find(|s| service_key(s) == service).map(|s| s.origin.clone()));
+    line.map_or_else(String::new, |origin| format!("{origin}: "))
 }
 
 #[cfg(test)]

@@ -25,9 +25,9 @@ const DESCRIPTORS: u64 = 12_000;
 
 fn is_silent(client: &Client) -> bool {
     let mut stream = client.reader.get_ref();
-    stream.set_read_timeout(Some(SILENCE)).unwrap();
+    stream.set_read_timeout(Some(SILENCE)).expect("a time limit");
     let kind = stream.read(&mut [0; 1]).map_err(|e| e.kind());
-    stream.set_read_timeout(Some(integration::PATIENCE)).unwrap();
+    stream.set_read_timeout(Some(integration::PATIENCE)).expect("a time limit");
     matches!(kind, Err(std::io::ErrorKind::WouldBlock | std::io::ErrorKind::TimedOut))
 }
 
@@ -125,11 +125,11 @@ fn raise_descriptors() -> bool {
 /// A connection from one of several addresses of this host.
 fn connect(port: u16, number: usize) -> Client {
     use rustix::net::{AddressFamily, SocketType, bind, connect, socket};
-    let host = u8::try_from(2 + number / FROM_ONE_ADDRESS).unwrap();
-    let socket = socket(AddressFamily::INET, SocketType::STREAM, None).unwrap();
-    bind(&socket, &SocketAddr::from(([127, 0, 0, host], 0))).unwrap();
-    connect(&socket, &SocketAddr::from(([127, 0, 0, 1], port))).unwrap();
+    let host = u8::try_from(2 + number / FROM_ONE_ADDRESS).expect("few addresses");
+    let socket = socket(AddressFamily::INET, SocketType::STREAM, None).expect("a socket");
+    bind(&socket, &SocketAddr::from(([127, 0, 0, host], 0))).expect("a free port");
+    connect(&socket, &SocketAddr::from(([127, 0, 0, 1], port))).expect("smtpd listens");
     let stream = TcpStream::from(socket);
-    stream.set_read_timeout(Some(integration::PATIENCE)).unwrap();
+    stream.set_read_timeout(Some(integration::PATIENCE)).expect("a time limit");
     Client { reader: BufReader::with_capacity(512, stream) }
 }

@@ -1,24 +1,37 @@
 //! Reads the settings of each role before any is started, so that their mistakes stop the start as well.
 
 use config::parameters::Global;
-use config::{Config, Errors, ServiceType};
+use config::{Config, Error, Errors, ServiceType};
 use smtpd::Surroundings;
+use std::path::Path;
 
 /// All mistakes that a role would find in its settings: an unknown restriction, a bad network, a missing table …
 pub fn check(config: &Config) -> Result<(), Errors> {
     let global = Global::read(config, None)?;
     let tables = tables::Settings {
         utf8: global.smtputf8_enable,
-        directory: Some(global.queue_directory.into()),
+        directory: Some(global.queue_directory.clone().into()),
         ..tables::Settings::default()
     };
     let settings = rewrite::Settings::open(config, &tables)?;
     let around = Surroundings::of(&rewrite::Resolver::new(settings), tables);
-    let mut errors = Vec::new();
+    let mut errors = unusable_paths(config, &global);
     for service in config.services().iter().filter(|s| s.kind == ServiceType::Inet && s.command == "smtpd") {
         if let Err(found) = smtpd::Settings::read(config, Some(service), &around) {
             errors.extend(found.into_vec());
         }
     }
     Errors::check(errors)
+}
+
+/// Directories of main.cf that are no absolute paths: our processes would each look in another place.
+fn unusable_paths(config: &Config, global: &Global) -> Vec<Error> {
+    let named = [("queue_directory", &global.queue_directory), ("data_directory", &global.data_directory)];
+    let wrong = named.into_iter().filter(|(_, path)| !Path::new(path.as_str()).is_absolute());
+    wrong
+        .map(|(name, path)| {
+            let origin = config.scope(None).find(name).and_then(|found| found.origin.cloned());
+            Error::new(origin, name, format!("expected an absolute path, found `{path}`"))
+        })
+        .collect()
 }

@@ -2,9 +2,12 @@
 
 use super::Call;
 use super::dry_run;
+use config::parameters::Global;
 use config::{Config, Errors};
+use master::directories::create_missing;
+use master::inspection::{Finding, inspect, unreadable};
 use master::lock::LockPaths;
-use master::{Options, Plan};
+use master::{LogPlan, Options, Plan};
 use observe::events::master::{Aborting, Refreshing, Starting, Status, Stopping, Waiting, WrongState};
 use observe::{Destination, Event, Level, Settings, Tag};
 use rustix::process::{Pid, Signal, kill_process};
@@ -19,6 +22,9 @@ use std::time::{Duration, Instant};
 
 /// Longer than master gives its slowest role to stop.
 const STOP_TIME_MAX: Duration = Duration::from_secs(660);
+
+/// How long a start waits for the processes of a killed master; they give their sessions 5 s.
+const ORPHANS_TIME_MAX: Duration = Duration::from_secs(8);
 
 /// How often the lock is looked at while waiting for the end.
 const STOP_POLL: Duration = Duration::from_millis(20);
@@ -35,7 +41,7 @@ pub fn start_fg(call: Call) -> ExitCode {
 
 /// `posthaste stop`.
 pub fn stop(call: Call) -> ExitCode {
-    with_instance(call, true, |i| i.stop())
+    with_place(call, true, |i| i.stop())
 }
 
 /// `posthaste reload`.
@@ -45,7 +51,7 @@ pub fn reload(call: Call) -> ExitCode {
 
 /// `posthaste status`.
 pub fn status(call: Call) -> ExitCode {
-    with_instance(call, true, |i| i.status())
+    with_place(call, true, |i| i.status())
 }
 
 /// `posthaste check`.
@@ -60,68 +66,132 @@ pub fn postfix(mut call: Call) -> ExitCode {
     let mut rest = std::mem::take(&mut call.arguments).into_iter();
     while let Some(word) = rest.next() {
         match word.as_str() {
-            "-c" => call.arguments.extend([word, rest.next().unwrap_or_default()]),
+            "-c" => call.arguments.extend([Some(word), rest.next()].into_iter().flatten()),
             "-v" | "-D" => {}
+            option if option.starts_with('-') => return wrong_option(option),
             _ if command.is_none() => command = Some(word),
             _ => call.arguments.push(word),
         }
     }
-    let run: fn(&Instance) -> ExitCode = match command.as_deref() {
-        Some("start") => Instance::start,
-        Some("start-fg") => Instance::start_fg,
-        Some("stop" | "quick-stop") => Instance::stop,
-        Some("abort") => Instance::abort,
-        Some("reload") => Instance::reload,
-        Some("status") => Instance::status,
-        Some("check") => Instance::check,
-        Some("flush") => Instance::flush,
-        other => {
-            let command = other.unwrap_or_default().to_owned();
-            return with_instance(call, false, move |i| i.unknown(&command));
-        }
-    };
-    with_instance(call, false, run)
+    let Some(command) = command else { return wrong_option("") };
+    match command.as_str() {
+        "start" => with_instance(call, false, Instance::start),
+        "start-fg" => with_instance(call, false, Instance::start_fg),
+        "stop" | "quick-stop" => with_place(call, false, Instance::stop),
+        "abort" => with_place(call, false, Instance::abort),
+        "reload" => with_instance(call, false, Instance::reload),
+        "status" => with_place(call, false, Instance::status),
+        "check" => with_instance(call, false, Instance::create_and_check),
+        "flush" => with_place(call, false, Instance::flush),
+        _ => with_place(call, false, move |i| i.unknown(&command)),
+    }
+}
+
+/// Postfix's words for what is no command line of `postfix`.
+fn wrong_option(option: &str) -> ExitCode {
+    if let Some(letter) = option.chars().nth(1) {
+        eprintln!("postfix: invalid option -- '{letter}'");
+    }
+    eprintln!(
+        "postfix: fatal: usage: postfix [-c config_dir] [-Dv] command \
+         (start, start-fg, stop, abort, flush, reload, check or status)"
+    );
+    ExitCode::FAILURE
 }
 
 /// An instance as its commands see it.
 struct Instance {
-    plan: Plan,
-    locks: LockPaths,
+    place: Place,
+    /// All that a start needs; not read for commands that only end or ask for what runs.
+    plan: Option<Plan>,
     tag: Tag,
     /// Whether all that is logged is on the terminal too.
     console: bool,
 }
 
-/// Reads the configuration, opens the log and runs `action`.
+/// Where an instance is and how it logs.
+struct Place {
+    directory: PathBuf,
+    locks: LockPaths,
+    log: LogPlan,
+}
+
+/// Reads the whole configuration, opens the log and runs `action`; a mistake in the configuration ends it before.
 fn with_instance(call: Call, always_console: bool, action: impl FnOnce(&Instance) -> ExitCode) -> ExitCode {
-    let directory = match config_directory(&call) {
-        Ok(directory) => directory,
-        Err(text) => {
-            eprintln!("posthaste {}: {text}", call.name);
-            return ExitCode::FAILURE;
-        }
-    };
-    let plan = match load(&directory) {
+    let read = config_directory(&call).and_then(|directory| load(&directory));
+    let plan = match read {
         Ok(plan) => plan,
-        Err(errors) => {
-            eprintln!("{errors}");
-            return ExitCode::FAILURE;
-        }
+        Err(text) => return refuse(&call, &text),
     };
+    let place = Place {
+        directory: plan.config_directory.clone(),
+        locks: LockPaths::new(&plan.queue_directory, &plan.data_directory),
+        log: plan.log.clone(),
+    };
+    run(place, Some(plan), always_console, Vec::new(), action)
+}
+
+/// The same for what must go on working while the configuration has mistakes: they are warnings here.
+fn with_place(call: Call, always_console: bool, action: impl FnOnce(&Instance) -> ExitCode) -> ExitCode {
+    match config_directory(&call).and_then(|directory| find_place(&directory)) {
+        Ok((place, mistakes)) => run(place, None, always_console, mistakes, action),
+        Err(text) => refuse(&call, &text),
+    }
+}
+
+fn refuse(call: &Call, text: &str) -> ExitCode {
+    eprintln!("{text}");
+    let consequence = match call.name {
+        "reload" => ": nothing was changed, what runs goes on with its old configuration",
+        _ => "",
+    };
+    eprintln!("posthaste {}: fatal: correct what stands above{consequence}", call.name);
+    ExitCode::FAILURE
+}
+
+/// Where the instance of a configuration is, with the mistakes of main.cf.
+fn find_place(directory: &Path) -> Result<(Place, Vec<String>), String> {
+    let (config, mistakes) = Config::survey_main(directory).map_err(|e| e.to_string())?;
+    let told = |why: &str| {
+        let lines: Vec<String> = mistakes.iter().map(ToString::to_string).collect();
+        format!("{}\n{why}", lines.join("\n"))
+    };
+    // A line that is no setting may have been meant as queue_directory: its default is another instance's.
+    let is_syntax = mistakes.iter().any(|e| e.subject.is_none());
+    if is_syntax && config.main().get("queue_directory").is_none() {
+        return Err(told(
+            "queue_directory: cannot tell which one is meant while lines of main.cf are not understood",
+        ));
+    }
+    let global = Global::read(&config, None).map_err(|e| told(&e.to_string()))?;
+    let log = LogPlan::of(&config, &global).or_else(|e| {
+        // Somewhere else than meant is better than not at all.
+        let plain = Global { maillog_file: String::new(), syslog_facility: "mail".into(), ..global.clone() };
+        LogPlan::of(&config, &plain).map_err(|_| told(&e.to_string()))
+    })?;
+    let locks = LockPaths::new(Path::new(&global.queue_directory), Path::new(&global.data_directory));
+    let mistakes = mistakes.iter().map(ToString::to_string).collect();
+    Ok((Place { directory: directory.into(), locks, log }, mistakes))
+}
+
+fn run(
+    place: Place,
+    plan: Option<Plan>,
+    always_console: bool,
+    warnings: Vec<String>,
+    action: impl FnOnce(&Instance) -> ExitCode,
+) -> ExitCode {
     let console = always_console || std::io::stderr().is_terminal();
     // Who may not write to the log may still ask for the status; the terminal then has it all.
     let quiet = Settings { destination: Destination::Nowhere, console: true };
-    let started = observe::start(plan.log.settings(None, console));
+    let started = observe::start(place.log.settings(None, console));
     let console = console || started.is_err();
     if started.is_err() && observe::start(quiet).is_err() {
         return ExitCode::FAILURE;
     }
-    let instance = Instance {
-        locks: LockPaths::new(&plan.queue_directory, &plan.data_directory),
-        tag: plan.tag("postfix-script"),
-        plan,
-        console,
-    };
+    let tag = Tag::new(&place.log.syslog_name, "postfix-script", std::process::id());
+    let instance = Instance { place, plan, tag, console };
+    warnings.iter().for_each(|text| instance.warn(text));
     let code = action(&instance);
     observe::finish(Duration::from_secs(1));
     code
@@ -135,10 +205,28 @@ pub fn config_directory(call: &Call) -> Result<PathBuf, String> {
         match (word.as_str(), rest.next()) {
             ("-c", Some(given)) => directory = Some(given.into()),
             ("-c", None) => return Err("-c: expected a directory behind it".into()),
-            _ => return Err(format!("expected -c DIRECTORY or nothing, found `{word}`")),
+            _ => {
+                let name = call.name;
+                return Err(format!(
+                    "expected -c DIRECTORY or nothing, found `{word}`; see `posthaste {name} --help`"
+                ));
+            }
         }
     }
     let directory = directory.unwrap_or_else(|| "/etc/postfix".into());
+    let wrong = |found: String| {
+        let shown = directory.display();
+        format!(
+            "configuration directory `{shown}`: expected a directory with main.cf and master.cf, found {found}; \
+             -c DIRECTORY names another one"
+        )
+    };
+    match std::fs::metadata(&directory) {
+        Ok(found) if found.is_dir() => {}
+        Ok(_) => return Err(wrong("a file".into())),
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Err(wrong("nothing there".into())),
+        Err(e) => return Err(wrong(format!("no way there ({e})"))),
+    }
     // Processes that we start have other working directories.
     std::path::absolute(&directory).map_err(|e| format!("{}: {e}", directory.display()))
 }
@@ -159,9 +247,10 @@ pub fn load_as(directory: &Path, as_caller: bool) -> Result<Plan, String> {
 
 impl Instance {
     fn start(&self) -> ExitCode {
-        if let Some(code) = self.require(false) {
-            return code;
-        }
+        let plan = match self.ready_to_start() {
+            Ok(plan) => plan,
+            Err(code) => return code,
+        };
         self.say(&Starting);
         let (mut ours, theirs) = match UnixStream::pair() {
             Ok(pair) => pair,
@@ -170,7 +259,7 @@ impl Instance {
         let mut command = Command::new("/proc/self/exe");
         command
             .arg0("posthaste")
-            .args(["master", &self.plan.config_directory.to_string_lossy(), &theirs.as_raw_fd().to_string()])
+            .args(["master", &plan.config_directory.to_string_lossy(), &theirs.as_raw_fd().to_string()])
             .stdin(Stdio::null());
         if !self.logs_to_terminal() {
             command.stdout(Stdio::null()).stderr(Stdio::null());
@@ -191,17 +280,47 @@ impl Instance {
         self.fatal("mail system startup failed")
     }
 
-    fn start_fg(&self) -> ExitCode {
+    /// The plan, where nothing runs yet and the directories can be used.
+    fn ready_to_start(&self) -> Result<&Plan, ExitCode> {
+        self.await_orphans();
         if let Some(code) = self.require(false) {
-            return code;
+            if let Some(pid) = self.pid() {
+                eprintln!("process {pid} holds {}", self.place.locks.pid_file.display());
+            }
+            return Err(code);
         }
+        let plan = self.plan.as_ref().expect("a start reads the whole configuration");
+        let mut findings = inspect(&plan.queue_directory, &plan.data_directory, plan.identity.as_ref());
+        // A start makes what is missing.
+        findings.retain(|f| !f.text.starts_with("missing: "));
+        if self.tell(&findings) { Ok(plan) } else { Err(self.fatal("Postfix integrity check failed!")) }
+    }
+
+    /// The processes of a master that was killed end by themselves, and hold its locks until then.
+    fn await_orphans(&self) {
+        let begin = Instant::now();
+        let mut told = false;
+        while self.pid().is_some_and(is_gone) && begin.elapsed() < ORPHANS_TIME_MAX {
+            if !told && begin.elapsed() > Duration::from_millis(200) {
+                told = true;
+                self.warn("the last master was killed: waiting for its processes to end");
+            }
+            std::thread::sleep(STOP_POLL);
+        }
+    }
+
+    fn start_fg(&self) -> ExitCode {
+        let plan = match self.ready_to_start() {
+            Ok(plan) => plan,
+            Err(code) => return code,
+        };
         self.say(&Starting);
-        let directory = self.plan.config_directory.clone();
+        let directory = plan.config_directory.clone();
         let load = || load(&directory);
         let mut started = |_| {};
         let console = self.console && !self.logs_to_terminal();
         let options = Options { as_caller: false, console, load: &load, started: &mut started };
-        match master::run(self.plan.clone(), options) {
+        match master::run(plan.clone(), options) {
             Ok(()) => ExitCode::SUCCESS,
             Err(why) => self.fatal(&why),
         }
@@ -212,7 +331,10 @@ impl Instance {
             return code;
         }
         self.say(&Stopping);
-        if let Err(code) = self.signal(Signal::TERM) {
+        // Without its master the processes stop by themselves; its number may be another process's by now.
+        if !self.pid().is_some_and(is_gone)
+            && let Err(code) = self.signal(Signal::TERM)
+        {
             return code;
         }
         let begin = Instant::now();
@@ -246,6 +368,12 @@ impl Instance {
         if let Some(code) = self.require(true) {
             return code;
         }
+        let closed = self.closed_files();
+        if !closed.is_empty() {
+            closed.iter().for_each(|text| eprintln!("{text}"));
+            return self
+                .fatal("the old configuration stays in force: the new one cannot be read by all processes");
+        }
         self.say(&Refreshing);
         self.signal(Signal::HUP).map_or_else(|code| code, |()| ExitCode::SUCCESS)
     }
@@ -257,14 +385,68 @@ impl Instance {
     }
 
     fn check(&self) -> ExitCode {
-        for warning in &self.plan.warnings {
-            observe::warn(&self.tag, format_args!("{warning}"));
+        let Some(plan) = &self.plan else { return ExitCode::FAILURE };
+        plan.warnings.iter().for_each(|text| self.warn(text));
+        if plan.listeners.is_empty() {
+            self.warn(&format!("{}: no smtpd line that listens: no mail comes in by SMTP", self.master_cf()));
         }
-        ExitCode::SUCCESS
+        self.closed_files().iter().for_each(|text| self.warn(text));
+        let findings = inspect(&plan.queue_directory, &plan.data_directory, plan.identity.as_ref());
+        if self.tell(&findings) { ExitCode::SUCCESS } else { self.fatal("Postfix integrity check failed!") }
+    }
+
+    /// `postfix check` makes missing directories, as Postfix's.
+    fn create_and_check(&self) -> ExitCode {
+        if let Some(plan) = &self.plan {
+            let owners = plan.identity.as_ref().map(master::owners::Identity::owners);
+            let made = create_missing(&plan.queue_directory, &plan.data_directory, owners.as_ref());
+            if let Err(e) = made {
+                eprintln!("{e}");
+                return self.fatal("unable to create missing queue directories");
+            }
+        }
+        self.check()
+    }
+
+    /// Files of the configuration that processes without root could not read again.
+    fn closed_files(&self) -> Vec<String> {
+        let identity = self.plan.as_ref().and_then(|p| p.identity.as_ref());
+        let files = ["main.cf", "master.cf"].map(|name| self.place.directory.join(name));
+        let mut closed: Vec<String> = files.iter().filter_map(|path| unreadable(path, identity)).collect();
+        closed.dedup();
+        closed
+    }
+
+    /// Tells what is wrong with directories; whether a mail system can run on them.
+    fn tell(&self, findings: &[Finding]) -> bool {
+        for finding in findings {
+            if finding.is_error {
+                observe::error(&self.tag, format_args!("{}", finding.text));
+                if !self.console {
+                    eprintln!("{}", finding.text);
+                }
+            } else {
+                self.warn(&finding.text);
+            }
+        }
+        findings.iter().all(|f| !f.is_error)
+    }
+
+    /// Logs a warning, which is on standard error in any case.
+    fn warn(&self, text: &str) {
+        observe::warn(&self.tag, format_args!("{text}"));
+        observe::flush();
+        if !self.console {
+            eprintln!("{}: warning: {text}", self.tag.program);
+        }
+    }
+
+    fn master_cf(&self) -> String {
+        self.place.directory.join("master.cf").display().to_string()
     }
 
     fn flush(&self) -> ExitCode {
-        let directory = self.plan.config_directory.to_string_lossy().into_owned();
+        let directory = self.place.directory.to_string_lossy().into_owned();
         super::delegated::run_submit("postqueue", &["-c".to_owned(), directory, "-f".to_owned()])
     }
 
@@ -277,7 +459,7 @@ impl Instance {
 
     /// Fails where the instance does (not) run.
     fn require(&self, running: bool) -> Option<ExitCode> {
-        match self.locks.running() {
+        match self.place.locks.running() {
             Ok(pid) if pid.is_some() == running => None,
             Ok(pid) => {
                 self.say(&WrongState { running: pid.is_some() });
@@ -288,7 +470,7 @@ impl Instance {
     }
 
     fn pid(&self) -> Option<i32> {
-        self.locks.running().ok().flatten()
+        self.place.locks.running().ok().flatten()
     }
 
     fn signal(&self, signal: Signal) -> Result<(), ExitCode> {
@@ -328,13 +510,27 @@ impl Instance {
     }
 
     fn logs_to_terminal(&self) -> bool {
-        self.plan.log.maillog_file.as_ref().is_some_and(|f| f.starts_with("/dev"))
+        self.place.log.maillog_file.as_ref().is_some_and(|f| f.starts_with("/dev"))
+    }
+}
+
+/// Whether the process that stands in the pid file is no more, though somebody holds its lock. One that has ended and
+/// waits to be collected (a container's first process may never do it) is gone too.
+fn is_gone(pid: i32) -> bool {
+    let ended = |stat: &str| stat.rsplit(')').next().is_some_and(|rest| rest.trim_start().starts_with('Z'));
+    match std::fs::read_to_string(format!("/proc/{pid}/stat")) {
+        Ok(stat) => ended(&stat),
+        Err(e) => pid > 0 && e.kind() == std::io::ErrorKind::NotFound,
     }
 }
 
 /// The background process that `start` makes: `posthaste master DIRECTORY FD`.
 pub fn master_main(arguments: &[String]) -> ExitCode {
-    let [directory, fd] = arguments else { return ExitCode::FAILURE };
+    let [directory, fd] = arguments else {
+        eprintln!("posthaste master: this is how `posthaste start` starts it; see posthaste --help");
+        return ExitCode::FAILURE;
+    };
+    // Whoever got here by hand has no such descriptor.
     let Some(Ok(mut reply)) = fd.parse().ok().map(sys::take_inherited_fd).map(|fd| fd.map(File::from)) else {
         return ExitCode::FAILURE;
     };

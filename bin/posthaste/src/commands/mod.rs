@@ -114,7 +114,12 @@ pub fn main(words: &[String]) -> ExitCode {
                 Some(directory) => config_directory = Some(PathBuf::from(directory)),
                 None => return wrong_usage("-c: expected a directory behind it"),
             },
-            "--help" | "-h" | "help" => return help(),
+            "--help" | "-h" | "help" => {
+                return match rest.next().and_then(|name| find(name)) {
+                    Some(command) => run(command, None, vec!["--help".into()]),
+                    None => help(),
+                };
+            }
             "--version" | "-V" => {
                 println!("posthaste {}", master::VERSION);
                 return ExitCode::SUCCESS;
@@ -137,17 +142,25 @@ fn find(name: &str) -> Option<&'static Command> {
 fn run(command: &Command, config_directory: Option<PathBuf>, arguments: Vec<String>) -> ExitCode {
     let config_directory = config_directory.or_else(|| std::env::var_os("MAIL_CONFIG").map(PathBuf::from));
     match command.run {
-        // Only alone: behind other words it may be an address or a file.
-        Run::Ours(_) if arguments.len() == 1 && arguments[0] == "--help" => {
+        Run::Ours(_) if asks_for_help(command.name, &arguments) => {
             println!("usage: posthaste {} {}\n{}", command.name, command.usage, command.summary);
             ExitCode::SUCCESS
         }
         Run::Ours(run) => run(Call { name: command.name, config_directory, arguments }),
         Run::Missing => {
-            eprintln!("posthaste {}: this command of Postfix's is not available yet", command.name);
+            eprintln!(
+                "posthaste {}: this command of Postfix's is not available yet; docs/differences.md says what is",
+                command.name
+            );
             ExitCode::FAILURE
         }
     }
+}
+
+/// Whether `--help` is among the words; alone for commands where it may be an address or a file.
+fn asks_for_help(name: &str, arguments: &[String]) -> bool {
+    let takes_words = submit::COMMANDS.contains(&name) || matches!(name, "postcat" | "postconf");
+    arguments.iter().any(|word| word == "--help") && (arguments.len() == 1 || !takes_words)
 }
 
 fn wrong_usage(text: &str) -> ExitCode {

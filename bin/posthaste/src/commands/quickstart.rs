@@ -39,9 +39,11 @@ pub fn run(call: Call) -> ExitCode {
 fn port(arguments: &[String]) -> Result<u16, String> {
     match arguments {
         [] => Ok(PORT),
-        [option, port] if option == "--port" => {
-            port.parse().map_err(|_| format!("--port: expected a number from 1 to 65535, found `{port}`"))
-        }
+        [option, port] if option == "--port" => match port.parse() {
+            Ok(port) if port > 0 => Ok(port),
+            _ => Err(format!("--port: expected a number from 1 to 65535, found `{port}`")),
+        },
+        [option] if option == "--port" => Err("--port: expected a number from 1 to 65535 behind it".into()),
         [other, ..] => Err(format!("expected --port NUMBER or nothing, found `{other}`")),
     }
 }

@@ -14,7 +14,7 @@ use std::sync::Arc;
 pub fn run(mut call: Call) -> ExitCode {
     let at = call.arguments.iter().position(|word| word == "export");
     let Some(at) = at else {
-        eprintln!("posthaste spool: expected `export`");
+        eprintln!("posthaste spool: expected `export` behind it: posthaste spool export [-c DIR]");
         return ExitCode::FAILURE;
     };
     call.arguments.remove(at);
@@ -40,7 +40,13 @@ fn export(directory: &Path) -> Result<usize, String> {
     if let Some(pid) = locks.running().map_err(|e| e.to_string())? {
         return Err(format!("the mail system is running (process {pid}): `posthaste stop` writes the files"));
     }
+    if !plan.queue_directory.join("journal").exists() {
+        return Ok(0);
+    }
     let owner = plan.identity.as_ref().map(|identity| (identity.mail_owner.uid, identity.mail_owner.gid));
+    let owners = plan.identity.as_ref().map(master::owners::Identity::owners);
+    master::directories::create_missing(&plan.queue_directory, &plan.data_directory, owners.as_ref())
+        .map_err(|e| e.to_string())?;
     // Held until the end, so that nothing starts on the spool meanwhile.
     let _locks = locks.take(owner).map_err(|e| e.to_string())?;
     if let Some(identity) = &plan.identity {
