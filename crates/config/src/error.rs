@@ -1,5 +1,6 @@
 //! What is wrong in a configuration file, where, and how it is told to the administrator.
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::path::Path;
 use std::sync::Arc;
@@ -61,13 +62,17 @@ impl std::error::Error for Error {}
 pub struct Errors(Vec<Error>);
 
 impl Errors {
-    /// `Ok` where `errors` is empty; otherwise the errors sorted, each once.
+    /// `Ok` where `errors` is empty; otherwise the errors sorted, each once: a default that repeats another parameter's
+    /// wrong value has no line of its own, and correcting that one helps both.
     pub fn check(mut errors: Vec<Error>) -> Result<(), Errors> {
         if errors.is_empty() {
             return Ok(());
         }
         errors.sort();
         errors.dedup();
+        let written: BTreeSet<String> =
+            errors.iter().filter(|e| e.origin.is_some()).map(|e| e.text.clone()).collect();
+        errors.retain(|e| e.origin.is_some() || e.subject.is_none() || !written.contains(&e.text));
         Err(Errors(errors))
     }
 

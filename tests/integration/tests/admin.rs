@@ -51,6 +51,7 @@ fn a_configuration_directory_that_is_none_is_told_with_what_was_expected() {
         &["invalid option -- 'x'", "usage: postfix [-c config_dir]"],
     );
     expect(&bare(&["postfix"]), 1, &["usage: postfix [-c config_dir] [-Dv] command"]);
+    expect(&bare(&["postfix", "-c"]), 1, &["option requires an argument -- 'c'", "usage: postfix"]);
     expect(&bare(&["postdrop", "-c"]), 69, &["usage: postdrop [-c config_dir]"]);
     expect(&bare(&["quickstart", "--port"]), 1, &["--port: expected a number from 1 to 65535 behind it"]);
     expect(&bare(&["quickstart", "--port", "0"]), 1, &["expected a number from 1 to 65535, found `0`"]);
@@ -172,6 +173,18 @@ fn a_reload_that_some_processes_could_not_read_changes_nothing() {
     expect(&reload, 1, &["mail_owner daemon may not read it", "chmod o+r ", "the old configuration stays"]);
     assert!(!instance.log().contains("reload -- version"));
     chmod(&instance.etc().join("main.cf"), 0o644);
+}
+
+#[test]
+fn a_wrong_value_is_told_once_though_other_parameters_repeat_it() {
+    let instance = Instance::new("mynetworks = 192.0.2.0/99\n");
+    let check = instance.posthaste(&["check"]);
+    expect(
+        &check,
+        1,
+        &["main.cf:12: mynetworks: expected a prefix length from 0 to 32, found `192.0.2.0/99`"],
+    );
+    assert_eq!(said(&check).matches("192.0.2.0/99").count(), 1, "{}", said(&check));
 }
 
 #[test]

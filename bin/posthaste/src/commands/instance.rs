@@ -23,6 +23,9 @@ use std::time::{Duration, Instant};
 /// Longer than master gives its slowest role to stop.
 const STOP_TIME_MAX: Duration = Duration::from_secs(660);
 
+/// How long a process that was just killed may still look alive.
+const DYING_TIME: Duration = Duration::from_millis(200);
+
 /// How long a start waits for the processes of a killed master; they give their sessions 5 s.
 const ORPHANS_TIME_MAX: Duration = Duration::from_secs(8);
 
@@ -66,14 +69,20 @@ pub fn postfix(mut call: Call) -> ExitCode {
     let mut rest = std::mem::take(&mut call.arguments).into_iter();
     while let Some(word) = rest.next() {
         match word.as_str() {
-            "-c" => call.arguments.extend([Some(word), rest.next()].into_iter().flatten()),
+            "-c" => match rest.next() {
+                Some(directory) => call.arguments.extend([word, directory]),
+                None => return wrong_usage("option requires an argument -- 'c'"),
+            },
             "-v" | "-D" => {}
-            option if option.starts_with('-') => return wrong_option(option),
+            option if option.starts_with('-') => {
+                let letter = option.chars().nth(1).unwrap_or('-');
+                return wrong_usage(&format!("invalid option -- '{letter}'"));
+            }
             _ if command.is_none() => command = Some(word),
             _ => call.arguments.push(word),
         }
     }
-    let Some(command) = command else { return wrong_option("") };
+    let Some(command) = command else { return wrong_usage("a command is missing") };
     match command.as_str() {
         "start" => with_instance(call, false, Instance::start),
         "start-fg" => with_instance(call, false, Instance::start_fg),
@@ -88,10 +97,8 @@ pub fn postfix(mut call: Call) -> ExitCode {
 }
 
 /// Postfix's words for what is no command line of `postfix`.
-fn wrong_option(option: &str) -> ExitCode {
-    if let Some(letter) = option.chars().nth(1) {
-        eprintln!("postfix: invalid option -- '{letter}'");
-    }
+fn wrong_usage(why: &str) -> ExitCode {
+    eprintln!("postfix: {why}");
     eprintln!(
         "postfix: fatal: usage: postfix [-c config_dir] [-Dv] command \
          (start, start-fg, stop, abort, flush, reload, check or status)"
@@ -300,8 +307,9 @@ impl Instance {
     fn await_orphans(&self) {
         let begin = Instant::now();
         let mut told = false;
-        while self.pid().is_some_and(is_gone) && begin.elapsed() < ORPHANS_TIME_MAX {
-            if !told && begin.elapsed() > Duration::from_millis(200) {
+        let is_orphaned = |pid: i32| begin.elapsed() < DYING_TIME || is_gone(pid);
+        while self.pid().is_some_and(is_orphaned) && begin.elapsed() < ORPHANS_TIME_MAX {
+            if !told && begin.elapsed() > DYING_TIME {
                 told = true;
                 self.warn("the last master was killed: waiting for its processes to end");
             }
@@ -332,7 +340,7 @@ impl Instance {
         }
         self.say(&Stopping);
         // Without its master the processes stop by themselves; its number may be another process's by now.
-        if !self.pid().is_some_and(is_gone)
+        if !self.pid().is_none_or(is_gone)
             && let Err(code) = self.signal(Signal::TERM)
         {
             return code;
