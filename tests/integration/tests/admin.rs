@@ -294,6 +294,25 @@ fn a_stop_tells_idle_clients_that_it_is_going_down() {
 }
 
 #[test]
+fn who_may_not_look_at_the_pid_file_is_not_told_that_nothing_runs() {
+    if !is_root() {
+        eprintln!("skipped: needs a second user");
+        return;
+    }
+    let instance = Instance::new("");
+    instance.start();
+    let mut command = std::process::Command::new(program());
+    std::os::unix::process::CommandExt::uid(&mut command, 65534);
+    let output = command.args(["status", "-c"]).arg(instance.etc()).output().unwrap();
+    expect(
+        &output,
+        1,
+        &["cannot tell whether the mail system runs: ", "master.pid: Permission denied", "as root"],
+    );
+    assert!(!said(&output).contains("not running"));
+}
+
+#[test]
 fn signals_to_master_do_what_the_commands_do() {
     let instance = Instance::new("");
     instance.start();

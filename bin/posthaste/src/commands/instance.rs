@@ -387,7 +387,10 @@ impl Instance {
     }
 
     fn status(&self) -> ExitCode {
-        let pid = self.pid();
+        let pid = match self.place.locks.running() {
+            Ok(pid) => pid,
+            Err(e) => return self.unknown_state(&e),
+        };
         self.say(&Status { pid });
         if pid.is_some() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
     }
@@ -473,8 +476,15 @@ impl Instance {
                 self.say(&WrongState { running: pid.is_some() });
                 Some(ExitCode::FAILURE)
             }
-            Err(e) => Some(self.fatal(&e.to_string())),
+            Err(e) => Some(self.unknown_state(&e)),
         }
+    }
+
+    /// "Not running" would be a guess.
+    fn unknown_state(&self, error: &std::io::Error) -> ExitCode {
+        self.fatal(&format!(
+            "cannot tell whether the mail system runs: {error}; ask as root, or as who started it"
+        ))
     }
 
     fn pid(&self) -> Option<i32> {
