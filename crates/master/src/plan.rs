@@ -4,7 +4,7 @@ use crate::owners::{Identity, IdentityError};
 use config::parameters::{Global, Master};
 use config::{Config, Error, Errors, ServiceLine, ServiceType, Severity};
 use net::Families;
-use observe::{Destination, Facility, Settings};
+use observe::{Destination, Facility, Fallback, Settings};
 use std::fs::File;
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
@@ -132,7 +132,8 @@ impl LogPlan {
             (None, None) => Destination::Syslog {
                 socket: SYSLOG_SOCKET.into(),
                 facility: self.facility,
-                fallback: Some(self.fallback.clone()),
+                connected: None,
+                fallback: Some(Fallback::Path(self.fallback.clone())),
             },
         };
         Settings { destination, console }

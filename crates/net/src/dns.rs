@@ -10,7 +10,7 @@ mod system;
 pub use error::{DnsError, Problem, RecordType};
 pub use hosts::Hosts;
 pub use scripted::ScriptedResolver;
-pub use system::{SystemResolver, SystemResolverSettings};
+pub use system::{HostFiles, SystemResolver, SystemResolverSettings};
 
 use crate::Families;
 use std::future::Future;

@@ -19,4 +19,4 @@ pub use counters::{Counter, counters};
 pub use escape::Escaped;
 pub use event::{Event, Level, Tag, emit, error, fatal, info, panic, warn};
 pub use numbers::{Number, Numbers, NumbersRange};
-pub use sink::{Destination, Facility, Settings};
+pub use sink::{Destination, Facility, Fallback, Settings};

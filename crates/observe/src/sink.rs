@@ -30,11 +30,45 @@ pub enum Destination {
         socket: PathBuf,
         /// `syslog_facility`.
         facility: Facility,
+        /// The connection, where it was made before.
+        connected: Option<UnixDatagram>,
         /// Takes the lines while nothing listens on the socket, so that there is never silence.
-        fallback: Option<PathBuf>,
+        fallback: Option<Fallback>,
     },
     /// Nowhere: with [`Settings::console`] set, for commands that only talk to the terminal.
     Nowhere,
+}
+
+/// The file that stands in for the syslog socket.
+#[derive(Debug)]
+pub enum Fallback {
+    /// Opened when it is needed.
+    Path(PathBuf),
+    /// Open already.
+    Open(File),
+}
+
+impl Destination {
+    /// The same with its files open and its socket connected: for a process that will not see them any more (chroot).
+    /// A syslog daemon that is not there, or a stand-in that cannot be opened, is no reason not to start.
+    pub fn opened(self) -> io::Result<Destination> {
+        Ok(match self {
+            Destination::Path(path) => Destination::Open(open_file(&path)?),
+            Destination::Syslog { socket, facility, connected, fallback } => Destination::Syslog {
+                connected: connected.or_else(|| connect(&socket).ok()),
+                socket,
+                facility,
+                fallback: fallback.map(|fallback| match fallback {
+                    Fallback::Path(path) => match sys::open_append_as_directory_owner(&path) {
+                        Ok(file) => Fallback::Open(file),
+                        Err(_) => Fallback::Path(path),
+                    },
+                    open => open,
+                }),
+            },
+            other => other,
+        })
+    }
 }
 
 /// A facility of syslog(3).
@@ -120,8 +154,9 @@ pub(crate) fn open(destination: Destination) -> io::Result<(Frame, Writer)> {
     let kind = match destination {
         Destination::Path(path) => file_kind(open_file(&path)?)?,
         Destination::Open(file) => file_kind(file)?,
-        Destination::Syslog { socket, facility, fallback } => {
-            let syslog = Syslog { path: socket, socket: None, fallback, host: host_label(), file: None };
+        Destination::Syslog { socket, facility, connected, fallback } => {
+            let syslog =
+                Syslog { path: socket, socket: connected, fallback, host: host_label(), file: None };
             return Ok((
                 Frame::new(Some(facility), String::new()),
                 Writer { kind: Kind::Syslog(syslog), spare: Vec::new() },
@@ -228,7 +263,7 @@ fn pieces(mut lines: &[u8], max: usize) -> impl Iterator<Item = &[u8]> {
 struct Syslog {
     path: PathBuf,
     socket: Option<UnixDatagram>,
-    fallback: Option<PathBuf>,
+    fallback: Option<Fallback>,
     host: String,
     file: Option<File>,
 }
@@ -265,12 +300,18 @@ impl Syslog {
     }
 
     fn keep(&mut self, line: &[u8]) -> bool {
-        let Some(path) = &self.fallback else { return false };
-        if self.file.is_none() {
-            // Commands of root and processes of mail_owner meet in this file.
-            self.file = sys::open_append_as_directory_owner(path).ok();
-        }
-        let Some(file) = &mut self.file else { return false };
+        let file = match &mut self.fallback {
+            None => return false,
+            Some(Fallback::Open(file)) => file,
+            Some(Fallback::Path(path)) => {
+                if self.file.is_none() {
+                    // Commands of root and processes of mail_owner meet in this file.
+                    self.file = sys::open_append_as_directory_owner(path).ok();
+                }
+                let Some(file) = &mut self.file else { return false };
+                file
+            }
+        };
         file.write_all(&in_file_form(line, &self.host)).is_ok()
     }
 }
@@ -328,7 +369,8 @@ mod tests {
         let settings = Destination::Syslog {
             socket: path.clone(),
             facility: Facility::MAIL,
-            fallback: Some(fallback.clone()),
+            connected: None,
+            fallback: Some(Fallback::Path(fallback.clone())),
         };
         let (_, mut writer) = open(settings).unwrap();
 
@@ -341,6 +383,34 @@ mod tests {
         let mut got = [0; 100];
         let n = daemon.recv(&mut got).unwrap();
         assert_eq!(&got[..n], b"<22>Nov 22 15:31:40 postfix/smtpd[1]: two");
+        std::fs::remove_dir_all(&dir).unwrap();
+    }
+
+    #[test]
+    fn what_was_opened_before_is_enough_when_the_paths_are_gone() {
+        let dir = std::env::temp_dir().join(format!("observe-opened-{}", std::process::id()));
+        std::fs::create_dir_all(&dir).unwrap();
+        let (path, fallback) = (dir.join("log"), dir.join("fallback"));
+        let daemon = UnixDatagram::bind(&path).unwrap();
+        let settings = Destination::Syslog {
+            socket: path.clone(),
+            facility: Facility::MAIL,
+            connected: None,
+            fallback: Some(Fallback::Path(fallback.clone())),
+        };
+        let (_, mut writer) = open(settings.opened().unwrap()).unwrap();
+        std::fs::remove_file(&path).unwrap();
+        std::fs::rename(&fallback, dir.join("moved")).unwrap();
+
+        assert_eq!(writer.write(b"<22>Nov 22 15:31:40 postfix/smtpd[1]: one\n"), 0);
+        let mut got = [0; 100];
+        assert_eq!(daemon.recv(&mut got).unwrap(), 41);
+        drop(daemon);
+        assert_eq!(writer.write(b"<22>Nov 22 15:31:40 postfix/smtpd[1]: two\n"), 0);
+
+        let kept = std::fs::read_to_string(dir.join("moved")).unwrap();
+        assert!(kept.ends_with(" postfix/smtpd[1]: two\n"), "{kept}");
+        assert!(!fallback.exists());
         std::fs::remove_dir_all(&dir).unwrap();
     }
 }

@@ -17,7 +17,7 @@ mod users;
 pub use append::open_append_as_directory_owner;
 pub use file_identity::act_as;
 pub use host::host_name;
-pub use identity::become_user;
+pub use identity::{become_user, become_user_below};
 pub use memfile::sealed_memory_file;
 pub use passing::{PASSED_FDS_MAX, receive_with_fds, send_with_fds};
 pub use sandbox::{FileSandbox, forbid_system_calls, restrict_files};

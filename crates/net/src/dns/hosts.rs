@@ -6,7 +6,7 @@ use std::collections::HashMap;
 use std::fs;
 use std::io::Read;
 use std::net::IpAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant, SystemTime};
 
 /// What is read of the file at most; beyond it the rest is not seen.
@@ -21,10 +21,13 @@ pub struct Hosts {
     checked: Cell<Option<Instant>>,
     changed: Cell<Option<SystemTime>>,
     table: RefCell<Table>,
+    /// It is not looked at again.
+    fixed: bool,
 }
 
-#[derive(Default)]
-struct Table {
+/// What a host table says.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Table {
     by_name: HashMap<String, Vec<IpAddr>>,
     by_address: HashMap<IpAddr, Vec<String>>,
 }
@@ -37,7 +40,13 @@ impl Hosts {
             checked: Cell::default(),
             changed: Cell::default(),
             table: RefCell::default(),
+            fixed: false,
         }
+    }
+
+    /// A table that stays as it was read.
+    pub(super) fn fixed(table: Table) -> Self {
+        Hosts { table: RefCell::new(table), fixed: true, ..Hosts::open("") }
     }
 
     /// The addresses of a name, in the file's order.
@@ -55,7 +64,7 @@ impl Hosts {
     }
 
     fn refresh(&self) {
-        if self.checked.get().is_some_and(|at| at.elapsed() < CHECK_INTERVAL) {
+        if self.fixed || self.checked.get().is_some_and(|at| at.elapsed() < CHECK_INTERVAL) {
             return;
         }
         self.checked.set(Some(Instant::now()));
@@ -64,15 +73,20 @@ impl Hosts {
             return;
         }
         self.changed.set(changed);
-        let mut text = Vec::new();
-        if let Ok(file) = fs::File::open(&self.path) {
-            let _ = file.take(FILE_BYTES_MAX).read_to_end(&mut text);
-        }
-        *self.table.borrow_mut() = Table::parse(&String::from_utf8_lossy(&text));
+        *self.table.borrow_mut() = Table::read(&self.path);
     }
 }
 
 impl Table {
+    /// The table of a file; one that cannot be read is an empty one.
+    pub(super) fn read(path: &Path) -> Self {
+        let mut text = Vec::new();
+        if let Ok(file) = fs::File::open(path) {
+            let _ = file.take(FILE_BYTES_MAX).read_to_end(&mut text);
+        }
+        Table::parse(&String::from_utf8_lossy(&text))
+    }
+
     fn parse(text: &str) -> Self {
         let mut table = Table::default();
         for line in text.lines() {

@@ -1,5 +1,6 @@
 //! The resolver over real name servers and /etc/hosts.
 
+use super::hosts::Table;
 use super::{DnsError, Hosts, Lookup, Mx, Problem, RecordType, Resolver};
 use crate::Families;
 use hickory_resolver::TokioResolver;
@@ -10,9 +11,11 @@ use hickory_resolver::net::runtime::TokioRuntimeProvider;
 use hickory_resolver::net::{DnsError as ServerError, NetError};
 use hickory_resolver::proto::op::ResponseCode;
 use hickory_resolver::proto::rr::{Name, RData, RecordType as Type};
+use hickory_resolver::system_conf::read_system_conf;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 /// Answers kept at once; the least used go first.
@@ -31,6 +34,8 @@ const QUESTION_REPEATS: usize = 1;
 
 const DNS_PORT: u16 = 53;
 
+const HOSTS_FILE: &str = "/etc/hosts";
+
 /// Where names come from.
 #[derive(Clone, Debug)]
 pub struct SystemResolverSettings {
@@ -40,6 +45,25 @@ pub struct SystemResolverSettings {
     pub hosts_file: Option<PathBuf>,
     /// How long one question may take before it is asked again, once.
     pub question_timeout: Duration,
+    /// What the host's files say, read before; nothing where they are read when they are needed.
+    pub files: Option<Arc<HostFiles>>,
+}
+
+/// What resolv.conf and the host table say, for a process that will not see them any more (chroot).
+#[derive(Clone, Debug)]
+pub struct HostFiles {
+    resolv_conf: Result<(ResolverConfig, ResolverOpts), String>,
+    hosts: Table,
+}
+
+impl HostFiles {
+    /// Reads them. A resolv.conf that cannot be read is an error of [`SystemResolver::open`].
+    pub fn read() -> HostFiles {
+        HostFiles {
+            resolv_conf: read_system_conf().map_err(|e| e.to_string()),
+            hosts: Table::read(Path::new(HOSTS_FILE)),
+        }
+    }
 }
 
 impl Default for SystemResolverSettings {
@@ -48,6 +72,7 @@ impl Default for SystemResolverSettings {
             name_servers: Vec::new(),
             hosts_file: None,
             question_timeout: QUESTION_TIMEOUT,
+            files: None,
         }
     }
 }
@@ -77,7 +102,14 @@ impl SystemResolver {
     /// Reads resolv.conf unless name servers are given. Nothing is asked yet.
     pub fn open(settings: &SystemResolverSettings) -> io::Result<Self> {
         let mut builder = if settings.name_servers.is_empty() {
-            TokioResolver::builder_tokio().map_err(|e| io::Error::other(format!("/etc/resolv.conf: {e}")))?
+            let found = match &settings.files {
+                Some(files) => files.resolv_conf.clone(),
+                None => read_system_conf().map_err(|e| e.to_string()),
+            };
+            let (config, options) =
+                found.map_err(|e| io::Error::other(format!("/etc/resolv.conf: {e}")))?;
+            let builder = TokioResolver::builder_with_config(config, TokioRuntimeProvider::default());
+            builder.with_options(options)
         } else {
             let servers = settings.name_servers.iter().map(|at| name_server(*at)).collect();
             let config = ResolverConfig::from_parts(None, Vec::new(), servers);
@@ -85,7 +117,10 @@ impl SystemResolver {
         };
         limit(builder.options_mut(), settings.question_timeout);
         let dns = builder.build().map_err(io::Error::other)?;
-        let hosts = Hosts::open(settings.hosts_file.clone().unwrap_or_else(|| "/etc/hosts".into()));
+        let hosts = match &settings.files {
+            Some(files) => Hosts::fixed(files.hosts.clone()),
+            None => Hosts::open(settings.hosts_file.clone().unwrap_or_else(|| HOSTS_FILE.into())),
+        };
         Ok(SystemResolver { dns, hosts })
     }
 
