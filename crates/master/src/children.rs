@@ -84,15 +84,15 @@ impl Children {
         Children { all: BTreeMap::new(), from_links, to_us, gone: VecDeque::new() }
     }
 
-    /// Starts a role with its descriptors.
+    /// Starts a role with its descriptors; `pickup` as in [`RoleArguments`].
     pub(crate) fn spawn(
         &mut self,
-        kind: RoleKind,
+        (kind, pickup): (RoleKind, bool),
         config_directory: &Path,
         as_caller: bool,
         locks: &Locks,
         log: Option<&File>,
-        listeners: &[(ListenerPlan, TcpListener)],
+        listeners: &[&(ListenerPlan, TcpListener)],
     ) -> io::Result<()> {
         let (ours, theirs) = link::pair()?;
         let [a, b] = locks.files();
@@ -100,6 +100,7 @@ impl Children {
             kind,
             config_directory: config_directory.into(),
             as_caller,
+            pickup,
             slot: self.free_slot(),
             link: theirs.as_raw_fd(),
             locks: [a.as_raw_fd(), b.as_raw_fd()],
@@ -115,7 +116,7 @@ impl Children {
         if let Some(log) = log {
             end.send(&ToRole::Log, Some(log.as_fd()))?;
         }
-        for (plan, listener) in listeners {
+        for (plan, listener) in listeners.iter().copied() {
             let message =
                 ToRole::Listener { service: plan.service.clone(), address: plan.address.to_string() };
             end.send(&message, Some(listener.as_fd()))?;
@@ -240,6 +241,15 @@ impl Children {
         for child in
             self.all.values_mut().filter(|c| c.kind == kind && c.pid != pid && c.stage == Stage::Serving)
         {
+            let _ = child.end.send(&ToRole::Retire, None);
+            child.stage = Stage::Stopping;
+        }
+    }
+
+    /// Processes of these kinds let their sessions end.
+    pub(crate) fn retire(&mut self, kinds: &[RoleKind]) {
+        for child in self.all.values_mut().filter(|c| kinds.contains(&c.kind) && c.stage != Stage::Stopping) {
+            // Who cannot be told is gone.
             let _ = child.end.send(&ToRole::Retire, None);
             child.stage = Stage::Stopping;
         }

@@ -1,6 +1,7 @@
 //! What master needs of a configuration: directories, identities, where to log and where to listen.
 
 use crate::owners::{Identity, IdentityError};
+use crate::role::RoleKind;
 use config::parameters::{Global, Master};
 use config::{Config, Error, Errors, ServiceLine, ServiceType, Severity};
 use net::Families;
@@ -51,6 +52,8 @@ pub struct ListenerPlan {
     pub service: String,
     /// Where it listens.
     pub address: SocketAddr,
+    /// Which process serves it.
+    pub role: RoleKind,
 }
 
 /// The name of a service as links and limits know it: `smtp/inet`.
@@ -78,7 +81,8 @@ impl Plan {
             let found = Identity::find(&global.mail_owner, &global.setgid_group);
             found.map_err(|e| errors.push(identity_error(config, &e))).ok().flatten()
         };
-        let listeners = listeners(config, &global, &master, &mut errors, &mut warnings);
+        let chroot = Chroot::of(config, identity.is_some());
+        let listeners = listeners(config, &global, &master, chroot, &mut errors, &mut warnings);
         Errors::check(errors)?;
         Ok(Plan {
             config_directory: config.directory().into(),
@@ -89,6 +93,28 @@ impl Plan {
             listeners,
             warnings,
         })
+    }
+
+    /// The processes of this configuration in the order in which they start: smtpd is divided where its services want
+    /// different roots.
+    pub fn roles(&self) -> Vec<RoleKind> {
+        let has = |role| self.listeners.iter().any(|l| l.role == role);
+        let chrooted = has(RoleKind::ChrootedSmtpd);
+        RoleKind::ALL
+            .into_iter()
+            .filter(|role| match role {
+                // Without any service it still takes in what lies in maildrop/.
+                RoleKind::Smtpd => has(RoleKind::Smtpd) || !chrooted,
+                RoleKind::ChrootedSmtpd => chrooted,
+                _ => true,
+            })
+            .collect()
+    }
+
+    /// The process that takes in what lies in maildrop/.
+    pub fn pickup_role(&self) -> RoleKind {
+        let smtpd = self.roles().contains(&RoleKind::Smtpd);
+        if smtpd { RoleKind::Smtpd } else { RoleKind::ChrootedSmtpd }
     }
 
     /// Program and number in the log, for master itself.
@@ -154,6 +180,7 @@ fn listeners(
     config: &Config,
     global: &Global,
     master: &Master,
+    chroot: Chroot,
     errors: &mut Vec<Error>,
     warnings: &mut Vec<String>,
 ) -> Vec<ListenerPlan> {
@@ -185,23 +212,49 @@ fn listeners(
             errors.push(wrong(format!("expected a port or a name of /etc/services, found `{port}`")));
             continue;
         };
+        let role = if chroot.wanted(service) { RoleKind::ChrootedSmtpd } else { RoleKind::Smtpd };
+        if service.chroot == Some(true) && !chroot.possible {
+            let text = "not started as root, so it cannot be chrooted: it runs as the others do";
+            warnings.push(wrong(text.into()).to_string());
+        }
         let words: Vec<&str> = match host {
             Some(host) => vec![host],
             None => global.inet_interfaces.iter().map(String::as_str).collect(),
         };
         for word in words {
             match net::interface_addresses(word, families) {
-                Ok(found) => all.extend(
-                    found
-                        .into_iter()
-                        .map(|ip| ListenerPlan { service: key.clone(), address: (ip, port).into() }),
-                ),
+                Ok(found) => all.extend(found.into_iter().map(|ip| ListenerPlan {
+                    service: key.clone(),
+                    address: (ip, port).into(),
+                    role,
+                })),
                 Err(e) => errors.push(wrong(format!("{word}: no address to listen on: {e}"))),
             }
         }
     }
     all.dedup();
     all
+}
+
+/// What the chroot column means.
+#[derive(Clone, Copy)]
+struct Chroot {
+    /// What `-` stands for.
+    default: bool,
+    /// Only root can.
+    possible: bool,
+}
+
+impl Chroot {
+    fn of(config: &Config, possible: bool) -> Chroot {
+        // Postfix before 3.0 chrooted whatever did not say `n`.
+        let old = config.scope(None).expand("${{$compatibility_level} <level {1} ? {yes} : {no}}");
+        Chroot { default: old.is_ok_and(|text| text == "yes"), possible }
+    }
+
+    fn wanted(self, service: &ServiceLine) -> bool {
+        self.possible && service.chroot.unwrap_or(self.default)
+    }
 }
 
 /// `master_service_disable`: `name/type`, or a type for all of it.
@@ -264,6 +317,44 @@ mod tests {
             "{:?}",
             plan.warnings
         );
+    }
+
+    #[test]
+    fn the_chroot_column_divides_the_services_and_warns_only_where_it_says_y_in_vain() {
+        let master = "2525 inet n - y - - smtpd\n2526 inet n - n - - smtpd\n2527 inet n - - - - smtpd\n";
+        let roles = |level: &str, possible: bool| {
+            let main = format!("compatibility_level = {level}\ninet_interfaces = 127.0.0.1\n");
+            let config = Config::parse(Path::new("/etc/postfix"), &main, master, Host::this()).unwrap();
+            let (global, own) = (Global::read(&config, None).unwrap(), Master::read(&config, None).unwrap());
+            let (mut errors, mut warnings) = (Vec::new(), Vec::new());
+            let chroot = Chroot::of(&config, possible);
+            let found = listeners(&config, &global, &own, chroot, &mut errors, &mut warnings);
+            let names: Vec<_> = found.iter().map(|l| l.role.name()).collect();
+            (names.join(" "), warnings)
+        };
+        assert_eq!(roles("1", true), ("smtpd-chroot smtpd smtpd".into(), vec![]));
+        assert_eq!(roles("0", true), ("smtpd-chroot smtpd smtpd-chroot".into(), vec![]));
+        let warning = "/etc/postfix/master.cf:1: 2525/inet: not started as root, so it cannot be chrooted: \
+                       it runs as the others do";
+        assert_eq!(roles("0", false), ("smtpd smtpd smtpd".into(), vec![warning.to_owned()]));
+    }
+
+    #[test]
+    fn there_is_one_smtpd_for_each_root_and_one_of_them_picks_up() {
+        let mut plan = plan("inet_interfaces = 127.0.0.1\n", "2525 inet n - n - - smtpd\n").unwrap();
+        let intake = |plan: &Plan| {
+            let kinds: Vec<_> = plan.roles().into_iter().filter(|r| r.is_intake()).collect();
+            (kinds, plan.pickup_role())
+        };
+        let (plain, chrooted) = (RoleKind::Smtpd, RoleKind::ChrootedSmtpd);
+        assert_eq!(intake(&plan), (vec![plain], plain));
+        let other = ListenerPlan { role: chrooted, ..plan.listeners[0].clone() };
+        plan.listeners.push(other.clone());
+        assert_eq!(intake(&plan), (vec![plain, chrooted], plain));
+        plan.listeners = vec![other];
+        assert_eq!(intake(&plan), (vec![chrooted], chrooted));
+        plan.listeners.clear();
+        assert_eq!(intake(&plan), (vec![plain], plain));
     }
 
     #[test]

@@ -20,20 +20,40 @@ pub enum RoleKind {
     Control,
     /// Takes mail in.
     Smtpd,
+    /// Takes mail in with queue_directory as its root: the lines of master.cf whose chroot column says so.
+    ChrootedSmtpd,
 }
 
 impl RoleKind {
-    /// All roles in the order in which they start.
-    pub const ALL: [RoleKind; 4] = [RoleKind::Qmgr, RoleKind::Local, RoleKind::Control, RoleKind::Smtpd];
+    /// All roles in the order in which they start; a [`crate::Plan`] says which of them there are.
+    pub const ALL: [RoleKind; 5] =
+        [RoleKind::Qmgr, RoleKind::Local, RoleKind::Control, RoleKind::Smtpd, RoleKind::ChrootedSmtpd];
 
-    /// The name, as on the command line and in the log.
+    /// The roles that take mail in.
+    pub const INTAKE: [RoleKind; 2] = [RoleKind::Smtpd, RoleKind::ChrootedSmtpd];
+
+    /// The name, as on the command line and in what master logs.
     pub const fn name(self) -> &'static str {
         match self {
             RoleKind::Qmgr => "qmgr",
             RoleKind::Local => "local",
             RoleKind::Control => "control",
             RoleKind::Smtpd => "smtpd",
+            RoleKind::ChrootedSmtpd => "smtpd-chroot",
         }
+    }
+
+    /// The program, as the role's own log lines name it.
+    pub const fn program(self) -> &'static str {
+        match self {
+            RoleKind::ChrootedSmtpd => RoleKind::Smtpd.name(),
+            other => other.name(),
+        }
+    }
+
+    /// Whether the role takes mail in, and so is replaced rather than told at reload.
+    pub fn is_intake(self) -> bool {
+        RoleKind::INTAKE.contains(&self)
     }
 
     /// The role of that name.
@@ -57,6 +77,8 @@ pub struct RoleArguments {
     pub config_directory: PathBuf,
     /// Keep the caller's identity even where we are root.
     pub as_caller: bool,
+    /// Take in what lies in maildrop/: one process of those that take mail in does.
+    pub pickup: bool,
     /// Which range of numbers is ours.
     pub slot: u16,
     /// The role's end of the link.
@@ -68,21 +90,23 @@ pub struct RoleArguments {
 impl RoleArguments {
     /// As arguments behind the program's name.
     pub fn to_arguments(&self) -> Vec<String> {
-        let RoleArguments { kind, config_directory, as_caller, slot, link, locks: [a, b] } = self;
+        let RoleArguments { kind, config_directory, as_caller, pickup, slot, link, locks: [a, b] } = self;
         let directory = config_directory.to_string_lossy().into_owned();
         let who = if *as_caller { "caller" } else { "owner" };
-        vec!["role".into(), kind.name().into(), directory, who.into(), format!("{slot},{link},{a},{b}")]
+        let numbers = format!("{slot},{link},{a},{b},{}", u8::from(*pickup));
+        vec!["role".into(), kind.name().into(), directory, who.into(), numbers]
     }
 
     /// Reads what stands behind `role`.
     pub fn parse(arguments: &[String]) -> Option<RoleArguments> {
         let [kind, directory, who, numbers] = arguments else { return None };
         let numbers: Vec<i32> = numbers.split(',').map(|n| n.parse().ok()).collect::<Option<_>>()?;
-        let [slot, link, a, b] = numbers[..] else { return None };
+        let [slot, link, a, b, pickup] = numbers[..] else { return None };
         Some(RoleArguments {
             kind: RoleKind::parse(kind)?,
             config_directory: directory.into(),
             as_caller: who == "caller",
+            pickup: pickup == 1,
             slot: slot.try_into().ok()?,
             link,
             locks: [a, b],
@@ -146,6 +170,7 @@ mod tests {
             kind: RoleKind::Qmgr,
             config_directory: "/etc/postfix".into(),
             as_caller: true,
+            pickup: true,
             slot: 3,
             link: 7,
             locks: [4, 5],

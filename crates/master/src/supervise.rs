@@ -200,7 +200,7 @@ impl Master {
     /// Starts all roles and waits until all of them serve.
     async fn start_roles(&mut self) -> Result<(), String> {
         let deadline = Instant::now() + START_TIME_MAX;
-        for kind in RoleKind::ALL {
+        for kind in self.plan.roles() {
             self.spawn(kind)?;
             loop {
                 match self.next(Some(deadline)).await {
@@ -227,15 +227,16 @@ impl Master {
     }
 
     fn spawn(&mut self, kind: RoleKind) -> Result<(), String> {
-        let listeners: &[_] = if kind == RoleKind::Smtpd { &self.listeners } else { &[] };
+        let listeners: Vec<_> = self.listeners.iter().filter(|(p, _)| p.role == kind).collect();
+        let pickup = self.plan.pickup_role() == kind;
         self.children
             .spawn(
-                kind,
+                (kind, pickup),
                 &self.plan.config_directory,
                 self.as_caller,
                 &self.locks,
                 self.log.as_ref(),
-                listeners,
+                &listeners,
             )
             .map_err(|e| format!("{kind} cannot be started: {e}"))
     }
@@ -286,11 +287,18 @@ impl Master {
     fn child_serves(&mut self, pid: i32) {
         let Some(kind) = self.children.kind(pid) else { return };
         self.children.retire_others(kind, pid);
+        if kind.is_intake() {
+            // A reload left their kind without a service; its last process stays until another kind has taken over.
+            let planned = self.plan.roles();
+            let left: Vec<_> = RoleKind::ALL.into_iter().filter(|k| !planned.contains(k)).collect();
+            self.children.retire(&left);
+        }
     }
 
     fn child_ended(&mut self, child: &Child) {
         child.log_end(&self.tag);
-        if self.children.wanted(child.kind) || child.stage == Stage::Stopping {
+        let planned = self.plan.roles().contains(&child.kind);
+        if !planned || self.children.wanted(child.kind) || child.stage == Stage::Stopping {
             return;
         }
         let restart = self.restarts.entry(child.kind).or_default();
@@ -311,6 +319,10 @@ impl Master {
         for kind in due {
             if let Some(restart) = self.restarts.get_mut(&kind) {
                 restart.at = None;
+            }
+            // A reload may have left it without a service.
+            if !self.plan.roles().contains(&kind) {
+                continue;
             }
             if let Err(why) = self.spawn(kind) {
                 observe::error(&self.tag, format_args!("{why}"));
@@ -374,15 +386,20 @@ impl Master {
         for kind in [RoleKind::Qmgr, RoleKind::Local, RoleKind::Control] {
             self.children.tell_reload(kind, self.log.as_ref());
         }
-        if let Err(why) = self.spawn(RoleKind::Smtpd) {
-            observe::error(&self.tag, format_args!("{why}: the old one goes on"));
+        for kind in self.plan.roles().into_iter().filter(|k| k.is_intake()) {
+            if let Err(why) = self.spawn(kind) {
+                observe::error(&self.tag, format_args!("{why}: the old one goes on"));
+            }
         }
     }
 
     /// Stops the roles one kind after the other: no new mail, then the queue manager empties its journal, then the rest.
     async fn stop(&mut self) {
         self.restarts.clear();
-        for kind in [RoleKind::Smtpd, RoleKind::Qmgr, RoleKind::Control, RoleKind::Local] {
+        // All that take mail in are told at once: they drain side by side.
+        RoleKind::INTAKE.iter().for_each(|kind| self.children.tell(*kind, &ToRole::Stop));
+        let [smtpd, chrooted] = RoleKind::INTAKE;
+        for kind in [smtpd, chrooted, RoleKind::Qmgr, RoleKind::Control, RoleKind::Local] {
             self.children.tell(kind, &ToRole::Stop);
             let limit = if kind == RoleKind::Qmgr { QMGR_STOP_TIME_MAX } else { DRAIN_TIME_MAX };
             let deadline = Instant::now() + limit;
@@ -442,8 +459,9 @@ fn listen(
 ) -> Result<Vec<(ListenerPlan, TcpListener)>, String> {
     let mut listeners = Vec::new();
     for plan in &whole.listeners {
-        if let Some(at) = open.iter().position(|(p, _)| p == plan) {
-            listeners.push(open.swap_remove(at));
+        if let Some(at) = open.iter().position(|(p, _)| p.address == plan.address) {
+            // The line of master.cf may have another name now, or another process.
+            listeners.push((plan.clone(), open.swap_remove(at).1));
             continue;
         }
         let (ip, port) = (plan.address.ip(), plan.address.port());

@@ -155,8 +155,7 @@ pub(crate) fn open(destination: Destination) -> io::Result<(Frame, Writer)> {
         Destination::Path(path) => file_kind(open_file(&path)?)?,
         Destination::Open(file) => file_kind(file)?,
         Destination::Syslog { socket, facility, connected, fallback } => {
-            let syslog =
-                Syslog { path: socket, socket: connected, fallback, host: host_label(), file: None };
+            let syslog = Syslog { path: socket, socket: connected, fallback, host: host_label(), file: None };
             return Ok((
                 Frame::new(Some(facility), String::new()),
                 Writer { kind: Kind::Syslog(syslog), spare: Vec::new() },

@@ -15,13 +15,15 @@ pub struct Settings {
     pub utf8: bool,
     /// Where relative file names start (`queue_directory`); nothing leaves them to the process.
     pub directory: Option<PathBuf>,
+    /// Whether files that change are read again; not where they will be out of sight (chroot).
+    pub follow_changes: bool,
     /// Takes warnings: a duplicate key, a file that cannot be read. Called from any thread; must not block.
     pub warn: Arc<dyn Fn(&str) + Send + Sync>,
 }
 
 impl Default for Settings {
     fn default() -> Self {
-        Settings { utf8: true, directory: None, warn: Arc::new(|_| {}) }
+        Settings { utf8: true, directory: None, follow_changes: true, warn: Arc::new(|_| {}) }
     }
 }
 

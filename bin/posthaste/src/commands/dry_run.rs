@@ -11,6 +11,7 @@ pub fn check(config: &Config) -> Result<(), Errors> {
     let tables = tables::Settings {
         utf8: global.smtputf8_enable,
         directory: Some(global.queue_directory.clone().into()),
+        follow_changes: true,
         ..tables::Settings::default()
     };
     let settings = rewrite::Settings::open(config, &tables)?;

@@ -37,7 +37,7 @@ impl Agents {
     /// Makes the agents of a configuration. Must be called in a `LocalSet`.
     pub fn set(&self, config: &Config, numbers: &Numbers, tag: &Tag) -> Result<(), String> {
         let (mut agents, mut clients) = (HashMap::new(), Vec::new());
-        let resolver = names::resolver(&names::servers(config)?, tag)?;
+        let resolver = names::resolver(&names::sources(config, false)?, tag)?;
         let style = style(config)?;
         // The queue manager itself sends mail there, whatever master.cf has.
         for name in ["error", "retry", "discard"] {

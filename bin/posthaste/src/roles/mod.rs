@@ -18,7 +18,7 @@ use net::ShutdownTrigger;
 use observe::Tag;
 use rustix::process::{DumpableBehavior, set_dumpable_behavior};
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 use sys::FileSandbox;
@@ -61,7 +61,7 @@ pub fn main(words: &[String]) -> ExitCode {
         RoleKind::Qmgr => qmgr::run(start),
         RoleKind::Local => local::run(start),
         RoleKind::Control => control::run(start),
-        RoleKind::Smtpd => smtpd::run(start),
+        RoleKind::Smtpd | RoleKind::ChrootedSmtpd => smtpd::run(start),
     };
     if let Err(why) = &result {
         observe::fatal(&tag, format_args!("{why}"));
@@ -89,7 +89,7 @@ fn prepare(arguments: RoleArguments, inherited: Inherited) -> Result<Start, ()> 
     let (config, plan) = load().map_err(|why| inherited.failed(&why))?;
     std::env::set_current_dir(&plan.queue_directory)
         .map_err(|e| inherited.failed(&format!("{}: {e}", plan.queue_directory.display())))?;
-    let tag = plan.tag(arguments.kind.name());
+    let tag = plan.tag(arguments.kind.program());
     Ok(Start { arguments, inherited, config, plan, tag })
 }
 
@@ -110,11 +110,17 @@ pub struct Reach<'a> {
 impl Start {
     /// Gives up all that the role does not need, for good, then opens the log: root for mail_owner, files out of
     /// reach, other programs. What needs root (tables, certificates) is opened before. Where everything runs as the
-    /// caller there is no identity to give up; the rest is the same.
+    /// caller there is no identity to give up; the rest is the same. A role that is chrooted has queue_directory as its
+    /// root afterwards; its paths below queue_directory are relative, so they stay what they were.
     pub fn confine(&mut self, reach: &Reach<'_>) -> Result<(), String> {
+        let mut log = self.plan.log.settings(self.inherited.log.take(), false);
+        if self.is_chrooted() {
+            log.destination = log.destination.opened().map_err(|e| self.fail(format!("log: {e}")))?;
+            // The C library reads the time zone once, and /etc/localtime lies beyond the new root.
+            let _ = sys::local_time(0);
+        }
         let confined = self.give_up(reach);
         let sandbox = confined.map_err(|why| self.fail(why))?;
-        let log = self.plan.log.settings(self.inherited.log.take(), false);
         observe::start(log).map_err(|e| self.fail(format!("log: {e}")))?;
         if sandbox != FileSandbox::Full {
             let how = if sandbox == FileSandbox::None { "not at all" } else { "in part only" };
@@ -126,21 +132,39 @@ impl Start {
         Ok(())
     }
 
+    /// Whether this process gets queue_directory as its root.
+    pub fn is_chrooted(&self) -> bool {
+        self.arguments.kind == RoleKind::ChrootedSmtpd
+    }
+
+    fn not_chrooted(&self, error: &io::Error) -> String {
+        let origin = self.config.scope(None).find("queue_directory").and_then(|f| f.origin.cloned());
+        let text = format!("{error}; services with `n` in the chroot column of master.cf need none");
+        config::Error::new(origin, "queue_directory", text).to_string()
+    }
+
     fn give_up(&self, reach: &Reach<'_>) -> Result<FileSandbox, String> {
         if let Some(identity) = &self.plan.identity {
             let owner = &identity.mail_owner;
-            sys::become_user(owner, owner.gid).map_err(|e| format!("cannot become {}: {e}", owner.name))?;
+            match self.is_chrooted() {
+                true => sys::become_user_below(&self.plan.queue_directory, owner, owner.gid)
+                    .map_err(|e| self.not_chrooted(&e))?,
+                false => sys::become_user(owner, owner.gid)
+                    .map_err(|e| format!("cannot become {}: {e}", owner.name))?,
+            }
             let hidden = set_dumpable_behavior(DumpableBehavior::NotDumpable);
             hidden.map_err(|e| format!("cannot hide from other processes of {}: {e}", owner.name))?;
         }
-        let queue = &self.plan.queue_directory;
+        let queue = if self.is_chrooted() { Path::new("/") } else { &*self.plan.queue_directory };
         let mut read: Vec<PathBuf> = SYSTEM.iter().map(PathBuf::from).collect();
         read.extend(reach.read.iter().map(|name| queue.join(name)));
         if reach.configuration {
             read.push(self.plan.config_directory.clone());
         }
         let mut write: Vec<PathBuf> = reach.write.iter().map(|name| queue.join(name)).collect();
-        write.push(self.plan.data_directory.clone());
+        if !self.is_chrooted() {
+            write.push(self.plan.data_directory.clone());
+        }
         let sandbox = sys::restrict_files(&read, &write).map_err(|e| format!("landlock: {e}"))?;
         match sys::forbid_system_calls() {
             Err(e) if e.kind() == io::ErrorKind::Unsupported => {}

@@ -2,16 +2,23 @@
 
 use config::Config;
 use config::parameters::Global;
-use net::dns::{SystemResolver, SystemResolverSettings};
+use net::dns::{HostFiles, SystemResolver, SystemResolverSettings};
 use observe::Tag;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::rc::Rc;
+use std::sync::Arc;
 
 /// The port of name servers.
 const DNS_PORT: u16 = 53;
 
-/// The servers that `dns_nameservers` names; empty where resolv.conf says it.
-pub fn servers(config: &Config) -> Result<Vec<SocketAddr>, String> {
+/// Where names come from: the servers of `dns_nameservers`, else those of resolv.conf. With `now` the host's files are
+/// read at once, since the process will not see them later.
+pub fn sources(config: &Config, now: bool) -> Result<SystemResolverSettings, String> {
+    let files = now.then(|| Arc::new(HostFiles::read()));
+    Ok(SystemResolverSettings { name_servers: servers(config)?, files, ..Default::default() })
+}
+
+fn servers(config: &Config) -> Result<Vec<SocketAddr>, String> {
     let global = Global::read(config, None).map_err(|e| e.to_string())?;
     let parse = |word: &String| {
         let bare = word.strip_prefix('[').and_then(|w| w.strip_suffix(']')).unwrap_or(word);
@@ -26,8 +33,8 @@ pub fn servers(config: &Config) -> Result<Vec<SocketAddr>, String> {
 }
 
 /// The resolver of one event loop. A host without resolv.conf asks itself, as the system's own resolver would.
-pub fn resolver(servers: &[SocketAddr], tag: &Tag) -> Result<Rc<dyn net::Resolver>, String> {
-    let mut settings = SystemResolverSettings { name_servers: servers.to_vec(), ..Default::default() };
+pub fn resolver(sources: &SystemResolverSettings, tag: &Tag) -> Result<Rc<dyn net::Resolver>, String> {
+    let mut settings = sources.clone();
     let opened = SystemResolver::open(&settings).or_else(|e| {
         observe::warn(tag, format_args!("{e}: asking the name server on 127.0.0.1"));
         settings.name_servers = vec![(Ipv4Addr::LOCALHOST, DNS_PORT).into()];

@@ -25,7 +25,9 @@ const JOBS_MAX: usize = 20_000;
 /// Runs the role.
 pub fn run(mut start: Start) -> Result<(), String> {
     let numbers = Numbers::new(start.inherited.numbers);
-    let resolver = routing::resolver(&start.config, &start.tag).map_err(|why| start.fail(why))?;
+    let tables = routing::table_settings(&start.config, &start.tag);
+    let resolver = tables.and_then(|tables| routing::resolver(&start.config, &tables));
+    let resolver = resolver.map_err(|why| start.fail(why))?;
     // A reload opens tables again, wherever they lie.
     start.confine(&Reach { read: &["/"], write: &["."], configuration: true })?;
     let notices = sockets::listen("private/journal").map_err(|why| start.fail(why))?;
@@ -67,7 +69,7 @@ pub fn run(mut start: Start) -> Result<(), String> {
         let own_agents = Rc::clone(&agents);
         let reload = move || {
             let config = Config::load(&directory).map_err(|e| e.to_string())?;
-            let resolver = routing::resolver(&config, &own_tag)?;
+            let resolver = routing::resolver(&config, &routing::table_settings(&config, &own_tag)?)?;
             let snapshot = snapshot(&config, resolver, &own_tag, &agents, &numbers)?;
             reloads_in
                 .try_send(snapshot)

@@ -10,8 +10,8 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 /// The resolver of a configuration; it opens the tables, some of which only root may read.
-pub fn resolver(config: &Config, tag: &Tag) -> Result<Resolver, String> {
-    let settings = rewrite::Settings::open(config, &table_settings(config, tag)?);
+pub fn resolver(config: &Config, tables: &tables::Settings) -> Result<Resolver, String> {
+    let settings = rewrite::Settings::open(config, tables);
     settings.map(Resolver::new).map_err(|e| e.to_string())
 }
 
@@ -22,6 +22,7 @@ pub fn table_settings(config: &Config, tag: &Tag) -> Result<tables::Settings, St
     Ok(tables::Settings {
         utf8: global.smtputf8_enable,
         directory: Some(global.queue_directory.into()),
+        follow_changes: true,
         warn: Arc::new(move |text| observe::warn(&tag, format_args!("{text}"))),
     })
 }

@@ -9,9 +9,10 @@ use config::parameters::{Bounce, Cleanup, Global};
 use config::{Config, ServiceLine, ServiceType};
 use master::plan::service_key;
 use net::Shutdown;
+use net::dns::SystemResolverSettings;
 use observe::{Numbers, Tag};
 use std::collections::BTreeMap;
-use std::net::{SocketAddr, TcpListener};
+use std::net::TcpListener;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 use std::sync::Arc;
@@ -34,7 +35,7 @@ struct Prepared {
 struct Loop {
     services: Vec<Service>,
     intake: Intake,
-    servers: Vec<SocketAddr>,
+    names: SystemResolverSettings,
     numbers: Numbers,
     clients: Clients,
     cleanup_program: Arc<str>,
@@ -47,7 +48,7 @@ pub fn run(mut start: Start) -> Result<(), String> {
     let loops = std::thread::available_parallelism().map_or(1, |n| n.get().div_ceil(2)).min(LOOPS_MAX);
     // Tables may be for root's eyes only, so they are opened first; a reload starts a new process.
     let services = prepare(&mut start).map_err(|why| start.fail(why))?;
-    let servers = names::servers(&start.config).map_err(|why| start.fail(why))?;
+    let names = names::sources(&start.config, start.is_chrooted()).map_err(|why| start.fail(why))?;
     let cleanup = start.config.service("cleanup", ServiceType::Unix);
     let cleanup_name = agents::syslog_name(&start.config, cleanup).map_err(|why| start.fail(why))?;
     // The directory itself is beyond the reach of this role; what lies in it is not.
@@ -62,7 +63,8 @@ pub fn run(mut start: Start) -> Result<(), String> {
         observe::info(&start.tag, format_args!("{}: at most {sessions} sessions ({why})", service.key));
     }
     let intake = open_intake(&start, Arc::clone(&disk)).map_err(|why| start.fail(why))?;
-    let pickup = start_pickup(&start, &intake, disk, &cleanup_name).map_err(|why| start.fail(why))?;
+    let pickup = start.arguments.pickup.then(|| start_pickup(&start, &intake, disk, &cleanup_name));
+    let mut pickup = pickup.transpose().map_err(|why| start.fail(why))?;
     let (trigger, shutdown) = Shutdown::new();
     let numbers = Numbers::new(start.inherited.numbers);
     let clients = Clients::default();
@@ -70,7 +72,7 @@ pub fn run(mut start: Start) -> Result<(), String> {
         Ok(Loop {
             services: services.iter().map(|s| s.share(number, loops)).collect::<Result<_, _>>()?,
             intake: intake.clone(),
-            servers: servers.clone(),
+            names: names.clone(),
             numbers: numbers.clone(),
             clients: clients.clone(),
             cleanup_program: format!("{cleanup_name}/cleanup").into(),
@@ -99,7 +101,6 @@ pub fn run(mut start: Start) -> Result<(), String> {
             followed.map_err(|e| e.to_string())
         };
         // Two processes must not take the same file, so who retires leaves maildrop/ to its successor at once.
-        let mut pickup = Some(pickup);
         let served = async {
             let mut serving = std::pin::pin!(sessions(first));
             tokio::select! {
@@ -146,7 +147,7 @@ async fn sessions(l: Loop) -> Result<(), String> {
     let inputs = Inputs {
         services: l.services,
         intake: l.intake,
-        resolver: names::resolver(&l.servers, &l.tag)?,
+        resolver: names::resolver(&l.names, &l.tag)?,
         numbers: l.numbers,
         clients: l.clients,
         cleanup_program: l.cleanup_program,
@@ -162,10 +163,10 @@ fn prepare(start: &mut Start) -> Result<Vec<Prepared>, String> {
         listeners.entry(key).or_default().push(listener);
     }
     let config = &start.config;
-    let around = Surroundings::of(
-        &routing::resolver(config, &start.tag)?,
-        routing::table_settings(config, &start.tag)?,
-    );
+    let mut tables = routing::table_settings(config, &start.tag)?;
+    // Below another root their files are out of sight; a reload reads them.
+    tables.follow_changes = !start.is_chrooted();
+    let around = Surroundings::of(&routing::resolver(config, &tables)?, tables);
     let descriptors = limits::descriptors();
     listeners
         .into_iter()

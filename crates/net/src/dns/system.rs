@@ -106,8 +106,7 @@ impl SystemResolver {
                 Some(files) => files.resolv_conf.clone(),
                 None => read_system_conf().map_err(|e| e.to_string()),
             };
-            let (config, options) =
-                found.map_err(|e| io::Error::other(format!("/etc/resolv.conf: {e}")))?;
+            let (config, options) = found.map_err(|e| io::Error::other(format!("/etc/resolv.conf: {e}")))?;
             let builder = TokioResolver::builder_with_config(config, TokioRuntimeProvider::default());
             builder.with_options(options)
         } else {

@@ -63,7 +63,9 @@ fn stamp(path: &Path) -> Stamp {
 
 impl Source for TextHash {
     fn lookup<'a>(&'a self, key: &'a str) -> LookupFuture<'a> {
-        self.0.watched.call_once(|| watch(&self.0));
+        if self.0.settings.follow_changes {
+            self.0.watched.call_once(|| watch(&self.0));
+        }
         let state = self.0.state.read().unwrap_or_else(PoisonError::into_inner);
         match &state.content {
             Ok(entries) => entries.get(key).map_or(Lookup::NotFound, |value| Lookup::Found(value.clone())),

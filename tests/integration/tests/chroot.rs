@@ -1,0 +1,94 @@
+//! The chroot column of master.cf: one smtpd for each root, through start, reload and stop.
+
+#![allow(clippy::unwrap_used, reason = "all of it is a test")]
+
+use integration::client::Client;
+use integration::{Instance, eventually, free_port, kill, said};
+use std::path::PathBuf;
+
+/// Where a process has its root.
+fn root_of(pid: i32) -> PathBuf {
+    std::fs::read_link(format!("/proc/{pid}/root")).unwrap()
+}
+
+/// One line of master.cf for each port.
+fn lines(ports: &[(u16, &str)]) -> String {
+    ports.iter().map(|(port, chroot)| format!("127.0.0.1:{port} inet n - {chroot} - - smtpd\n")).collect()
+}
+
+#[test]
+fn services_with_y_are_served_below_queue_directory_and_the_others_are_not() {
+    if !rustix::process::geteuid().is_root() {
+        eprintln!("skipped: only root can chroot");
+        return;
+    }
+    let instance = Instance::new("default_transport = discard\n");
+    let (plain, chrooted) = (instance.port, free_port());
+    let discard = "discard unix - - n - - discard\n";
+    instance.write_master_cf(&(lines(&[(plain, "n"), (chrooted, "y")]) + discard));
+    instance.start();
+
+    let one = |role: &str| match instance.role_pids(role)[..] {
+        [pid] => pid,
+        ref pids => panic!("{role}: {pids:?}"),
+    };
+    assert_eq!(root_of(one("smtpd")), PathBuf::from("/"));
+    assert_eq!(root_of(one("smtpd-chroot")), instance.path("spool"));
+    assert_eq!(root_of(one("qmgr")), PathBuf::from("/"));
+    let sent = |port: u16| {
+        let mut client = Client::greeted(port);
+        let id = client.send("ann@example.org", "Subject: one\r\n\r\ntext");
+        eventually("the message is delivered", || instance.log().contains(&format!("{id}: removed")));
+        let log = instance.log();
+        let line = log.lines().find(|l| l.contains(&id) && l.contains("client=")).unwrap();
+        assert!(line.contains(" postfix/smtpd[") && line.contains("client=localhost[127.0.0.1]"), "{line}");
+    };
+    sent(plain);
+    sent(chrooted);
+
+    // A crash of one leaves the other alone.
+    let (old, other) = (one("smtpd-chroot"), one("smtpd"));
+    kill(old);
+    eventually("another chrooted smtpd", || {
+        instance.role_pids("smtpd-chroot").first().is_some_and(|pid| *pid != old)
+    });
+    sent(chrooted);
+    assert_eq!(one("smtpd"), other);
+
+    // Only chrooted services are left: their process does all that the other did.
+    instance.write_master_cf(&(lines(&[(plain, "y"), (chrooted, "y")]) + discard));
+    let output = instance.posthaste(&["reload"]);
+    assert!(output.status.success(), "{}", said(&output));
+    eventually("the chrooted smtpd alone", || {
+        instance.role_pids("smtpd").is_empty() && instance.role_pids("smtpd-chroot").len() == 1
+    });
+    assert_eq!(root_of(one("smtpd-chroot")), instance.path("spool"));
+    sent(plain);
+    sent(chrooted);
+    let trigger = std::os::unix::net::UnixStream::connect(instance.path("spool/public/pickup"));
+    assert!(trigger.is_ok(), "pickup listens");
+
+    // And back.
+    instance.write_master_cf(&(lines(&[(plain, "n"), (chrooted, "n")]) + discard));
+    let output = instance.posthaste(&["reload"]);
+    assert!(output.status.success(), "{}", said(&output));
+    eventually("the plain smtpd alone", || {
+        instance.role_pids("smtpd").len() == 1 && instance.role_pids("smtpd-chroot").is_empty()
+    });
+    sent(plain);
+    sent(chrooted);
+    let stop = instance.posthaste(&["stop"]);
+    assert!(stop.status.success(), "{}", said(&stop));
+    let log = instance.log();
+    assert!(!log.contains("warning: ") || log.matches("warning: ").count() == 1, "{log}");
+}
+
+#[test]
+fn who_is_not_root_is_told_of_the_line_once() {
+    let instance = Instance::new("");
+    instance.write_master_cf(&lines(&[(instance.port, "y")]));
+    let words = "inet: not started as root, so it cannot be chrooted";
+    let check = instance.posthaste(&["check"]);
+    assert!(check.status.success(), "{}", said(&check));
+    assert_eq!(said(&check).contains(words), !rustix::process::geteuid().is_root(), "{}", said(&check));
+}
