@@ -10,8 +10,7 @@ use rustix::process::{Pid, Signal as KillSignal, WaitOptions, kill_process, wait
 use std::collections::{BTreeMap, VecDeque};
 use std::fs::File;
 use std::io;
-use std::net::TcpListener;
-use std::os::fd::{AsFd as _, AsRawFd as _, BorrowedFd};
+use std::os::fd::{AsFd as _, AsRawFd as _, BorrowedFd, OwnedFd};
 use std::os::unix::process::CommandExt as _;
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -92,7 +91,7 @@ impl Children {
         as_caller: bool,
         locks: &Locks,
         log: Option<&File>,
-        listeners: &[&(ListenerPlan, TcpListener)],
+        listeners: &[&(ListenerPlan, OwnedFd)],
     ) -> io::Result<()> {
         let (ours, theirs) = link::pair()?;
         let [a, b] = locks.files();
@@ -118,7 +117,7 @@ impl Children {
         }
         for (plan, listener) in listeners.iter().copied() {
             let message =
-                ToRole::Listener { service: plan.service.clone(), address: plan.address.to_string() };
+                ToRole::Listener { service: plan.service.clone(), address: plan.endpoint.to_string() };
             end.send(&message, Some(listener.as_fd()))?;
         }
         end.send(&ToRole::Go, None)?;

@@ -7,6 +7,7 @@ mod children;
 pub mod directories;
 pub mod inspection;
 pub mod link;
+mod listening;
 pub mod lock;
 pub mod owners;
 pub mod plan;

@@ -51,9 +51,27 @@ pub struct ListenerPlan {
     /// `smtp/inet`: the service's line of master.cf.
     pub service: String,
     /// Where it listens.
-    pub address: SocketAddr,
+    pub endpoint: Endpoint,
     /// Which process serves it.
     pub role: RoleKind,
+}
+
+/// Where a service listens.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Endpoint {
+    /// On a port of an address.
+    Tcp(SocketAddr),
+    /// On a Unix socket, relative to queue_directory: `private/inner`.
+    Unix(PathBuf),
+}
+
+impl std::fmt::Display for Endpoint {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Endpoint::Tcp(address) => write!(f, "{address}"),
+            Endpoint::Unix(name) => write!(f, "{}", name.display()),
+        }
+    }
 }
 
 /// The name of a service as links and limits know it: `smtp/inet`.
@@ -192,7 +210,7 @@ fn listeners(
     for service in config.services().iter().filter(|s| !disabled(s, &master.master_service_disable)) {
         let key = service_key(service);
         match (service.kind, service.command.as_str()) {
-            (ServiceType::Inet, "smtpd") => {}
+            (ServiceType::Inet | ServiceType::Unix, "smtpd") => {}
             (ServiceType::Inet, other) => {
                 warnings.push(format!(
                     "{}: {key}: {other} is not available yet: nobody listens there",
@@ -207,16 +225,21 @@ fn listeners(
             _ => continue,
         }
         let wrong = |text: String| Error::new(Some(service.origin.clone()), &key, text);
-        let (host, port) = service.endpoint().unwrap_or((None, &service.name));
-        let Some(port) = port_number(port) else {
-            errors.push(wrong(format!("expected a port or a name of /etc/services, found `{port}`")));
-            continue;
-        };
         let role = if chroot.wanted(service) { RoleKind::ChrootedSmtpd } else { RoleKind::Smtpd };
         if service.chroot == Some(true) && !chroot.possible {
             let text = "not started as root, so it cannot be chrooted: it runs as the others do";
             warnings.push(wrong(text.into()).to_string());
         }
+        if service.kind == ServiceType::Unix {
+            let name = Path::new(if service.private { "private" } else { "public" }).join(&service.name);
+            all.push(ListenerPlan { service: key.clone(), endpoint: Endpoint::Unix(name), role });
+            continue;
+        }
+        let (host, port) = service.endpoint().unwrap_or((None, &service.name));
+        let Some(port) = port_number(port) else {
+            errors.push(wrong(format!("expected a port or a name of /etc/services, found `{port}`")));
+            continue;
+        };
         let words: Vec<&str> = match host {
             Some(host) => vec![host],
             None => global.inet_interfaces.iter().map(String::as_str).collect(),
@@ -225,7 +248,7 @@ fn listeners(
             match net::interface_addresses(word, families) {
                 Ok(found) => all.extend(found.into_iter().map(|ip| ListenerPlan {
                     service: key.clone(),
-                    address: (ip, port).into(),
+                    endpoint: Endpoint::Tcp((ip, port).into()),
                     role,
                 })),
                 Err(e) => errors.push(wrong(format!("{word}: no address to listen on: {e}"))),
@@ -309,7 +332,7 @@ mod tests {
                       cleanup unix n - n - 0 cleanup\nsmtp unix - - n - - smtp\n";
         let plan = plan(main, master).unwrap();
         let found: Vec<String> =
-            plan.listeners.iter().map(|l| format!("{} {}", l.service, l.address)).collect();
+            plan.listeners.iter().map(|l| format!("{} {}", l.service, l.endpoint)).collect();
         assert_eq!(found, ["smtp/inet 127.0.0.1:25", "smtp/inet [::1]:25", "[::1]:2525/inet [::1]:2525"]);
         assert_eq!(plan.warnings.len(), 1);
         assert!(
@@ -337,6 +360,17 @@ mod tests {
         let warning = "/etc/postfix/master.cf:1: 2525/inet: not started as root, so it cannot be chrooted: \
                        it runs as the others do";
         assert_eq!(roles("0", false), ("smtpd smtpd smtpd".into(), vec![warning.to_owned()]));
+    }
+
+    #[test]
+    fn a_unix_service_listens_where_its_private_column_says_and_others_are_warned_about() {
+        let master = "inner unix - - n - - smtpd\nouter unix n - n - - smtpd\npasser pass - - n - - smtpd\n";
+        let plan = plan("inet_interfaces = 127.0.0.1\n", master).unwrap();
+        let found: Vec<String> =
+            plan.listeners.iter().map(|l| format!("{} {}", l.service, l.endpoint)).collect();
+        assert_eq!(found, ["inner/unix private/inner", "outer/unix public/outer"]);
+        let words = "/etc/postfix/master.cf:3: passer/pass: smtpd over pass is not available yet";
+        assert!(plan.warnings.iter().any(|w| w == words), "{:?}", plan.warnings);
     }
 
     #[test]

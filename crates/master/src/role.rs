@@ -5,7 +5,6 @@ use observe::NumbersRange;
 use std::fmt;
 use std::fs::File;
 use std::io;
-use std::net::TcpListener;
 use std::os::fd::{OwnedFd, RawFd};
 use std::path::PathBuf;
 
@@ -122,7 +121,7 @@ pub struct Inherited {
     /// The log file that master opened.
     pub log: Option<File>,
     /// Listening sockets with their service, `smtp/inet`.
-    pub listeners: Vec<(String, TcpListener)>,
+    pub listeners: Vec<(String, OwnedFd)>,
     /// To master.
     pub link: RoleEnd,
     /// Held until the process ends, so that no other instance takes the spool before.
@@ -140,7 +139,7 @@ pub fn inherit(arguments: &RoleArguments) -> io::Result<Inherited> {
         match link.receive()? {
             Some((ToRole::Log, fd)) => log = Some(File::from(fd.ok_or_else(incomplete)?)),
             Some((ToRole::Listener { service, .. }, fd)) => {
-                listeners.push((service, TcpListener::from(fd.ok_or_else(incomplete)?)));
+                listeners.push((service, fd.ok_or_else(incomplete)?));
             }
             Some((ToRole::Go, _)) => break,
             Some((ToRole::Reload, _)) => {}

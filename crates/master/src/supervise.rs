@@ -3,17 +3,17 @@
 use crate::children::{Child, Children, Notice, Stage};
 use crate::directories;
 use crate::link::{ToMaster, ToRole};
+use crate::listening::listen;
 use crate::lock::{LockPaths, Locks};
-use crate::plan::{ListenerPlan, Plan, is_missing_family, service_key};
+use crate::plan::{ListenerPlan, Plan};
 use crate::role::RoleKind;
 use observe::Tag;
 use observe::events::master::{DaemonStarted, Reload, Terminating, Throttling};
 use std::collections::HashMap;
 use std::fs::{File, OpenOptions};
 use std::io::ErrorKind;
-use std::net::TcpListener;
+use std::os::fd::OwnedFd;
 use std::os::unix::fs::OpenOptionsExt as _;
-use std::path::Path;
 use std::time::Duration;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::time::{Instant, sleep_until};
@@ -39,9 +39,6 @@ const SERVED_PAUSE_MAX: Duration = Duration::from_secs(1);
 
 /// The longest pause between two starts of a role (Postfix: `service_throttle_time`).
 const RESTART_PAUSE_MAX: Duration = Duration::from_secs(60);
-
-/// Connections that the kernel holds for us; it cuts this to net.core.somaxconn.
-const LISTEN_BACKLOG: i32 = 65535;
 
 /// More descriptors than this are not asked for, however high the hard limit is.
 const DESCRIPTORS_MAX: u64 = 1 << 20;
@@ -95,7 +92,7 @@ struct Master {
     console: bool,
     locks: Locks,
     log: Option<File>,
-    listeners: Vec<(ListenerPlan, TcpListener)>,
+    listeners: Vec<(ListenerPlan, OwnedFd)>,
     children: Children,
     restarts: HashMap<RoleKind, Restart>,
     signals: Signals,
@@ -449,52 +446,6 @@ fn open_log(plan: &Plan) -> Result<Option<File>, String> {
 fn start_log(plan: &Plan, log: Option<&File>, console: bool) -> Result<(), String> {
     let copy = log.map(File::try_clone).transpose();
     copy.and_then(|copy| observe::start(plan.log.settings(copy, console))).map_err(|e| format!("log: {e}"))
-}
-
-/// Listens on what is planned, taking over sockets that are open already.
-fn listen(
-    whole: &Plan,
-    mut open: Vec<(ListenerPlan, TcpListener)>,
-    tag: &Tag,
-) -> Result<Vec<(ListenerPlan, TcpListener)>, String> {
-    let mut listeners = Vec::new();
-    for plan in &whole.listeners {
-        if let Some(at) = open.iter().position(|(p, _)| p.address == plan.address) {
-            // The line of master.cf may have another name now, or another process.
-            listeners.push((plan.clone(), open.swap_remove(at).1));
-            continue;
-        }
-        let (ip, port) = (plan.address.ip(), plan.address.port());
-        match net::listen(plan.address, LISTEN_BACKLOG) {
-            Ok(listener) => listeners.push((plan.clone(), listener)),
-            Err(e) if is_missing_family(ip, &e) => {
-                observe::warn(tag, format_args!("{}: this host has no IPv6: {e}", plan.service));
-            }
-            Err(e) => {
-                let advice = match e.kind() {
-                    ErrorKind::AddrInUse => format!(
-                        ": another program listens there: `ss -ltnp sport = {port}` shows it; stop it or take another port"
-                    ),
-                    ErrorKind::AddrNotAvailable => {
-                        ": this host has no such address; see inet_interfaces in main.cf and master.cf".into()
-                    }
-                    ErrorKind::PermissionDenied => ": ports below 1024 are for root".into(),
-                    _ => String::new(),
-                };
-                let place = place(&whole.config_directory, &plan.service);
-                return Err(format!("{place}{}: bind {ip} port {port}: {e}{advice}", plan.service));
-            }
-        }
-    }
-    Ok(listeners)
-}
-
-/// `/etc/postfix/master.cf:12: `, where the line of a service is found; looked up for a message only.
-fn place(directory: &Path, service: &str) -> String {
-    let config = config::Config::survey(directory).ok().map(|(config, _)| config);
-    let line = config
-        .and_then(|c| c.services().iter().find(|s| service_key(s) == service).map(|s| s.origin.clone()));
-    line.map_or_else(String::new, |origin| format!("{origin}: "))
 }
 
 #[cfg(test)]

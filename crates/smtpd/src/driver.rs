@@ -1,6 +1,7 @@
 //! One session: it reads, asks the machine what to do, and does it.
 
 use crate::about::{About, Stage};
+use crate::listener::Ends;
 use crate::lists::Finding;
 use crate::notes::Scene;
 use crate::peer::PeerInfo;
@@ -16,7 +17,7 @@ use observe::{Tag, emit};
 use protocol::smtp::server::{Answer, Ask, Input, Next, Outputs, Peer, Session, Transaction};
 use queue::{CommitError, NoRoom};
 use std::cell::Cell;
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 use tokio::time::Instant;
@@ -43,10 +44,13 @@ pub(crate) async fn session(
     service: Arc<str>,
     socket: Socket,
     tag: Tag,
-    (client, server): (SocketAddr, SocketAddr),
+    ends: Ends,
 ) {
-    let mut peer = PeerInfo::unnamed(client, server);
-    if settings.peername_lookup {
+    let mut peer = match ends {
+        Ends::Internet { client, server } => PeerInfo::unnamed(client, server),
+        Ends::Local => PeerInfo::local(settings.families),
+    };
+    if settings.peername_lookup && matches!(ends, Ends::Internet { .. }) {
         Box::pin(peer.look_up(&*shared.resolver, settings.families, &tag)).await;
     }
     if settings.client_port_logging {

@@ -10,6 +10,7 @@ mod catch;
 mod clients;
 pub mod complaint;
 pub mod driver;
+mod listener;
 pub mod lists;
 mod notes;
 pub mod peer;
@@ -20,5 +21,6 @@ mod socket;
 mod transaction;
 
 pub use clients::Clients;
+pub use listener::Listener;
 pub use serve::{Inputs, Service, run};
 pub use settings::{SESSIONS_MAX, Settings, Surroundings};

@@ -6,7 +6,7 @@ use net::dns::Problem;
 use net::{Families, Resolver};
 use observe::events::smtpd::{NameInvalid, NameUnverified};
 use observe::{Tag, emit};
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 /// A name that is not known or not verified.
 pub const UNKNOWN: &str = "unknown";
@@ -44,6 +44,21 @@ impl PeerInfo {
             reverse_name: UNKNOWN.to_owned(),
             name_and_address: format!("{UNKNOWN}[{address}]"),
             server,
+        }
+    }
+
+    /// Who comes over a Unix socket: a program of this host, in Postfix's words. No name is asked for.
+    pub fn local(families: Families) -> Self {
+        let address: IpAddr =
+            if families.v4 { Ipv4Addr::LOCALHOST.into() } else { Ipv6Addr::LOCALHOST.into() };
+        let name = "localhost".to_owned();
+        PeerInfo {
+            address,
+            port: 0,
+            name_and_address: format!("{name}[{address}]"),
+            reverse_name: name.clone(),
+            name,
+            server: (address, 0).into(),
         }
     }
 
@@ -111,6 +126,12 @@ mod tests {
         ] {
             assert_eq!(problem_of(name), problem, "{name}");
         }
+    }
+
+    #[test]
+    fn who_comes_over_a_unix_socket_is_localhost() {
+        let name = |words: &str| PeerInfo::local(Families::parse(words).unwrap()).name_and_address;
+        assert_eq!((name("all"), name("ipv6")), ("localhost[127.0.0.1]".into(), "localhost[::1]".into()));
     }
 
     #[test]

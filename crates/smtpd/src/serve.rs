@@ -3,6 +3,7 @@
 use crate::catch::{self, CatchPanic};
 use crate::clients::Clients;
 use crate::driver;
+use crate::listener::{self, Ends, Listener};
 use crate::settings::Settings;
 use crate::socket::Socket;
 use bytes::BytesMut;
@@ -12,7 +13,6 @@ use protocol::smtp::server::Outputs;
 use queue::Intake;
 use std::cell::{Cell, RefCell};
 use std::io;
-use std::net::{SocketAddr, TcpListener};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
@@ -25,7 +25,7 @@ pub struct Service {
     /// Its program name in the log (`postfix/smtpd`, with the service's own `syslog_name`).
     pub program: Arc<str>,
     /// Its listening sockets.
-    pub listeners: Vec<TcpListener>,
+    pub listeners: Vec<Listener>,
     /// Its settings; replaced at reload.
     pub settings: watch::Receiver<Arc<Settings>>,
 }
@@ -96,7 +96,7 @@ pub async fn run(inputs: Inputs) -> io::Result<()> {
     for service in inputs.services {
         let open = Rc::new(Cell::new(0));
         for listener in service.listeners {
-            let listener = net::accept_nonblocking(listener)?;
+            let listener = listener.open()?;
             let (name, program) = (Arc::clone(&service.name), Arc::clone(&service.program));
             let acceptor = Acceptor {
                 shared: Rc::clone(&shared),
@@ -134,7 +134,7 @@ struct Acceptor {
 }
 
 impl Acceptor {
-    async fn accept(self, listener: tokio::net::TcpListener) {
+    async fn accept(self, listener: listener::Open) {
         let mut full = false;
         while !self.shared.retired.get() {
             let limit = self.settings.borrow().sessions_max;
@@ -156,7 +156,7 @@ impl Acceptor {
                 accepted = listener.accept() => accepted,
             };
             match accepted {
-                Ok((stream, client)) => self.begin(stream, client),
+                Ok((stream, ends)) => self.begin(stream, ends),
                 Err(error) if is_of_one_connection(&error) => {}
                 Err(error) => {
                     observe::warn(&self.tag(0), format_args!("accept connection: {error}"));
@@ -166,10 +166,7 @@ impl Acceptor {
         }
     }
 
-    fn begin(&self, stream: tokio::net::TcpStream, client: SocketAddr) {
-        let Ok(server) = stream.local_addr() else { return };
-        // Replies are small and awaited: they must not wait for more to come.
-        let _ = stream.set_nodelay(true);
+    fn begin(&self, stream: tokio::net::TcpStream, ends: Ends) {
         let number = self.shared.numbers.take();
         let tag = self.tag(*number);
         let socket = Socket::new(stream, Rc::clone(&self.shared));
@@ -181,7 +178,7 @@ impl Acceptor {
             Arc::clone(&self.name),
             socket.clone(),
             tag.clone(),
-            (client, server),
+            ends,
         );
         let guard = Open::new(Rc::clone(&self.shared), Rc::clone(&self.open));
         tokio::task::spawn_local(async move {

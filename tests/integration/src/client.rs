@@ -3,6 +3,9 @@
 use crate::PATIENCE;
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::net::TcpStream;
+use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixStream;
+use std::path::Path;
 
 /// A client that speaks one command and reads one reply.
 pub struct Client {
@@ -20,10 +23,23 @@ impl Client {
 
     /// Connects, reads the greeting and says EHLO.
     pub fn greeted(port: u16) -> Client {
-        let mut client = Client::connect(port);
+        Client::connect(port).greet()
+    }
+
+    /// The same over a Unix socket.
+    pub fn greeted_at(path: &Path) -> Client {
+        let stream = UnixStream::connect(path).expect("smtpd listens");
+        // A connected stream is read and written in one way; only its addresses differ, and nobody asks for them here.
+        let stream = TcpStream::from(OwnedFd::from(stream));
+        stream.set_read_timeout(Some(PATIENCE)).expect("a time limit");
+        Client { reader: BufReader::new(stream) }.greet()
+    }
+
+    fn greet(mut self) -> Client {
+        let client = &mut self;
         assert!(client.reply().starts_with("220 "));
         client.say("EHLO client.example.net", "250");
-        client
+        self
     }
 
     /// The next reply, all its lines.

@@ -3,7 +3,7 @@
 use super::limits::{self, Limit};
 use super::{DRAIN_TIME, Reach, Start, agents, names, queue, routing, sockets};
 use ::queue::{Hooks, Intake, NoticeSender, RealDisk, Role};
-use ::smtpd::{Clients, Inputs, Service, Settings, Surroundings};
+use ::smtpd::{Clients, Inputs, Listener, Service, Settings, Surroundings};
 use cleanup::pickup::{Pickup, PickupInputs};
 use config::parameters::{Bounce, Cleanup, Global};
 use config::{Config, ServiceLine, ServiceType};
@@ -12,7 +12,7 @@ use net::Shutdown;
 use net::dns::SystemResolverSettings;
 use observe::{Numbers, Tag};
 use std::collections::BTreeMap;
-use std::net::TcpListener;
+use std::os::fd::OwnedFd;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 use std::sync::Arc;
@@ -26,7 +26,7 @@ struct Prepared {
     name: Arc<str>,
     program: Arc<str>,
     settings: Settings,
-    listeners: Vec<TcpListener>,
+    listeners: Vec<Listener>,
     limit: Limit,
     key: String,
 }
@@ -158,7 +158,7 @@ async fn sessions(l: Loop) -> Result<(), String> {
 
 /// Reads each service's settings; the listeners are those that master passed.
 fn prepare(start: &mut Start) -> Result<Vec<Prepared>, String> {
-    let mut listeners: BTreeMap<String, Vec<TcpListener>> = BTreeMap::new();
+    let mut listeners: BTreeMap<String, Vec<OwnedFd>> = BTreeMap::new();
     for (key, listener) in std::mem::take(&mut start.inherited.listeners) {
         listeners.entry(key).or_default().push(listener);
     }
@@ -183,15 +183,19 @@ fn prepare_service(
     service: &ServiceLine,
     around: &Surroundings,
     descriptors: u64,
-    listeners: Vec<TcpListener>,
+    listeners: Vec<OwnedFd>,
 ) -> Result<Prepared, String> {
     let limit = limits::sessions(config, service, descriptors)?;
+    let listener = |fd: OwnedFd| match service.kind {
+        ServiceType::Inet => Listener::Tcp(fd.into()),
+        _ => Listener::Unix(fd.into()),
+    };
     let settings = Settings::read(config, Some(service), around).map_err(|e| e.to_string())?;
     Ok(Prepared {
         name: service.name.as_str().into(),
         program: format!("{}/smtpd", agents::syslog_name(config, Some(service))?).into(),
         settings,
-        listeners,
+        listeners: listeners.into_iter().map(listener).collect(),
         limit,
         key: service_key(service),
     })
@@ -203,8 +207,8 @@ impl Prepared {
     fn share(&self, number: usize, loops: usize) -> Result<Service, String> {
         let mut settings = self.settings.clone();
         settings.sessions_max = part(self.limit.sessions, number, loops);
-        let serving: &[TcpListener] = if settings.sessions_max > 0 { &self.listeners } else { &[] };
-        let listeners: Result<_, _> = serving.iter().map(TcpListener::try_clone).collect();
+        let serving: &[Listener] = if settings.sessions_max > 0 { &self.listeners } else { &[] };
+        let listeners: Result<_, _> = serving.iter().map(Listener::try_clone).collect();
         Ok(Service {
             name: Arc::clone(&self.name),
             program: Arc::clone(&self.program),

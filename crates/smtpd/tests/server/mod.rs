@@ -137,8 +137,12 @@ fn serve(
     });
     let intake = Intake::open(queue, disk, Hooks { notice, ..Hooks::none() }).unwrap();
     let (_keep, settings) = watch::channel(Arc::new(settings));
-    let service =
-        Service { name: "smtp".into(), program: "postfix/smtpd".into(), listeners: vec![listener], settings };
+    let service = Service {
+        name: "smtp".into(),
+        program: "postfix/smtpd".into(),
+        listeners: vec![smtpd::Listener::Tcp(listener)],
+        settings,
+    };
     let inputs = Inputs {
         services: vec![service],
         intake: intake.clone(),

@@ -1,9 +1,10 @@
-//! The chroot column of master.cf: one smtpd for each root, through start, reload and stop.
+//! Services as master.cf describes them: one smtpd for each root, and sockets of this host.
 
 #![allow(clippy::unwrap_used, reason = "all of it is a test")]
 
 use integration::client::Client;
 use integration::{Instance, eventually, free_port, kill, said};
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::path::PathBuf;
 
 /// Where a process has its root.
@@ -91,4 +92,36 @@ fn who_is_not_root_is_told_of_the_line_once() {
     let check = instance.posthaste(&["check"]);
     assert!(check.status.success(), "{}", said(&check));
     assert_eq!(said(&check).contains(words), !rustix::process::geteuid().is_root(), "{}", said(&check));
+}
+
+#[test]
+fn a_unix_service_takes_mail_from_localhost_below_either_root() {
+    let instance = Instance::new("default_transport = discard\n");
+    let chroot = if rustix::process::geteuid().is_root() { "y" } else { "n" };
+    let services = format!(
+        "inner unix - - {chroot} - - smtpd -o syslog_name=postfix/inner\nouter unix n - n - - smtpd\n\
+         discard unix - - n - - discard\n"
+    );
+    instance.write_master_cf(&services);
+    instance.start();
+    for (name, program) in [("private/inner", "postfix/inner/smtpd"), ("public/outer", "postfix/smtpd")] {
+        let path = instance.path("spool").join(name);
+        let mode = std::fs::metadata(&path).unwrap().permissions().mode() & 0o777;
+        assert_eq!(mode, 0o666, "{name}");
+        let id = Client::greeted_at(&path).send("ann@example.org", "Subject: one\r\n\r\ntext");
+        eventually("the message is delivered", || instance.log().contains(&format!("{id}: removed")));
+        let log = instance.log();
+        let line = log.lines().find(|l| l.contains(&format!("{id}: client="))).unwrap();
+        let (who, client) = (format!(" {program}["), format!("{id}: client=localhost[127.0.0.1]"));
+        assert!(line.contains(&who) && line.ends_with(&client), "{line}");
+    }
+
+    // A reload keeps the sockets that stay and takes the names of the others away.
+    let stays = std::fs::metadata(instance.path("spool/public/outer")).unwrap().ino();
+    instance.write_master_cf("outer unix n - n - - smtpd\ndiscard unix - - n - - discard\n");
+    let output = instance.posthaste(&["reload"]);
+    assert!(output.status.success(), "{}", said(&output));
+    eventually("the name is gone", || !instance.path("spool/private/inner").exists());
+    assert_eq!(std::fs::metadata(instance.path("spool/public/outer")).unwrap().ino(), stays);
+    Client::greeted_at(&instance.path("spool/public/outer")).say("QUIT", "221");
 }

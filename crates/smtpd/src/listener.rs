@@ -1,0 +1,72 @@
+//! What clients come through: a port, or a Unix socket of this host.
+
+use std::io;
+use std::net::SocketAddr;
+use std::os::fd::OwnedFd;
+use tokio::net::TcpStream;
+
+/// A listening socket of a service.
+#[derive(Debug)]
+pub enum Listener {
+    /// An inet service's.
+    Tcp(std::net::TcpListener),
+    /// A unix service's, in private/ or public/.
+    Unix(std::os::unix::net::UnixListener),
+}
+
+impl Listener {
+    /// The same socket once more, for another event loop.
+    pub fn try_clone(&self) -> io::Result<Listener> {
+        Ok(match self {
+            Listener::Tcp(listener) => Listener::Tcp(listener.try_clone()?),
+            Listener::Unix(listener) => Listener::Unix(listener.try_clone()?),
+        })
+    }
+
+    /// Takes it into the current event loop.
+    pub(crate) fn open(self) -> io::Result<Open> {
+        Ok(match self {
+            Listener::Tcp(listener) => Open::Tcp(net::accept_nonblocking(listener)?),
+            Listener::Unix(listener) => {
+                listener.set_nonblocking(true)?;
+                Open::Unix(tokio::net::UnixListener::from_std(listener)?)
+            }
+        })
+    }
+}
+
+/// A listening socket in the event loop.
+pub(crate) enum Open {
+    Tcp(tokio::net::TcpListener),
+    Unix(tokio::net::UnixListener),
+}
+
+/// Between whom a session is.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Ends {
+    Internet { client: SocketAddr, server: SocketAddr },
+    Local,
+}
+
+impl Open {
+    /// The next connection. Nothing is lost where the future is dropped.
+    pub(crate) async fn accept(&self) -> io::Result<(TcpStream, Ends)> {
+        match self {
+            Open::Tcp(listener) => {
+                let (stream, client) = listener.accept().await?;
+                // A client that is gone already: the next one, please.
+                let gone = |_| io::Error::from(io::ErrorKind::ConnectionAborted);
+                let server = stream.local_addr().map_err(gone)?;
+                // Replies are small and awaited: they must not wait for more to come.
+                let _ = stream.set_nodelay(true);
+                Ok((stream, Ends::Internet { client, server }))
+            }
+            Open::Unix(listener) => {
+                let (stream, _) = listener.accept().await?;
+                // A connected stream is read and written in one way, whatever it is; only its addresses differ.
+                let stream = std::net::TcpStream::from(OwnedFd::from(stream.into_std()?));
+                Ok((TcpStream::from_std(stream)?, Ends::Local))
+            }
+        }
+    }
+}
