@@ -210,7 +210,7 @@ fn listeners(
     for service in config.services().iter().filter(|s| !disabled(s, &master.master_service_disable)) {
         let key = service_key(service);
         match (service.kind, service.command.as_str()) {
-            (ServiceType::Inet | ServiceType::Unix, "smtpd") => {}
+            (ServiceType::Inet | ServiceType::Unix | ServiceType::Pass, "smtpd") => {}
             (ServiceType::Inet, other) => {
                 warnings.push(format!(
                     "{}: {key}: {other} is not available yet: nobody listens there",
@@ -230,7 +230,7 @@ fn listeners(
             let text = "not started as root, so it cannot be chrooted: it runs as the others do";
             warnings.push(wrong(text.into()).to_string());
         }
-        if service.kind == ServiceType::Unix {
+        if service.kind != ServiceType::Inet {
             let name = Path::new(if service.private { "private" } else { "public" }).join(&service.name);
             all.push(ListenerPlan { service: key.clone(), endpoint: Endpoint::Unix(name), role });
             continue;
@@ -363,13 +363,17 @@ mod tests {
     }
 
     #[test]
-    fn a_unix_service_listens_where_its_private_column_says_and_others_are_warned_about() {
-        let master = "inner unix - - n - - smtpd\nouter unix n - n - - smtpd\npasser pass - - n - - smtpd\n";
+    fn unix_and_pass_services_listen_where_their_private_column_says() {
+        let master = "inner unix - - n - - smtpd\nouter unix n - n - - smtpd\n\
+                      passer pass - - n - - smtpd\nsmtpd fifo n - n - - smtpd\n";
         let plan = plan("inet_interfaces = 127.0.0.1\n", master).unwrap();
         let found: Vec<String> =
             plan.listeners.iter().map(|l| format!("{} {}", l.service, l.endpoint)).collect();
-        assert_eq!(found, ["inner/unix private/inner", "outer/unix public/outer"]);
-        let words = "/etc/postfix/master.cf:3: passer/pass: smtpd over pass is not available yet";
+        assert_eq!(
+            found,
+            ["inner/unix private/inner", "outer/unix public/outer", "passer/pass private/passer"]
+        );
+        let words = "/etc/postfix/master.cf:4: smtpd/fifo: smtpd over fifo is not available yet";
         assert!(plan.warnings.iter().any(|w| w == words), "{:?}", plan.warnings);
     }
 

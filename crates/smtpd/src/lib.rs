@@ -13,6 +13,7 @@ pub mod driver;
 mod listener;
 pub mod lists;
 mod notes;
+mod passed;
 pub mod peer;
 pub mod restrictions;
 mod serve;

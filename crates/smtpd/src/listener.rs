@@ -3,7 +3,7 @@
 use std::io;
 use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
-use tokio::net::TcpStream;
+use tokio::net::{TcpStream, UnixListener, UnixStream};
 
 /// A listening socket of a service.
 #[derive(Debug)]
@@ -12,6 +12,8 @@ pub enum Listener {
     Tcp(std::net::TcpListener),
     /// A unix service's, in private/ or public/.
     Unix(std::os::unix::net::UnixListener),
+    /// A pass service's, in private/ or public/: over it another service hands its connections on.
+    Pass(std::os::unix::net::UnixListener),
 }
 
 impl Listener {
@@ -20,6 +22,7 @@ impl Listener {
         Ok(match self {
             Listener::Tcp(listener) => Listener::Tcp(listener.try_clone()?),
             Listener::Unix(listener) => Listener::Unix(listener.try_clone()?),
+            Listener::Pass(listener) => Listener::Pass(listener.try_clone()?),
         })
     }
 
@@ -27,18 +30,30 @@ impl Listener {
     pub(crate) fn open(self) -> io::Result<Open> {
         Ok(match self {
             Listener::Tcp(listener) => Open::Tcp(net::accept_nonblocking(listener)?),
-            Listener::Unix(listener) => {
-                listener.set_nonblocking(true)?;
-                Open::Unix(tokio::net::UnixListener::from_std(listener)?)
-            }
+            Listener::Unix(listener) => Open::Unix(unix(listener)?),
+            Listener::Pass(listener) => Open::Pass(unix(listener)?),
         })
     }
+}
+
+fn unix(listener: std::os::unix::net::UnixListener) -> io::Result<UnixListener> {
+    listener.set_nonblocking(true)?;
+    UnixListener::from_std(listener)
 }
 
 /// A listening socket in the event loop.
 pub(crate) enum Open {
     Tcp(tokio::net::TcpListener),
-    Unix(tokio::net::UnixListener),
+    Unix(UnixListener),
+    Pass(UnixListener),
+}
+
+/// What came over a listening socket.
+pub(crate) enum Accepted {
+    /// A client.
+    Client(TcpStream, Ends),
+    /// Another service, which hands a client on.
+    Handover(UnixStream),
 }
 
 /// Between whom a session is.
@@ -50,7 +65,7 @@ pub(crate) enum Ends {
 
 impl Open {
     /// The next connection. Nothing is lost where the future is dropped.
-    pub(crate) async fn accept(&self) -> io::Result<(TcpStream, Ends)> {
+    pub(crate) async fn accept(&self) -> io::Result<Accepted> {
         match self {
             Open::Tcp(listener) => {
                 let (stream, client) = listener.accept().await?;
@@ -59,14 +74,15 @@ impl Open {
                 let server = stream.local_addr().map_err(gone)?;
                 // Replies are small and awaited: they must not wait for more to come.
                 let _ = stream.set_nodelay(true);
-                Ok((stream, Ends::Internet { client, server }))
+                Ok(Accepted::Client(stream, Ends::Internet { client, server }))
             }
             Open::Unix(listener) => {
                 let (stream, _) = listener.accept().await?;
                 // A connected stream is read and written in one way, whatever it is; only its addresses differ.
                 let stream = std::net::TcpStream::from(OwnedFd::from(stream.into_std()?));
-                Ok((TcpStream::from_std(stream)?, Ends::Local))
+                Ok(Accepted::Client(TcpStream::from_std(stream)?, Ends::Local))
             }
+            Open::Pass(listener) => Ok(Accepted::Handover(listener.accept().await?.0)),
         }
     }
 }

@@ -3,7 +3,8 @@
 use crate::catch::{self, CatchPanic};
 use crate::clients::Clients;
 use crate::driver;
-use crate::listener::{self, Ends, Listener};
+use crate::listener::{self, Accepted, Ends, Listener};
+use crate::passed;
 use crate::settings::Settings;
 use crate::socket::Socket;
 use bytes::BytesMut;
@@ -105,7 +106,7 @@ pub async fn run(inputs: Inputs) -> io::Result<()> {
                 settings: service.settings.clone(),
                 open: Rc::clone(&open),
             };
-            acceptors.spawn_local(acceptor.accept(listener));
+            acceptors.spawn_local(Rc::new(acceptor).accept(listener));
         }
     }
     inputs.shutdown.requested().await;
@@ -134,7 +135,7 @@ struct Acceptor {
 }
 
 impl Acceptor {
-    async fn accept(self, listener: listener::Open) {
+    async fn accept(self: Rc<Self>, listener: listener::Open) {
         let mut full = false;
         while !self.shared.retired.get() {
             let limit = self.settings.borrow().sessions_max;
@@ -156,7 +157,8 @@ impl Acceptor {
                 accepted = listener.accept() => accepted,
             };
             match accepted {
-                Ok((stream, ends)) => self.begin(stream, ends),
+                Ok(Accepted::Client(stream, ends)) => self.begin(stream, ends),
+                Ok(Accepted::Handover(from)) => Rc::clone(&self).take_over(from),
                 Err(error) if is_of_one_connection(&error) => {}
                 Err(error) => {
                     observe::warn(&self.tag(0), format_args!("accept connection: {error}"));
@@ -164,6 +166,18 @@ impl Acceptor {
                 }
             }
         }
+    }
+
+    /// Takes a client that another service hands on. It counts as a session already, and holds up no other.
+    fn take_over(self: Rc<Self>, from: tokio::net::UnixStream) {
+        let guard = Open::new(Rc::clone(&self.shared), Rc::clone(&self.open));
+        tokio::task::spawn_local(async move {
+            match passed::receive(from).await {
+                Ok((stream, ends)) => self.begin(stream, ends),
+                Err(why) => observe::warn(&self.tag(0), format_args!("service \"{}\": {why}", self.name)),
+            }
+            drop(guard);
+        });
     }
 
     fn begin(&self, stream: tokio::net::TcpStream, ends: Ends) {

@@ -4,7 +4,11 @@
 
 use integration::client::Client;
 use integration::{Instance, eventually, free_port, kill, said};
+use std::io::{Read as _, Write as _};
+use std::net::TcpListener;
+use std::os::fd::AsFd as _;
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
+use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
 
 /// Where a process has its root.
@@ -66,7 +70,7 @@ fn services_with_y_are_served_below_queue_directory_and_the_others_are_not() {
     assert_eq!(root_of(one("smtpd-chroot")), instance.path("spool"));
     sent(plain);
     sent(chrooted);
-    let trigger = std::os::unix::net::UnixStream::connect(instance.path("spool/public/pickup"));
+    let trigger = UnixStream::connect(instance.path("spool/public/pickup"));
     assert!(trigger.is_ok(), "pickup listens");
 
     // And back.
@@ -124,4 +128,29 @@ fn a_unix_service_takes_mail_from_localhost_below_either_root() {
     eventually("the name is gone", || !instance.path("spool/private/inner").exists());
     assert_eq!(std::fs::metadata(instance.path("spool/public/outer")).unwrap().ino(), stays);
     Client::greeted_at(&instance.path("spool/public/outer")).say("QUIT", "221");
+}
+
+#[test]
+fn a_pass_service_serves_the_connection_that_is_handed_over() {
+    let instance = Instance::new("smtpd_peername_lookup = no\n");
+    instance.write_master_cf("passer pass - - n - - smtpd\n");
+    instance.start();
+    for (attributes, client) in [
+        (&b"\0"[..], "unknown[127.0.0.1]"),
+        (b"client_address\x00192.0.2.9\0client_port\x007777\0\0", "unknown[192.0.2.9]"),
+    ] {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let mut client_end = Client::connect(listener.local_addr().unwrap().port());
+        let (theirs, _) = listener.accept().unwrap();
+        let mut passer = UnixStream::connect(instance.path("spool/private/passer")).unwrap();
+        sys::send_with_fds(&passer, b"\0", &[theirs.as_fd()]).unwrap();
+        drop(theirs);
+        passer.write_all(attributes).unwrap();
+        assert!(client_end.reply().starts_with("220 mail.example.com "));
+        assert_eq!(passer.read(&mut [0]).unwrap(), 0, "who hands over waits for the end");
+        client_end.say("QUIT", "221");
+        eventually("the session is logged", || {
+            instance.log().lines().any(|l| l.contains(": disconnect from ") && l.contains(client))
+        });
+    }
 }

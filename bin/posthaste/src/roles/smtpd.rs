@@ -188,6 +188,7 @@ fn prepare_service(
     let limit = limits::sessions(config, service, descriptors)?;
     let listener = |fd: OwnedFd| match service.kind {
         ServiceType::Inet => Listener::Tcp(fd.into()),
+        ServiceType::Pass => Listener::Pass(fd.into()),
         _ => Listener::Unix(fd.into()),
     };
     let settings = Settings::read(config, Some(service), around).map_err(|e| e.to_string())?;
