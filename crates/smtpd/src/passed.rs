@@ -118,13 +118,13 @@ mod tests {
         let pair = |n: &str, v: &str| (n.to_owned(), v.to_owned());
         for (bytes, found) in [
             (&b""[..], None),
-            (b"client_address\0192.0.2.9", None),
-            (b"client_address\0192.0.2.9\0", None),
-            (b"\0", Some(vec![])),
-            (b"client_address\0192.0.2.9\0\0", Some(vec![pair("client_address", "192.0.2.9")])),
-            (b"{\0a\0b\0}\0\0", Some(vec![pair("a", "b")])),
-            (b"a\0\0", None),
-            (b"a\0\0\0", Some(vec![pair("a", "")])),
+            (b"client_address\x00192.0.2.9", None),
+            (b"client_address\x00192.0.2.9\x00", None),
+            (b"\x00", Some(vec![])),
+            (b"client_address\x00192.0.2.9\x00\x00", Some(vec![pair("client_address", "192.0.2.9")])),
+            (b"{\x00a\x00b\x00}\x00\x00", Some(vec![pair("a", "b")])),
+            (b"a\x00\x00", None),
+            (b"a\x00\x00\x00", Some(vec![pair("a", "")])),
         ] {
             assert_eq!(parse(bytes), found, "{bytes:?}");
         }
