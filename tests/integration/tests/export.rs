@@ -3,7 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "all of it is a test")]
 
 use integration::client::Client;
-use integration::{Instance, eventually, kill, run, said};
+use integration::{Instance, Signal, eventually, kill, run, said, signal};
 use std::path::PathBuf;
 
 /// The journal's segments that hold something.
@@ -37,8 +37,11 @@ fn export_makes_queue_files_of_what_a_crash_left_in_the_journal() {
     let roles = || ["smtpd", "qmgr", "local", "control"].map(|role| instance.role_pids(role)).concat();
     let pids = roles();
     assert_eq!(pids.len(), 4, "{}", instance.log());
-    kill(instance.master_pid().unwrap());
+    // Master cannot start them anew, and they do not see it go, which would be an order to end.
+    let master = instance.master_pid().unwrap();
+    signal(master, Signal::STOP);
     pids.into_iter().for_each(kill_if_there);
+    kill(master);
     // A killed process keeps its locks until the kernel has taken it down, which /proc shows too early.
     eventually("nobody is left", || roles().is_empty() && !instance.posthaste(&["status"]).status.success());
     let file = instance.path("spool/deferred").join(&id[..1]).join(&id);
