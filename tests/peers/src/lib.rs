@@ -19,9 +19,7 @@ pub struct Ring {
 impl Ring {
     /// Starts both; `main_cf` adds settings.
     pub fn start(name: &str, main_cf: &str) -> Ring {
-        let port = free_port();
-        let settings = SinkSettings { address: format!("127.0.0.1:{port}"), ..SinkSettings::default() };
-        let sink = settings.start().expect("a sink on a free loopback port");
+        let (port, sink) = sink();
         // Lines are not to be broken on the way out: we compare bytes.
         let main_cf = format!("smtp_line_length_limit = 0\n{main_cf}");
         let options = Options { relay_port: port, main_cf, ..Options::default() };
@@ -79,6 +77,20 @@ pub fn debian(path: &str) -> Option<std::path::PathBuf> {
         return None;
     }
     Some(testkit::world::oracle().join("root").join(path))
+}
+
+/// A sink on a free port. Another process may take the port between the two, which no port survives for long.
+fn sink() -> (u16, Sink) {
+    let mut last = String::new();
+    for _ in 0..10 {
+        let port = free_port();
+        let settings = SinkSettings { address: format!("127.0.0.1:{port}"), ..SinkSettings::default() };
+        match settings.start() {
+            Ok(sink) => return (port, sink),
+            Err(error) => last = error,
+        }
+    }
+    panic!("no sink on a free loopback port: {last}");
 }
 
 fn free_port() -> u16 {
