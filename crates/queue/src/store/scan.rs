@@ -206,7 +206,13 @@ impl Store {
         let (keep, drop) = if one == Queue::Hold { (one, other) } else { (other, one) };
         let Some(file) = self.index.files.get_mut(&key) else { return };
         file.queue = keep;
-        let path = self.hashing.path(drop.name(), &file.queue_id);
+        let (path, kept) =
+            (self.hashing.path(drop.name(), &file.queue_id), self.hashing.path(keep.name(), &file.queue_id));
+        let inode = file.inode;
+        // Other hands may be moving it right now: the one that stays must be there still.
+        if !self.disk.stat(&kept).is_ok_and(|stat| stat.inode == inode) {
+            return;
+        }
         if keep == Queue::Hold {
             self.index.stop_waiting(key);
         }
