@@ -21,9 +21,6 @@ mod thread;
 
 pub use thread::{Pickup, PickupStop};
 
-/// A complete file is executable by its owner.
-const COMPLETE: u32 = 0o100;
-
 /// Messages taken in one go; then the disk's directory is made durable and orders to stop are looked at.
 const BATCH_MAX: usize = 100;
 
@@ -174,7 +171,7 @@ impl PickupInputs {
             Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(None),
             Err(e) => return Err(delayed(e)),
         };
-        if stat.mode & COMPLETE == 0 {
+        if stat.mode & queue::file::mode::COMPLETE == 0 {
             return Ok(None);
         }
         let uid = (self.owner)(path).map_err(delayed)?;

@@ -96,17 +96,7 @@ impl OutcomeSender {
             return false;
         }
         for index in std::mem::take(&mut self.waiting) {
-            self.sink.outcome(Outcome {
-                job: self.job,
-                index,
-                status: Status::Deferred,
-                dsn: CRASH_DSN,
-                reason: CRASH_REASON.to_string(),
-                diagnostic: None,
-                remote_mta: None,
-                relayed: false,
-                next_hop_reports: false,
-            });
+            self.sink.outcome(Outcome::new(self.job, index, Status::Deferred, CRASH_DSN, CRASH_REASON));
         }
         true
     }

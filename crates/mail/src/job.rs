@@ -118,6 +118,23 @@ pub struct Outcome {
     pub next_hop_reports: bool,
 }
 
+impl Outcome {
+    /// A result found here: no other server was involved.
+    pub fn new(job: JobId, index: u32, status: Status, dsn: Dsn, reason: impl Into<String>) -> Self {
+        Outcome {
+            job,
+            index,
+            status,
+            dsn,
+            reason: reason.into(),
+            diagnostic: None,
+            remote_mta: None,
+            relayed: false,
+            next_hop_reports: false,
+        }
+    }
+}
+
 /// Why a whole destination failed, so that its concurrency goes down (reference section 2.11).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SiteFailure {

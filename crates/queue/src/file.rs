@@ -5,6 +5,7 @@
 //! that its cleanup edited for a milter too.
 
 mod content;
+pub mod mode;
 mod reader;
 mod records;
 mod size_record;

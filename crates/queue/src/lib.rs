@@ -35,4 +35,4 @@ pub use journal::{MessageKey, Role, SegmentId};
 pub use notice::{Notice, NoticeSender};
 pub use report::{Report, Reporter};
 pub use space::{SpaceRule, enough_space};
-pub use store::{Due, Listed, NewMessage, Place, Record, Recovered, Store, StoreSettings};
+pub use store::{Due, FLUSHED, Listed, NewMessage, Place, Record, Recovered, Store, StoreSettings};

@@ -41,6 +41,9 @@ const NEW_MAX: usize = 256;
 /// Time between two looks for segments whose notices were lost.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 
+/// The time of what is to be delivered now, dead destination or not: no message waits for it by itself.
+pub const FLUSHED: Timestamp = Timestamp::from_secs(0);
+
 /// Time between two looks at what a thread is doing.
 const BUSY_LOOK: Duration = Duration::from_millis(20);
 

@@ -118,15 +118,5 @@ fn outcome(job: &Job, index: u32, status: Status) -> Outcome {
         Status::Deferred => 4,
         Status::Bounced => 5,
     };
-    Outcome {
-        job: job.id,
-        index,
-        status,
-        dsn: Dsn::new(class, 0, 0),
-        reason: "the simulator said so".into(),
-        diagnostic: None,
-        remote_mta: None,
-        relayed: false,
-        next_hop_reports: false,
-    }
+    Outcome::new(job.id, index, status, Dsn::new(class, 0, 0), "the simulator said so")
 }

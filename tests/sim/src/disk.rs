@@ -9,7 +9,7 @@
 use inode::Inode;
 use mail::Timestamp;
 use queue::{Disk, DiskFile, Entry, Lock, Space, Stat};
-use state::{Change, Dir, Node, State, split};
+use state::{Change, Dir, Locked, Node, State, split};
 use std::collections::HashSet;
 use std::io::{self, IoSlice};
 use std::path::{Path, PathBuf};
@@ -227,10 +227,11 @@ impl Disk for SimDisk {
     fn lock(&self, path: &Path) -> io::Result<Box<dyn Lock>> {
         let mut state = self.state();
         state.change()?;
-        assert!(state.name_locks.insert(path.to_path_buf()), "in one thread nobody can give the lock back");
+        let what = Locked::Name(path.to_path_buf());
+        assert!(state.locked.insert(what.clone()), "in one thread nobody can give the lock back");
         let epoch = state.epoch;
         drop(state);
-        Ok(Box::new(NameLock { disk: self.clone(), path: path.to_path_buf(), epoch }))
+        Ok(Box::new(Held { disk: self.clone(), what, epoch }))
     }
 
     fn random(&self) -> u64 {
@@ -349,10 +350,10 @@ impl DiskFile for SimFile {
     }
 
     fn try_lock(&self) -> io::Result<Option<Box<dyn Lock>>> {
-        let taken = self.with(false, |state| Ok(state.locks.insert(self.ino)))?;
-        let lock = || -> Box<dyn Lock> {
-            Box::new(FileLock { disk: self.disk.clone(), ino: self.ino, epoch: self.epoch })
-        };
+        let what = Locked::File(self.ino);
+        let taken = self.with(false, |state| Ok(state.locked.insert(what.clone())))?;
+        let lock =
+            || -> Box<dyn Lock> { Box::new(Held { disk: self.disk.clone(), what, epoch: self.epoch }) };
         Ok(taken.then(lock))
     }
 }
@@ -375,36 +376,19 @@ impl SimFile {
     }
 }
 
-struct FileLock {
+struct Held {
     disk: SimDisk,
-    ino: u64,
+    what: Locked,
     epoch: u64,
 }
 
-impl Lock for FileLock {}
+impl Lock for Held {}
 
-impl Drop for FileLock {
+impl Drop for Held {
     fn drop(&mut self) {
         let mut state = self.disk.state();
         if state.epoch == self.epoch {
-            state.locks.remove(&self.ino);
-        }
-    }
-}
-
-struct NameLock {
-    disk: SimDisk,
-    path: PathBuf,
-    epoch: u64,
-}
-
-impl Lock for NameLock {}
-
-impl Drop for NameLock {
-    fn drop(&mut self) {
-        let mut state = self.disk.state();
-        if state.epoch == self.epoch {
-            state.name_locks.remove(&self.path);
+            state.locked.remove(&self.what);
         }
     }
 }

@@ -14,7 +14,7 @@ use mail::{Address, Client, Content, Envelope, Job, JobId, JobRecipient, Outcome
 use mail::{Stamps, Status, Timestamp, verp_sender};
 use observe::Tag;
 use observe::events::qmgr::{MessageActive, MessageSuspect};
-use queue::{MessageKey, NewMessage, Notice, Place, Record};
+use queue::{FLUSHED, MessageKey, NewMessage, Notice, Place, Record};
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::rc::Rc;
 use std::sync::Arc;
@@ -35,9 +35,6 @@ const CONTENT_KEPT: u64 = 64 << 20;
 
 /// How long nothing is handed out after the queue could not write down what happened.
 const WRITE_RETRY: Duration = Duration::from_secs(1);
-
-/// The time that the queue is told for what is flushed: no message waits for it by itself.
-const FLUSHED: Timestamp = Timestamp::from_secs(0);
 
 /// At so many crashes in a row a message is tried when nothing else is.
 const ALONE_FROM: u8 = 2;

@@ -80,17 +80,7 @@ impl<S: Spool> Driver<S> {
 
     /// Writes down that a recipient is done without a delivery.
     pub(super) fn record_dropped(&mut self, key: MessageKey, index: u32, reason: &str) {
-        let outcome = Outcome {
-            job: JobId(0),
-            index,
-            status: Status::Sent,
-            dsn: Dsn::new(2, 0, 0),
-            reason: reason.to_string(),
-            diagnostic: None,
-            remote_mta: None,
-            relayed: false,
-            next_hop_reports: false,
-        };
+        let outcome = Outcome::new(JobId(0), index, Status::Sent, Dsn::new(2, 0, 0), reason);
         self.spool.record(Record::Outcome { key, outcome });
     }
 

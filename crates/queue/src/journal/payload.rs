@@ -260,17 +260,7 @@ fn decode_outcome(reader: &mut Reader<'_>) -> Result<Outcome, PayloadError> {
         2 => Status::Bounced,
         _ => return Err(PayloadError("not a status")),
     };
-    let mut outcome = Outcome {
-        job: JobId(0),
-        index,
-        status,
-        dsn,
-        reason: String::new(),
-        diagnostic: None,
-        remote_mta: None,
-        relayed: relayed != 0,
-        next_hop_reports: false,
-    };
+    let mut outcome = Outcome { relayed: relayed != 0, ..Outcome::new(JobId(0), index, status, dsn, "") };
     if status == Status::Deferred {
         outcome.reason = reader.text()?;
         outcome.remote_mta = Some(reader.text()?).filter(|name| !name.is_empty());

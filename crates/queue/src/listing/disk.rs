@@ -1,7 +1,7 @@
 //! Lists the files of the queue directories.
 
 use super::{Item, ItemRecipient};
-use crate::file::{OnDisk, submission};
+use crate::file::{OnDisk, mode, submission};
 use crate::lookup::{self, JournalMessage};
 use crate::paths::{HASH_DEPTH_MAX, Hashing};
 use crate::{Disk, Stat, file, report_log};
@@ -13,12 +13,6 @@ use std::sync::Arc;
 
 /// Postfix's order.
 const QUEUES: [&str; 5] = ["maildrop", "active", "incoming", "deferred", "hold"];
-
-/// A file is complete when its owner may execute it.
-const COMPLETE: u32 = 0o100;
-
-/// `postsuper -e` sets the group's execute bit.
-const FORCE_EXPIRE: u32 = 0o010;
 
 /// Gives every message that only the journal holds, as it lies there when no process runs.
 pub fn from_journal(disk: &dyn Disk, give: &mut dyn FnMut(Item)) -> io::Result<()> {
@@ -84,7 +78,7 @@ fn files(disk: &dyn Disk, dir: &Path, depth: usize) -> io::Result<Vec<(PathBuf, 
 
 fn item(disk: &dyn Disk, hashing: &Hashing, queue: &str, path: &Path, id: QueueId) -> Option<Item> {
     let stat = disk.stat(path).ok()?;
-    if stat.mode & COMPLETE == 0 {
+    if stat.mode & mode::COMPLETE == 0 {
         return None;
     }
     let on_disk = Arc::new(OnDisk(disk.open_read(path).ok()?));
@@ -118,7 +112,7 @@ fn item(disk: &dyn Disk, hashing: &Hashing, queue: &str, path: &Path, id: QueueI
         queue_id: id,
         arrival: message.envelope.arrival,
         size: message.sizes.content_records,
-        forced_expire: stat.mode & FORCE_EXPIRE != 0,
+        forced_expire: stat.mode & mode::FORCE_EXPIRE != 0,
         sender: message.envelope.sender,
         recipients,
     })

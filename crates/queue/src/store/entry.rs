@@ -68,6 +68,13 @@ pub(crate) struct Placed {
     pub(crate) recipients: Vec<Recipient>,
 }
 
+impl Placed {
+    /// Recipients that are done and not marked so in the file.
+    pub(crate) fn unmarked(&self, done: &[bool]) -> Vec<usize> {
+        (0..done.len()).filter(|&n| done[n] && self.marked.get(n) != Some(&true)).collect()
+    }
+}
+
 /// A directory of queue files.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Queue {

@@ -5,13 +5,13 @@
 use super::entry::{FileEntry, OpenFile, Queue, replace};
 use super::moving::remove_file;
 use super::recover::{suspect, suspicion};
-use super::{Record, Store};
-use crate::file::{self, OnDisk, ReadError};
+use super::{Record, Store, spill};
+use crate::disk::{DiskFile, Stat};
+use crate::file::{self, OnDisk, ReadError, mode};
 use crate::journal::{Event, MessageKey};
 use crate::report_log;
 use crate::{NewMessage, Place, Report};
 use mail::{Outcome, QueueId, Status, Timestamp};
-use std::collections::BTreeSet;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -19,9 +19,6 @@ use std::time::Duration;
 
 /// Pause before a queue file in which nobody is left is looked at again.
 const REMOVE_PAUSE: Duration = Duration::from_secs(60);
-
-/// Bit of a queue file's mode by which Postfix's commands ask that the message is given up.
-const FORCE_EXPIRE: u32 = 0o010;
 
 impl Store {
     pub(super) fn record_in_file(&mut self, key: MessageKey, record: Record) {
@@ -112,8 +109,8 @@ impl Store {
     /// Removes the other names of a file that is done, which the first look at the directories has not met yet.
     fn remove_other_names(&mut self, entry: &FileEntry) -> io::Result<()> {
         for queue in Queue::ALL {
-            let path = self.hashing.path(queue.name(), &entry.queue_id);
-            if self.disk.stat(&path).is_ok_and(|stat| stat.inode == entry.inode) {
+            if self.is_in(queue, &entry.queue_id, entry.inode) {
+                let path = self.hashing.path(queue.name(), &entry.queue_id);
                 remove_file(&*self.disk, &path)?;
                 self.dirty_dirs.extend(path.parent().map(Path::to_path_buf));
             }
@@ -205,18 +202,14 @@ impl Store {
         }
     }
 
-    /// Makes the directories above a place into which a message's only copy is moved: durable ones, since a power cut that
-    /// took such a directory away would take the message, too.
+    /// As [`spill::make_safe_parents`]; what is known to be durable is remembered.
     pub(super) fn make_safe_parents(&mut self, path: &Path) -> io::Result<()> {
-        super::spill::make_parents(&*self.disk, path, &mut BTreeSet::new())?;
-        for dir in path.ancestors().skip(1).filter(|dir| !dir.as_os_str().is_empty()) {
-            if !self.safe_dirs.contains(dir) {
-                self.disk
-                    .sync_dir(dir.parent().filter(|d| !d.as_os_str().is_empty()).unwrap_or(Path::new(".")))?;
-                self.safe_dirs.insert(dir.to_path_buf());
-            }
-        }
-        Ok(())
+        spill::make_safe_parents(&*self.disk, path, &mut self.safe_dirs)
+    }
+
+    /// Whether this very file is in a queue directory, under this name.
+    pub(super) fn is_in(&self, queue: Queue, id: &QueueId, inode: u64) -> bool {
+        self.disk.stat(&self.hashing.path(queue.name(), id)).is_ok_and(|stat| stat.inode == inode)
     }
 
     pub(super) fn path(&self, key: MessageKey) -> Option<PathBuf> {
@@ -233,7 +226,7 @@ impl Store {
 
     /// Reads a queue file; `None` where other hands took it away, or where it is damaged and now in `corrupt/`.
     pub(super) fn load_file(&mut self, key: MessageKey) -> io::Result<Option<NewMessage>> {
-        let Some(file) = self.find_file(key)? else {
+        let Some((file, stat)) = self.find_file(key)? else {
             self.index.remove_file(key);
             return Ok(None);
         };
@@ -246,7 +239,7 @@ impl Store {
             }
         };
         let mut read = read;
-        read.envelope.force_expire |= file.stat()?.mode & FORCE_EXPIRE != 0;
+        read.envelope.force_expire |= stat.mode & mode::FORCE_EXPIRE != 0;
         if let Some(entry) = self.index.files.get(&key) {
             self.marks.apply(key, &entry.queue_id, &mut read.marks);
         }
@@ -287,7 +280,7 @@ impl Store {
     }
 
     /// Opens a message's file, wherever it is now.
-    pub(super) fn find_file(&mut self, key: MessageKey) -> io::Result<Option<Arc<dyn crate::DiskFile>>> {
+    pub(super) fn find_file(&mut self, key: MessageKey) -> io::Result<Option<(Arc<dyn DiskFile>, Stat)>> {
         let Some(entry) = self.index.files.get(&key) else { return Ok(None) };
         let (id, inode, first) = (entry.queue_id.clone(), entry.inode, entry.queue);
         for queue in std::iter::once(first).chain(Queue::ALL) {
@@ -296,11 +289,12 @@ impl Store {
                 Err(e) if e.kind() == io::ErrorKind::NotFound => continue,
                 other => other?,
             };
-            if opened.stat()?.inode == inode {
+            let stat = opened.stat()?;
+            if stat.inode == inode {
                 if let Some(entry) = self.index.files.get_mut(&key) {
                     entry.queue = queue;
                 }
-                return Ok(Some(opened));
+                return Ok(Some((opened, stat)));
             }
         }
         Ok(None)

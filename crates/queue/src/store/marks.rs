@@ -148,7 +148,7 @@ impl Store {
     }
 
     fn write_mark(&mut self, key: MessageKey, offset: u64) -> io::Result<()> {
-        let Some(file) = self.find_file(key)? else { return Ok(()) };
+        let Some((file, _)) = self.find_file(key)? else { return Ok(()) };
         let Some(entry) = self.index.files.get(&key) else { return Ok(()) };
         let (queue, id, retry_at) = (entry.queue, entry.queue_id.clone(), entry.progress.retry_at);
         self.write_mark_in(&file, (key, id, offset), queue, retry_at)

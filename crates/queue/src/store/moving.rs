@@ -247,8 +247,7 @@ impl Store {
             let parent = path.parent().unwrap_or(Path::new("."));
             return self.disk.sync_dir(parent);
         }
-        let late: Vec<_> =
-            (0..entry.done.len()).filter(|&n| entry.done[n] && placed.marked.get(n) != Some(&true)).collect();
+        let late = placed.unmarked(&entry.done);
         let retry_at = entry.progress.retry_at.unwrap_or(placed.retry_at);
         let warned = entry.warned && !placed.warned;
         if late.is_empty() && !warned && retry_at == placed.retry_at {
@@ -320,23 +319,14 @@ impl Store {
         if self.freeing {
             return;
         }
-        let mut ids = self.segments.to_free(durable);
+        #[allow(unused_mut, reason = "changed by a planted fault")]
+        let Ok(mut ids) = self.segments.to_free(&*self.disk, durable) else { return };
         #[cfg(feature = "faults")]
         if crate::faults::planted(crate::faults::Fault::SegmentFreedEarly) {
             let sealed =
                 self.segments.by_id.values().filter(|s| s.sealed && !s.own && !s.freeing && !s.has_news());
             ids = sealed.map(Tailed::id).collect();
         }
-        if ids.is_empty() {
-            return;
-        }
-        // What a record speaks about counts also where we have not met it yet.
-        let Ok(found) = segments(&*self.disk) else { return };
-        let there = |about: &SegmentId| found.contains(&(*about, SegmentState::Used));
-        ids.retain(|id| {
-            let about = self.segments.by_id.get(id).map(|segment| &segment.about);
-            about.is_none_or(|about| !about.iter().any(|about| about != id && there(about)))
-        });
         if ids.is_empty() {
             return;
         }
@@ -505,8 +495,8 @@ fn sync_paths(
 
 /// What happened to a message while its file was written, and the file does not say.
 fn late(key: MessageKey, entry: &Entry, file: &Placed) -> Vec<Event> {
-    let unmarked = (0..entry.done.len()).filter(|&n| entry.done[n] && file.marked.get(n) != Some(&true));
-    let mut late: Vec<_> = unmarked.map(|n| Event::Outcome(key, done(n))).collect();
+    let unmarked = file.unmarked(&entry.done);
+    let mut late: Vec<_> = unmarked.into_iter().map(|n| Event::Outcome(key, done(n))).collect();
     if let Some(at) = entry.progress.retry_at.filter(|at| *at != file.retry_at) {
         late.push(Event::Retry(key, at));
     }
@@ -521,24 +511,12 @@ fn late(key: MessageKey, entry: &Entry, file: &Placed) -> Vec<Event> {
 
 /// An outcome that says no more than that a recipient is done.
 fn done(n: usize) -> Outcome {
-    let reason = String::new();
-    let (dsn, index) = (Dsn::new(2, 0, 0), u32::try_from(n).unwrap_or(u32::MAX));
-    let (job, status) = (JobId(0), Status::Sent);
-    Outcome {
-        job,
-        index,
-        status,
-        dsn,
-        reason,
-        diagnostic: None,
-        remote_mta: None,
-        relayed: false,
-        next_hop_reports: false,
-    }
+    let index = u32::try_from(n).unwrap_or(u32::MAX);
+    Outcome::new(JobId(0), index, Status::Sent, Dsn::new(2, 0, 0), "")
 }
 
 /// Notes in a queue file that no delay warning is due any more.
-pub(super) fn mark_warned(opened: &std::sync::Arc<dyn crate::DiskFile>) -> io::Result<()> {
+fn mark_warned(opened: &std::sync::Arc<dyn crate::DiskFile>) -> io::Result<()> {
     let read = file::read(std::sync::Arc::new(file::OnDisk(opened.clone())))?;
     if let Some(offset) = read.warn_offset {
         file::mark_warned(&file::OnDisk(opened.clone()), offset)?;

@@ -5,7 +5,7 @@
 
 use super::entry::{Entry, Index, Queue, Spill};
 use super::log::Log;
-use super::moving::{mark_warned, remove_file};
+use super::moving::remove_file;
 use super::tail::{Item, Opened, Parsed, Segments, Tailed, save_damage};
 use super::worker::Worker;
 use super::{Fresh, Recovered, Store, StoreSettings, message_len};
@@ -32,17 +32,7 @@ pub(super) fn suspicion(crashes: u8) -> String {
 
 /// The same as what became of a recipient.
 pub(super) fn suspect(index: u32, reason: &str) -> Outcome {
-    Outcome {
-        job: JobId(0),
-        index,
-        status: Status::Deferred,
-        dsn: Dsn::new(4, 3, 0),
-        reason: reason.to_owned(),
-        diagnostic: None,
-        remote_mta: None,
-        relayed: false,
-        next_hop_reports: false,
-    }
+    Outcome::new(JobId(0), index, Status::Deferred, Dsn::new(4, 3, 0), reason)
 }
 
 /// What is known of a message beside its entry.
@@ -432,8 +422,8 @@ impl Store {
                 for (mark, _) in read.marks.iter().zip(&entry.done).filter(|(_, done)| **done) {
                     file::mark_done(&OnDisk(opened.clone()), mark.offset)?;
                 }
-                if entry.warned {
-                    mark_warned(&opened)?;
+                if let (true, Some(offset)) = (entry.warned, read.warn_offset) {
+                    file::mark_warned(&OnDisk(opened.clone()), offset)?;
                 }
                 opened.set_modified(entry.progress.retry_at.unwrap_or(self.clock))?;
                 opened.sync_all()?;

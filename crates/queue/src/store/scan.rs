@@ -2,10 +2,11 @@
 //!
 //! Other hands on a live spool (mv, rm, touch, postsuper) are normal, and what lies in the directories wins.
 
-use super::Store;
 use super::entry::{FileEntry, Progress, Queue};
 use super::moving::Work;
+use super::{FLUSHED, Store};
 use crate::disk::Disk;
+use crate::file::mode;
 use crate::journal::MessageKey;
 use mail::{QueueId, Timestamp};
 use std::collections::{HashSet, VecDeque};
@@ -17,15 +18,6 @@ const AGAIN_AFTER: Duration = Duration::from_secs(60);
 
 /// Levels of hash directories that Postfix knows.
 const DEPTH_MAX: usize = 2;
-
-/// Bit of a queue file's mode that says that it is complete.
-const COMPLETE: u32 = 0o100;
-
-/// Bit of a queue file's mode by which Postfix's commands ask for a delivery now, also to what is deferred as a whole.
-const FLUSH: u32 = 0o040;
-
-/// The time of what is to be delivered now: no message waits for it by itself.
-const FLUSHED: Timestamp = Timestamp::from_secs(0);
 
 /// Where the look at the directories is.
 pub(super) struct Scan {
@@ -110,10 +102,10 @@ impl Store {
             self.index.journal.values().map(|entry| entry.queue_id.clone()).collect();
         for found in listing.files {
             self.scan.seen.insert(found.inode);
-            let (inode, mode) = (found.inode, found.mode);
+            let (inode, bits) = (found.inode, found.mode);
             self.take_found(listing.queue, found, &in_journal);
-            if mode & FLUSH != 0 {
-                self.flush_found(inode, mode);
+            if bits & mode::FLUSH != 0 {
+                self.flush_found(inode, bits);
             }
         }
         if self.scan.todo.is_empty() {
@@ -135,8 +127,8 @@ impl Store {
                 let before = std::mem::replace(&mut file.queue, queue);
                 let moved = before != queue;
                 let retry_at = file.progress.retry_at;
-                if moved && self.has_two_names(before, queue, &id, inode) {
-                    return self.drop_a_name(key, before, queue);
+                if moved && self.drop_second_name(key, before, queue) {
+                    return;
                 }
                 let Some(file) = self.index.files.get_mut(&key) else { return };
                 if queue == Queue::Hold {
@@ -183,43 +175,38 @@ impl Store {
     }
 
     /// Does what the mode of a file asks for, once.
-    fn flush_found(&mut self, inode: u64, mode: u32) {
+    fn flush_found(&mut self, inode: u64, bits: u32) {
         let Some(&key) = self.index.by_inode.get(&inode) else { return };
         let idle = |file: &&FileEntry| file.queue != Queue::Hold && !file.progress.in_flight;
         let Some(path) = self.index.files.get(&key).filter(idle).and_then(|_| self.path(key)) else { return };
-        match self.disk.open(&path).and_then(|file| file.set_mode(mode & 0o777 & !FLUSH)) {
+        match self.disk.open(&path).and_then(|file| file.set_mode(bits & 0o777 & !mode::FLUSH)) {
             Ok(()) => self.index.wait(key, FLUSHED),
             Err(error) => self.failed("changing the mode of", &path, &error),
         }
     }
 
-    /// Whether a file is in both directories: a power cut may keep both names of a rename.
-    fn has_two_names(&self, one: Queue, other: Queue, id: &QueueId, inode: u64) -> bool {
-        let there = |queue: Queue| {
-            self.disk.stat(&self.hashing.path(queue.name(), id)).is_ok_and(|stat| stat.inode == inode)
-        };
-        there(one) && there(other)
-    }
-
-    /// Takes one of two names away: what was on its way into or out of `hold/` stays on hold.
-    fn drop_a_name(&mut self, key: MessageKey, one: Queue, other: Queue) {
+    /// Where a file is in both directories, since a power cut kept both names of a rename, takes one of them away: what was
+    /// on its way into or out of `hold/` stays on hold. Whether it was so.
+    fn drop_second_name(&mut self, key: MessageKey, one: Queue, other: Queue) -> bool {
         let (keep, drop) = if one == Queue::Hold { (one, other) } else { (other, one) };
-        let Some(file) = self.index.files.get_mut(&key) else { return };
-        file.queue = keep;
-        let (path, kept) =
-            (self.hashing.path(drop.name(), &file.queue_id), self.hashing.path(keep.name(), &file.queue_id));
-        let inode = file.inode;
-        // Other hands may be moving it right now: the one that stays must be there still.
-        if !self.disk.stat(&kept).is_ok_and(|stat| stat.inode == inode) {
-            return;
+        let Some(file) = self.index.files.get(&key) else { return false };
+        let (id, inode) = (file.queue_id.clone(), file.inode);
+        // The one that stays is looked at last: other hands may be moving it right now.
+        if !self.is_in(drop, &id, inode) || !self.is_in(keep, &id, inode) {
+            return false;
+        }
+        if let Some(file) = self.index.files.get_mut(&key) {
+            file.queue = keep;
         }
         if keep == Queue::Hold {
             self.index.stop_waiting(key);
         }
+        let path = self.hashing.path(drop.name(), &id);
         match super::moving::remove_file(&*self.disk, &path) {
             Ok(()) => self.dirty_dirs.extend(path.parent().map(Path::to_path_buf)),
             Err(error) => self.failed("removing the second name", &path, &error),
         }
+        true
     }
 
     /// What was known and not met is gone, unless it moved behind our back while we looked.
@@ -230,11 +217,7 @@ impl Store {
             if self.scan.seen.contains(&file.inode) || file.progress.in_flight {
                 continue;
             }
-            let there = |queue: Queue| {
-                let path = self.hashing.path(queue.name(), &file.queue_id);
-                self.disk.stat(&path).is_ok_and(|stat| stat.inode == file.inode)
-            };
-            if !Queue::ALL.into_iter().any(there) {
+            if !Queue::ALL.into_iter().any(|queue| self.is_in(queue, &file.queue_id, file.inode)) {
                 self.index.remove_file(key);
             }
         }
@@ -262,7 +245,7 @@ fn list(disk: &dyn Disk, queue: Queue, dir: PathBuf, depth: usize) -> Listing {
         let Some(id) = QueueId::parse(&entry.name) else { continue };
         // A file that went away, or that is not complete, is none.
         let Ok(stat) = disk.stat(Path::new(&listing.dir).join(&entry.name).as_path()) else { continue };
-        if stat.mode & COMPLETE != 0 {
+        if stat.mode & mode::COMPLETE != 0 {
             listing.files.push(Found { id, inode: stat.inode, modified: stat.modified, mode: stat.mode });
         }
     }

@@ -12,7 +12,7 @@ use crate::segment::LARGE;
 use crate::{record, report_log};
 use bytes::Bytes;
 use mail::{Content, Envelope, Outcome, QueueId, Recipient, Timestamp};
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashSet};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -226,10 +226,7 @@ fn move_large(
     file.set_modified(item.retry_at)?;
     file.sync_all()?;
     let inode = file.stat()?.inode;
-    // There is one copy only: it must not move into a directory that a power cut takes away.
-    for dir in path.ancestors().skip(2).filter(|dir| !dir.as_os_str().is_empty()) {
-        disk.sync_dir(dir)?;
-    }
+    make_safe_parents(disk, path, &mut HashSet::new())?;
     disk.rename_new(&from, path)?;
     dirs.insert(PathBuf::from(LARGE));
     let marked = marks.iter().map(|mark| mark.done).collect();
@@ -237,6 +234,20 @@ fn move_large(
     // Its envelope is as it came.
     placed.warned = false;
     Ok((placed, None))
+}
+
+/// Makes the directories above a place into which a message's only copy is moved: durable ones, since a power cut that took
+/// such a directory away would take the message, too. `safe` are those that are known to be.
+pub(crate) fn make_safe_parents(disk: &dyn Disk, path: &Path, safe: &mut HashSet<PathBuf>) -> io::Result<()> {
+    make_parents(disk, path, &mut BTreeSet::new())?;
+    for dir in path.ancestors().skip(1).filter(|dir| !dir.as_os_str().is_empty()) {
+        if !safe.contains(dir) {
+            let above = dir.parent().filter(|above| !above.as_os_str().is_empty());
+            disk.sync_dir(above.unwrap_or(Path::new(".")))?;
+            safe.insert(dir.to_path_buf());
+        }
+    }
+    Ok(())
 }
 
 /// Makes the directories above a file; each of them, and the one above, is to be synced.

@@ -377,7 +377,7 @@ impl Segments {
     }
 
     /// Segments in which nothing counts any more, when the log is durable up to `durable`.
-    pub(crate) fn to_free(&self, durable: u64) -> Vec<SegmentId> {
+    pub(crate) fn to_free(&self, disk: &dyn Disk, durable: u64) -> io::Result<Vec<SegmentId>> {
         let idle = |s: &&Tailed| {
             s.sealed
                 && !s.freeing
@@ -386,6 +386,14 @@ impl Segments {
                 && s.last_done <= durable
                 && s.about.iter().all(|about| *about == s.id() || !self.by_id.contains_key(about))
         };
-        self.by_id.values().filter(idle).map(Tailed::id).collect()
+        let idle: Vec<&Tailed> = self.by_id.values().filter(idle).collect();
+        if idle.is_empty() {
+            return Ok(Vec::new());
+        }
+        // What a record speaks about counts also where we have not met it yet.
+        let found = segments(disk)?;
+        let there = |about: &SegmentId| found.contains(&(*about, SegmentState::Used));
+        let over = |s: &&Tailed| !s.about.iter().any(|about| *about != s.id() && there(about));
+        Ok(idle.into_iter().filter(over).map(Tailed::id).collect())
     }
 }

@@ -13,8 +13,7 @@ pub(super) struct State {
     pub(super) files: BTreeMap<u64, Inode>,
     pub(super) dirs: BTreeMap<PathBuf, Dir>,
     pub(super) next_rename: u64,
-    pub(super) locks: BTreeSet<u64>,
-    pub(super) name_locks: BTreeSet<PathBuf>,
+    pub(super) locked: BTreeSet<Locked>,
     /// Calls until the power goes; `None` for never.
     pub(super) fuse: Option<u64>,
     pub(super) dead: bool,
@@ -23,6 +22,13 @@ pub(super) struct State {
     pub(super) failed: u64,
     pub(super) epoch: u64,
     pub(super) now: Timestamp,
+}
+
+/// What somebody has locked.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Locked {
+    File(u64),
+    Name(PathBuf),
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -59,8 +65,7 @@ impl State {
             files: BTreeMap::new(),
             dirs: BTreeMap::from([(PathBuf::new(), Dir::default())]),
             next_rename: 0,
-            locks: BTreeSet::new(),
-            name_locks: BTreeSet::new(),
+            locked: BTreeSet::new(),
             fuse: None,
             dead: false,
             failures: Failures::default(),
@@ -186,8 +191,7 @@ impl State {
             inode.cut(&mut rng, keep_sectors);
         }
         self.rng = rng;
-        self.locks.clear();
-        self.name_locks.clear();
+        self.locked.clear();
         self.fuse = None;
         self.dead = false;
         self.epoch += 1;
