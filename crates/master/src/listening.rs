@@ -1,6 +1,6 @@
 //! The sockets of the services: made by master, which may, and kept over reloads.
 
-use crate::plan::{Endpoint, ListenerPlan, Plan, is_missing_family, service_key};
+use crate::plan::{Endpoint, ListenerPlan, Plan, is_missing_family};
 use observe::Tag;
 use rustix::fs::{Mode, chmod};
 use std::io;
@@ -32,9 +32,9 @@ pub(crate) fn listen(
                     observe::warn(tag, format_args!("{}: this host has no IPv6: {e}", planned.service));
                 }
                 Err(e) => {
-                    let (ip, port, service) = (address.ip(), address.port(), &planned.service);
-                    let (place, advice) = (place(&plan.config_directory, service), advice(&e, port));
-                    return Err(format!("{place}{service}: bind {ip} port {port}: {e}{advice}"));
+                    let (ip, port, advice) = (address.ip(), address.port(), advice(&e, address.port()));
+                    let ListenerPlan { origin, service, .. } = planned;
+                    return Err(format!("{origin}: {service}: bind {ip} port {port}: {e}{advice}"));
                 }
             },
             Endpoint::Unix(name) => {
@@ -67,14 +67,6 @@ fn advice(error: &io::Error, port: u16) -> String {
         io::ErrorKind::PermissionDenied => ": ports below 1024 are for root".into(),
         _ => String::new(),
     }
-}
-
-/// `/etc/postfix/master.cf:12: `, where the line of a service is found; looked up for a message only.
-fn place(directory: &Path, service: &str) -> String {
-    let config = config::Config::survey(directory).ok().map(|(config, _)| config);
-    let line = config
-        .and_then(|c| c.services().iter().find(|s| service_key(s) == service).map(|s| s.origin.clone()));
-    line.map_or_else(String::new, |origin| format!("{origin}: "))
 }
 
 /// Makes a socket with Postfix's owner and mode. The name that an earlier instance left is replaced: our lock says that

@@ -3,7 +3,7 @@
 use crate::owners::{Identity, IdentityError};
 use crate::role::RoleKind;
 use config::parameters::{Global, Master};
-use config::{Config, Error, Errors, ServiceLine, ServiceType, Severity};
+use config::{Config, Error, Errors, Origin, ServiceLine, ServiceType, Severity};
 use net::Families;
 use observe::{Destination, Facility, Fallback, Settings};
 use std::fs::File;
@@ -50,6 +50,8 @@ pub struct LogPlan {
 pub struct ListenerPlan {
     /// `smtp/inet`: the service's line of master.cf.
     pub service: String,
+    /// Where that line is.
+    pub origin: Origin,
     /// Where it listens.
     pub endpoint: Endpoint,
     /// Which process serves it.
@@ -101,6 +103,11 @@ impl Plan {
         };
         let chroot = Chroot::of(config, identity.is_some());
         let listeners = listeners(config, &global, &master, chroot, &mut errors, &mut warnings);
+        if listeners.is_empty() {
+            let master_cf = config.directory().join("master.cf");
+            let text = "no smtpd line that listens: no mail comes in by SMTP";
+            warnings.push(format!("{}: {text}", master_cf.display()));
+        }
         Errors::check(errors)?;
         Ok(Plan {
             config_directory: config.directory().into(),
@@ -230,9 +237,13 @@ fn listeners(
             let text = "not started as root, so it cannot be chrooted: it runs as the others do";
             warnings.push(wrong(text.into()).to_string());
         }
+        let planned = |endpoint| {
+            let (service, origin) = (key.clone(), service.origin.clone());
+            ListenerPlan { service, origin, endpoint, role }
+        };
         if service.kind != ServiceType::Inet {
             let name = Path::new(if service.private { "private" } else { "public" }).join(&service.name);
-            all.push(ListenerPlan { service: key.clone(), endpoint: Endpoint::Unix(name), role });
+            all.push(planned(Endpoint::Unix(name)));
             continue;
         }
         let (host, port) = service.endpoint().unwrap_or((None, &service.name));
@@ -246,11 +257,9 @@ fn listeners(
         };
         for word in words {
             match net::interface_addresses(word, families) {
-                Ok(found) => all.extend(found.into_iter().map(|ip| ListenerPlan {
-                    service: key.clone(),
-                    endpoint: Endpoint::Tcp((ip, port).into()),
-                    role,
-                })),
+                Ok(found) => {
+                    all.extend(found.into_iter().map(|ip| planned(Endpoint::Tcp((ip, port).into()))));
+                }
                 Err(e) => errors.push(wrong(format!("{word}: no address to listen on: {e}"))),
             }
         }

@@ -164,13 +164,6 @@ impl Master {
         for warning in &plan.warnings {
             observe::warn(&tag, format_args!("{warning}"));
         }
-        if plan.listeners.is_empty() {
-            let master_cf = plan.config_directory.join("master.cf");
-            observe::warn(
-                &tag,
-                format_args!("{}: no smtpd line that listens: no mail comes in by SMTP", master_cf.display()),
-            );
-        }
         let listeners = listen(&plan, Vec::new(), &tag)?;
         let mut master = Master {
             plan,

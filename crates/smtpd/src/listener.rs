@@ -72,8 +72,6 @@ impl Open {
                 // A client that is gone already: the next one, please.
                 let gone = |_| io::Error::from(io::ErrorKind::ConnectionAborted);
                 let server = stream.local_addr().map_err(gone)?;
-                // Replies are small and awaited: they must not wait for more to come.
-                let _ = stream.set_nodelay(true);
                 Ok(Accepted::Client(stream, Ends::Internet { client, server }))
             }
             Open::Unix(listener) => {

@@ -77,8 +77,6 @@ fn connection(fd: OwnedFd, attributes: &[(String, String)]) -> io::Result<(TcpSt
     let stream = std::net::TcpStream::from(fd);
     stream.set_nonblocking(true)?;
     let stream = TcpStream::from_std(stream)?;
-    // Replies are small and awaited: they must not wait for more to come.
-    let _ = stream.set_nodelay(true);
     let ends = match (told(attributes, "client")?, told(attributes, "server")?) {
         (Some(client), Some(server)) => Ends::Internet { client, server },
         (Some(client), None) => Ends::Internet { client, server: stream.local_addr()? },

@@ -181,6 +181,8 @@ impl Acceptor {
     }
 
     fn begin(&self, stream: tokio::net::TcpStream, ends: Ends) {
+        // Replies are small and awaited: they must not wait for more to come. A Unix socket knows nothing of it.
+        let _ = stream.set_nodelay(true);
         let number = self.shared.numbers.take();
         let tag = self.tag(*number);
         let socket = Socket::new(stream, Rc::clone(&self.shared));

@@ -3,7 +3,6 @@
 pub mod hostile;
 
 use crash::{Instance, Options};
-use std::net::TcpListener;
 use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, Instant};
@@ -19,10 +18,11 @@ pub struct Ring {
 impl Ring {
     /// Starts both; `main_cf` adds settings.
     pub fn start(name: &str, main_cf: &str) -> Ring {
-        let (port, sink) = sink();
+        let settings = SinkSettings { address: "127.0.0.1:0".into(), ..SinkSettings::default() };
+        let sink = settings.start().expect("a sink on a port of the system's choice");
         // Lines are not to be broken on the way out: we compare bytes.
         let main_cf = format!("smtp_line_length_limit = 0\n{main_cf}");
-        let options = Options { relay_port: port, main_cf, ..Options::default() };
+        let options = Options { relay_port: sink.port(), main_cf, ..Options::default() };
         Ring { instance: Instance::start(name, options).expect("the instance starts"), sink }
     }
 
@@ -77,23 +77,4 @@ pub fn debian(path: &str) -> Option<std::path::PathBuf> {
         return None;
     }
     Some(testkit::world::oracle().join("root").join(path))
-}
-
-/// A sink on a free port. Another process may take the port between the two, which no port survives for long.
-fn sink() -> (u16, Sink) {
-    let mut last = String::new();
-    for _ in 0..10 {
-        let port = free_port();
-        let settings = SinkSettings { address: format!("127.0.0.1:{port}"), ..SinkSettings::default() };
-        match settings.start() {
-            Ok(sink) => return (port, sink),
-            Err(error) => last = error,
-        }
-    }
-    panic!("no sink on a free loopback port: {last}");
-}
-
-fn free_port() -> u16 {
-    let listener = TcpListener::bind("127.0.0.1:0").expect("a free loopback port");
-    listener.local_addr().expect("a bound socket has an address").port()
 }

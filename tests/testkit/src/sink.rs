@@ -46,6 +46,7 @@ pub struct Transaction {
 /// A running sink.
 #[derive(Clone, Debug, Default)]
 pub struct Sink {
+    port: u16,
     settings: Arc<SinkSettings>,
     state: Arc<Mutex<State>>,
 }
@@ -87,7 +88,7 @@ impl SinkSettings {
     /// Listens and serves until the process ends.
     pub fn start(self) -> Result<Sink, String> {
         let state = State { used: vec![0; self.rules.len()], ..State::default() };
-        let sink = Sink { settings: Arc::new(self), state: Arc::new(Mutex::new(state)) };
+        let mut sink = Sink { port: 0, settings: Arc::new(self), state: Arc::new(Mutex::new(state)) };
         let address = sink.settings.address.clone();
         let failed = |error: std::io::Error| format!("sink {address}: {error}");
         let serving = sink.clone();
@@ -104,6 +105,7 @@ impl SinkSettings {
             let to: SocketAddr =
                 address.parse().map_err(|_| format!("sink: expected ADDRESS:PORT, found `{address}`"))?;
             let listener = TcpListener::bind(to).map_err(failed)?;
+            sink.port = listener.local_addr().map_err(failed)?.port();
             thread::spawn(move || {
                 for stream in listener.incoming().flatten() {
                     serving.clone().spawn_tcp(stream);
@@ -118,6 +120,11 @@ impl Sink {
     /// Its address as the case names it.
     pub fn address(&self) -> &str {
         &self.settings.address
+    }
+
+    /// The port that it listens on, also where its address left the choice to the system.
+    pub fn port(&self) -> u16 {
+        self.port
     }
 
     /// Takes what came since the last call: transactions, connections and all commands.
@@ -264,7 +271,7 @@ mod tests {
         let mut settings = SinkSettings::parse("127.0.0.1:0").unwrap();
         settings.rule("RCPT TO:<bad@ => 450 4.2.0 Wait | 550 5.1.1 No").unwrap();
         let state = Arc::new(Mutex::new(State { used: vec![0], ..State::default() }));
-        let sink = Sink { settings: Arc::new(settings), state };
+        let sink = Sink { settings: Arc::new(settings), state, ..Sink::default() };
         assert_eq!(sink.reply("rcpt to:<bad@example.org>").unwrap(), "450 4.2.0 Wait");
         assert_eq!(sink.reply("RCPT TO:<bad@x>").unwrap(), "550 5.1.1 No");
         assert_eq!(sink.reply("RCPT TO:<bad@x>").unwrap(), "550 5.1.1 No");

@@ -398,9 +398,6 @@ impl Instance {
     fn check(&self) -> ExitCode {
         let Some(plan) = &self.plan else { return ExitCode::FAILURE };
         plan.warnings.iter().for_each(|text| self.warn(text));
-        if plan.listeners.is_empty() {
-            self.warn(&format!("{}: no smtpd line that listens: no mail comes in by SMTP", self.master_cf()));
-        }
         self.closed_files().iter().for_each(|text| self.warn(text));
         let findings = inspect(&plan.queue_directory, &plan.data_directory, plan.identity.as_ref());
         if self.tell(&findings) { ExitCode::SUCCESS } else { self.fatal("Postfix integrity check failed!") }
@@ -450,10 +447,6 @@ impl Instance {
         if !self.console {
             eprintln!("{}: warning: {text}", self.tag.program);
         }
-    }
-
-    fn master_cf(&self) -> String {
-        self.place.directory.join("master.cf").display().to_string()
     }
 
     fn flush(&self) -> ExitCode {
