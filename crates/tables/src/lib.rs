@@ -11,9 +11,10 @@ mod lookup;
 mod maps;
 pub mod search;
 mod table;
+mod watched;
 
 pub use check::unknown_kinds;
 pub use fold::fold;
-pub use lookup::{Lookup, LookupFuture, now};
+pub use lookup::{Lookup, LookupFuture, now, wait};
 pub use maps::Maps;
 pub use table::{Settings, Table, TableError};

@@ -2,7 +2,9 @@
 
 use std::future::Future;
 use std::pin::{Pin, pin};
-use std::task::{Context, Poll, Waker};
+use std::sync::Arc;
+use std::task::{Context, Poll, Wake, Waker};
+use std::thread::{self, Thread};
 
 /// What a table says about a key.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -47,5 +49,46 @@ pub fn now<T>(future: impl Future<Output = T>) -> Option<T> {
     match pin!(future).poll(&mut Context::from_waker(Waker::noop())) {
         Poll::Ready(value) => Some(value),
         Poll::Pending => None,
+    }
+}
+
+/// The result of a future, for commands that may block their thread; it needs no executor.
+pub fn wait<T>(future: impl Future<Output = T>) -> T {
+    struct Unpark(Thread);
+    impl Wake for Unpark {
+        fn wake(self: Arc<Self>) {
+            self.0.unpark();
+        }
+    }
+    let waker = Waker::from(Arc::new(Unpark(thread::current())));
+    let mut future = pin!(future);
+    loop {
+        match future.as_mut().poll(&mut Context::from_waker(&waker)) {
+            Poll::Ready(value) => return value,
+            Poll::Pending => thread::park(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_answer_from_another_thread_is_waited_for() {
+        let (answer, answered) = std::sync::mpsc::channel();
+        let mut started = false;
+        let value = wait(std::future::poll_fn(|cx| {
+            if !started {
+                started = true;
+                let (waker, answer) = (cx.waker().clone(), answer.clone());
+                thread::spawn(move || {
+                    let _ = answer.send(7);
+                    waker.wake();
+                });
+            }
+            answered.try_recv().map_or(Poll::Pending, Poll::Ready)
+        }));
+        assert_eq!(value, 7);
     }
 }

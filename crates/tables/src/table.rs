@@ -3,6 +3,8 @@
 use crate::fold::fold;
 use crate::kinds;
 use crate::lookup::{Lookup, LookupFuture, now};
+use config::Config;
+use config::parameters::Global;
 use std::borrow::Cow;
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -17,17 +19,42 @@ pub struct Settings {
     pub directory: Option<PathBuf>,
     /// Whether files that change are read again; not where they will be out of sight (chroot).
     pub follow_changes: bool,
+    /// The expanded value of a parameter of main.cf, for kinds that have some (`socketmap_max_reply_size`, the settings
+    /// of `mysql:name` without a file …); nothing where there is none.
+    pub parameter: Arc<dyn Fn(&str) -> Option<String> + Send + Sync>,
     /// Takes warnings: a duplicate key, a file that cannot be read. Called from any thread; must not block.
     pub warn: Arc<dyn Fn(&str) + Send + Sync>,
 }
 
 impl Default for Settings {
     fn default() -> Self {
-        Settings { utf8: true, directory: None, follow_changes: true, warn: Arc::new(|_| {}) }
+        Settings {
+            utf8: true,
+            directory: None,
+            follow_changes: true,
+            parameter: Arc::new(|_| None),
+            warn: Arc::new(|_| {}),
+        }
     }
 }
 
 impl Settings {
+    /// What tables of this configuration need to know; warnings go nowhere.
+    pub fn of(config: &Config) -> Result<Settings, config::Errors> {
+        let global = Global::read(config, None)?;
+        let config = config.clone();
+        Ok(Settings {
+            utf8: global.smtputf8_enable,
+            directory: Some(global.queue_directory.into()),
+            parameter: Arc::new(move |name| {
+                let scope = config.scope(None);
+                scope.find(name)?;
+                scope.expanded(name).ok()
+            }),
+            ..Settings::default()
+        })
+    }
+
     /// `name` as a path, below `directory` where it is relative.
     pub(crate) fn path(&self, name: &str) -> PathBuf {
         match &self.directory {
@@ -73,8 +100,13 @@ impl std::error::Error for TableError {}
 
 /// What a kind of table makes of a name: something that answers for keys.
 pub trait Source: Send + Sync {
-    /// Looks up a key, already folded.
+    /// Looks up a key, folded where [`Source::folds`] says so.
     fn lookup<'a>(&'a self, key: &'a str) -> LookupFuture<'a>;
+
+    /// Whether keys are folded to lower case first; not so for patterns, which say themselves how case counts.
+    fn folds(&self) -> bool {
+        true
+    }
 
     /// Whether parts of an address (`example.org` of `ann@example.org`) may be looked up; not so for patterns.
     fn takes_parts(&self) -> bool {
@@ -106,7 +138,10 @@ impl Table {
 
     /// Looks up `key`, in whatever case.
     pub async fn lookup(&self, key: &str) -> Lookup {
-        let key: Cow<'_, str> = fold(key, self.0.utf8);
+        let key = match self.0.source.folds() {
+            true => fold(key, self.0.utf8),
+            false => Cow::Borrowed(key),
+        };
         self.0.source.lookup(&key).await
     }
 

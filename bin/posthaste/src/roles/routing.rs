@@ -1,7 +1,6 @@
 //! Where mail goes: rewrite's resolver as the queue manager's router.
 
 use config::Config;
-use config::parameters::Global;
 use mail::Address;
 use observe::Tag;
 use qmgr::{Router, Target};
@@ -17,14 +16,9 @@ pub fn resolver(config: &Config, tables: &tables::Settings) -> Result<Resolver, 
 
 /// What tables need to know of their surroundings.
 pub fn table_settings(config: &Config, tag: &Tag) -> Result<tables::Settings, String> {
-    let global = Global::read(config, None).map_err(|e| e.to_string())?;
     let tag = tag.clone();
-    Ok(tables::Settings {
-        utf8: global.smtputf8_enable,
-        directory: Some(global.queue_directory.into()),
-        follow_changes: true,
-        warn: Arc::new(move |text| observe::warn(&tag, format_args!("{text}"))),
-    })
+    let warn = Arc::new(move |text: &str| observe::warn(&tag, format_args!("{text}")));
+    Ok(tables::Settings { warn, ..tables::Settings::of(config).map_err(|e| e.to_string())? })
 }
 
 /// The resolver as the queue manager asks it; `tag` is who logs lookups that fail.

@@ -1,95 +1,35 @@
 //! `texthash:/file`: the source file of an indexed table, read into memory.
-//!
-//! Postfix reads the file when a process starts and sees a change only in the next process, at the latest after
-//! max_use requests. Our processes stay, so a thread looks at the files once a second and reads what changed; a
-//! lookup never touches the disk. A file that was changed within the last second may still be being written: it
-//! is read a second later. A file that cannot be read makes lookups fail for the time being until it can.
 
 use super::Kind;
 use crate::fold::fold;
 use crate::lookup::{Lookup, LookupFuture};
 use crate::table::{Settings, Source, TableError};
+use crate::watched::{self, Watched};
 use config::lines::{is_space, logical_lines};
 use std::collections::HashMap;
-use std::os::unix::fs::MetadataExt;
-use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, Once, OnceLock, PoisonError, RwLock, Weak};
-use std::time::{Duration, SystemTime};
+use std::path::Path;
 
 /// The kind `texthash`.
 pub const KIND: Kind = Kind { name: "texthash", open };
-
-/// How often files are looked at, and how long one must lie still before it is read again.
-const PERIOD: Duration = Duration::from_secs(1);
-
-/// Bytes of the largest file that is read; a larger one makes lookups fail for the time being.
-const FILE_BYTES_MAX: u64 = 1 << 30;
 
 fn open(name: &str, spec: &str, settings: &Settings) -> Result<Box<dyn Source>, TableError> {
     if name.is_empty() {
         return Err(TableError::new(spec, "expected a file name behind `texthash:`"));
     }
-    let path = settings.path(name);
-    let (stamp, content) = read(&path, spec, settings);
-    let state = RwLock::new(State { stamp, content });
-    let file = File { spec: spec.to_owned(), path, settings: settings.clone(), state, watched: Once::new() };
-    let file = Arc::new(file);
-    Ok(Box::new(TextHash(file)))
+    let (owner, warn) = (spec.to_owned(), settings.clone());
+    let load = move |path: &Path| Ok(parse(&watched::text(path)?, &owner, &warn));
+    Ok(Box::new(TextHash(Watched::open(settings.path(name), spec, settings, load))))
 }
 
-struct TextHash(Arc<File>);
-
-struct File {
-    spec: String,
-    path: PathBuf,
-    settings: Settings,
-    state: RwLock<State>,
-    /// Watched from the first lookup on, so that whoever opens tables only to check them starts no thread.
-    watched: Once,
-}
-
-struct State {
-    stamp: Stamp,
-    content: Result<HashMap<String, String>, String>,
-}
-
-/// What tells that a file changed: device, inode, size, time of the last change; nothing where there is no file.
-type Stamp = Option<(u64, u64, u64, i64, i64)>;
-
-fn stamp(path: &Path) -> Stamp {
-    let meta = std::fs::metadata(path).ok()?;
-    Some((meta.dev(), meta.ino(), meta.size(), meta.mtime(), meta.mtime_nsec()))
-}
+struct TextHash(Watched<HashMap<String, String>>);
 
 impl Source for TextHash {
     fn lookup<'a>(&'a self, key: &'a str) -> LookupFuture<'a> {
-        if self.0.settings.follow_changes {
-            self.0.watched.call_once(|| watch(&self.0));
-        }
-        let state = self.0.state.read().unwrap_or_else(PoisonError::into_inner);
-        match &state.content {
-            Ok(entries) => entries.get(key).map_or(Lookup::NotFound, |value| Lookup::Found(value.clone())),
-            Err(text) => Lookup::TempFail(text.clone()),
-        }
-        .into()
+        self.0
+            .with(|entries| entries.get(key).map_or(Lookup::NotFound, |value| Lookup::Found(value.clone())))
+            .unwrap_or_else(Lookup::TempFail)
+            .into()
     }
-}
-
-/// Reads the file; what changes between stamp and reading is seen a period later.
-fn read(path: &Path, spec: &str, settings: &Settings) -> (Stamp, Result<HashMap<String, String>, String>) {
-    let stamp = stamp(path);
-    let bytes = match stamp {
-        Some((_, _, size, ..)) if size > FILE_BYTES_MAX => {
-            Err(format!("expected at most {FILE_BYTES_MAX} bytes, found {size}"))
-        }
-        _ => std::fs::read(path).map_err(|error| error.to_string()),
-    };
-    let content = bytes.map_err(|error| format!("{spec}: cannot be read: {error}"));
-    let content = content.map(|bytes| parse(&String::from_utf8_lossy(&bytes), spec, settings));
-    if let Err(text) = &content {
-        (settings.warn)(text);
-    }
-    (stamp, content)
 }
 
 /// The entries of a table's source text: key, white space, value. What is no entry is ignored with a warning.
@@ -142,68 +82,14 @@ fn split_entry(line: &str) -> Option<(&str, &str)> {
     (!quoted).then_some((line, ""))
 }
 
-/// The open files of this process; the thread reads again what changed.
-static WATCHED: OnceLock<Mutex<Vec<Weak<File>>>> = OnceLock::new();
-
-fn watch(file: &Arc<File>) {
-    let mut first = false;
-    let watched = WATCHED.get_or_init(|| {
-        first = true;
-        Mutex::new(Vec::new())
-    });
-    watched.lock().unwrap_or_else(PoisonError::into_inner).push(Arc::downgrade(file));
-    if first {
-        let thread = std::thread::Builder::new().name("tables".to_owned()).spawn(move || {
-            loop {
-                std::thread::sleep(PERIOD);
-                refresh(watched);
-            }
-        });
-        if let Err(error) = thread {
-            (file.settings.warn)(&format!("changes of texthash files will not be seen: {error}"));
-        }
-    }
-}
-
-/// Reads each file that changed; files whose tables were dropped are forgotten.
-fn refresh(watched: &Mutex<Vec<Weak<File>>>) {
-    let files: Vec<Arc<File>> = {
-        let mut watched = watched.lock().unwrap_or_else(PoisonError::into_inner);
-        watched.retain(|file| file.strong_count() > 0);
-        watched.iter().filter_map(Weak::upgrade).collect()
-    };
-    for file in files {
-        file.refresh();
-    }
-}
-
-impl File {
-    fn refresh(&self) {
-        let (known, failed) = {
-            let state = self.state.read().unwrap_or_else(PoisonError::into_inner);
-            (state.stamp, state.content.is_err())
-        };
-        let current = stamp(&self.path);
-        if current == known && !(failed && current.is_some()) || !at_rest(&self.path) {
-            return;
-        }
-        let (stamp, content) = read(&self.path, &self.spec, &self.settings);
-        *self.state.write().unwrap_or_else(PoisonError::into_inner) = State { stamp, content };
-    }
-}
-
-/// Whether the file was not changed within the last period; true where there is none.
-fn at_rest(path: &Path) -> bool {
-    let Ok(changed) = std::fs::metadata(path).and_then(|meta| meta.modified()) else { return true };
-    // A time in the future says nothing; such a file is taken as it is.
-    SystemTime::now().duration_since(changed).map_or(true, |age| age >= PERIOD)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::Table;
+    use std::path::PathBuf;
     use std::sync::atomic::{AtomicU32, Ordering};
+    use std::sync::{Arc, Mutex};
+    use std::time::Duration;
 
     fn file(text: &str) -> PathBuf {
         static NEXT: AtomicU32 = AtomicU32::new(0);
