@@ -10,6 +10,9 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+/// Answers with the value of a parameter.
+pub type Parameter = Arc<dyn Fn(&str) -> Option<String> + Send + Sync>;
+
 /// What tables need to know of their surroundings.
 #[derive(Clone)]
 pub struct Settings {
@@ -21,7 +24,7 @@ pub struct Settings {
     pub follow_changes: bool,
     /// The expanded value of a parameter of main.cf, for kinds that have some (`socketmap_max_reply_size`, the settings
     /// of `mysql:name` without a file …); nothing where there is none.
-    pub parameter: Arc<dyn Fn(&str) -> Option<String> + Send + Sync>,
+    pub parameter: Parameter,
     /// Takes warnings: a duplicate key, a file that cannot be read. Called from any thread; must not block.
     pub warn: Arc<dyn Fn(&str) + Send + Sync>,
 }
