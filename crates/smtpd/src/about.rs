@@ -151,34 +151,34 @@ impl About<'_> {
     }
 
     /// Permit where the client is in `list`.
-    pub fn in_list(&self, list: &AddressList) -> Verdict {
-        match list.matches_now(self.client.verified_name(), self.client.address) {
+    pub async fn in_list(&self, list: &AddressList) -> Verdict {
+        match list.matches(self.client.verified_name(), self.client.address).await {
             Ok(true) => Verdict::Permit,
             Ok(false) => Verdict::Dunno,
             Err(_) => Verdict::Refuse(self.lookup_failed()),
         }
     }
 
-    fn resolved(&self) -> Result<Option<Resolved>, Reply> {
+    async fn resolved(&self) -> Result<Option<Resolved>, Reply> {
         let Some(recipient) = self.recipient else { return Ok(None) };
         let null = Address::null();
-        let resolved = self.rules.addresses.resolve(recipient, self.sender.unwrap_or(&null));
+        let resolved = self.rules.addresses.resolve(recipient, self.sender.unwrap_or(&null)).await;
         resolved.map(Some).map_err(|_| self.lookup_failed())
     }
 
     /// Whether the recipient is ours to take or to relay.
-    pub fn is_our_destination(&self) -> Result<bool, Reply> {
-        let Some(resolved) = self.resolved()? else { return Ok(false) };
+    pub async fn is_our_destination(&self) -> Result<bool, Reply> {
+        let Some(resolved) = self.resolved().await? else { return Ok(false) };
         let trusted = !resolved.routed || self.rules.allow_untrusted_routing;
         Ok(trusted && resolved.class != Class::Default)
     }
 
     /// Refuses a recipient that is not ours to take or to relay.
-    pub fn relaying(&self, code: u16, class: u8) -> Verdict {
+    pub async fn relaying(&self, code: u16, class: u8) -> Verdict {
         if self.recipient.is_none() {
             return Verdict::Dunno;
         }
-        match self.is_our_destination() {
+        match self.is_our_destination().await {
             Ok(true) => Verdict::Dunno,
             Ok(false) => {
                 let value = String::from_utf8_lossy(self.recipient.map_or(b"", Address::as_bytes));
@@ -194,7 +194,7 @@ impl About<'_> {
 
     /// Refuses a recipient that the tables of its class do not know.
     pub async fn unlisted_recipient(&self) -> Verdict {
-        let resolved = match self.resolved() {
+        let resolved = match self.resolved().await {
             Ok(Some(resolved)) => resolved,
             Ok(None) => return Verdict::Dunno,
             Err(reply) => return Verdict::Refuse(reply),

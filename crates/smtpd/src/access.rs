@@ -2,7 +2,7 @@
 
 use crate::about::About;
 use crate::complaint::Complaint;
-use crate::restrictions::{self, Checked, Make, Verdict};
+use crate::restrictions::{self, Make, Verdict};
 use mail::{Address, Dsn, Reply};
 use tables::search::{self, Key};
 use tables::{Lookup, Table};
@@ -54,7 +54,7 @@ async fn find(table: &Table, keys: Vec<Key>, about: &About<'_>, value: &str, cla
         match table.lookup(&key.text).await {
             Lookup::NotFound => {}
             Lookup::Found(action) => {
-                let verdict = act(&action, about, value, class);
+                let verdict = act(&action, about, value, class).await;
                 return if about.is_before_mail() { at_once(verdict, table) } else { verdict };
             }
             Lookup::TempFail(_) => {
@@ -76,7 +76,7 @@ fn at_once(verdict: Verdict, table: &Table) -> Verdict {
 }
 
 /// What the right-hand side of an access table says.
-fn act(action: &str, about: &About<'_>, value: &str, class: &str) -> Verdict {
+async fn act(action: &str, about: &About<'_>, value: &str, class: &str) -> Verdict {
     let action = action.trim();
     let (word, text) = action.split_once(|c: char| c.is_ascii_whitespace()).unwrap_or((action, ""));
     let text = text.trim_start();
@@ -109,12 +109,12 @@ fn act(action: &str, about: &About<'_>, value: &str, class: &str) -> Verdict {
     } else if word.len() == 3 && word.starts_with(['4', '5']) && word.bytes().all(|b| b.is_ascii_digit()) {
         denied(text, word.parse().unwrap_or(554))
     } else {
-        by_name(action, about)
+        by_name(action, about).await
     }
 }
 
 /// A result may name restrictions; those that need a table are not for tables.
-fn by_name(action: &str, about: &About<'_>) -> Verdict {
+async fn by_name(action: &str, about: &About<'_>) -> Verdict {
     // It might have been a refusal.
     let unknown = |word: &str| {
         let reply = Reply::new(451, Dsn::new(4, 3, 5), "Server configuration error");
@@ -125,11 +125,8 @@ fn by_name(action: &str, about: &About<'_>) -> Verdict {
         let Some((kind, Make::Alone(make))) = restrictions::find(word).map(|kind| (kind, &kind.make)) else {
             return unknown(word);
         };
-        // Only restrictions whose answer is at hand: anything else would have to be kept alive while it is asked.
-        let verdict = match make().check(about) {
-            Checked::Now(verdict) => verdict,
-            Checked::Later(_) => return unknown(word),
-        };
+        let restriction = make();
+        let verdict = restriction.check(about).verdict().await;
         match (verdict, words.peek()) {
             (Verdict::Dunno, _) => {}
             (verdict, Some(next)) if restrictions::FINAL.contains(&kind.name) => {

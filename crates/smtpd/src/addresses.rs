@@ -3,6 +3,8 @@
 //! A trait, so that sessions do not depend on how addresses are resolved; `rewrite` does it for real.
 
 use mail::Address;
+use std::future::Future;
+use std::pin::Pin;
 
 /// The class of a domain (ADDRESS_CLASS_README).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,13 +43,16 @@ pub struct Undeliverable {
     pub reason: String,
 }
 
-/// Knows addresses. Contract: never waits for long, since tables of domains lie in memory.
+/// A resolution under way; an error is a table that cannot answer now.
+pub type Resolving<'a> = Pin<Box<dyn Future<Output = Result<Resolved, String>> + 'a>>;
+
+/// Knows addresses. Contract: waits no longer than the deadlines of the tables that it asks.
 pub trait Addresses: Send + Sync {
     /// The full form: `ann` becomes `ann@example.org` where `myorigin` is that.
     fn complete(&self, address: &Address) -> Address;
 
-    /// Resolves a recipient; an error is a table that cannot answer now.
-    fn resolve(&self, recipient: &Address, sender: &Address) -> Result<Resolved, String>;
+    /// Resolves a recipient.
+    fn resolve<'a>(&'a self, recipient: &'a Address, sender: &'a Address) -> Resolving<'a>;
 }
 
 impl Addresses for rewrite::Resolver {
@@ -55,29 +60,35 @@ impl Addresses for rewrite::Resolver {
         self.settings().rules.canonical(address)
     }
 
-    fn resolve(&self, recipient: &Address, sender: &Address) -> Result<Resolved, String> {
-        use rewrite::AddressClass;
-        let full = self.complete(recipient);
-        match self.resolve_now(&full, sender) {
-            rewrite::Resolved::Route(route) => {
-                let class = match route.class {
-                    AddressClass::Local => Class::Local,
-                    AddressClass::VirtualAlias => Class::VirtualAlias,
-                    AddressClass::VirtualMailbox => Class::VirtualMailbox,
-                    AddressClass::Relay => Class::Relay,
-                    AddressClass::Default => Class::Default,
-                };
-                let undeliverable = matches!(&*route.transport, "error" | "retry").then(|| Undeliverable {
-                    for_now: &*route.transport == "retry",
-                    reason: route.nexthop.to_string(),
-                });
-                Ok(Resolved { class, address: route.recipient, routed: route.routed, undeliverable })
-            }
-            // Nobody's domain: strangers may not send there, and for our clients delivery says what is wrong.
-            rewrite::Resolved::Invalid { recipient } => {
-                Ok(Resolved { class: Class::Default, address: recipient, routed: false, undeliverable: None })
-            }
-            rewrite::Resolved::TempFail { reason, .. } => Err(reason),
+    fn resolve<'a>(&'a self, recipient: &'a Address, sender: &'a Address) -> Resolving<'a> {
+        Box::pin(async move {
+            let full = self.complete(recipient);
+            class_and_address(rewrite::Resolver::resolve(self, &full, sender).await)
+        })
+    }
+}
+
+fn class_and_address(resolved: rewrite::Resolved) -> Result<Resolved, String> {
+    use rewrite::AddressClass;
+    match resolved {
+        rewrite::Resolved::Route(route) => {
+            let class = match route.class {
+                AddressClass::Local => Class::Local,
+                AddressClass::VirtualAlias => Class::VirtualAlias,
+                AddressClass::VirtualMailbox => Class::VirtualMailbox,
+                AddressClass::Relay => Class::Relay,
+                AddressClass::Default => Class::Default,
+            };
+            let undeliverable = matches!(&*route.transport, "error" | "retry").then(|| Undeliverable {
+                for_now: &*route.transport == "retry",
+                reason: route.nexthop.to_string(),
+            });
+            Ok(Resolved { class, address: route.recipient, routed: route.routed, undeliverable })
         }
+        // Nobody's domain: strangers may not send there, and for our clients delivery says what is wrong.
+        rewrite::Resolved::Invalid { recipient } => {
+            Ok(Resolved { class: Class::Default, address: recipient, routed: false, undeliverable: None })
+        }
+        rewrite::Resolved::TempFail { reason, .. } => Err(reason),
     }
 }

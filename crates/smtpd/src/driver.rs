@@ -6,7 +6,7 @@ use crate::lists::Finding;
 use crate::notes::Scene;
 use crate::peer::PeerInfo;
 use crate::serve::Shared;
-use crate::settings::Settings;
+use crate::settings::{Settings, Standing};
 use crate::socket::{Heard, Socket};
 use crate::transaction::{Mail, OnDisk, Smtpd, envelope};
 use bytes::Bytes;
@@ -33,8 +33,7 @@ pub struct Driver {
     socket: Socket,
     /// Until when the client has to say or take something.
     deadline: Instant,
-    /// Missing headers are added to this client's mail.
-    local: bool,
+    standing: Standing,
 }
 
 /// Serves one client until the end.
@@ -60,7 +59,8 @@ pub(crate) async fn session(
     let bits = settings.network_bits;
     let counted = shared.clients.count(&service, peer.address, bits);
     let deadline = Instant::now() + settings.timeout;
-    let local = settings.is_local(&peer);
+    // Boxed: only for as long as the tables are asked.
+    let standing = Box::pin(settings.standing(&peer)).await;
     let mut driver = Driver {
         shared,
         settings,
@@ -70,7 +70,7 @@ pub(crate) async fn session(
         service,
         socket,
         deadline,
-        local,
+        standing,
     };
     driver.serve(counted.count).await;
 }
@@ -79,8 +79,8 @@ impl Driver {
     async fn serve(&mut self, sessions_of_client: u32) {
         let peer = Peer {
             name_and_address: self.peer.name_and_address.clone(),
-            bare_newline: self.settings.bare_newline_of(&self.peer),
-            discard_ehlo: self.settings.discard_ehlo_of(&self.peer),
+            bare_newline: self.standing.bare_newline,
+            discard_ehlo: self.standing.discard_ehlo,
             early: self.socket.early(),
         };
         let mut out = self.shared.outputs.take();
@@ -175,7 +175,7 @@ impl Driver {
 
     fn too_many(&self, sessions: u32) -> Option<Reply> {
         let limit = self.settings.connection_count_limit;
-        if limit == 0 || u64::from(sessions) <= limit || self.settings.is_event_exempt(&self.peer) {
+        if limit == 0 || u64::from(sessions) <= limit || self.standing.event_exempt {
             return None;
         }
         observe::warn(
@@ -339,7 +339,7 @@ impl Driver {
         let client = self.client(session, transaction.request.smtputf8);
         if let Some(mail) = session.mail_mut() {
             let surroundings = (&*self.shared, &*self.settings, &self.tag);
-            mail.begin(surroundings, &client, self.local, &sender, sole.as_ref());
+            mail.begin(surroundings, &client, self.standing.local, &sender, sole.as_ref());
         }
     }
 
@@ -405,11 +405,12 @@ impl Driver {
         let (request, mut mail, recipients) = transaction.into_parts();
         let client = self.client(session, request.smtputf8);
         let surroundings = (&*self.shared, &*self.settings, &self.tag);
-        mail.begin(surroundings, &client, self.local, &request.sender, sole);
+        mail.begin(surroundings, &client, self.standing.local, &request.sender, sole);
         let message = mail.message.take().expect("the content has just been begun");
         let finished = message.finish()?;
         let flags = flags.with(finished.flags);
-        let envelope = envelope(&self.settings, request, recipients, client, &mail, flags, self.local);
+        let envelope =
+            envelope(&self.settings, request, recipients, client, &mail, flags, self.standing.local);
         let committed = self.shared.intake.commit(finished.sink, envelope, flags).await;
         committed.map(OnDisk::from).map_err(|error| self.commit_failed(&error, id))
     }

@@ -2,7 +2,7 @@
 
 use crate::about::{About, Stage};
 use crate::complaint::Complaint;
-use crate::restrictions::{self, Checked, Make, NOT_YET, Restriction, Verdict};
+use crate::restrictions::{self, Make, NOT_YET, Restriction, Verdict};
 use config::{Error, Scope};
 use mail::Reply;
 use tables::{Settings, Table};
@@ -215,10 +215,7 @@ impl List {
             if effects.discard {
                 break;
             }
-            let verdict = match entry.restriction.check(&about) {
-                Checked::Now(verdict) => verdict,
-                Checked::Later(future) => future.await,
-            };
+            let verdict = entry.restriction.check(&about).verdict().await;
             let (verdict, ignored) = match verdict {
                 Verdict::Final(verdict, ignored) => (*verdict, Some(ignored)),
                 verdict => (verdict, entry.ignores.clone()),

@@ -92,39 +92,54 @@ impl Settings {
         Ok(settings)
     }
 
-    /// What is done with bare newlines of this client.
-    pub(crate) fn bare_newline_of(&self, peer: &PeerInfo) -> BareNewline {
-        match self.bare_newline_exclusions.matches_now(peer.verified_name(), peer.address) {
-            Ok(true) => BareNewline::Allow,
-            // A table that cannot be asked excludes nobody.
-            Ok(false) | Err(_) => self.bare_newline,
+    /// What lists and tables say of a client; asked once, when it has connected.
+    pub(crate) async fn standing(&self, peer: &PeerInfo) -> Standing {
+        Standing {
+            bare_newline: self.bare_newline_of(peer).await,
+            discard_ehlo: self.discard_ehlo_of(peer).await,
+            local: self.is_local(peer).await,
+            event_exempt: is_in(&self.event_limit_exceptions, peer).await,
         }
     }
 
-    /// What EHLO leaves out for this client.
-    pub(crate) fn discard_ehlo_of(&self, peer: &PeerInfo) -> EhloKeywords {
-        match self.discard_ehlo_maps.find_now(search::client_address(peer.address)) {
+    async fn bare_newline_of(&self, peer: &PeerInfo) -> BareNewline {
+        match is_in(&self.bare_newline_exclusions, peer).await {
+            true => BareNewline::Allow,
+            false => self.bare_newline,
+        }
+    }
+
+    async fn discard_ehlo_of(&self, peer: &PeerInfo) -> EhloKeywords {
+        match self.discard_ehlo_maps.find(search::client_address(peer.address)).await {
             Lookup::Found(words) => keywords(words.split([',', ' ', '\t'])),
             Lookup::NotFound | Lookup::TempFail(_) => self.discard_ehlo,
         }
     }
 
-    /// Whether missing headers are added to this client's mail.
-    pub(crate) fn is_local(&self, peer: &PeerInfo) -> bool {
+    async fn is_local(&self, peer: &PeerInfo) -> bool {
         let local = &self.local_clients;
         (local.own && self.rules.own_addresses.contains(&peer.address))
-            || (local.mynetworks && matches!(self.in_mynetworks(peer), Ok(true)))
-            || matches!(local.tables.find_now(search::client_address(peer.address)), Lookup::Found(_))
+            || (local.mynetworks && is_in(&self.rules.mynetworks, peer).await)
+            || matches!(local.tables.find(search::client_address(peer.address)).await, Lookup::Found(_))
     }
+}
 
-    /// Whether limits on events do not count for this client.
-    pub(crate) fn is_event_exempt(&self, peer: &PeerInfo) -> bool {
-        matches!(self.event_limit_exceptions.matches_now(peer.verified_name(), peer.address), Ok(true))
-    }
+/// How lists and tables make a service treat one client.
+#[derive(Clone, Copy)]
+pub(crate) struct Standing {
+    /// What is done with bare newlines.
+    pub bare_newline: BareNewline,
+    /// What EHLO leaves out.
+    pub discard_ehlo: EhloKeywords,
+    /// Whether missing headers are added to its mail.
+    pub local: bool,
+    /// Whether limits on events do not count.
+    pub event_exempt: bool,
+}
 
-    fn in_mynetworks(&self, peer: &PeerInfo) -> Result<bool, tables::lists::Unanswered> {
-        self.rules.mynetworks.matches_now(peer.verified_name(), peer.address)
-    }
+/// Whether a client is in a list; a table that cannot be asked makes no exception for anybody.
+async fn is_in(list: &AddressList, peer: &PeerInfo) -> bool {
+    matches!(list.matches(peer.verified_name(), peer.address).await, Ok(true))
 }
 
 struct Reader<'a> {

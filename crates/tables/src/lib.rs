@@ -17,4 +17,4 @@ pub use check::unknown_kinds;
 pub use fold::fold;
 pub use lookup::{Lookup, LookupFuture, now, wait};
 pub use maps::Maps;
-pub use table::{Parameter, Settings, Table, TableError};
+pub use table::{Parameter, Settings, Table, TableError, Warn};

@@ -10,6 +10,9 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+/// Takes a warning.
+pub type Warn = Arc<dyn Fn(&str) + Send + Sync>;
+
 /// Answers with the value of a parameter.
 pub type Parameter = Arc<dyn Fn(&str) -> Option<String> + Send + Sync>;
 
@@ -26,7 +29,7 @@ pub struct Settings {
     /// of `mysql:name` without a file …); nothing where there is none.
     pub parameter: Parameter,
     /// Takes warnings: a duplicate key, a file that cannot be read. Called from any thread; must not block.
-    pub warn: Arc<dyn Fn(&str) + Send + Sync>,
+    pub warn: Warn,
 }
 
 impl Default for Settings {
@@ -124,6 +127,7 @@ pub struct Table(Arc<Inner>);
 struct Inner {
     spec: String,
     utf8: bool,
+    warn: Warn,
     source: Box<dyn Source>,
 }
 
@@ -131,7 +135,12 @@ impl Table {
     /// Opens `type:name`. A file that cannot be read is a warning, and lookups fail for the time being, as in Postfix.
     pub fn open(spec: &str, settings: &Settings) -> Result<Table, TableError> {
         let source = kinds::open(spec, settings)?;
-        Ok(Table(Arc::new(Inner { spec: spec.to_owned(), utf8: settings.utf8, source })))
+        Ok(Table(Arc::new(Inner {
+            spec: spec.to_owned(),
+            utf8: settings.utf8,
+            warn: settings.warn.clone(),
+            source,
+        })))
     }
 
     /// `type:name` as it was written.
@@ -139,13 +148,17 @@ impl Table {
         &self.0.spec
     }
 
-    /// Looks up `key`, in whatever case.
+    /// Looks up `key`, in whatever case. That the table could not be asked is a warning, too: it names the table.
     pub async fn lookup(&self, key: &str) -> Lookup {
         let key = match self.0.source.folds() {
             true => fold(key, self.0.utf8),
             false => Cow::Borrowed(key),
         };
-        self.0.source.lookup(&key).await
+        let answer = self.0.source.lookup(&key).await;
+        if let Lookup::TempFail(text) = &answer {
+            (self.0.warn)(text);
+        }
+        answer
     }
 
     /// Looks up `key` in a table that holds its content in memory; others fail for the time being.

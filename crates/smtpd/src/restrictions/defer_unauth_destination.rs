@@ -11,6 +11,7 @@ struct This;
 impl Restriction for This {
     fn check<'a>(&'a self, about: &'a About<'a>) -> Checked<'a> {
         // Postfix has no parameter for this code: 100 below that of reject_unauth_destination.
-        Checked::Now(about.relaying(about.rules.codes.relay_domains.saturating_sub(100), 4))
+        let code = about.rules.codes.relay_domains.saturating_sub(100);
+        Checked::Later(Box::pin(about.relaying(code, 4)))
     }
 }

@@ -47,8 +47,18 @@ pub enum Verdict {
 pub enum Checked<'a> {
     /// It is known already.
     Now(Verdict),
-    /// Somebody is being asked.
+    /// A table is asked, which may be somebody else.
     Later(Pin<Box<dyn Future<Output = Verdict> + 'a>>),
+}
+
+impl Checked<'_> {
+    /// The finding.
+    pub async fn verdict(self) -> Verdict {
+        match self {
+            Checked::Now(verdict) => verdict,
+            Checked::Later(future) => future.await,
+        }
+    }
 }
 
 /// One restriction in a list. Contract: it has no effects; what it wants is told by its verdict.

@@ -10,10 +10,12 @@ struct This;
 
 impl Restriction for This {
     fn check<'a>(&'a self, about: &'a About<'a>) -> Checked<'a> {
-        Checked::Now(match about.is_our_destination() {
-            Ok(true) => Verdict::Permit,
-            Ok(false) => Verdict::Dunno,
-            Err(reply) => Verdict::Refuse(reply),
-        })
+        Checked::Later(Box::pin(async {
+            match about.is_our_destination().await {
+                Ok(true) => Verdict::Permit,
+                Ok(false) => Verdict::Dunno,
+                Err(reply) => Verdict::Refuse(reply),
+            }
+        }))
     }
 }
