@@ -7,7 +7,7 @@ use bytes::Bytes;
 use mail::{Address, ContentFlags, Dsn, Envelope, Job, Outcome, Recipient, Status};
 use net::{Shutdown, clock};
 use observe::Tag;
-use qmgr::{Back, Hand, Inputs, Router, Settings, Snapshot, Target, run};
+use qmgr::{Back, Hand, Inputs, Router, Routing, Settings, Snapshot, Target, run};
 use queue::{Hooks, Intake, IntakeSettings, RealDisk, Role, Store, StoreSettings};
 use std::cell::{Cell, RefCell};
 use std::path::Path;
@@ -59,13 +59,14 @@ impl NextTurn {
 struct ByDomain;
 
 impl Router for ByDomain {
-    fn route(&self, recipient: &Address, _: &Address) -> Target {
+    fn route<'a>(&'a self, recipient: &'a Address, _: &'a Address) -> Routing<'a> {
         Target {
             transport: "smtp".into(),
             nexthop: recipient.domain_lower().into(),
             recipient: recipient.clone(),
             local: false,
         }
+        .into()
     }
 }
 

@@ -4,8 +4,13 @@ use crate::Settings;
 use crate::hand::Hand;
 use crate::scheduler::Route;
 use mail::{Address, Envelope};
+use queue::NewMessage;
 use std::collections::BTreeSet;
+use std::future::Future;
+use std::pin::Pin;
+use std::rc::Rc;
 use std::sync::Arc;
+use std::task::{Context, Poll};
 
 /// Transport, nexthop and final address of a recipient.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -23,23 +28,32 @@ pub struct Target {
 /// Finds the way of a recipient: what trivial-rewrite does in Postfix.
 pub trait Router {
     /// The way of one recipient. A failed lookup gives the transport `retry`, a hopeless address `error`.
-    fn route(&self, recipient: &Address, sender: &Address) -> Target;
+    fn route<'a>(&'a self, recipient: &'a Address, sender: &'a Address) -> Routing<'a>;
 }
 
-impl Router for rewrite::Resolver {
-    fn route(&self, recipient: &Address, sender: &Address) -> Target {
-        match self.resolve_now(recipient, sender) {
-            rewrite::Resolved::Route(route) => {
-                let local = route.class == rewrite::AddressClass::Local;
-                let rewrite::Route { transport, nexthop, recipient, .. } = route;
-                Target { transport, nexthop, recipient, local }
+/// The way of a recipient that is being looked for.
+pub enum Routing<'a> {
+    /// It is known; nothing once it was taken.
+    Found(Option<Target>),
+    /// A table is asked, which may be somebody else. Contract: it ends by itself, within the deadlines of the tables.
+    Asking(Pin<Box<dyn Future<Output = Target> + 'a>>),
+}
+
+impl From<Target> for Routing<'_> {
+    fn from(target: Target) -> Self {
+        Routing::Found(Some(target))
+    }
+}
+
+impl Future for Routing<'_> {
+    type Output = Target;
+
+    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Target> {
+        match self.get_mut() {
+            Routing::Found(target) => {
+                Poll::Ready(target.take().expect("a future is not polled after its end"))
             }
-            rewrite::Resolved::Invalid { recipient } => {
-                fixed("error", "5.1.3 bad address syntax", &recipient)
-            }
-            rewrite::Resolved::TempFail { recipient, .. } => {
-                fixed("retry", "4.3.0 address resolver failure", &recipient)
-            }
+            Routing::Asking(future) => future.as_mut().poll(context),
         }
     }
 }
@@ -64,8 +78,19 @@ pub(crate) struct Ways {
     pub unserved: BTreeSet<Arc<str>>,
 }
 
-/// The way of each recipient that is not done.
-pub(crate) fn routes(
+/// Looks for the way of each recipient of a message that is not done; gives the message back with them.
+pub(crate) async fn routes(
+    message: NewMessage,
+    flushed: bool,
+    router: Rc<dyn Router>,
+    hand: Rc<dyn Hand>,
+    settings: Arc<Settings>,
+) -> (NewMessage, Ways) {
+    let ways = ways(&message.envelope, &message.done, flushed, &*router, &*hand, &settings).await;
+    (message, ways)
+}
+
+async fn ways(
     envelope: &Envelope,
     done: &[bool],
     flushed: bool,
@@ -85,9 +110,12 @@ pub(crate) fn routes(
             continue;
         }
         let address = redirect.as_ref().unwrap_or(&recipient.address);
-        let target = special(address, envelope)
-            .or_else(|| filter.filter(|_| redirect.is_none()).map(|f| filtered(f, address)))
-            .unwrap_or_else(|| router.route(address, &envelope.sender));
+        let fixed = special(address, envelope)
+            .or_else(|| filter.filter(|_| redirect.is_none()).map(|f| filtered(f, address)));
+        let target = match fixed {
+            Some(target) => target,
+            None => router.route(address, &envelope.sender).await,
+        };
         if target.local && settings.is_double_bounce(&target.recipient) {
             ways.dropped.push((index, target.recipient));
             continue;

@@ -99,6 +99,7 @@ pub async fn run<S: Spool>(inputs: Inputs<S>) -> io::Result<()> {
             Some(snapshot) = reloads.recv() => driver.reload(snapshot),
             Some(order) = orders.recv() => driver.order(order, clock::now()),
             () = inbox.wait() => {}
+            () = driver.routed() => {}
             () = rest(after, now) => {}
         }
     }

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use mail::{Address, ContentFlags, Dsn, Envelope, Job, Outcome, QueueId, Recipient, SiteFailure, Status};
 use net::{Shutdown, clock};
 use observe::Tag;
-use qmgr::{Back, Hand, Inputs, Order, Router, Settings, Snapshot, Target, run};
+use qmgr::{Back, Hand, Inputs, Order, Router, Routing, Settings, Snapshot, Target, run};
 use queue::{Hooks, Intake, IntakeSettings, Listed, NoticeSender, RealDisk, Role, Store, StoreSettings};
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
@@ -111,9 +111,9 @@ impl Hand for Agents {
 struct ByDomain;
 
 impl Router for ByDomain {
-    fn route(&self, recipient: &Address, _: &Address) -> Target {
+    fn route<'a>(&'a self, recipient: &'a Address, _: &'a Address) -> Routing<'a> {
         let nexthop = recipient.domain_lower().into();
-        Target { transport: "smtp".into(), nexthop, recipient: recipient.clone(), local: false }
+        Target { transport: "smtp".into(), nexthop, recipient: recipient.clone(), local: false }.into()
     }
 }
 

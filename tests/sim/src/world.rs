@@ -255,7 +255,7 @@ impl World {
                 reports: self.reports.clone(),
             },
             settings: self.settings.clone(),
-            router: Rc::new(ByDomain),
+            router: Rc::new(ByDomain::default()),
             bounce: Arc::new(bounce_settings()),
             hand: self.agents.clone(),
             bounce_tag: tag.clone(),

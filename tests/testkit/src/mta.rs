@@ -2,6 +2,7 @@
 
 use crate::mask::LogLine;
 use std::fs;
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -9,6 +10,8 @@ use std::time::{Duration, Instant};
 pub const CONFIG_DIRECTORY: &str = "/etc/postfix";
 /// The file that `maillog_file` names in the ground settings.
 pub const LOG_FILE: &str = "/var/log/mail.log";
+/// The socket that wakes pickup.
+const PICKUP: &str = "/var/spool/postfix/public/pickup";
 /// What a start may take on a busy machine.
 const START_TIMEOUT: Duration = Duration::from_secs(20);
 
@@ -105,7 +108,8 @@ impl Mta for Posthaste {
                 let log = fs::read_to_string(LOG_FILE).unwrap_or_default();
                 Err(format!("posthaste start-fg ended ({ended:?}): {said}{log}"))
             }
-        })
+        })?;
+        wait_for_pickup()
     }
 
     fn stop(&mut self) -> Result<(), String> {
@@ -142,6 +146,19 @@ fn wait_for_listener(port: u16, mut alive: impl FnMut() -> Result<(), String>) -
         if Instant::now() > deadline {
             let log = fs::read_to_string(LOG_FILE).unwrap_or_default();
             return Err(format!("nothing listens on port {port} after {START_TIMEOUT:?}: {log}"));
+        }
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    Ok(())
+}
+
+/// The port listens before the processes behind it run; local submission needs the socket that one of them makes.
+fn wait_for_pickup() -> Result<(), String> {
+    let master = fs::read_to_string(format!("{CONFIG_DIRECTORY}/master.cf")).unwrap_or_default();
+    let deadline = Instant::now() + START_TIMEOUT;
+    while master.lines().any(|line| line.starts_with("pickup")) && !Path::new(PICKUP).exists() {
+        if Instant::now() > deadline {
+            return Err(format!("{PICKUP} is not there after {START_TIMEOUT:?}"));
         }
         std::thread::sleep(Duration::from_millis(10));
     }

@@ -32,24 +32,31 @@ struct Routing {
 }
 
 impl Router for Routing {
-    fn route(&self, recipient: &Address, sender: &Address) -> Target {
-        let fixed = |transport: &str, nexthop: &str, recipient| Target {
-            transport: transport.into(),
-            nexthop: nexthop.into(),
-            recipient,
-            local: false,
-        };
-        match self.resolver.resolve_now(recipient, sender) {
-            Resolved::Route(route) => {
-                let local = route.class == rewrite::AddressClass::Local;
-                let rewrite::Route { transport, nexthop, recipient, .. } = route;
-                Target { transport, nexthop, recipient, local }
-            }
-            Resolved::Invalid { recipient } => fixed("error", "5.1.3 bad address syntax", recipient),
-            Resolved::TempFail { recipient, reason } => {
-                observe::warn(&self.tag, format_args!("{recipient}: {reason}"));
-                fixed("retry", "4.3.0 address resolver failure", recipient)
-            }
+    fn route<'a>(&'a self, recipient: &'a Address, sender: &'a Address) -> qmgr::Routing<'a> {
+        qmgr::Routing::Asking(Box::pin(async move {
+            target(self.resolver.resolve(recipient, sender).await, &self.tag)
+        }))
+    }
+}
+
+/// Transport and nexthop of what was resolved; what could not be goes by the services that say so.
+fn target(resolved: Resolved, tag: &Tag) -> Target {
+    let fixed = |transport: &str, nexthop: &str, recipient| Target {
+        transport: transport.into(),
+        nexthop: nexthop.into(),
+        recipient,
+        local: false,
+    };
+    match resolved {
+        Resolved::Route(route) => {
+            let local = route.class == rewrite::AddressClass::Local;
+            let rewrite::Route { transport, nexthop, recipient, .. } = route;
+            Target { transport, nexthop, recipient, local }
+        }
+        Resolved::Invalid { recipient } => fixed("error", "5.1.3 bad address syntax", recipient),
+        Resolved::TempFail { recipient, reason } => {
+            observe::warn(tag, format_args!("{recipient}: {reason}"));
+            fixed("retry", "4.3.0 address resolver failure", recipient)
         }
     }
 }

@@ -1,19 +1,20 @@
 //! The driver: one synchronous turn that joins queue, scheduler and agents. `run` calls it whenever there is news.
 
+mod activate;
 mod finish;
 mod tell;
 #[cfg(test)]
 mod tests;
 
 use crate::hand::{Hand, Inbox, News};
-use crate::route::{self, Router, Ways};
-use crate::scheduler::{Ended, Handout, Pulled, Scheduler};
+use crate::route::Router;
+use crate::scheduler::{Ended, Handout, Scheduler};
 use crate::spool::Spool;
 use crate::{Order, Settings, Snapshot};
+use activate::{ROUTING_MAX, Routed};
 use mail::{Address, Client, Content, Envelope, Job, JobId, JobRecipient, Outcome, QueueId, SiteFailure};
 use mail::{Stamps, Status, Timestamp, verp_sender};
 use observe::Tag;
-use observe::events::qmgr::{MessageActive, MessageSuspect};
 use queue::{FLUSHED, MessageKey, NewMessage, Notice, Place, Record};
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::rc::Rc;
@@ -29,15 +30,8 @@ const NEWS_A_TURN: usize = 4;
 /// Messages made active in one turn.
 const ACTIVATIONS_A_TURN: usize = 500;
 
-/// Bytes of content kept in memory for messages that wait in the active queue; beyond it they are read again
-/// when their turn comes.
-const CONTENT_KEPT: u64 = 64 << 20;
-
 /// How long nothing is handed out after the queue could not write down what happened.
 const WRITE_RETRY: Duration = Duration::from_secs(1);
-
-/// At so many crashes in a row a message is tried when nothing else is.
-const ALONE_FROM: u8 = 2;
 
 /// An active message.
 struct Active {
@@ -110,6 +104,8 @@ pub struct Driver<S> {
     jobs: HashMap<JobId, (MessageKey, Arc<str>)>,
     /// Jobs whose attempt is not written down yet.
     outbox: VecDeque<Job>,
+    /// Messages that become active once their ways are found.
+    routing: Vec<Routed>,
     /// Messages that are due again while they are active.
     revisit: HashSet<MessageKey>,
     content_kept: u64,
@@ -139,6 +135,7 @@ impl<S: Spool> Driver<S> {
             fresh: HashMap::new(),
             jobs: HashMap::new(),
             outbox: VecDeque::new(),
+            routing: Vec::new(),
             revisit: HashSet::new(),
             content_kept: 0,
             unserved_warned: HashMap::new(),
@@ -218,6 +215,7 @@ impl<S: Spool> Driver<S> {
     fn remove(&mut self, id: &QueueId, record: impl FnOnce(MessageKey) -> Record) {
         if let Some(key) = self.spool.find(id) {
             self.scheduler.remove(key);
+            self.routing.retain(|message| message.key() != key);
             self.forget(key);
             self.spool.record(record(key));
         }
@@ -335,7 +333,7 @@ impl<S: Spool> Driver<S> {
         let due = self.spool.due(now, room);
         more |= !due.is_empty() && due.len() == room;
         for due in due {
-            if self.scheduler.is_active(due.key) {
+            if self.is_busy(due.key) {
                 // It went through other hands while a delivery of it runs on; looked at again behind that.
                 self.revisit.insert(due.key);
                 continue;
@@ -346,7 +344,11 @@ impl<S: Spool> Driver<S> {
                 self.scheduler.flush_one(due.key);
             }
         }
+        self.activate_routed(now);
         for _ in 0..ACTIVATIONS_A_TURN {
+            if self.routing.len() >= ROUTING_MAX {
+                return more;
+            }
             let Some(pulled) = self.scheduler.pull(now) else { return more };
             self.activate(pulled, now);
         }
@@ -358,91 +360,10 @@ impl<S: Spool> Driver<S> {
             return;
         }
         // What waits for a time is in the queue's own index and comes back by `due`.
-        if message.retry_at.is_none_or(|at| at <= now) {
+        if message.retry_at.is_none_or(|at| at <= now) && !self.is_routing(message.key) {
             self.scheduler.arrived(message.key);
             self.fresh.insert(message.key, message);
         }
-    }
-
-    fn activate(&mut self, pulled: Pulled<MessageKey>, now: Timestamp) {
-        let key = pulled.key;
-        let message = match self.fresh.remove(&key) {
-            Some(message) => message,
-            None => match self.spool.load(key) {
-                Ok(Some(message)) if message.place != Place::Hold => message,
-                // Other hands removed it or put it on hold.
-                Ok(_) => return,
-                Err(error) => {
-                    observe::warn(
-                        &self.tag,
-                        format_args!("cannot read a queued message: {error}; will try again"),
-                    );
-                    return self.scheduler.wait(key, now.after(self.settings.scheduler.minimal_backoff));
-                }
-            },
-        };
-        let NewMessage { queue_id, envelope, mut done, content, crashes, .. } = message;
-        let Ways { routed, dropped, redirected, unserved } =
-            route::routes(&envelope, &done, pulled.flushed, &*self.router, &*self.hand, &self.settings);
-        self.warn_of_unserved(unserved, now);
-        let rewritten = routed
-            .iter()
-            .filter(|r| r.recipient != envelope.recipients[r.route.index as usize].address)
-            .map(|r| (r.route.index, r.recipient.clone()))
-            .collect();
-        let routes: Vec<_> = routed.into_iter().map(|r| r.route).collect();
-        let alone = crashes >= ALONE_FROM;
-        let pulled = Pulled { single: verp_delimiters(&envelope).is_some(), ..pulled };
-        if self.scheduler.activate(pulled, &routes, alone, now) == crate::scheduler::Activated::Parked {
-            return;
-        }
-        let (bytes, size) = (content.size, content.queue_size());
-        let content = content.with_queue_size(size);
-        observe::emit(
-            &self.tag,
-            &MessageActive {
-                queue_id: &queue_id,
-                sender: &envelope.sender,
-                size,
-                recipients: envelope.recipients.len(),
-            },
-        );
-        if alone {
-            observe::emit(&self.tag, &MessageSuspect { queue_id: &queue_id, crashes });
-        }
-        for (index, recipient) in dropped {
-            done[index as usize] = true;
-            self.drop_recipient(key, &queue_id, &envelope, (index, &recipient), now);
-        }
-        for index in redirected {
-            done[index as usize] = true;
-            self.record_dropped(key, index, "redirected to one other address");
-        }
-        let keep = content.pieces().is_none() || self.content_kept + bytes <= CONTENT_KEPT;
-        self.content_kept += if keep && content.pieces().is_some() { bytes } else { 0 };
-        let was_late = self.was_late(&envelope, now);
-        let active = Active {
-            queue_id,
-            client: Arc::new(envelope.client.clone()),
-            envelope,
-            content: keep.then_some(content),
-            done,
-            size,
-            active_at: now,
-            rewritten,
-            attempted: false,
-            was_late,
-            failed: Vec::new(),
-            deferred: HashMap::new(),
-            reported: Vec::new(),
-        };
-        self.active.insert(key, active);
-    }
-
-    /// Whether the sender was told that this message is late, and is to be told that it no longer is.
-    fn was_late(&self, envelope: &Envelope, now: Timestamp) -> bool {
-        let told = |after| envelope.warn_at.is_none() && envelope.arrival.after(after) <= now;
-        !envelope.sender.is_null() && self.settings.confirm_after.is_some_and(told)
     }
 
     /// Takes jobs from the scheduler into the outbox.

@@ -3,12 +3,12 @@
 mod ways;
 
 use super::*;
-use crate::route::Target;
+use crate::route::{Routing, Target};
 use crate::scheduler;
 use bytes::Bytes;
 use mail::{ContentFlags, Dsn, Notify, Recipient};
-use queue::{CommitError, Due, Listed, Notice, SegmentId};
-use std::cell::RefCell;
+use queue::{CommitError, Due, Listed, NewMessage, Notice, SegmentId};
+use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 
@@ -166,11 +166,16 @@ fn message(id: &str, envelope: Envelope, done: Vec<bool>, content: Content) -> N
     }
 }
 
+thread_local! {
+    /// Whether the way to the domain `asked` is known.
+    static WAYS_KNOWN: Cell<bool> = const { Cell::new(false) };
+}
+
 /// Domains are nexthops; `nobody` goes by a transport that nobody serves, `later` by one that is deferred.
 struct ByDomain;
 
 impl Router for ByDomain {
-    fn route(&self, recipient: &Address, _: &Address) -> Target {
+    fn route<'a>(&'a self, recipient: &'a Address, _: &'a Address) -> Routing<'a> {
         let domain = recipient.domain_lower();
         let transport = match &*domain {
             "nobody" => "uucp",
@@ -178,7 +183,19 @@ impl Router for ByDomain {
             _ => "smtp",
         };
         let local = domain == "here";
-        Target { transport: transport.into(), nexthop: domain.into(), recipient: recipient.clone(), local }
+        let target = Target {
+            transport: transport.into(),
+            nexthop: (*domain).into(),
+            recipient: recipient.clone(),
+            local,
+        };
+        match &*domain {
+            "asked" => Routing::Asking(Box::pin(std::future::poll_fn(move |_| match WAYS_KNOWN.get() {
+                true => std::task::Poll::Ready(target.clone()),
+                false => std::task::Poll::Pending,
+            }))),
+            _ => target.into(),
+        }
     }
 }
 

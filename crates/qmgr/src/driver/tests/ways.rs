@@ -115,3 +115,28 @@ fn reports_go_to_the_plain_sender_where_verp_is_switched_off_for_them() {
     assert_eq!(b.turn(1)[0], "report B1 with 1 [0, 1]");
     assert_eq!(b.agents.jobs.borrow()[0].0.recipients[0].recipient.address, Address::from("list@x"));
 }
+
+#[test]
+fn a_way_that_is_asked_for_holds_up_only_its_own_message() {
+    let mut b = Bench::new();
+    b.arrive(b.mail("A", "s@x", &["r@asked", "q@a"]));
+    b.arrive(b.mail("C", "s@x", &["r@c"]));
+    assert_eq!(b.turn(0), ["attempt 2", "written", "job C smtp c"]);
+    // Another look at it, as after a flush, does not make it active twice.
+    b.driver.order(Order::FlushAll, at(1));
+    assert_eq!(b.turn(1), [""; 0]);
+    WAYS_KNOWN.set(true);
+    let found = tables::now(b.driver.routed());
+    assert_eq!((found, b.turn(2).len()), (Some(()), 4), "one attempt, one writing, two jobs");
+}
+
+#[test]
+fn a_message_that_goes_on_hold_while_its_way_is_asked_for_stays_there() {
+    let mut b = Bench::new();
+    b.arrive(b.mail("A", "s@x", &["r@asked"]));
+    b.turn(0);
+    b.driver.order(Order::Hold(QueueId::parse("A").unwrap()), at(1));
+    WAYS_KNOWN.set(true);
+    assert_eq!(b.turn(2), ["hold 1", "written"]);
+    assert!(b.driver.active.is_empty() && b.driver.routing.is_empty());
+}
