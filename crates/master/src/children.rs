@@ -37,7 +37,7 @@ pub(crate) struct Child {
     pub(crate) since: Instant,
     /// What the role said about why it cannot start.
     pub(crate) failure: Option<String>,
-    pid: i32,
+    pub(crate) pid: i32,
     slot: u16,
     end: Rc<MasterEnd>,
     ended: Option<Ended>,
@@ -83,7 +83,7 @@ impl Children {
         Children { all: BTreeMap::new(), from_links, to_us, gone: VecDeque::new() }
     }
 
-    /// Starts a role with its descriptors; `pickup` as in [`RoleArguments`].
+    /// Starts a role with its descriptors and gives its process id; `pickup` as in [`RoleArguments`].
     pub(crate) fn spawn(
         &mut self,
         (kind, pickup): (RoleKind, bool),
@@ -92,7 +92,7 @@ impl Children {
         locks: &Locks,
         log: Option<&File>,
         listeners: &[&(ListenerPlan, OwnedFd)],
-    ) -> io::Result<()> {
+    ) -> io::Result<i32> {
         let (ours, theirs) = link::pair()?;
         let [a, b] = locks.files();
         let arguments = RoleArguments {
@@ -134,7 +134,7 @@ impl Children {
             link_ended: false,
         };
         self.all.insert(pid, child);
-        Ok(())
+        Ok(pid)
     }
 
     /// The lowest range of numbers that no living process has.
@@ -223,16 +223,18 @@ impl Children {
         }
     }
 
-    /// Gives a serving role the log file and tells it to read the configuration again.
-    pub(crate) fn tell_reload(&mut self, kind: RoleKind, log: Option<&File>) {
-        for child in self.all.values().filter(|c| c.kind == kind && c.stage == Stage::Serving) {
+    /// Gives a serving role the log file and tells it to read the configuration again; gives who was told.
+    pub(crate) fn tell_reload(&mut self, kind: RoleKind, log: Option<&File>) -> Vec<i32> {
+        let told = |child: &&Child| {
             let sent = match log {
                 Some(log) => child.end.send(&ToRole::Log, Some(log.as_fd())),
                 None => Ok(()),
             };
             // A role that cannot be told is gone, and its successor reads the new configuration.
-            let _ = sent.and_then(|()| child.end.send(&ToRole::Reload, None));
-        }
+            sent.and_then(|()| child.end.send(&ToRole::Reload, None)).is_ok()
+        };
+        let serving = self.all.values().filter(|c| c.kind == kind && c.stage == Stage::Serving);
+        serving.filter(told).map(|child| child.pid).collect()
     }
 
     /// All but one of a kind let their sessions end.

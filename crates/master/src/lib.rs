@@ -5,12 +5,14 @@
 
 mod children;
 pub mod directories;
+pub mod history;
 pub mod inspection;
 pub mod link;
 mod listening;
 pub mod lock;
 pub mod owners;
 pub mod plan;
+pub mod reloading;
 pub mod role;
 mod supervise;
 

@@ -2,14 +2,16 @@
 
 use crate::children::{Child, Children, Notice, Stage};
 use crate::directories;
+use crate::history::{History, Texts};
 use crate::link::{ToMaster, ToRole};
 use crate::listening::listen;
 use crate::lock::{LockPaths, Locks};
 use crate::plan::{ListenerPlan, Plan};
+use crate::reloading::{self, Reloading};
 use crate::role::RoleKind;
 use observe::Tag;
 use observe::events::master::{DaemonStarted, Reload, Terminating, Throttling};
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::fs::{File, OpenOptions};
 use std::io::ErrorKind;
 use std::os::fd::OwnedFd;
@@ -66,14 +68,16 @@ pub fn run(plan: Plan, options: Options<'_>) -> Result<(), String> {
     local.block_on(&runtime, async {
         let Options { as_caller, console, load, started } = options;
         let tag = plan.tag("master");
+        let texts = Texts::read(&plan.config_directory).ok();
         let mut master = match Master::start(plan, as_caller, console).await {
-            Ok(master) => master,
+            Ok(master) => Master { taken: texts, ..master },
             Err(why) => {
                 observe::fatal(&tag, format_args!("{why}"));
                 observe::finish(Duration::from_secs(1));
                 return fail(started, why);
             }
         };
+        master.keep_configuration();
         started(Ok(()));
         master.serve(load).await;
         Ok(())
@@ -95,6 +99,10 @@ struct Master {
     listeners: Vec<(ListenerPlan, OwnedFd)>,
     children: Children,
     restarts: HashMap<RoleKind, Restart>,
+    /// A reload whose end is not told yet.
+    reloading: Option<Reloading>,
+    /// The configuration that was taken last, to be kept once it serves.
+    taken: Option<Texts>,
     signals: Signals,
 }
 
@@ -175,6 +183,8 @@ impl Master {
             listeners,
             children: Children::new(),
             restarts: HashMap::new(),
+            reloading: None,
+            taken: None,
             signals,
         };
         if let Err(why) = master.start_roles().await {
@@ -216,7 +226,7 @@ impl Master {
         Ok(())
     }
 
-    fn spawn(&mut self, kind: RoleKind) -> Result<(), String> {
+    fn spawn(&mut self, kind: RoleKind) -> Result<i32, String> {
         let listeners: Vec<_> = self.listeners.iter().filter(|(p, _)| p.role == kind).collect();
         let pickup = self.plan.pickup_role() == kind;
         self.children
@@ -252,21 +262,30 @@ impl Master {
 
     async fn serve(&mut self, load: &dyn Fn() -> Result<Plan, String>) {
         loop {
-            match self.next(None).await {
+            match self.next(self.reloading.as_ref().map(|r| r.deadline)).await {
                 Event::Terminate(signal) => {
                     observe::emit(&self.tag, &Terminating { signal });
                     break;
                 }
                 Event::Reload => self.reload(load),
                 Event::Time => self.restart_due(),
-                Event::Notice(Notice::Ended(child)) => self.child_ended(&child),
-                Event::Notice(Notice::Said(pid, ToMaster::Ready)) => self.child_serves(pid),
+                Event::Notice(Notice::Ended(child)) => {
+                    self.child_ended(&child);
+                    self.answered(child.pid, Some("it ended while it took the configuration".to_owned()));
+                }
+                Event::Notice(Notice::Said(pid, ToMaster::Ready)) => {
+                    self.child_serves(pid);
+                    self.answered(pid, None);
+                }
                 Event::Notice(Notice::Said(pid, ToMaster::Failed(why))) => {
                     let kind = self.children.kind(pid).map_or("role", RoleKind::name);
                     observe::error(&self.tag, format_args!("{kind}: {why}"));
+                    self.answered(pid, Some(why));
                 }
-                Event::Notice(Notice::Said(_, ToMaster::Reloaded) | Notice::Nothing) => {}
+                Event::Notice(Notice::Said(pid, ToMaster::Reloaded)) => self.answered(pid, None),
+                Event::Notice(Notice::Nothing) => {}
             }
+            self.tell_of_reload();
             observe::flush();
         }
         observe::flush();
@@ -323,64 +342,98 @@ impl Master {
         }
     }
 
-    /// Takes a new configuration: new listeners first, then a new smtpd beside the old one, which finishes its
-    /// sessions; the other roles read it themselves. What fails leaves all as it was.
-    fn reload(&mut self, load: &dyn Fn() -> Result<Plan, String>) {
-        let configuration = self.plan.config_directory.to_string_lossy().into_owned();
-        let plan = match load() {
-            Ok(plan) => plan,
-            Err(why) => {
-                for line in why.lines() {
-                    observe::error(&self.tag, format_args!("{line}"));
-                }
-                observe::error(
-                    &self.tag,
-                    format_args!("the configuration is not usable: the old one stays in force"),
-                );
-                return;
+    fn answered(&mut self, pid: i32, failure: Option<String>) {
+        if let Some(reloading) = &mut self.reloading {
+            reloading.answered(pid, failure);
+        }
+    }
+
+    /// Tells the command that asked for a reload how it ended, once that is known.
+    fn tell_of_reload(&mut self) {
+        let Some(current) = &mut self.reloading else { return };
+        if Instant::now() >= current.deadline {
+            current.give_up();
+        }
+        if let Some(result) = current.ended() {
+            self.reloading = None;
+            if result.is_ok() {
+                self.keep_configuration();
             }
-        };
+            reloading::tell(&self.lock_paths().pid_file, &result);
+        }
+    }
+
+    /// Keeps the configuration that serves, for `posthaste rollback`.
+    fn keep_configuration(&mut self) {
+        let Some(texts) = self.taken.take() else { return };
+        if let Err(e) = History::new(&self.lock_paths().pid_file).keep(&texts) {
+            observe::warn(&self.tag, format_args!("the configuration cannot be kept for a rollback: {e}"));
+        }
+    }
+
+    fn lock_paths(&self) -> LockPaths {
+        LockPaths::new(&self.plan.queue_directory, &self.plan.data_directory)
+    }
+
+    /// Takes a new configuration, or says in the log and to who asked why the old one goes on.
+    fn reload(&mut self, load: &dyn Fn() -> Result<Plan, String>) {
+        self.reloading = Some(match self.take(load) {
+            Ok(reloading) => reloading,
+            Err(why) => {
+                why.lines().for_each(|line| observe::error(&self.tag, format_args!("{line}")));
+                observe::error(&self.tag, format_args!("the old configuration stays in force"));
+                Reloading::new(BTreeMap::new(), vec![why])
+            }
+        });
+    }
+
+    /// New listeners first, then a new smtpd beside the old one, which finishes its sessions; the other roles read the
+    /// configuration themselves. An error leaves all as it was.
+    fn take(&mut self, load: &dyn Fn() -> Result<Plan, String>) -> Result<Reloading, String> {
+        let configuration = self.plan.config_directory.to_string_lossy().into_owned();
+        let texts = Texts::read(&self.plan.config_directory).ok();
+        let plan = load()?;
+        // What was changed while it was read is not what was read.
+        let unchanged = Texts::read(&plan.config_directory).ok() == texts;
         if (&plan.queue_directory, &plan.data_directory)
             != (&self.plan.queue_directory, &self.plan.data_directory)
         {
-            observe::error(
-                &self.tag,
-                format_args!(
-                    "queue_directory and data_directory change with stop and start only: the old configuration stays in force"
-                ),
-            );
-            return;
+            return Err("queue_directory and data_directory change with stop and start only".to_owned());
         }
         // Sockets that stay are duplicates of the same one, so no connection is lost.
         let kept =
             self.listeners.iter().filter_map(|(p, l)| Some((p.clone(), l.try_clone().ok()?))).collect();
-        match listen(&plan, kept, &self.tag) {
-            Ok(listeners) => self.listeners = listeners,
-            Err(why) => {
-                observe::error(&self.tag, format_args!("{why}: the old configuration stays in force"));
-                return;
-            }
-        }
+        self.listeners = listen(&plan, kept, &self.tag)?;
+        let mut failures = Vec::new();
         match open_log(&plan) {
             Ok(log) => self.log = log,
-            Err(why) => observe::error(&self.tag, format_args!("{why}: the log stays where it was")),
+            Err(why) => failures.push(format!("{why}: the log stays where it was")),
         }
         if let Err(why) = start_log(&plan, self.log.as_ref(), self.console) {
-            observe::error(&self.tag, format_args!("{why}"));
+            failures.push(why);
         }
+        failures.iter().for_each(|why| observe::error(&self.tag, format_args!("{why}")));
         self.plan = plan;
+        self.taken = texts.filter(|_| unchanged);
         for warning in &self.plan.warnings {
             observe::warn(&self.tag, format_args!("{warning}"));
         }
         observe::emit(&self.tag, &Reload { version: VERSION, configuration: &configuration });
+        let mut waiting = BTreeMap::new();
         for kind in [RoleKind::Qmgr, RoleKind::Local, RoleKind::Control] {
-            self.children.tell_reload(kind, self.log.as_ref());
+            let told = self.children.tell_reload(kind, self.log.as_ref());
+            waiting.extend(told.into_iter().map(|pid| (pid, kind)));
         }
         for kind in self.plan.roles().into_iter().filter(|k| k.is_intake()) {
-            if let Err(why) = self.spawn(kind) {
-                observe::error(&self.tag, format_args!("{why}: the old one goes on"));
+            match self.spawn(kind) {
+                Ok(pid) => drop(waiting.insert(pid, kind)),
+                Err(why) => {
+                    observe::error(&self.tag, format_args!("{why}: the old one goes on"));
+                    failures.push(why);
+                }
             }
         }
+        Ok(Reloading::new(waiting, failures))
     }
 
     /// Stops the roles one kind after the other: no new mail, then the queue manager empties its journal, then the rest.

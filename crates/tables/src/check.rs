@@ -1,32 +1,65 @@
-//! Which tables of a configuration cannot be opened by their kind; opens nothing.
+//! Which tables of a configuration cannot be opened: by their kind, or as things stand.
 
 use crate::kinds;
+use crate::table::{Settings, Table, TableError};
 use config::kinds::{Kind, List, Tables};
 use config::{Config, Error, Origin, ServiceLine, parameters, words};
+use std::collections::HashMap;
 
 /// A parameter whose tables may be missing: smtpd takes all local recipients then, and nobody delivers to them yet.
 const LENIENT: &str = "local_recipient_maps";
 
-/// The tables of kinds that do not exist, or not yet, wherever a parameter that we honour was set to one.
+/// The tables of kinds that do not exist, or not yet, wherever a parameter that we honour was set to one. Opens nothing.
 pub fn unknown_kinds(config: &Config) -> Vec<Error> {
     let mut errors = Vec::new();
-    for (name, entry) in config.main().iter() {
-        check(config, None, name, &entry.origin, &mut errors);
-    }
-    for service in config.services() {
-        for ((name, _), origin) in service.overrides.iter().zip(&service.override_origins) {
-            check(config, Some(service), name, origin, &mut errors);
+    each(config, &mut |spec, of_parameter| {
+        if let Err(error) = kinds::check(spec) {
+            errors.push(of_parameter(&error));
         }
-    }
+    });
     errors
 }
 
-fn check(
+/// The tables that cannot answer as things stand: a file is not there, cannot be read or makes no sense. Each is
+/// opened once. Kinds that do not exist are left to [`unknown_kinds`].
+pub fn unopenable(config: &Config, settings: &Settings) -> Vec<Error> {
+    let (mut errors, mut known) = (Vec::new(), HashMap::new());
+    each(config, &mut |spec, of_parameter| {
+        let failure = known.entry(spec.to_owned()).or_insert_with(|| match Table::open(spec, settings) {
+            Ok(table) => table.ready().err().map(|text| {
+                let text = text.strip_prefix(&format!("{spec}: ")).unwrap_or(&text).to_owned();
+                TableError::new(spec, text)
+            }),
+            Err(error) => kinds::check(spec).is_ok().then_some(error),
+        });
+        if let Some(error) = failure {
+            errors.push(of_parameter(error));
+        }
+    });
+    errors
+}
+
+/// Makes an error of a table one of the parameter that names it.
+type OfParameter<'a> = &'a dyn Fn(&TableError) -> Error;
+
+/// Calls `visit` for each table that an honoured parameter was set to.
+fn each(config: &Config, visit: &mut dyn FnMut(&str, OfParameter<'_>)) {
+    for (name, entry) in config.main().iter() {
+        each_of(config, None, name, &entry.origin, visit);
+    }
+    for service in config.services() {
+        for ((name, _), origin) in service.overrides.iter().zip(&service.override_origins) {
+            each_of(config, Some(service), name, origin, visit);
+        }
+    }
+}
+
+fn each_of(
     config: &Config,
     service: Option<&ServiceLine>,
     name: &str,
     origin: &Origin,
-    errors: &mut Vec<Error>,
+    visit: &mut dyn FnMut(&str, OfParameter<'_>),
 ) {
     let kind = parameters::find(name).map(|p| p.kind);
     let honoured = config::known::find(name).is_none_or(|k| k.state == config::known::State::Honoured);
@@ -38,11 +71,9 @@ fn check(
     for word in words::list(&value) {
         let word = words::unbraced(&word).unwrap_or(&word);
         for spec in words::list(word).iter().map(|spec| spec.trim_start_matches('!')) {
-            let missing = spec.split_once(':').is_some_and(|(kind, _)| kinds::is_known(kind));
-            if (kind == Some(Tables::NAME) || missing)
-                && let Err(error) = kinds::check(spec)
-            {
-                errors.push(error.of_parameter(Some(origin.clone()), name));
+            let is_table = spec.split_once(':').is_some_and(|(kind, _)| kinds::is_known(kind));
+            if kind == Some(Tables::NAME) || is_table {
+                visit(spec, &|error| error.of_parameter(Some(origin.clone()), name));
             }
         }
     }
@@ -53,6 +84,22 @@ mod tests {
     use super::*;
     use config::Host;
     use std::path::Path;
+
+    #[test]
+    fn tables_that_cannot_answer_are_told_where_they_stand() {
+        let main = "transport_maps = texthash:/nonexistent/t\nvirtual_mailbox_maps = static:x texthash:/nonexistent/t\n";
+        let config = Config::parse(Path::new("/etc/postfix"), main, "", Host::default()).unwrap();
+        let found: Vec<String> =
+            unopenable(&config, &Settings::default()).iter().map(ToString::to_string).collect();
+        let why = "texthash:/nonexistent/t: cannot be read: No such file or directory (os error 2)";
+        assert_eq!(
+            found,
+            [
+                format!("/etc/postfix/main.cf:1: transport_maps: {why}"),
+                format!("/etc/postfix/main.cf:2: virtual_mailbox_maps: {why}")
+            ]
+        );
+    }
 
     #[test]
     fn tables_of_missing_kinds_are_told_where_they_stand() {

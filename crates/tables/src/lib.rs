@@ -13,8 +13,8 @@ pub mod search;
 mod table;
 mod watched;
 
-pub use check::unknown_kinds;
+pub use check::{unknown_kinds, unopenable};
 pub use fold::fold;
 pub use lookup::{Lookup, LookupFuture, now, wait};
 pub use maps::Maps;
-pub use table::{Parameter, Settings, Table, TableError, Warn};
+pub use table::{Directories, Opened, Parameter, Settings, Table, TableError, Warn};

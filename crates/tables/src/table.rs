@@ -6,15 +6,42 @@ use crate::lookup::{Lookup, LookupFuture, now};
 use config::Config;
 use config::parameters::Global;
 use std::borrow::Cow;
+use std::collections::{BTreeSet, HashMap};
 use std::fmt;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 /// Takes a warning.
 pub type Warn = Arc<dyn Fn(&str) + Send + Sync>;
 
 /// Answers with the value of a parameter.
 pub type Parameter = Arc<dyn Fn(&str) -> Option<String> + Send + Sync>;
+
+/// The tables that are open, by how they are written; it keeps none of them open.
+#[derive(Clone, Default)]
+pub struct Opened(Arc<Mutex<HashMap<String, Weak<Inner>>>>);
+
+impl Opened {
+    fn get(&self, spec: &str) -> Option<Arc<Inner>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).get(spec)?.upgrade()
+    }
+
+    fn put(&self, inner: &Arc<Inner>) {
+        let mut opened = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        opened.insert(inner.spec.clone(), Arc::downgrade(inner));
+    }
+}
+
+/// Directories of the files that tables are made of; clones share them.
+#[derive(Clone, Default)]
+pub struct Directories(Arc<Mutex<BTreeSet<PathBuf>>>);
+
+impl Directories {
+    /// Those of all tables that were opened so far.
+    pub fn all(&self) -> Vec<PathBuf> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).iter().cloned().collect()
+    }
+}
 
 /// What tables need to know of their surroundings.
 #[derive(Clone)]
@@ -28,6 +55,10 @@ pub struct Settings {
     /// The expanded value of a parameter of main.cf, for kinds that have some (`socketmap_max_reply_size`, the settings
     /// of `mysql:name` without a file …); nothing where there is none.
     pub parameter: Parameter,
+    /// The tables that are open already.
+    pub opened: Opened,
+    /// Collects the directories of the files that tables are made of, for who confines the process.
+    pub directories: Directories,
     /// Takes warnings: a duplicate key, a file that cannot be read. Called from any thread; must not block.
     pub warn: Warn,
 }
@@ -38,6 +69,8 @@ impl Default for Settings {
             utf8: true,
             directory: None,
             follow_changes: true,
+            opened: Opened::default(),
+            directories: Directories::default(),
             parameter: Arc::new(|_| None),
             warn: Arc::new(|_| {}),
         }
@@ -61,12 +94,16 @@ impl Settings {
         })
     }
 
-    /// `name` as a path, below `directory` where it is relative.
+    /// `name` as a path, below `directory` where it is relative. The directory is noted.
     pub(crate) fn path(&self, name: &str) -> PathBuf {
-        match &self.directory {
+        let path = match &self.directory {
             Some(directory) => directory.join(name),
             None => Path::new(name).to_owned(),
+        };
+        if let Some(parent) = path.parent() {
+            self.directories.0.lock().unwrap_or_else(PoisonError::into_inner).insert(parent.to_owned());
         }
+        path
     }
 }
 
@@ -109,6 +146,11 @@ pub trait Source: Send + Sync {
     /// Looks up a key, folded where [`Source::folds`] says so.
     fn lookup<'a>(&'a self, key: &'a str) -> LookupFuture<'a>;
 
+    /// Whether lookups can be answered as things stand; the error says what keeps them from it. Asks no server.
+    fn ready(&self) -> Result<(), String> {
+        Ok(())
+    }
+
     /// Whether keys are folded to lower case first; not so for patterns, which say themselves how case counts.
     fn folds(&self) -> bool {
         true
@@ -132,15 +174,16 @@ struct Inner {
 }
 
 impl Table {
-    /// Opens `type:name`. A file that cannot be read is a warning, and lookups fail for the time being, as in Postfix.
+    /// Opens `type:name`, once for all who open it with the same settings. A file that cannot be read is a warning, and lookups fail for the time being, as in Postfix.
     pub fn open(spec: &str, settings: &Settings) -> Result<Table, TableError> {
+        if let Some(inner) = settings.opened.get(spec) {
+            return Ok(Table(inner));
+        }
         let source = kinds::open(spec, settings)?;
-        Ok(Table(Arc::new(Inner {
-            spec: spec.to_owned(),
-            utf8: settings.utf8,
-            warn: settings.warn.clone(),
-            source,
-        })))
+        let (utf8, warn) = (settings.utf8, settings.warn.clone());
+        let inner = Arc::new(Inner { spec: spec.to_owned(), utf8, warn, source });
+        settings.opened.put(&inner);
+        Ok(Table(inner))
     }
 
     /// `type:name` as it was written.
@@ -165,6 +208,11 @@ impl Table {
     pub fn lookup_now(&self, key: &str) -> Lookup {
         now(self.lookup(key))
             .unwrap_or_else(|| Lookup::TempFail(format!("{}: has to be waited for", self.spec())))
+    }
+
+    /// Whether lookups can be answered as things stand: a file is there and can be read. Asks no server.
+    pub fn ready(&self) -> Result<(), String> {
+        self.0.source.ready()
     }
 
     /// Whether parts of an address may be looked up in this table.

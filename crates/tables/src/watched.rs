@@ -6,6 +6,8 @@
 //! is read a second later. A file that cannot be read makes lookups fail for the time being until it can.
 
 use crate::table::Settings;
+use std::fs::File;
+use std::io::ErrorKind;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, Once, OnceLock, PoisonError, RwLock, Weak};
@@ -96,12 +98,33 @@ impl<T: Send + Sync> Watch<T> {
     /// Reads the file; what changes between stamp and reading is seen a period later.
     fn read(&self) {
         let stamp = stamp(&self.path);
+        if self.keeps_old(stamp) {
+            return;
+        }
         let content = (self.load)(&self.path);
         let content = content.map_err(|error| format!("{}: cannot be read: {error}", self.spec));
         if let Err(text) = &content {
             (self.settings.warn)(text);
         }
         *self.state.write().unwrap_or_else(PoisonError::into_inner) = State { stamp, content };
+    }
+}
+
+impl<T: Send + Sync> Watch<T> {
+    /// A file that only root may read was opened before this process gave up root: what was read then holds until a
+    /// reload.
+    fn keeps_old(&self, current: Stamp) -> bool {
+        let mut state = self.state.write().unwrap_or_else(PoisonError::into_inner);
+        let denied = File::open(&self.path).is_err_and(|e| e.kind() == ErrorKind::PermissionDenied);
+        if state.content.is_err() || !denied {
+            return false;
+        }
+        state.stamp = current;
+        let spec = &self.spec;
+        (self.settings.warn)(&format!(
+            "{spec}: changed, but this process may not read it any more: a reload takes it"
+        ));
+        true
     }
 }
 

@@ -5,19 +5,23 @@ use config::{Config, Error, Errors};
 use smtpd::Surroundings;
 use std::path::Path;
 
-/// All mistakes that a role would find in its settings: an unknown restriction, a bad network, a missing table …
-pub fn check(config: &Config) -> Result<(), Errors> {
+/// All mistakes that a role would find in its settings: an unknown restriction, a bad network … And the tables that
+/// cannot be opened as things stand: for a start they are warnings, since mail can wait until they are there.
+pub fn check(config: &Config) -> Result<(Vec<Error>, Vec<Error>), Errors> {
     let global = Global::read(config, None)?;
     let tables = tables::Settings::of(config)?;
     let settings = rewrite::Settings::open(config, &tables)?;
-    let around = Surroundings::of(&rewrite::Resolver::new(settings), tables);
+    let around = Surroundings::of(&rewrite::Resolver::new(settings), tables.clone());
     let mut errors = unusable_paths(config, &global);
+    // Kept while the tables are looked at, so that each is read once.
+    let mut kept = Vec::new();
     for service in config.services().iter().filter(|s| s.command == "smtpd") {
-        if let Err(found) = smtpd::Settings::read(config, Some(service), &around) {
-            errors.extend(found.into_vec());
+        match smtpd::Settings::read(config, Some(service), &around) {
+            Ok(settings) => kept.push(settings),
+            Err(found) => errors.extend(found.into_vec()),
         }
     }
-    Errors::check(errors)
+    Ok((errors, tables::unopenable(config, &tables)))
 }
 
 /// Directories of main.cf that are no absolute paths: our processes would each look in another place.

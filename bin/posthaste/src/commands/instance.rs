@@ -7,6 +7,7 @@ use config::{Config, Errors};
 use master::directories::create_missing;
 use master::inspection::{Finding, inspect, unreadable};
 use master::lock::LockPaths;
+use master::reloading::Waiter;
 use master::{LogPlan, Options, Plan};
 use observe::events::master::{Aborting, Refreshing, Starting, Status, Stopping, Waiting, WrongState};
 use observe::{Destination, Event, Level, Settings, Tag};
@@ -34,12 +35,12 @@ const STOP_POLL: Duration = Duration::from_millis(20);
 
 /// `posthaste start`.
 pub fn start(call: Call) -> ExitCode {
-    with_instance(call, true, |i| i.start())
+    with_instance(call, true, Closed::Warned, |i| i.start())
 }
 
 /// `posthaste start-fg`.
 pub fn start_fg(call: Call) -> ExitCode {
-    with_instance(call, true, |i| i.start_fg())
+    with_instance(call, true, Closed::Warned, |i| i.start_fg())
 }
 
 /// `posthaste stop`.
@@ -49,7 +50,16 @@ pub fn stop(call: Call) -> ExitCode {
 
 /// `posthaste reload`.
 pub fn reload(call: Call) -> ExitCode {
-    with_instance(call, true, |i| i.reload())
+    with_instance(call, true, Closed::Refused, |i| i.reload())
+}
+
+/// Lets what runs take the configuration that was just put in place.
+pub fn reload_if_running(call: Call, place: &Place) -> ExitCode {
+    if matches!(place.locks.running(), Ok(None)) {
+        println!("The mail system does not run: `posthaste start` takes this configuration.");
+        return ExitCode::SUCCESS;
+    }
+    reload(call)
 }
 
 /// `posthaste status`.
@@ -59,7 +69,7 @@ pub fn status(call: Call) -> ExitCode {
 
 /// `posthaste check`.
 pub fn check(call: Call) -> ExitCode {
-    with_instance(call, true, |i| i.check())
+    with_instance(call, true, Closed::Refused, |i| i.check())
 }
 
 /// `postfix COMMAND`: the same, silent where nobody looks on, as Postfix's.
@@ -84,13 +94,13 @@ pub fn postfix(mut call: Call) -> ExitCode {
     }
     let Some(command) = command else { return wrong_usage("a command is missing") };
     match command.as_str() {
-        "start" => with_instance(call, false, Instance::start),
-        "start-fg" => with_instance(call, false, Instance::start_fg),
+        "start" => with_instance(call, false, Closed::Warned, Instance::start),
+        "start-fg" => with_instance(call, false, Closed::Warned, Instance::start_fg),
         "stop" | "quick-stop" => with_place(call, false, Instance::stop),
         "abort" => with_place(call, false, Instance::abort),
-        "reload" => with_instance(call, false, Instance::reload),
+        "reload" => with_instance(call, false, Closed::Refused, Instance::reload),
         "status" => with_place(call, false, Instance::status),
-        "check" => with_instance(call, false, Instance::create_and_check),
+        "check" => with_instance(call, false, Closed::Refused, Instance::create_and_check),
         "flush" => with_place(call, false, Instance::flush),
         _ => with_place(call, false, move |i| i.unknown(&command)),
     }
@@ -117,15 +127,22 @@ struct Instance {
 }
 
 /// Where an instance is and how it logs.
-struct Place {
-    directory: PathBuf,
-    locks: LockPaths,
+pub struct Place {
+    /// The directory of main.cf.
+    pub directory: PathBuf,
+    /// Its locks.
+    pub locks: LockPaths,
     log: LogPlan,
 }
 
 /// Reads the whole configuration, opens the log and runs `action`; a mistake in the configuration ends it before.
-fn with_instance(call: Call, always_console: bool, action: impl FnOnce(&Instance) -> ExitCode) -> ExitCode {
-    let read = config_directory(&call).and_then(|directory| load(&directory));
+fn with_instance(
+    call: Call,
+    always_console: bool,
+    closed: Closed,
+    action: impl FnOnce(&Instance) -> ExitCode,
+) -> ExitCode {
+    let read = config_directory(&call).and_then(|directory| load(&directory, closed));
     let plan = match read {
         Ok(plan) => plan,
         Err(text) => return refuse(&call, &text),
@@ -157,7 +174,7 @@ fn refuse(call: &Call, text: &str) -> ExitCode {
 }
 
 /// Where the instance of a configuration is, with the mistakes of main.cf.
-fn find_place(directory: &Path) -> Result<(Place, Vec<String>), String> {
+pub fn find_place(directory: &Path) -> Result<(Place, Vec<String>), String> {
     let (config, mistakes) = Config::survey_main(directory).map_err(|e| e.to_string())?;
     let told = |why: &str| {
         let lines: Vec<String> = mistakes.iter().map(ToString::to_string).collect();
@@ -238,16 +255,32 @@ pub fn config_directory(call: &Call) -> Result<PathBuf, String> {
     std::path::absolute(&directory).map_err(|e| format!("{}: {e}", directory.display()))
 }
 
+/// What tables mean that cannot be opened as things stand.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Closed {
+    /// A warning: mail that needs them waits. For a start, where nothing serves yet.
+    Warned,
+    /// A mistake: what runs goes on with what it has.
+    Refused,
+}
+
 /// The plan of the configuration in a directory; the error has one mistake a line.
-pub fn load(directory: &Path) -> Result<Plan, String> {
-    load_as(directory, false)
+pub fn load(directory: &Path, closed: Closed) -> Result<Plan, String> {
+    load_as(directory, false, closed)
 }
 
 /// [`load`]; with `as_caller` all processes keep the caller's identity.
-pub fn load_as(directory: &Path, as_caller: bool) -> Result<Plan, String> {
+pub fn load_as(directory: &Path, as_caller: bool, closed: Closed) -> Result<Plan, String> {
     let (config, mut errors) = Config::survey(directory).map_err(|e| e.to_string())?;
-    let plan = Plan::of(&config, as_caller).map_err(|e| errors.extend(e.into_vec())).ok();
-    errors.extend(dry_run::check(&config).err().into_iter().flat_map(Errors::into_vec));
+    let mut plan = Plan::of(&config, as_caller).map_err(|e| errors.extend(e.into_vec())).ok();
+    match (dry_run::check(&config), &mut plan, closed) {
+        (Ok((found, unopenable)), Some(plan), Closed::Warned) => {
+            errors.extend(found);
+            plan.warnings.extend(unopenable.iter().map(ToString::to_string));
+        }
+        (Ok((found, unopenable)), ..) => errors.extend(found.into_iter().chain(unopenable)),
+        (Err(found), ..) => errors.extend(found.into_vec()),
+    }
     Errors::check(errors).map_err(|e| e.to_string())?;
     plan.ok_or_else(|| "the configuration cannot be used".to_owned())
 }
@@ -324,7 +357,7 @@ impl Instance {
         };
         self.say(&Starting);
         let directory = plan.config_directory.clone();
-        let load = || load(&directory);
+        let load = || load(&directory, Closed::Refused);
         let mut started = |_| {};
         let console = self.console && !self.logs_to_terminal();
         let options = Options { as_caller: false, console, load: &load, started: &mut started };
@@ -382,8 +415,23 @@ impl Instance {
             return self
                 .fatal("the old configuration stays in force: the new one cannot be read by all processes");
         }
+        let waiter = match Waiter::new(&self.place.locks.pid_file) {
+            Ok(waiter) => waiter,
+            Err(e) => return self.fatal(&format!("{}: {e}", self.place.locks.pid_file.display())),
+        };
         self.say(&Refreshing);
-        self.signal(Signal::HUP).map_or_else(|code| code, |()| ExitCode::SUCCESS)
+        if let Err(code) = self.signal(Signal::HUP) {
+            return code;
+        }
+        match waiter.wait() {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(why) => {
+                why.lines().for_each(|line| eprintln!("{line}"));
+                self.fatal(
+                    "the new configuration was not taken, or not by all: what is told above stays as it was",
+                )
+            }
+        }
     }
 
     fn status(&self) -> ExitCode {
@@ -549,8 +597,8 @@ pub fn master_main(arguments: &[String]) -> ExitCode {
     let _ = rustix::process::setsid();
     rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o077));
     let directory = PathBuf::from(directory);
-    let load = || load(&directory);
-    let plan = match load() {
+    let load = |closed| load(&directory, closed);
+    let plan = match load(Closed::Warned) {
         Ok(plan) => plan,
         Err(why) => {
             // The command that started us is the only reader.
@@ -567,6 +615,7 @@ pub fn master_main(arguments: &[String]) -> ExitCode {
             let _ = reply.write_all(text.as_bytes());
         }
     };
+    let load = || load(Closed::Refused);
     let options = Options { as_caller: false, console: false, load: &load, started: &mut started };
     match master::run(plan, options) {
         Ok(()) => ExitCode::SUCCESS,

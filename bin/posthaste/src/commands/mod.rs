@@ -5,6 +5,7 @@ mod dry_run;
 pub mod instance;
 mod postconf;
 mod quickstart;
+mod rollback;
 mod spool;
 
 use std::io::Write as _;
@@ -41,6 +42,7 @@ const COMMANDS: &[Command] = &[
     ours("start-fg", "[-c DIR]", "start it and stay in the foreground", instance::start_fg),
     ours("stop", "[-c DIR]", "stop it: sessions and deliveries get up to 5 s", instance::stop),
     ours("reload", "[-c DIR]", "check the configuration, then take it", instance::reload),
+    ours("rollback", "[-c DIR]", "go back to the last configuration that served", rollback::run),
     ours("status", "[-c DIR]", "whether it runs", instance::status),
     ours("check", "[-c DIR]", "check configuration and directories, change nothing", instance::check),
     ours(

@@ -1,7 +1,7 @@
 //! `posthaste quickstart`: an instance in ./var that takes one real message all the way, then goes on serving.
 
 use super::Call;
-use super::instance::load_as;
+use super::instance::{Closed, load_as};
 use master::Options;
 use rustix::process::{Signal, kill_process};
 use std::fmt::Write as _;
@@ -67,7 +67,7 @@ fn serve(port: u16, directory: &Path) -> Result<(), String> {
         );
     }
     let configuration = paths.configuration.clone();
-    let load = move || load_as(&configuration, true);
+    let load = move || load_as(&configuration, true, Closed::Refused);
     let plan = load()?;
     let failed = Arc::new(AtomicBool::new(false));
     let shown = Arc::clone(&failed);

@@ -11,7 +11,7 @@ use tokio::sync::watch;
 
 /// Runs the role.
 pub fn run(mut start: Start) -> Result<(), String> {
-    start.confine(&Reach { read: &["."], write: &["public", "private"], configuration: true })?;
+    start.confine(&Reach { read: &[".".into()], write: &["public", "private"], configuration: true })?;
     let lists = sockets::listen("public/showq").map_err(|why| start.fail(why))?;
     let disk = Arc::new(queue::disk(&start.plan).map_err(|why| start.fail(why))?);
     let hashing = queue::hashing(&start.config).map_err(|why| start.fail(why))?;

@@ -100,7 +100,7 @@ const SYSTEM: &[&str] =
 /// Files that a role reaches, relative to queue_directory; besides the system's and data_directory.
 pub struct Reach<'a> {
     /// May be read.
-    pub read: &'a [&'a str],
+    pub read: &'a [PathBuf],
     /// May be read, written, made and removed.
     pub write: &'a [&'a str],
     /// The directory of main.cf may be read: the role takes a new configuration by itself.

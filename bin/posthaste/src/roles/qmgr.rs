@@ -29,7 +29,7 @@ pub fn run(mut start: Start) -> Result<(), String> {
     let resolver = tables.and_then(|tables| routing::resolver(&start.config, &tables));
     let resolver = resolver.map_err(|why| start.fail(why))?;
     // A reload opens tables again, wherever they lie.
-    start.confine(&Reach { read: &["/"], write: &["."], configuration: true })?;
+    start.confine(&Reach { read: &["/".into()], write: &["."], configuration: true })?;
     let notices = sockets::listen("private/journal").map_err(|why| start.fail(why))?;
     let triggers = sockets::listen("public/qmgr").map_err(|why| start.fail(why))?;
     let lists = sockets::listen("private/showq").map_err(|why| start.fail(why))?;

@@ -14,7 +14,7 @@ use observe::{Numbers, Tag};
 use std::collections::BTreeMap;
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::MetadataExt as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use tokio::sync::watch;
 
@@ -47,14 +47,15 @@ struct Loop {
 pub fn run(mut start: Start) -> Result<(), String> {
     let loops = std::thread::available_parallelism().map_or(1, |n| n.get().div_ceil(2)).min(LOOPS_MAX);
     // Tables may be for root's eyes only, so they are opened first; a reload starts a new process.
-    let services = prepare(&mut start).map_err(|why| start.fail(why))?;
+    let (services, directories) = prepare(&mut start).map_err(|why| start.fail(why))?;
     let names = names::sources(&start.config, start.is_chrooted()).map_err(|why| start.fail(why))?;
     let cleanup = start.config.service("cleanup", ServiceType::Unix);
     let cleanup_name = agents::syslog_name(&start.config, cleanup).map_err(|why| start.fail(why))?;
     // The directory itself is beyond the reach of this role; what lies in it is not.
     let disk = Arc::new(queue::disk(&start.plan).map_err(|why| start.fail(why))?);
     start.confine(&Reach {
-        read: &[],
+        // Tables that change are read again.
+        read: &directories,
         write: &["journal", "maildrop", "public", "private"],
         configuration: false,
     })?;
@@ -156,8 +157,8 @@ async fn sessions(l: Loop) -> Result<(), String> {
     ::smtpd::run(inputs).await.map_err(|e| e.to_string())
 }
 
-/// Reads each service's settings; the listeners are those that master passed.
-fn prepare(start: &mut Start) -> Result<Vec<Prepared>, String> {
+/// Reads each service's settings; the listeners are those that master passed. Gives the directories of tables, too.
+fn prepare(start: &mut Start) -> Result<(Vec<Prepared>, Vec<PathBuf>), String> {
     let mut listeners: BTreeMap<String, Vec<OwnedFd>> = BTreeMap::new();
     for (key, listener) in std::mem::take(&mut start.inherited.listeners) {
         listeners.entry(key).or_default().push(listener);
@@ -166,16 +167,18 @@ fn prepare(start: &mut Start) -> Result<Vec<Prepared>, String> {
     let mut tables = routing::table_settings(config, &start.tag)?;
     // Below another root their files are out of sight; a reload reads them.
     tables.follow_changes = !start.is_chrooted();
+    let directories = tables.directories.clone();
     let around = Surroundings::of(&routing::resolver(config, &tables)?, tables);
     let descriptors = limits::descriptors();
-    listeners
+    let prepared: Result<_, String> = listeners
         .into_iter()
         .map(|(key, listeners)| {
             let service = config.services().iter().find(|s| service_key(s) == key);
             let service = service.ok_or_else(|| format!("{key}: not in master.cf any more"))?;
             prepare_service(config, service, &around, descriptors, listeners)
         })
-        .collect()
+        .collect();
+    Ok((prepared?, directories.all()))
 }
 
 fn prepare_service(

@@ -102,7 +102,7 @@ fn entry(name: &str, value: &str) -> String {
 }
 
 /// Puts a new file in place of `path`, with its owner and mode; readers see the old text or the new.
-fn replace(path: &Path, text: &str) -> io::Result<()> {
+pub fn replace(path: &Path, text: impl AsRef<[u8]>) -> io::Result<()> {
     let meta = std::fs::metadata(path)?;
     let new = path.with_extension("cf.tmp");
     let _ = std::fs::remove_file(&new);
@@ -110,7 +110,7 @@ fn replace(path: &Path, text: &str) -> io::Result<()> {
     let written = (|| {
         chown(&new, Some(meta.uid()), Some(meta.gid()))?;
         file.set_permissions(meta.permissions())?;
-        file.write_all(text.as_bytes())?;
+        file.write_all(text.as_ref())?;
         file.sync_all()?;
         std::fs::rename(&new, path)?;
         File::open(path.parent().unwrap_or(Path::new("/")))?.sync_all()

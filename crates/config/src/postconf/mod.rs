@@ -5,6 +5,7 @@ mod print;
 
 use crate::config::Config;
 use crate::host::Host;
+pub use edit::replace as replace_file;
 use print::Style;
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
