@@ -1,5 +1,8 @@
 //! Compares transcripts of Debian's Postfix and of Posthaste for the same case.
 
+pub mod missing;
+pub mod tools;
+
 use regex_lite::Regex;
 use testkit::case::Case;
 use testkit::play::Transcript;

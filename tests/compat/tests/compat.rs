@@ -1,11 +1,11 @@
 //! The compat ring: every case on Debian's Postfix and on Posthaste, each in a world of its own.
 //!
 //! `missing.txt` lists by name what Posthaste cannot do yet; a listed case that agrees fails the run, so the list
-//! only shrinks. `cargo test -p compat -- [--verbose] [FILTER]` runs the cases whose name contains the filter;
+//! only shrinks. `cargo test -p compat --test compat -- [--verbose] [FILTER]` runs the cases whose name contains the filter;
 //! `--write-missing` writes the list anew from a whole run.
 
+use compat::missing::{self, Ending, Endings};
 use compat::{comparable, difference};
-use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Mutex;
@@ -42,78 +42,18 @@ fn main() -> ExitCode {
     }
 }
 
-const MISSING_HEAD: &str = "\
-# Cases of tests/compat/cases that Posthaste does not pass yet, one FILE/CASE a line. A listed case that agrees with
-# Postfix fails the run until it is taken off. `cargo test -p compat -- --write-missing` writes this file anew.
-";
-
-/// How one case ended.
-enum Ending {
-    Agrees,
-    Differs(Vec<String>),
-}
-
 fn ring(filter: &str, verbose: bool, write: bool) -> Result<ExitCode, String> {
     let here = Path::new(env!("CARGO_MANIFEST_DIR"));
     world::available().map_err(|why| format!("this ring {why}"))?;
     world::fetch()?;
     world::posthaste()?;
-    let missing = read_missing(&here.join("missing.txt"))?;
     let files = case_files(&here.join("cases"))?;
     let endings = run_all(&files, filter)?;
 
     if write && filter.is_empty() {
-        return write_missing(&here.join("missing.txt"), &endings);
+        return missing::write(&endings, false);
     }
-
-    let (mut passed, mut failed, mut absent) = (0, Vec::new(), 0);
-    for (name, ending) in &endings {
-        let listed = missing.contains(name);
-        match ending {
-            Ending::Agrees if listed => failed.push(format!("{name} agrees now: take it off missing.txt")),
-            Ending::Agrees => passed += 1,
-            Ending::Differs(_) if listed && !verbose => absent += 1,
-            Ending::Differs(lines) => {
-                println!(
-                    "\n{name}{} (- Postfix, + Posthaste)\n{}",
-                    if listed { " [listed]" } else { "" },
-                    lines.join("\n")
-                );
-                if listed { absent += 1 } else { failed.push(format!("{name} differs")) }
-            }
-        }
-    }
-    if filter.is_empty() {
-        let unknown = missing.iter().filter(|name| !endings.contains_key(*name));
-        failed.extend(unknown.map(|name| format!("{name} stands in missing.txt but is no case")));
-    }
-    println!();
-    for line in &failed {
-        println!("FAILED {line}");
-    }
-    let result = if failed.is_empty() { "ok" } else { "FAILED" };
-    println!(
-        "test result: {result}. {passed} passed; {} failed; {absent} ignored; 0 measured; 0 filtered out",
-        failed.len()
-    );
-    Ok(if failed.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
-}
-
-fn read_missing(path: &Path) -> Result<BTreeSet<String>, String> {
-    let text = std::fs::read_to_string(path).map_err(|e| format!("{}: {e}", path.display()))?;
-    let names = text.lines().map(|line| line.split('#').next().unwrap_or_default().trim());
-    Ok(names.filter(|name| !name.is_empty()).map(str::to_owned).collect())
-}
-
-fn write_missing(path: &Path, endings: &BTreeMap<String, Ending>) -> Result<ExitCode, String> {
-    let names = endings
-        .iter()
-        .filter(|(_, ending)| matches!(ending, Ending::Differs(_)))
-        .map(|(name, _)| format!("{name}\n"));
-    let text = format!("{MISSING_HEAD}{}", names.collect::<String>());
-    std::fs::write(path, text).map_err(|e| format!("{}: {e}", path.display()))?;
-    println!("wrote {}", path.display());
-    Ok(ExitCode::SUCCESS)
+    missing::judge(&endings, false, filter.is_empty(), verbose)
 }
 
 fn case_files(directory: &Path) -> Result<Vec<(String, String)>, String> {
@@ -129,9 +69,9 @@ fn case_files(directory: &Path) -> Result<Vec<(String, String)>, String> {
     paths.iter().map(read).collect()
 }
 
-fn run_all(files: &[(String, String)], filter: &str) -> Result<BTreeMap<String, Ending>, String> {
+fn run_all(files: &[(String, String)], filter: &str) -> Result<Endings, String> {
     let next = AtomicUsize::new(0);
-    let endings = Mutex::new(BTreeMap::new());
+    let endings = Mutex::new(Endings::new());
     let errors = Mutex::new(Vec::new());
     std::thread::scope(|scope| {
         for _ in 0..WORLDS {

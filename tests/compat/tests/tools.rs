@@ -1,0 +1,100 @@
+//! The ring for command lines: each case on Debian's programs and on ours, output, status and files compared.
+//!
+//! `cargo test -p compat --test tools -- [--verbose] [FILTER]` runs the cases whose name (`tools/FILE/CASE`) contains
+//! the filter; `--write-missing` writes the ring's part of missing.txt anew from a whole run. All cases of a program
+//! run in one world, each in a directory of its own that has the same name in both.
+//!
+//! A file `tools/FILE.txt` holds cases:
+//!
+//! ```text
+//! # A comment; blank lines count for nothing.
+//! case: edit-keeps-comments          begins a case; its name has no blanks
+//! file: main.cf 600                  a file of the case's directory (mode: octal, else 644), then its content:
+//! | myhostname = mail.example.com    this text (behind `| `) and a line end
+//! |                                  an empty line
+//! \ a = b\r\n\x00                    this text (behind `\ `) without a line end of its own: \n \r \t \0 \\ \xHH
+//! dir: tables 755                    an empty directory; parents of files need none
+//! link: old.cf main.cf               a symbolic link
+//! ignore: *.db *.lmdb                files that are not compared, by name below the directory
+//! sorted                             the order of lines on standard error counts for nothing (Postfix's follows a hash)
+//! $ MAIL_CONFIG=DIR postconf -n      a command line: shell quotes '…' "…" $'…\n' and \; NAME=value before the program
+//! <<                                 its standard input, as content lines
+//! | a b
+//! stderr: ours (REASON)              of the command above, our text counts and is compared with these content lines;
+//! | postconf: warning: …             likewise `stdout: ours (…)` and `status: ours (…)` (`exit status: 1`)
+//! ```
+//!
+//! `DIR` stands for the case's directory in files, command lines and input, and in what is compared. The commands run
+//! there one after the other; compared are each one's status, standard output and standard error, and at the end the
+//! names, modes, owners and bytes of all files.
+
+use compat::missing::{self, Ending, Endings, TOOLS};
+use compat::tools::{case, compare, play};
+use std::path::Path;
+use std::process::ExitCode;
+use testkit::world;
+
+fn main() -> ExitCode {
+    let mut arguments: Vec<String> = std::env::args().skip(1).collect();
+    let has = |option: &str| arguments.iter().any(|word| word == option);
+    let (inside, verbose, write) = (has("--inside"), has("--verbose"), has("--write-missing"));
+    arguments.retain(|word| !word.starts_with('-'));
+    let result = if inside {
+        cases(arguments.get(1).map_or("", String::as_str))
+            .and_then(|cases| play::inside(&cases))
+            .map(|()| ExitCode::SUCCESS)
+    } else {
+        ring(arguments.first().map_or("", String::as_str), verbose, write)
+    };
+    result.unwrap_or_else(|why| {
+        eprintln!("tools: {why}");
+        ExitCode::FAILURE
+    })
+}
+
+/// The cases whose name contains the filter, with their whole names, sorted.
+fn cases(filter: &str) -> Result<Vec<(String, case::Case)>, String> {
+    let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("tools");
+    let failed = |path: &Path, e: std::io::Error| format!("{}: {e}", path.display());
+    let mut all = Vec::new();
+    for entry in std::fs::read_dir(&directory).map_err(|e| failed(&directory, e))? {
+        let path = entry.map_err(|e| failed(&directory, e))?.path();
+        if path.extension().is_none_or(|extension| extension != "txt") {
+            continue;
+        }
+        let text = std::fs::read_to_string(&path).map_err(|e| failed(&path, e))?;
+        let file = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+        let parsed = case::parse(&text).map_err(|why| format!("{}: {why}", path.display()))?;
+        all.extend(parsed.into_iter().map(|case| (format!("{TOOLS}{file}/{}", case.name), case)));
+    }
+    all.retain(|(name, _)| name.contains(filter));
+    all.sort_by(|a, b| a.0.cmp(&b.0));
+    Ok(all)
+}
+
+fn ring(filter: &str, verbose: bool, write: bool) -> Result<ExitCode, String> {
+    world::available().map_err(|why| format!("this ring {why}"))?;
+    world::fetch()?;
+    world::posthaste()?;
+    let cases = cases(filter)?;
+    let run = |program| play::outside(program, &[filter]);
+    let (postfix, posthaste) = std::thread::scope(|scope| {
+        let postfix = scope.spawn(|| run("postfix"));
+        (postfix.join(), run("posthaste"))
+    });
+    let postfix = postfix.map_err(|_| "the thread of Postfix's world panicked")??;
+    let posthaste = posthaste?;
+    let mut endings = Endings::new();
+    for (name, case) in &cases {
+        let theirs = postfix.get(name).ok_or_else(|| format!("{name}: Postfix's world left it out"))?;
+        let ending = match posthaste.get(name) {
+            Some(ours) => compare(case, theirs, ours),
+            None => Ending::Differs(vec!["  ! our world left it out".into()]),
+        };
+        endings.insert(name.clone(), ending);
+    }
+    if write && filter.is_empty() {
+        return missing::write(&endings, true);
+    }
+    missing::judge(&endings, true, filter.is_empty(), verbose)
+}
