@@ -7,6 +7,7 @@
 #[allow(dead_code)]
 mod breaker;
 mod check;
+pub mod expansion;
 mod fold;
 pub mod kinds;
 pub mod lists;
