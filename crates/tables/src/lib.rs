@@ -19,6 +19,8 @@ pub mod search;
 #[allow(dead_code)]
 mod service;
 mod table;
+#[allow(dead_code)]
+mod table_config;
 mod watched;
 
 pub use check::{unknown_kinds, unopenable};
