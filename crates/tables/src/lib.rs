@@ -18,6 +18,8 @@ mod pool;
 pub mod search;
 #[allow(dead_code)]
 mod service;
+#[cfg(feature = "sqlite")]
+mod sql;
 mod table;
 #[allow(dead_code)]
 mod table_config;

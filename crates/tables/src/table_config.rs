@@ -53,6 +53,16 @@ impl<'a> TableConfig<'a> {
         Ok(TableConfig { spec, settings, place, known: Vec::new(), errors })
     }
 
+    /// `type:name` as it was written.
+    pub(crate) fn spec(&self) -> &'a str {
+        self.spec
+    }
+
+    /// What tables need to know of their surroundings.
+    pub(crate) fn settings(&self) -> &'a Settings {
+        self.settings
+    }
+
     /// The value of a setting; nothing where it is not set. An empty value is a value.
     pub(crate) fn text(&mut self, name: &'static str) -> Option<String> {
         self.known.push(name);

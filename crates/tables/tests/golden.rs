@@ -41,15 +41,15 @@ fn replay(kind: &str, golden: &str) -> String {
             out.push_str(&format!("{line}\n{}", warnings.lock().unwrap().replace(&path_text, "FILE")));
             match opened {
                 Ok(opened) => table = Some(opened),
-                Err(error) => out.push_str(&format!("error: {error}\n")),
+                Err(error) => out.push_str(&format!("error: {error}\n").replace(&path_text, "FILE")),
             }
         } else if let Some((key, _)) = line.split_once(" => ") {
-            let answer = match table.as_ref().unwrap().lookup_now(key) {
+            let answer = match tables::wait(table.as_ref().unwrap().lookup(key)) {
                 Lookup::Found(value) => value,
                 Lookup::NotFound => "not found".to_owned(),
                 Lookup::TempFail(text) => format!("fails: {text}"),
             };
-            out.push_str(&format!("{key} => {answer}\n"));
+            out.push_str(&format!("{key} => {answer}\n").replace(&path_text, "FILE"));
         }
     }
     let _ = std::fs::remove_file(&path);

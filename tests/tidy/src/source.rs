@@ -152,7 +152,8 @@ fn kinds(text: &str) -> Option<Vec<String>> {
     let split: Vec<&str> =
         if inner.contains('\n') { inner.lines().collect() } else { inner.split(',').collect() };
     let entries = split.into_iter().map(|entry| entry.trim().trim_matches(',').to_owned());
-    Some(entries.filter(|entry| !entry.is_empty()).collect())
+    // What a feature decides has an attribute on the line before.
+    Some(entries.filter(|entry| !entry.is_empty() && !entry.starts_with('#')).collect())
 }
 
 #[cfg(test)]

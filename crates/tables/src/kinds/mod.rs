@@ -2,6 +2,8 @@
 
 mod fail;
 mod inline;
+#[cfg(feature = "sqlite")]
+mod sqlite;
 mod static_;
 mod texthash;
 
@@ -19,7 +21,14 @@ pub struct Kind {
 }
 
 /// All kinds, sorted by name.
-pub const KINDS: &[Kind] = &[fail::KIND, inline::KIND, static_::KIND, texthash::KIND];
+pub const KINDS: &[Kind] = &[
+    fail::KIND,
+    inline::KIND,
+    #[cfg(feature = "sqlite")]
+    sqlite::KIND,
+    static_::KIND,
+    texthash::KIND,
+];
 
 /// Kinds of Postfix that are not built yet, with what to do instead; sorted by name.
 pub const NOT_YET: &[(&str, &str)] = &[
@@ -46,7 +55,7 @@ pub const NOT_YET: &[(&str, &str)] = &[
     ("regexp", PATTERNS),
     ("sdbm", INDEXED),
     ("socketmap", OUTSIDE),
-    ("sqlite", OUTSIDE),
+    ("sqlite", "this program was built without them: build it with `--features sqlite`"),
     ("tcp", OUTSIDE),
     ("unionmap", "name the tables one by one for now"),
     ("unix", "write `texthash:` with a file of the names for now"),
@@ -75,14 +84,13 @@ pub fn check(spec: &str) -> Result<&'static Kind, TableError> {
         Some((name, advice)) => {
             TableError::new(spec, format!("tables of type `{name}` are not supported yet; {advice}"))
         }
-        None => {
-            let known: Vec<&str> = KINDS.iter().map(|k| k.name).collect();
-            TableError::new(
-                spec,
-                format!("expected a table type out of {}, found `{kind}`", known.join(", ")),
-            )
-        }
+        None => TableError::new(spec, format!("expected a table type out of {}, found `{kind}`", names())),
     })
+}
+
+/// The names of all kinds that this build has, for readers.
+pub(crate) fn names() -> String {
+    KINDS.iter().map(|k| k.name).collect::<Vec<_>>().join(", ")
 }
 
 /// Whether `name` is the name of a kind, be it built or not.
@@ -115,7 +123,7 @@ mod tests {
         );
         assert_eq!(
             error("hsah:x"),
-            "hsah:x: expected a table type out of fail, inline, static, texthash, found `hsah`"
+            format!("hsah:x: expected a table type out of {}, found `hsah`", names())
         );
         assert_eq!(error("/etc/x"), "/etc/x: expected a lookup table written `type:name`");
         assert!(check("proxy:texthash:/x").is_ok());

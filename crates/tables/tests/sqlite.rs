@@ -1,0 +1,152 @@
+//! `sqlite:` against databases that this test makes.
+
+#![cfg(feature = "sqlite")]
+#![allow(clippy::unwrap_used)]
+
+use rusqlite::Connection;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
+use tables::{Lookup, Settings, Table, wait};
+
+/// A directory with a database and the settings of tables; gone with the test.
+struct Place(PathBuf);
+
+impl Place {
+    fn new(name: &str) -> Place {
+        let directory = std::env::temp_dir().join(format!("sqlite-{name}-{}", std::process::id()));
+        std::fs::create_dir_all(&directory).unwrap();
+        let place = Place(directory);
+        place.make("db", "one");
+        place
+    }
+
+    /// Makes a database with some addresses, and with a row that says which database it is.
+    fn make(&self, name: &str, which: &str) {
+        let database = Connection::open(self.0.join(name)).unwrap();
+        database
+            .execute_batch(&format!(
+                "CREATE TABLE alias (address TEXT, target TEXT, note TEXT);
+                 INSERT INTO alias VALUES ('ann@example.org', 'a@x', 'first'), ('ann@example.org', NULL, 'no'),
+                     ('ann@example.org', '', 'no'), ('ann@example.org', 'b@y', 'second'),
+                     ('o''neil@example.org', 'quoted', ''), ('back\\slash@example.org', 'backslash', ''),
+                     ('jörg@bücher.example', 'ümlaut@x', ''), ('which', '{which}', ''), ('number', 1e300, '');"
+            ))
+            .unwrap();
+    }
+
+    fn table(&self, settings: &str) -> (Table, Arc<Mutex<Vec<String>>>) {
+        let file = self.0.join("table.cf");
+        std::fs::write(&file, format!("dbpath = {}/db\n{settings}\n", self.0.display())).unwrap();
+        let warnings = Arc::new(Mutex::new(Vec::new()));
+        let sink = warnings.clone();
+        let warn = Arc::new(move |text: &str| sink.lock().unwrap().push(text.to_owned()));
+        let spec = format!("sqlite:{}", file.display());
+        (Table::open(&spec, &Settings { warn, ..Settings::default() }).unwrap(), warnings)
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}
+
+const TARGET: &str = "query = SELECT target, note FROM alias WHERE address = '%s'";
+
+fn look(table: &Table, key: &str) -> Lookup {
+    wait(table.lookup(key))
+}
+
+fn found(text: &str) -> Lookup {
+    Lookup::Found(text.to_owned())
+}
+
+#[test]
+fn the_first_column_of_each_row_counts_and_what_is_empty_is_left_out() {
+    let place = Place::new("rows");
+    let (table, warnings) = place.table(TARGET);
+    assert_eq!(look(&table, "Ann@Example.org"), found("a@x,b@y"));
+    assert_eq!(look(&table, "number"), found("1.0e+300"));
+    assert_eq!(look(&table, "nobody"), Lookup::NotFound);
+    assert_eq!(warnings.lock().unwrap().len(), 1, "one result was empty");
+}
+
+#[test]
+fn keys_with_special_characters_find_what_they_name_and_nothing_else() {
+    let place = Place::new("quotes");
+    let (table, _) = place.table(TARGET);
+    assert_eq!(look(&table, "o'neil@example.org"), found("quoted"));
+    assert_eq!(look(&table, "back\\slash@example.org"), found("backslash"));
+    assert_eq!(look(&table, "jörg@bücher.example"), found("ümlaut@x"));
+    for key in
+        ["' OR '1'='1", "'; DROP TABLE alias; --", "\\' OR 1=1 --", "%s", "a'--", "''", "\"", "x\0' OR 1"]
+    {
+        assert_eq!(look(&table, key), Lookup::NotFound, "{key}");
+    }
+    assert_eq!(look(&table, "which"), found("one"), "nothing was broken");
+}
+
+#[test]
+fn a_database_is_never_written() {
+    let place = Place::new("readonly");
+    let (table, warnings) = place.table("query = DELETE FROM alias WHERE address = '%s'");
+    let answer = look(&table, "which");
+    let Lookup::TempFail(text) = answer else { panic!("{answer:?}") };
+    assert!(text.starts_with("sqlite:/") && text.contains("readonly database"), "{text}");
+    assert_eq!(*warnings.lock().unwrap(), [text]);
+    assert_eq!(look(&place.table(TARGET).0, "which"), found("one"));
+}
+
+#[test]
+fn a_query_that_is_none_fails_for_the_time_being_and_the_next_works() {
+    let place = Place::new("syntax");
+    let (table, _) = place.table("query = SELEC '%s'");
+    assert!(matches!(look(&table, "a"), Lookup::TempFail(text) if text.contains("syntax error")));
+    let (table, _) = place.table("query = SELECT 1 WHERE %u");
+    assert!(matches!(look(&table, "no_such_column"), Lookup::TempFail(_)));
+    assert_eq!(look(&table, "1"), found("1"));
+}
+
+#[test]
+fn a_database_that_comes_later_or_is_replaced_is_seen() {
+    let place = Place::new("replaced");
+    std::fs::remove_file(place.0.join("db")).unwrap();
+    let (table, warnings) = place.table(TARGET);
+    assert_eq!(
+        warnings.lock().unwrap().len(),
+        1,
+        "a database that is not there is told when the table is opened"
+    );
+    assert!(matches!(look(&table, "which"), Lookup::TempFail(_)));
+    assert!(!Path::exists(&place.0.join("db")), "a missing database is not made");
+    place.make("db", "one");
+    assert_eq!(look(&table, "which"), found("one"));
+    place.make("new", "two");
+    std::fs::rename(place.0.join("new"), place.0.join("db")).unwrap();
+    assert_eq!(look(&table, "which"), found("two"));
+}
+
+#[test]
+fn a_file_that_is_no_database_fails_for_the_time_being() {
+    let place = Place::new("garbage");
+    std::fs::write(place.0.join("db"), "no database\n".repeat(1000)).unwrap();
+    let (table, _) = place.table(TARGET);
+    assert!(matches!(look(&table, "which"), Lookup::TempFail(text) if text.contains("not a database")));
+}
+
+#[test]
+fn sessions_ask_at_once_and_each_gets_its_own_answer() {
+    let place = Place::new("many");
+    let (table, _) = place.table("query = SELECT '%s'");
+    std::thread::scope(|scope| {
+        for thread in 0..8 {
+            let table = table.clone();
+            scope.spawn(move || {
+                for n in 0..100 {
+                    let key = format!("{thread}-{n}");
+                    assert_eq!(look(&table, &key), found(&key));
+                }
+            });
+        }
+    });
+}
