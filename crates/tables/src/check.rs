@@ -103,18 +103,18 @@ mod tests {
 
     #[test]
     fn tables_of_missing_kinds_are_told_where_they_stand() {
-        let main = "transport_maps = hash:/etc/postfix/transport, texthash:/x\nmynetworks = [::1]/128 cidr:/etc/n\n\
-                    smtpd_client_restrictions = { check_client_access proxy:btree:/a }\nrelayhost = [h]:25\n\
-                    inet_interfaces = ::1\nlocal_recipient_maps = hash:/l\nalias_maps = hash:/etc/aliases\n";
+        let main = "transport_maps = sdbm:/etc/postfix/transport, texthash:/x\nmynetworks = [::1]/128 netinfo:/etc/n\n\
+                    smtpd_client_restrictions = { check_client_access proxy:nis:/a }\nrelayhost = [h]:25\n\
+                    inet_interfaces = ::1\nlocal_recipient_maps = sdbm:/l\nalias_maps = sdbm:/etc/aliases\n";
         let config = Config::parse(Path::new("/etc/postfix"), main, "", Host::default()).unwrap();
         let found: Vec<String> = unknown_kinds(&config).iter().map(ToString::to_string).collect();
         let heads: Vec<&str> = found.iter().map(|line| line.split(';').next().unwrap()).collect();
         assert_eq!(
             heads,
             [
-                "/etc/postfix/main.cf:2: mynetworks: cidr:/etc/n: tables of type `cidr` are not supported yet",
-                "/etc/postfix/main.cf:3: smtpd_client_restrictions: proxy:btree:/a: tables of type `btree` are not supported yet",
-                "/etc/postfix/main.cf:1: transport_maps: hash:/etc/postfix/transport: tables of type `hash` are not supported yet",
+                "/etc/postfix/main.cf:2: mynetworks: netinfo:/etc/n: tables of type `netinfo` are not supported yet",
+                "/etc/postfix/main.cf:3: smtpd_client_restrictions: proxy:nis:/a: tables of type `nis` are not supported yet",
+                "/etc/postfix/main.cf:1: transport_maps: sdbm:/etc/postfix/transport: tables of type `sdbm` are not supported yet",
             ]
         );
     }

@@ -9,6 +9,7 @@ mod breaker;
 mod check;
 pub mod expansion;
 mod fold;
+pub mod index;
 pub mod kinds;
 pub mod lists;
 mod lookup;

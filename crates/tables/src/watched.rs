@@ -33,11 +33,11 @@ pub(crate) fn text(path: &Path) -> Result<String, String> {
 /// What `load` makes of a file, made anew when the file changed.
 pub(crate) struct Watched<T>(Arc<Watch<T>>);
 
-type Load<T> = Box<dyn Fn(&Path) -> Result<T, String> + Send + Sync>;
+type Load<T> = Box<dyn Fn() -> Result<T, String> + Send + Sync>;
 
 struct Watch<T> {
     spec: String,
-    path: PathBuf,
+    paths: Vec<PathBuf>,
     settings: Settings,
     load: Load<T>,
     state: RwLock<State<T>>,
@@ -46,7 +46,7 @@ struct Watch<T> {
 }
 
 struct State<T> {
-    stamp: Stamp,
+    stamps: Vec<Stamp>,
     content: Result<T, String>,
 }
 
@@ -67,12 +67,22 @@ impl<T: Send + Sync + 'static> Watched<T> {
         settings: &Settings,
         load: impl Fn(&Path) -> Result<T, String> + Send + Sync + 'static,
     ) -> Watched<T> {
+        Watched::open_any(vec![path.clone()], spec, settings, move || load(&path))
+    }
+
+    /// The same for content that comes from any of several files, which need not all exist.
+    pub(crate) fn open_any(
+        paths: Vec<PathBuf>,
+        spec: &str,
+        settings: &Settings,
+        load: impl Fn() -> Result<T, String> + Send + Sync + 'static,
+    ) -> Watched<T> {
         let watch = Watch {
             spec: spec.to_owned(),
-            path,
+            paths,
             settings: settings.clone(),
             load: Box::new(load),
-            state: RwLock::new(State { stamp: None, content: Err(String::new()) }),
+            state: RwLock::new(State { stamps: Vec::new(), content: Err(String::new()) }),
             watched: Once::new(),
         };
         watch.read();
@@ -95,31 +105,34 @@ trait Refresh: Send + Sync {
 }
 
 impl<T: Send + Sync> Watch<T> {
-    /// Reads the file; what changes between stamp and reading is seen a period later.
+    fn stamps(&self) -> Vec<Stamp> {
+        self.paths.iter().map(|path| stamp(path)).collect()
+    }
+
+    /// Reads the files; what changes between stamp and reading is seen a period later.
     fn read(&self) {
-        let stamp = stamp(&self.path);
-        if self.keeps_old(stamp) {
+        let stamps = self.stamps();
+        if self.keeps_old(&stamps) {
             return;
         }
-        let content = (self.load)(&self.path);
+        let content = (self.load)();
         let content = content.map_err(|error| format!("{}: cannot be read: {error}", self.spec));
         if let Err(text) = &content {
             (self.settings.warn)(text);
         }
-        *self.state.write().unwrap_or_else(PoisonError::into_inner) = State { stamp, content };
+        *self.state.write().unwrap_or_else(PoisonError::into_inner) = State { stamps, content };
     }
-}
 
-impl<T: Send + Sync> Watch<T> {
     /// A file that only root may read was opened before this process gave up root: what was read then holds until a
     /// reload.
-    fn keeps_old(&self, current: Stamp) -> bool {
+    fn keeps_old(&self, current: &[Stamp]) -> bool {
         let mut state = self.state.write().unwrap_or_else(PoisonError::into_inner);
-        let denied = File::open(&self.path).is_err_and(|e| e.kind() == ErrorKind::PermissionDenied);
-        if state.content.is_err() || !denied {
+        let denied =
+            |path: &PathBuf| File::open(path).is_err_and(|e| e.kind() == ErrorKind::PermissionDenied);
+        if state.content.is_err() || !self.paths.iter().any(denied) {
             return false;
         }
-        state.stamp = current;
+        state.stamps = current.to_vec();
         let spec = &self.spec;
         (self.settings.warn)(&format!(
             "{spec}: changed, but this process may not read it any more: a reload takes it"
@@ -132,10 +145,11 @@ impl<T: Send + Sync> Refresh for Watch<T> {
     fn refresh(&self) {
         let (known, failed) = {
             let state = self.state.read().unwrap_or_else(PoisonError::into_inner);
-            (state.stamp, state.content.is_err())
+            (state.stamps.clone(), state.content.is_err())
         };
-        let current = stamp(&self.path);
-        if current == known && !(failed && current.is_some()) || !at_rest(&self.path) {
+        let current = self.stamps();
+        let again = current != known || failed && current.iter().any(Option::is_some);
+        if !again || !self.paths.iter().all(|path| at_rest(path)) {
             return;
         }
         self.read();

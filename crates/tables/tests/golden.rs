@@ -1,6 +1,7 @@
 //! Each kind of table against its golden file: `table: SPEC`, the warnings or the error of opening it, `KEY => ANSWER`.
 //!
-//! `file:` lines make the content of FILE for the tables behind them.
+//! `file:` lines make the content of FILE for the tables behind them; `index: NAME` takes a file of `golden/index/` as
+//! FILE's index, with the suffix that it has there.
 
 #![allow(clippy::unwrap_used)]
 
@@ -31,6 +32,11 @@ fn replay(kind: &str, golden: &str) -> String {
             content.push_str(&format!("{text}\n"));
             std::fs::write(&path, &content).unwrap();
             out.push_str(&format!("{line}\n"));
+        } else if let Some(name) = line.strip_prefix("index: ") {
+            let index = Path::new(env!("CARGO_MANIFEST_DIR")).join("golden/index").join(name);
+            std::fs::write(path.with_extension(index.extension().unwrap()), std::fs::read(&index).unwrap())
+                .unwrap();
+            out.push_str(&format!("{line}\n"));
         } else if let Some(spec) = line.strip_prefix("table: ") {
             let warnings = Arc::new(Mutex::new(String::new()));
             let sink = warnings.clone();
@@ -47,11 +53,13 @@ fn replay(kind: &str, golden: &str) -> String {
             let answer = match tables::wait(table.as_ref().unwrap().lookup(key)) {
                 Lookup::Found(value) => value,
                 Lookup::NotFound => "not found".to_owned(),
-                Lookup::TempFail(text) => format!("fails: {text}"),
+                Lookup::TempFail(text) => format!("fails: {}", text.replace(&path_text, "FILE")),
             };
             out.push_str(&format!("{key} => {answer}\n").replace(&path_text, "FILE"));
         }
     }
-    let _ = std::fs::remove_file(&path);
+    for suffix in ["", "db", "phx", "cdb", "lmdb"] {
+        let _ = std::fs::remove_file(path.with_extension(suffix));
+    }
     out
 }

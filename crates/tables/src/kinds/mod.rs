@@ -1,7 +1,12 @@
 //! The kinds of tables, one file each.
 
+mod btree;
+mod cdb;
 mod fail;
+mod hash;
+mod indexed;
 mod inline;
+mod lmdb;
 #[cfg(feature = "sqlite")]
 mod sqlite;
 mod static_;
@@ -22,8 +27,12 @@ pub struct Kind {
 
 /// All kinds, sorted by name.
 pub const KINDS: &[Kind] = &[
+    btree::KIND,
+    cdb::KIND,
     fail::KIND,
+    hash::KIND,
     inline::KIND,
+    lmdb::KIND,
     #[cfg(feature = "sqlite")]
     sqlite::KIND,
     static_::KIND,
@@ -32,15 +41,11 @@ pub const KINDS: &[Kind] = &[
 
 /// Kinds of Postfix that are not built yet, with what to do instead; sorted by name.
 pub const NOT_YET: &[(&str, &str)] = &[
-    ("btree", INDEXED),
-    ("cdb", INDEXED),
     ("cidr", "write `inline:` or `texthash:` with single addresses and their networks (192.0.2) for now"),
     ("dbm", INDEXED),
     ("environ", "write `inline:{ name=value }` for now"),
-    ("hash", INDEXED),
     ("internal", "write `texthash:` with a file for now"),
     ("ldap", OUTSIDE),
-    ("lmdb", INDEXED),
     ("memcache", OUTSIDE),
     ("mongodb", OUTSIDE),
     ("mysql", OUTSIDE),
@@ -117,8 +122,8 @@ mod tests {
     fn a_kind_that_is_missing_is_told_with_what_to_do() {
         let error = |spec| check(spec).err().map(|e| e.to_string()).unwrap_or_default();
         assert_eq!(
-            error("hash:/etc/postfix/virtual"),
-            "hash:/etc/postfix/virtual: tables of type `hash` are not supported yet; \
+            error("sdbm:/etc/postfix/virtual"),
+            "sdbm:/etc/postfix/virtual: tables of type `sdbm` are not supported yet; \
              write `texthash:` instead: it reads the source file itself, without postmap"
         );
         assert_eq!(

@@ -1,0 +1,123 @@
+//! Index files: what `postmap` makes of a table's source, and lookups read.
+//!
+//! Readers take files that may be damaged, cut or changed while they are read: each read has its bounds, each walk
+//! its number of steps, and what does not fit is an error that names the place. Nothing is mapped into memory, since
+//! a file that somebody cuts would end the process then.
+
+mod berkeley;
+mod bytes;
+mod cdb;
+mod choose;
+mod lmdb;
+mod own;
+
+use std::fs::File;
+use std::path::{Path, PathBuf};
+
+use bytes::Bytes;
+pub use choose::{Opened, open_newest};
+
+/// The entries of one index file.
+pub trait Index: Send + Sync {
+    /// The value of exactly this key. The error names the place in the file.
+    fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, String>;
+
+    /// Shows each entry to `take`, in the file's own order, until it answers false.
+    fn each(&self, take: &mut dyn FnMut(&[u8], &[u8]) -> bool) -> Result<(), String>;
+}
+
+/// The formats of index files.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Format {
+    /// Berkeley DB's hash, which we read only.
+    BerkeleyHash,
+    /// Berkeley DB's B-tree, which we read only.
+    BerkeleyBtree,
+    /// Ours beside these: a constant database with a trailer.
+    Own,
+    /// D. J. Bernstein's constant database.
+    Cdb,
+    /// LMDB in one file.
+    Lmdb,
+}
+
+impl Format {
+    /// What stands behind the table's name in the name of its file.
+    pub fn suffix(self) -> &'static str {
+        match self {
+            Format::BerkeleyHash | Format::BerkeleyBtree => "db",
+            Format::Own => "phx",
+            Format::Cdb => "cdb",
+            Format::Lmdb => "lmdb",
+        }
+    }
+
+    /// The file of the table at `source`.
+    pub fn path(self, source: &Path) -> PathBuf {
+        let mut name = source.as_os_str().to_owned();
+        name.push(".");
+        name.push(self.suffix());
+        name.into()
+    }
+
+    /// Opens an index; the error says why it is none.
+    pub fn open(self, file: File) -> Result<Box<dyn Index>, String> {
+        let meta = file.metadata().map_err(|error| bytes::without_number(&error))?;
+        if !meta.is_file() {
+            return Err("expected a file, found something else".to_owned());
+        }
+        self.read(Bytes::File(file))
+    }
+
+    /// Reads an index in memory; for tests and fuzzing.
+    pub fn of_memory(self, content: &[u8]) -> Result<Box<dyn Index>, String> {
+        self.read(Bytes::Memory(content.to_vec()))
+    }
+
+    /// An index of the entries, which are sorted by key and have no key twice; only the constant database keeps another
+    /// order. `map_size` is `lmdb_map_size`.
+    pub fn build<'a>(
+        self,
+        entries: impl Iterator<Item = (&'a [u8], &'a [u8])>,
+        map_size: u64,
+    ) -> Result<Vec<u8>, String> {
+        match self {
+            Format::BerkeleyHash | Format::BerkeleyBtree => {
+                Err("expected another format: Berkeley DB files are read only".to_owned())
+            }
+            Format::Own => own::write(entries),
+            Format::Cdb => cdb::write(entries),
+            Format::Lmdb => lmdb::write(entries, map_size),
+        }
+    }
+
+    fn read(self, bytes: Bytes) -> Result<Box<dyn Index>, String> {
+        Ok(match self {
+            Format::BerkeleyHash => Box::new(berkeley::open(bytes, berkeley::Method::Hash)?),
+            Format::BerkeleyBtree => Box::new(berkeley::open(bytes, berkeley::Method::Btree)?),
+            Format::Own => Box::new(own::open(bytes)?),
+            Format::Cdb => Box::new(cdb::open(bytes)?),
+            Format::Lmdb => Box::new(lmdb::open(bytes)?),
+        })
+    }
+}
+
+/// The value of a key, be it stored with a zero byte behind it or without, as Postfix looks for both.
+pub fn find(index: &dyn Index, key: &str) -> Result<Option<String>, String> {
+    let mut bytes = Vec::with_capacity(key.len() + 1);
+    bytes.extend_from_slice(key.as_bytes());
+    bytes.push(0);
+    let found = match index.get(&bytes)? {
+        Some(value) => Some(value),
+        None => index.get(key.as_bytes())?,
+    };
+    Ok(found.map(text))
+}
+
+/// A value as text: without the zero byte behind it, and with U+FFFD for what is no UTF-8.
+pub fn text(mut value: Vec<u8>) -> String {
+    if value.last() == Some(&0) {
+        value.pop();
+    }
+    String::from_utf8(value).unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into_owned())
+}
