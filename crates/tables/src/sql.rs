@@ -126,9 +126,7 @@ impl Sql {
     }
 
     fn fails(&self, text: &str) -> Lookup {
-        let text = format!("{}: {text}", self.spec);
-        (self.settings.warn)(&text);
-        Lookup::TempFail(text)
+        Lookup::TempFail(format!("{}: {text}", self.spec))
     }
 }
 
