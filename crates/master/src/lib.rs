@@ -12,6 +12,7 @@ mod listening;
 pub mod lock;
 pub mod owners;
 pub mod plan;
+pub mod programs;
 pub mod reloading;
 pub mod role;
 mod supervise;

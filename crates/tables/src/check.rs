@@ -12,9 +12,9 @@ const LENIENT: &str = "local_recipient_maps";
 /// The tables of kinds that do not exist, or not yet, wherever a parameter that we honour was set to one. Opens nothing.
 pub fn unknown_kinds(config: &Config) -> Vec<Error> {
     let mut errors = Vec::new();
-    each(config, &mut |spec, of_parameter| {
+    each(config, &mut |spec, parameter, origin| {
         if let Err(error) = kinds::check(spec) {
-            errors.push(of_parameter(&error));
+            errors.push(error.of_parameter(Some(origin.clone()), parameter));
         }
     });
     errors
@@ -23,27 +23,50 @@ pub fn unknown_kinds(config: &Config) -> Vec<Error> {
 /// The tables that cannot answer as things stand: a file is not there, cannot be read or makes no sense. Each is
 /// opened once. Kinds that do not exist are left to [`unknown_kinds`].
 pub fn unopenable(config: &Config, settings: &Settings) -> Vec<Error> {
-    let (mut errors, mut known) = (Vec::new(), HashMap::new());
-    each(config, &mut |spec, of_parameter| {
-        let failure = known.entry(spec.to_owned()).or_insert_with(|| match Table::open(spec, settings) {
-            Ok(table) => table.ready().err().map(|text| {
-                let text = text.strip_prefix(&format!("{spec}: ")).unwrap_or(&text).to_owned();
-                TableError::new(spec, text)
-            }),
-            Err(error) => kinds::check(spec).is_ok().then_some(error),
-        });
-        if let Some(error) = failure {
-            errors.push(of_parameter(error));
-        }
-    });
-    errors
+    let found = survey(config, settings).into_iter().filter(|table| kinds::check(&table.spec).is_ok());
+    found.filter_map(|table| table.failure).collect()
 }
 
-/// Makes an error of a table one of the parameter that names it.
-type OfParameter<'a> = &'a dyn Fn(&TableError) -> Error;
+/// A table that a parameter names.
+#[derive(Clone, Debug)]
+pub struct Named {
+    /// The table as it is written.
+    pub spec: String,
+    /// The parameter.
+    pub parameter: String,
+    /// Where that was set.
+    pub origin: Origin,
+    /// Why the table cannot answer as things stand.
+    pub failure: Option<Error>,
+}
+
+/// Every table that an honoured parameter names, with whether it can answer as things stand.
+pub fn survey(config: &Config, settings: &Settings) -> Vec<Named> {
+    let (mut all, mut known) = (Vec::new(), HashMap::new());
+    each(config, &mut |spec, parameter, origin| {
+        let failure = known.entry(spec.to_owned()).or_insert_with(|| failure(spec, settings));
+        let failure = failure.as_ref().map(|error| error.of_parameter(Some(origin.clone()), parameter));
+        let (spec, parameter) = (spec.to_owned(), parameter.to_owned());
+        all.push(Named { spec, parameter, origin: origin.clone(), failure });
+    });
+    all
+}
+
+fn failure(spec: &str, settings: &Settings) -> Option<TableError> {
+    match Table::open(spec, settings) {
+        Ok(table) => table.ready().err().map(|text| {
+            let text = text.strip_prefix(&format!("{spec}: ")).unwrap_or(&text).to_owned();
+            TableError::new(spec, text)
+        }),
+        Err(error) => Some(error),
+    }
+}
+
+/// Sees a table, the parameter that names it and where that was set.
+type Visit<'a> = &'a mut dyn FnMut(&str, &str, &Origin);
 
 /// Calls `visit` for each table that an honoured parameter was set to.
-fn each(config: &Config, visit: &mut dyn FnMut(&str, OfParameter<'_>)) {
+fn each(config: &Config, visit: Visit<'_>) {
     for (name, entry) in config.main().iter() {
         each_of(config, None, name, &entry.origin, visit);
     }
@@ -54,13 +77,7 @@ fn each(config: &Config, visit: &mut dyn FnMut(&str, OfParameter<'_>)) {
     }
 }
 
-fn each_of(
-    config: &Config,
-    service: Option<&ServiceLine>,
-    name: &str,
-    origin: &Origin,
-    visit: &mut dyn FnMut(&str, OfParameter<'_>),
-) {
+fn each_of(config: &Config, service: Option<&ServiceLine>, name: &str, origin: &Origin, visit: Visit<'_>) {
     let kind = parameters::find(name).map(|p| p.kind);
     let honoured = config::known::find(name).is_none_or(|k| k.state == config::known::State::Honoured);
     if name == LENIENT || !honoured || !(kind == Some(List::NAME) || kind == Some(Tables::NAME)) {
@@ -73,7 +90,7 @@ fn each_of(
         for spec in words::list(word).iter().map(|spec| spec.trim_start_matches('!')) {
             let is_table = spec.split_once(':').is_some_and(|(kind, _)| kinds::is_known(kind));
             if kind == Some(Tables::NAME) || is_table {
-                visit(spec, &|error| error.of_parameter(Some(origin.clone()), name));
+                visit(spec, name, origin);
             }
         }
     }

@@ -3,6 +3,7 @@
 mod delegated;
 mod dry_run;
 pub mod instance;
+mod migrate;
 mod postconf;
 mod quickstart;
 mod rollback;
@@ -62,6 +63,12 @@ const COMMANDS: &[Command] = &[
         "[-c DIR] [-dfhHnqx] [-o NAME=VALUE] [NAME…] | -e NAME=VALUE… | -X NAME… | -# NAME… | -M | -F | -P",
         "show or edit parameters, show services",
         postconf::run,
+    ),
+    ours(
+        "migrate",
+        "--check [--json] [DIR] | --back [--run] [DIR]",
+        "what a Postfix configuration is here; what Postfix needs to take it back",
+        migrate::run,
     ),
     ours("mailq", "[-C DIR]", "list the queue, as postqueue -p", delegated::submit),
     ours("newaliases", "[-C DIR]", "rebuild the alias databases", delegated::submit),

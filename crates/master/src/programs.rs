@@ -1,0 +1,67 @@
+//! What becomes of each of Postfix's daemons: the last column of master.cf.
+
+/// Where a service's work is done here.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Place {
+    /// In a process of the same name.
+    Process,
+    /// Within another process, or not needed at all; the text says which and why.
+    Elsewhere(&'static str),
+    /// Nowhere yet; the text says what it comes with.
+    Nowhere(&'static str),
+}
+
+const IN_SMTPD: Place = Place::Elsewhere("runs inside smtpd");
+const IN_QMGR: Place = Place::Elsewhere("runs inside qmgr");
+const IN_BOTH: Place = Place::Elsewhere("runs inside smtpd and qmgr");
+
+/// Postfix's daemons, sorted by name.
+pub const PROGRAMS: &[(&str, Place)] = &[
+    ("anvil", IN_SMTPD),
+    ("bounce", IN_QMGR),
+    ("cleanup", IN_SMTPD),
+    ("discard", IN_QMGR),
+    ("dnsblog", Place::Nowhere("comes with postscreen")),
+    ("error", IN_QMGR),
+    ("flush", Place::Nowhere("comes with ETRN and fast flush")),
+    ("lmtp", IN_QMGR),
+    ("local", Place::Nowhere("comes with local delivery")),
+    ("nqmgr", Place::Elsewhere("an old name of qmgr")),
+    ("oqmgr", Place::Elsewhere("qmgr does its work")),
+    ("pickup", IN_SMTPD),
+    ("pipe", Place::Nowhere("comes with local delivery")),
+    ("postlogd", Place::Elsewhere("not needed: each process writes the log itself")),
+    ("postscreen", Place::Nowhere("comes with postscreen")),
+    ("proxymap", Place::Elsewhere("not needed: each process asks tables itself")),
+    ("qmgr", Place::Process),
+    ("qmqpd", Place::Nowhere("comes with the QMQP server")),
+    ("scache", IN_QMGR),
+    ("showq", Place::Elsewhere("runs inside control")),
+    ("smtp", IN_QMGR),
+    ("smtpd", Place::Process),
+    ("spawn", Place::Nowhere("comes with local delivery")),
+    ("tlsmgr", Place::Elsewhere("not needed: TLS keeps its state where it is used")),
+    ("tlsproxy", Place::Nowhere("comes with postscreen")),
+    ("trivial-rewrite", IN_BOTH),
+    ("verify", Place::Nowhere("comes with address verification")),
+    ("virtual", Place::Elsewhere("runs inside local")),
+];
+
+/// Where the work of a daemon is done; nothing where Postfix has none of that name.
+pub fn find(program: &str) -> Option<Place> {
+    let name = program.rsplit('/').next().unwrap_or(program);
+    let at = PROGRAMS.binary_search_by_key(&name, |(name, _)| name).ok()?;
+    Some(PROGRAMS[at].1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn programs_are_sorted_and_found_by_path_too() {
+        assert!(PROGRAMS.is_sorted_by_key(|(name, _)| name));
+        assert_eq!(find("/usr/libexec/postfix/smtpd"), Some(Place::Process));
+        assert_eq!(find("nosuch"), None);
+    }
+}
