@@ -141,7 +141,7 @@ impl Acceptor {
             let limit = self.settings.borrow().sessions_max;
             if self.open.get() >= limit {
                 if !full {
-                    self.warn_full(limit);
+                    self.warn_full(self.settings.borrow().sessions_limit);
                 }
                 full = true;
                 tokio::select! {

@@ -59,8 +59,10 @@ pub struct Settings {
     local_clients: LocalClients,
     pub(crate) delay_warning_time: Duration,
     pub(crate) families: net::Families,
-    /// Sessions at once; beyond them connections wait in the listener's backlog.
+    /// Sessions at once on one event loop; beyond them connections wait in the listener's backlog.
     pub sessions_max: usize,
+    /// Sessions at once on all of them, for who is told that they are reached.
+    pub sessions_limit: usize,
 }
 
 /// `local_header_rewrite_clients`.
@@ -221,6 +223,7 @@ impl Reader<'_> {
             delay_warning_time: self.delay_warning_time(),
             families: families(&global.inet_protocols),
             sessions_max: SESSIONS_MAX,
+            sessions_limit: SESSIONS_MAX,
             rules: Arc::new(rules),
         }
     }

@@ -211,6 +211,7 @@ impl Prepared {
     fn share(&self, number: usize, loops: usize) -> Result<Service, String> {
         let mut settings = self.settings.clone();
         settings.sessions_max = part(self.limit.sessions, number, loops);
+        settings.sessions_limit = self.limit.sessions;
         let serving: &[Listener] = if settings.sessions_max > 0 { &self.listeners } else { &[] };
         let listeners: Result<_, _> = serving.iter().map(Listener::try_clone).collect();
         Ok(Service {
