@@ -4,6 +4,7 @@
 //! its number of steps, and what does not fit is an error that names the place. Nothing is mapped into memory, since
 //! a file that somebody cuts would end the process then.
 
+mod back;
 mod berkeley;
 mod bytes;
 mod cdb;
@@ -14,6 +15,7 @@ mod own;
 use std::fs::File;
 use std::path::{Path, PathBuf};
 
+pub use back::{Stale, stale_for_postfix};
 use bytes::Bytes;
 pub use choose::{Opened, open_newest};
 

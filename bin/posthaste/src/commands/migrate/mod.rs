@@ -1,5 +1,6 @@
 //! `posthaste migrate`: what a Postfix configuration is here, and what Postfix needs to take it back.
 
+mod back;
 mod survey;
 
 use super::Call;
@@ -8,22 +9,28 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use survey::{Item, Verdict};
 
-/// Runs the command; the exit status of `--check` is that of [`Verdict`], 2 where the configuration cannot be read.
+/// Runs the command; the exit status of `--check` is that of [`Verdict`], 2 where the configuration cannot be read, and
+/// that of `--back` says whether a table is left that Postfix would find stale.
 pub fn run(call: Call) -> ExitCode {
     let mut directory = call.config_directory.clone();
-    let (mut check, mut as_json) = (false, false);
+    let (mut check, mut as_json, mut back, mut rebuild) = (false, false, false, false);
     for word in &call.arguments {
         match word.as_str() {
             "--check" => check = true,
             "--json" => as_json = true,
+            "--back" => back = true,
+            "--run" => rebuild = true,
             word if !word.starts_with('-') && directory.is_none() => directory = Some(PathBuf::from(word)),
             word => return wrong_usage(&format!("found `{word}`")),
         }
     }
-    if !check {
-        return wrong_usage("found neither --check nor --back");
+    if check == back || (as_json && back) || (rebuild && check) {
+        return wrong_usage(&format!("found `{}`", call.arguments.join(" ")));
     }
     let directory = directory.unwrap_or_else(|| "/etc/postfix".into());
+    if back {
+        return back::run(&directory, rebuild);
+    }
     match survey::survey(&directory) {
         Ok(items) if as_json => print_json(&directory, &items),
         Ok(items) => print_text(&items),
