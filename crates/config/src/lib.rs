@@ -12,6 +12,7 @@ pub mod lines;
 mod main_cf;
 mod master_cf;
 pub mod parameters;
+mod port;
 pub mod postconf;
 pub mod words;
 
@@ -22,3 +23,4 @@ pub use error::{Error, Errors, Origin};
 pub use host::Host;
 pub use main_cf::{Entry, MainCf};
 pub use master_cf::{MasterCf, ServiceLine, ServiceType, Wakeup, split_endpoint};
+pub use port::port_number;
