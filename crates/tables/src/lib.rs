@@ -3,10 +3,9 @@
 //! A lookup is a future, since some kinds ask a server; the kinds that hold their content in memory answer at
 //! once, and [`now`] takes their answer without an executor.
 
-// The kinds that ask servers come with the next commits.
-#[allow(dead_code)]
 mod breaker;
 mod check;
+mod endpoint;
 pub mod expansion;
 mod fold;
 pub mod index;
@@ -14,10 +13,10 @@ pub mod kinds;
 pub mod lists;
 mod lookup;
 mod maps;
-#[allow(dead_code)]
 mod pool;
 pub mod search;
-#[allow(dead_code)]
+// What blocks comes with features.
+#[cfg_attr(not(feature = "sqlite"), allow(dead_code))]
 mod service;
 #[cfg(feature = "sqlite")]
 mod sql;

@@ -7,9 +7,11 @@ mod hash;
 mod indexed;
 mod inline;
 mod lmdb;
+mod socketmap;
 #[cfg(feature = "sqlite")]
 mod sqlite;
 mod static_;
+mod tcp;
 mod texthash;
 
 use crate::table::{Settings, Source, TableError};
@@ -33,9 +35,11 @@ pub const KINDS: &[Kind] = &[
     hash::KIND,
     inline::KIND,
     lmdb::KIND,
+    socketmap::KIND,
     #[cfg(feature = "sqlite")]
     sqlite::KIND,
     static_::KIND,
+    tcp::KIND,
     texthash::KIND,
 ];
 
@@ -59,9 +63,7 @@ pub const NOT_YET: &[(&str, &str)] = &[
     ("randmap", "write `static:` with one of the values for now"),
     ("regexp", PATTERNS),
     ("sdbm", INDEXED),
-    ("socketmap", OUTSIDE),
     ("sqlite", "this program was built without them: build it with `--features sqlite`"),
-    ("tcp", OUTSIDE),
     ("unionmap", "name the tables one by one for now"),
     ("unix", "write `texthash:` with a file of the names for now"),
 ];
