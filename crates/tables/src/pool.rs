@@ -64,6 +64,10 @@ pub(crate) struct Limits {
     pub(crate) query: Duration,
     /// How long a connection is kept without a question.
     pub(crate) idle: Duration,
+    /// How often a host that takes connections is asked before the next one is, each time over a new connection.
+    pub(crate) tries: u32,
+    /// The pause between tries.
+    pub(crate) pause: Duration,
 }
 
 impl Default for Limits {
@@ -74,6 +78,8 @@ impl Default for Limits {
             connect: Duration::from_secs(10),
             query: Duration::from_secs(10),
             idle: Duration::from_secs(60),
+            tries: 1,
+            pause: Duration::from_secs(1),
         }
     }
 }
@@ -169,28 +175,40 @@ impl<C: Client> Inner<C> {
             }
             self.kept().retain(|other| other.host != host);
         }
-        for host in self.hosts_in_order().filter(|host| Some(*host) != late) {
-            match self.ask_anew(host, request).await {
-                Ok((kept, answer)) => return self.keep(kept, answer),
-                Err(text) => errors.push(text),
+        for host in self.hosts_in_order() {
+            // A host that was late has had one try.
+            for left in (0..self.limits.tries - u32::from(late == Some(host))).rev() {
+                match self.ask_anew(host, request).await {
+                    Ok((kept, answer)) => return self.keep(kept, answer),
+                    Err(Untaken { text, again }) => {
+                        errors.push(text);
+                        if left == 0 || !again {
+                            break;
+                        }
+                    }
+                }
+                tokio::time::sleep(self.limits.pause).await;
             }
         }
+        errors.dedup();
         Err(errors.join("; "))
     }
 
     /// Asks a host over a new connection.
-    async fn ask_anew(&self, host: usize, request: &C::Request) -> Result<Asking<C>, String> {
+    async fn ask_anew(&self, host: usize, request: &C::Request) -> Result<Asking<C>, Untaken> {
         let Host { name, .. } = &self.hosts[host];
-        self.breaker(host).may_ask(Instant::now()).map_err(|left| left.to_string())?;
+        let down = |text| Untaken { text, again: false };
+        self.breaker(host).may_ask(Instant::now()).map_err(|left| down(left.to_string()))?;
         let connected = within(self.limits.connect, "connection", self.client.connect(name)).await;
-        let connection =
-            connected.and_then(|connected| connected).map_err(|text| self.failed(host, &text))?;
+        let connected = connected.and_then(|connected| connected);
+        let connection = connected.map_err(|text| down(self.failed(host, &text)))?;
         let mut kept = Kept { connection, host, since: Instant::now() };
-        match self.query(&mut kept.connection, host, request).await {
-            Ok(answer) => Ok((kept, answer)),
-            Err(Broken::Late(text)) => Err(text),
-            Err(Broken::Connection(text)) => Err(self.failed(host, &text)),
-        }
+        let text = match self.query(&mut kept.connection, host, request).await {
+            Ok(answer) => return Ok((kept, answer)),
+            Err(Broken::Late(text)) => text,
+            Err(Broken::Connection(text)) => self.failed(host, &text),
+        };
+        Err(Untaken { text, again: true })
     }
 
     /// Asks over a connection; after an error the connection is of no use.
@@ -255,6 +273,12 @@ impl<C: Client> Inner<C> {
 
 /// A connection that goes on, and the answer that came over it.
 type Asking<C> = (Kept<<C as Client>::Connection>, Result<<C as Client>::Answer, String>);
+
+/// What a host said that gave no answer, and whether another try may help: not where it takes no connection.
+struct Untaken {
+    text: String,
+    again: bool,
+}
 
 /// Why a connection is of no use any more.
 enum Broken {
@@ -354,6 +378,19 @@ mod tests {
         hosts.log();
         wait(pool.ask("x")).unwrap();
         assert_eq!(hosts.log(), ["connect a", "ask a"]);
+    }
+
+    #[test]
+    fn a_host_that_takes_connections_is_tried_again_and_one_that_does_not_is_not() {
+        let limits =
+            Limits { tries: 2, pause: Duration::ZERO, query: Duration::from_millis(20), ..Limits::default() };
+        let (hosts, pool) = pool(&["a"], limits);
+        hosts.say("a", "slow");
+        assert_eq!(wait(pool.ask("x")), Err("a: no answer within 0.02 s".to_owned()));
+        assert_eq!(hosts.log(), ["connect a", "ask a", "connect a", "ask a"]);
+        hosts.say("a", "down");
+        assert_eq!(wait(pool.ask("x")), Err("a: connection refused".to_owned()));
+        assert_eq!(hosts.log(), ["connect a"]);
     }
 
     #[test]

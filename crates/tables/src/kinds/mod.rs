@@ -7,6 +7,7 @@ mod hash;
 mod indexed;
 mod inline;
 mod lmdb;
+mod memcache;
 mod socketmap;
 #[cfg(feature = "sqlite")]
 mod sqlite;
@@ -15,6 +16,7 @@ mod tcp;
 mod texthash;
 
 use crate::table::{Settings, Source, TableError};
+use std::cell::RefCell;
 
 /// Opens the table of a name; the whole `type:name` is passed for errors.
 type Open = fn(name: &str, spec: &str, settings: &Settings) -> Result<Box<dyn Source>, TableError>;
@@ -35,6 +37,7 @@ pub const KINDS: &[Kind] = &[
     hash::KIND,
     inline::KIND,
     lmdb::KIND,
+    memcache::KIND,
     socketmap::KIND,
     #[cfg(feature = "sqlite")]
     sqlite::KIND,
@@ -46,29 +49,34 @@ pub const KINDS: &[Kind] = &[
 /// Kinds of Postfix that are not built yet, with what to do instead; sorted by name.
 pub const NOT_YET: &[(&str, &str)] = &[
     ("cidr", "write `inline:` or `texthash:` with single addresses and their networks (192.0.2) for now"),
-    ("dbm", INDEXED),
     ("environ", "write `inline:{ name=value }` for now"),
     ("internal", "write `texthash:` with a file for now"),
     ("ldap", OUTSIDE),
-    ("memcache", OUTSIDE),
-    ("mongodb", OUTSIDE),
     ("mysql", OUTSIDE),
-    ("netinfo", OUTSIDE),
-    ("nis", OUTSIDE),
-    ("nisplus", OUTSIDE),
     ("pcre", PATTERNS),
     ("pgsql", OUTSIDE),
     ("pipemap", "name the tables one by one for now"),
     ("proxy", "leave out `proxy:`"),
     ("randmap", "write `static:` with one of the values for now"),
     ("regexp", PATTERNS),
-    ("sdbm", INDEXED),
     ("sqlite", "this program was built without them: build it with `--features sqlite`"),
     ("unionmap", "name the tables one by one for now"),
     ("unix", "write `texthash:` with a file of the names for now"),
 ];
 
-const INDEXED: &str = "write `texthash:` instead: it reads the source file itself, without postmap";
+/// Kinds of Postfix that stay out, with what to do instead; sorted by name.
+pub const REFUSED: &[(&str, &str)] = &[
+    ("dbm", DATABASE),
+    ("mongodb", "export the collection to a file and write `texthash:`, or put `socketmap:` in front of it"),
+    ("netinfo", DIRECTORY),
+    ("nis", DIRECTORY),
+    ("nisplus", DIRECTORY),
+    ("sdbm", DATABASE),
+];
+
+const DATABASE: &str = "write `lmdb:` or `cdb:` with the same file name and run `postmap` on it again";
+const DIRECTORY: &str =
+    "export it to a file (`ypcat -k MAP`) and write `texthash:`, or `ldap:` where it moved there";
 const OUTSIDE: &str = "export it to a file and write `texthash:` for now";
 const PATTERNS: &str = "write the addresses and domains into a file and `texthash:` for now";
 
@@ -76,7 +84,35 @@ const PATTERNS: &str = "write the addresses and domains into a file and `texthas
 pub(crate) fn open(spec: &str, settings: &Settings) -> Result<Box<dyn Source>, TableError> {
     let kind = check(spec)?;
     let (_, name) = inner(spec).split_once(':').unwrap_or_default();
+    let _opening = Opening::enter(spec)?;
     (kind.open)(name, spec, settings)
+}
+
+thread_local! {
+    /// The tables that are being opened, each for the one before it (`domain = ldap:FILE` in another's file).
+    static OPENING: RefCell<Vec<String>> = const { RefCell::new(Vec::new()) };
+}
+
+/// One table that is being opened.
+struct Opening;
+
+impl Opening {
+    fn enter(spec: &str) -> Result<Opening, TableError> {
+        OPENING.with_borrow_mut(|opening| {
+            if opening.iter().any(|other| other == spec) {
+                let text = "expected another table, found one whose own settings name it";
+                return Err(TableError::new(spec, text));
+            }
+            opening.push(spec.to_owned());
+            Ok(Opening)
+        })
+    }
+}
+
+impl Drop for Opening {
+    fn drop(&mut self) {
+        OPENING.with_borrow_mut(|opening| opening.pop());
+    }
 }
 
 /// The kind of `type:name`, or what is wrong with it; opens nothing.
@@ -91,7 +127,14 @@ pub fn check(spec: &str) -> Result<&'static Kind, TableError> {
         Some((name, advice)) => {
             TableError::new(spec, format!("tables of type `{name}` are not supported yet; {advice}"))
         }
-        None => TableError::new(spec, format!("expected a table type out of {}, found `{kind}`", names())),
+        None => match REFUSED.iter().find(|(name, _)| *name == kind) {
+            Some((name, advice)) => {
+                TableError::new(spec, format!("tables of type `{name}` are not supported; {advice}"))
+            }
+            None => {
+                TableError::new(spec, format!("expected a table type out of {}, found `{kind}`", names()))
+            }
+        },
     })
 }
 
@@ -102,7 +145,7 @@ pub(crate) fn names() -> String {
 
 /// Whether `name` is the name of a kind, be it built or not.
 pub(crate) fn is_known(name: &str) -> bool {
-    KINDS.iter().any(|k| k.name == name) || NOT_YET.iter().any(|(n, _)| *n == name)
+    KINDS.iter().any(|k| k.name == name) || NOT_YET.iter().chain(REFUSED).any(|(n, _)| *n == name)
 }
 
 /// `spec` without `proxy:`: what Postfix asks its proxymap process for, we ask ourselves.
@@ -117,7 +160,7 @@ mod tests {
     #[test]
     fn the_lists_of_kinds_are_sorted() {
         assert!(KINDS.is_sorted_by_key(|k| k.name));
-        assert!(NOT_YET.is_sorted_by_key(|(name, _)| *name));
+        assert!(NOT_YET.is_sorted_by_key(|(name, _)| *name) && REFUSED.is_sorted_by_key(|(name, _)| *name));
     }
 
     #[test]
@@ -131,6 +174,11 @@ mod tests {
         assert_eq!(
             error("hsah:x"),
             format!("hsah:x: expected a table type out of {}, found `hsah`", names())
+        );
+        assert_eq!(
+            error("nis:mail.aliases"),
+            "nis:mail.aliases: tables of type `nis` are not supported; export it to a file (`ypcat -k MAP`) and \
+             write `texthash:`, or `ldap:` where it moved there"
         );
         assert_eq!(error("/etc/x"), "/etc/x: expected a lookup table written `type:name`");
         assert!(check("proxy:texthash:/x").is_ok());

@@ -1,0 +1,154 @@
+//! Servers of Debian's packages, unpacked below target/oracle, run as a private user on loopback in a directory of
+//! their own. A test without its program is passed over, but fails where CI is set: `./test` unpacks them.
+
+#![allow(dead_code)]
+
+use std::net::{TcpListener, TcpStream};
+use std::os::unix::fs::chown;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
+
+/// Debian's user for nobody's programs, whom the servers run as when the tests run as root.
+const NOBODY: u32 = 65_534;
+
+/// The tree of the unpacked packages: `$POSTHASTE_ORACLE`, or `target/oracle`.
+pub fn root() -> PathBuf {
+    let beside = || Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target/oracle");
+    std::env::var_os("POSTHASTE_ORACLE").map_or_else(beside, PathBuf::from).join("root")
+}
+
+/// A program of the packages with their libraries; nothing where it is not there and that is no mistake.
+pub fn program(path: &str) -> Option<Command> {
+    let program = root().join(path);
+    if !program.exists() {
+        let ci = std::env::var("CI").is_ok_and(|ci| !ci.is_empty() && ci != "false");
+        let missing = format!("{} is missing: `tests/testkit/world/fetch target/oracle`", program.display());
+        assert!(!ci, "{missing}");
+        eprintln!("passed over: {missing}");
+        return None;
+    }
+    let mut command = Command::new(program);
+    let libraries = ["usr/lib/x86_64-linux-gnu", "usr/lib/aarch64-linux-gnu"].map(|lib| root().join(lib));
+    let libraries = std::env::join_paths(libraries).unwrap();
+    command.env("LD_LIBRARY_PATH", libraries).stdin(Stdio::null());
+    Some(command)
+}
+
+/// Whether the tests run as root, so that the servers have to change to [`NOBODY`].
+pub fn is_root() -> bool {
+    use std::os::unix::fs::MetadataExt;
+    std::fs::metadata("/proc/self").unwrap().uid() == 0
+}
+
+/// A directory that the server may write to and that goes with the value.
+pub struct Directory(PathBuf);
+
+impl Directory {
+    /// A new directory.
+    pub fn new(name: &str) -> Directory {
+        static NEXT: AtomicU32 = AtomicU32::new(0);
+        let number = NEXT.fetch_add(1, Ordering::Relaxed);
+        let path = std::env::temp_dir().join(format!("{name}-{}-{number}", std::process::id()));
+        std::fs::create_dir(&path).unwrap();
+        if is_root() {
+            chown(&path, Some(NOBODY), Some(NOBODY)).unwrap();
+        }
+        Directory(path)
+    }
+
+    /// Where it is.
+    pub fn path(&self) -> &Path {
+        &self.0
+    }
+
+    /// Writes a file that the server may read.
+    pub fn write(&self, name: &str, text: &str) -> PathBuf {
+        let path = self.0.join(name);
+        std::fs::write(&path, text).unwrap();
+        path
+    }
+}
+
+impl Drop for Directory {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}
+
+/// A server that ends with the value.
+pub struct Server {
+    child: Child,
+    /// Where it listens.
+    pub port: u16,
+}
+
+impl Server {
+    /// Starts what `command` makes for a free port, and waits until it listens there.
+    pub fn start(command: impl Fn(u16) -> Command) -> Server {
+        // Between finding a port and listening there, somebody else may take it.
+        for _ in 0..10 {
+            let port = free_port();
+            if let Some(server) = Server::start_at(port, command(port)) {
+                return server;
+            }
+        }
+        panic!("the server does not start: {:?}", command(0));
+    }
+
+    /// Starts a server again at a port where one was.
+    pub fn start_at(port: u16, mut command: Command) -> Option<Server> {
+        let child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+        let mut server = Server { child, port };
+        for _ in 0..3000 {
+            if server.child.try_wait().unwrap().is_some() {
+                return None;
+            }
+            if TcpStream::connect(("127.0.0.1", port)).is_ok() {
+                return Some(server);
+            }
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        None
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// A port where nobody listens now.
+pub fn free_port() -> u16 {
+    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+}
+
+/// What Debian's Postfix answers for each key (without line feeds in it): `postmap -q -`, found values by key.
+pub fn postmap(directory: &Directory, keys: &[&str], spec: &str) -> Vec<(String, String)> {
+    let here = directory.path().display();
+    let library = root().join("usr/lib/postfix");
+    let main_cf = format!(
+        "compatibility_level = 3.6\nmyhostname = mail.example.com\nmail_owner = daemon\nsetgid_group = mail\n\
+         shlib_directory = {}\nmeta_directory = {here}\ndata_directory = {here}\nqueue_directory = {here}\n",
+        library.display()
+    );
+    directory.write("main.cf", &main_cf);
+    std::fs::copy(root().join("usr/share/postfix/dynamicmaps.cf"), directory.path().join("dynamicmaps.cf"))
+        .unwrap();
+    let keys_file = directory.write("keys", &format!("{}\n", keys.join("\n")));
+    let mut command = program("usr/sbin/postmap").unwrap();
+    let libraries = std::iter::once(library).chain([root().join("usr/lib/x86_64-linux-gnu")]);
+    let output = command
+        .env("LD_LIBRARY_PATH", std::env::join_paths(libraries).unwrap())
+        .stdin(std::fs::File::open(keys_file).unwrap())
+        .args(["-c", &here.to_string(), "-q", "-", spec])
+        .output()
+        .unwrap();
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert!(errors.is_empty(), "Postfix's postmap -q - {spec}: {errors}");
+    let text = String::from_utf8(output.stdout).unwrap();
+    text.lines().filter_map(|line| line.split_once('\t')).map(|(k, v)| (k.to_owned(), v.to_owned())).collect()
+}
