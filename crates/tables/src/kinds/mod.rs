@@ -168,8 +168,8 @@ mod tests {
         let error = |spec| check(spec).err().map(|e| e.to_string()).unwrap_or_default();
         assert_eq!(
             error("sdbm:/etc/postfix/virtual"),
-            "sdbm:/etc/postfix/virtual: tables of type `sdbm` are not supported yet; \
-             write `texthash:` instead: it reads the source file itself, without postmap"
+            "sdbm:/etc/postfix/virtual: tables of type `sdbm` are not supported; \
+             write `lmdb:` or `cdb:` with the same file name and run `postmap` on it again"
         );
         assert_eq!(
             error("hsah:x"),
