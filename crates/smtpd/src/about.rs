@@ -152,7 +152,7 @@ impl About<'_> {
 
     /// Permit where the client is in `list`.
     pub async fn in_list(&self, list: &AddressList) -> Verdict {
-        match list.matches(self.client.verified_name(), self.client.address).await {
+        match list.matches(Some(&self.client.name), self.client.address).await {
             Ok(true) => Verdict::Permit,
             Ok(false) => Verdict::Dunno,
             Err(_) => Verdict::Refuse(self.lookup_failed()),
@@ -235,7 +235,8 @@ impl About<'_> {
     }
 
     async fn known_by(&self, maps: &Maps, resolved: &Resolved) -> Result<bool, Reply> {
-        let address = String::from_utf8_lossy(resolved.address.as_bytes());
+        // In small letters, for tables that do not fold by themselves.
+        let address = String::from_utf8_lossy(resolved.address.as_bytes()).to_lowercase();
         let ours = resolved.class == Class::Local;
         match maps.find(search::mapping(&address, &self.rules.recipient_delimiter, ours)).await {
             Lookup::Found(_) => Ok(true),

@@ -40,7 +40,8 @@ async fn address(table: &Table, about: &About<'_>, address: &Address, class: &st
         return find(table, vec![key], about, &value, class).await;
     }
     let full = rules.addresses.complete(address);
-    let full = String::from_utf8_lossy(full.as_bytes()).into_owned();
+    // In small letters, for tables that do not fold by themselves.
+    let full = String::from_utf8_lossy(full.as_bytes()).to_lowercase();
     let keys = search::access_address(&full, &rules.recipient_delimiter, rules.parents);
     find(table, keys, about, &value, class).await
 }

@@ -29,11 +29,6 @@ pub struct PeerInfo {
 }
 
 impl PeerInfo {
-    /// The verified name, where there is one.
-    pub fn verified_name(&self) -> Option<&str> {
-        (self.name != UNKNOWN).then_some(self.name.as_str())
-    }
-
     /// A client whose name is not asked for.
     pub fn unnamed(client: SocketAddr, server: SocketAddr) -> Self {
         let address = client.ip().to_canonical();
@@ -145,6 +140,6 @@ mod tests {
             Families::parse("all").unwrap(),
             &Tag::new("postfix", "smtpd", 1),
         ));
-        assert_eq!((peer.name_and_address.as_str(), peer.verified_name()), ("unknown[192.0.2.1]", None));
+        assert_eq!((peer.name_and_address.as_str(), peer.name.as_str()), ("unknown[192.0.2.1]", "unknown"));
     }
 }

@@ -112,7 +112,7 @@ impl Settings {
     }
 
     async fn discard_ehlo_of(&self, peer: &PeerInfo) -> EhloKeywords {
-        match self.discard_ehlo_maps.find(search::client_address(peer.address)).await {
+        match self.discard_ehlo_maps.find([search::address(peer.address)]).await {
             Lookup::Found(words) => keywords(words.split([',', ' ', '\t'])),
             Lookup::NotFound | Lookup::TempFail(_) => self.discard_ehlo,
         }
@@ -122,7 +122,7 @@ impl Settings {
         let local = &self.local_clients;
         (local.own && self.rules.own_addresses.contains(&peer.address))
             || (local.mynetworks && is_in(&self.rules.mynetworks, peer).await)
-            || matches!(local.tables.find(search::client_address(peer.address)).await, Lookup::Found(_))
+            || matches!(local.tables.find([search::address(peer.address)]).await, Lookup::Found(_))
     }
 }
 
@@ -141,7 +141,7 @@ pub(crate) struct Standing {
 
 /// Whether a client is in a list; a table that cannot be asked makes no exception for anybody.
 async fn is_in(list: &AddressList, peer: &PeerInfo) -> bool {
-    matches!(list.matches(peer.verified_name(), peer.address).await, Ok(true))
+    matches!(list.matches(Some(&peer.name), peer.address).await, Ok(true))
 }
 
 struct Reader<'a> {

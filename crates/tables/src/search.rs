@@ -57,6 +57,11 @@ pub fn domain(name: &str, parents: Parents) -> Vec<Key> {
     keys
 }
 
+/// The key of a client's address where its networks do not count.
+pub fn address(address: IpAddr) -> Key {
+    whole(address.to_canonical().to_string())
+}
+
 /// Keys of a client's address: `192.0.2.7`, `192.0.2`, `192.0`, `192`; for IPv6 the same with colons.
 pub fn client_address(address: IpAddr) -> Vec<Key> {
     let address = address.to_canonical();

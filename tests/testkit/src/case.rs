@@ -7,6 +7,7 @@
 //! file: /etc/postfix/transport  its content follows in lines beginning with `| `
 //! dns: NAME TYPE DATA           see `dns`
 //! sink: ADDRESS:PORT [lmtp]     its rules follow in lines beginning with `| `, see `sink`
+//! tables: ADDRESS:PORT          its answers follow in lines beginning with `| `, see `asked`
 //! spool: no                     leaves the queue directory for the program to make
 //!
 //! case: NAME
@@ -18,9 +19,10 @@
 //! ignore-log: WORDS             lines with these words are not compared (say why in a comment)
 //! newer: OLD => NEW             what Debian's 3.7 says as OLD is NEW in 3.12; OLD is a regular expression
 //! differs: OLD => NEW           as `newer`, where Posthaste means to differ; docs/differences.md says why
-//! compare: replies log sink mail run     parts that count; all without this line
+//! compare: replies log sink mail run asked     parts that count; all without this line
 //! ```
 
+use crate::asked::TablesSettings;
 use crate::dialogue::{self, Step};
 use crate::sink::SinkSettings;
 use std::collections::BTreeSet;
@@ -90,7 +92,7 @@ pub const CONTENT: &[&str] = &[
 ];
 
 /// The parts of a transcript.
-pub const PARTS: &[&str] = &["log", "mail", "replies", "run", "sink"];
+pub const PARTS: &[&str] = &["asked", "log", "mail", "replies", "run", "sink"];
 
 /// A parsed case file.
 #[derive(Clone, Debug, Default)]
@@ -105,6 +107,8 @@ pub struct CaseFile {
     pub zone: String,
     /// Sinks to start.
     pub sinks: Vec<SinkSettings>,
+    /// Servers of tables to start.
+    pub tables: Vec<TablesSettings>,
     /// The cases in order.
     pub cases: Vec<Case>,
 }
@@ -155,7 +159,8 @@ impl CaseFile {
                     Ok(())
                 }
                 Block::Sink => self.sinks.last_mut().expect("a sink came before").rule(content),
-                Block::None => Err("`|` continues a `file:` or `sink:` only".into()),
+                Block::Tables => self.tables.last_mut().expect("a server came before").rule(content),
+                Block::None => Err("`|` continues a `file:`, `sink:` or `tables:` only".into()),
             };
         }
         *last = Block::None;
@@ -193,6 +198,10 @@ impl CaseFile {
             "sink" => {
                 self.sinks.push(SinkSettings::parse(value)?);
                 *last = Block::Sink;
+            }
+            "tables" => {
+                self.tables.push(TablesSettings::new(value));
+                *last = Block::Tables;
             }
             other => return Err(format!("`{other}:` is not known")),
         }
@@ -282,6 +291,7 @@ enum Block {
     None,
     File,
     Sink,
+    Tables,
 }
 
 #[cfg(test)]

@@ -5,6 +5,7 @@
 //! world gives a *transcript*: replies, log lines, what the sinks took and what lies in mailboxes, with
 //! everything masked that differs from run to run.
 
+pub mod asked;
 pub mod case;
 pub mod dialogue;
 pub mod dns;

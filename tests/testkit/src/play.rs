@@ -1,5 +1,6 @@
 //! Plays a case file in a world and writes one transcript a case.
 
+use crate::asked::Tables;
 use crate::case::{Action, Case, CaseFile};
 use crate::dialogue::Player;
 use crate::dns::Zone;
@@ -76,6 +77,7 @@ pub fn inside(program: &str) -> Result<(), String> {
         fs::write(path, content).map_err(|e| format!("{path}: {e}"))?;
     }
     let sinks: Vec<Sink> = file.sinks.iter().cloned().map(|sink| sink.start()).collect::<Result<_, _>>()?;
+    let tables: Vec<Tables> = file.tables.iter().cloned().map(|t| t.start()).collect::<Result<_, _>>()?;
     let mut mta = mta::by_name(program)?;
     mta.configure(&file.main_cf(), &file.master_cf())?;
     mta.start(25)?;
@@ -85,6 +87,7 @@ pub fn inside(program: &str) -> Result<(), String> {
         let mut run = Run {
             mta: mta.as_ref(),
             sinks: &sinks,
+            tables: &tables,
             from: offset,
             masker: Masker::default(),
             out: Vec::new(),
@@ -122,6 +125,7 @@ fn quiet_log(mta: &dyn Mta) -> usize {
 struct Run<'a> {
     mta: &'a dyn Mta,
     sinks: &'a [Sink],
+    tables: &'a [Tables],
     from: usize,
     masker: Masker,
     out: Vec<(String, String)>,
@@ -160,6 +164,9 @@ impl Run<'_> {
         self.log(case);
         self.sinks();
         self.mail();
+        for tables in self.tables {
+            self.push_all("asked", tables.take().into_iter());
+        }
     }
 
     fn push_all(&mut self, part: &str, lines: impl Iterator<Item = String>) {
