@@ -3,8 +3,8 @@
 use mail::QueueId;
 use std::path::{Path, PathBuf};
 
-/// Postfix's `hash_queue_depth` at most (`range 1..2` there).
-pub const HASH_DEPTH_MAX: usize = 2;
+/// `hash_queue_depth` at most; a short id has hardly more characters.
+pub const HASH_DEPTH_MAX: usize = 16;
 
 /// Which queues are hashed and how deep.
 #[derive(Clone, Debug, PartialEq, Eq)]
