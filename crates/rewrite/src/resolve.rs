@@ -79,8 +79,8 @@ pub struct Resolver(Arc<Settings>);
 
 /// An address without the domains that are ours.
 enum Peeled {
-    /// A recipient here: local part and domain.
-    Here(Vec<u8>, Vec<u8>),
+    /// A recipient here: local part, domain, and whether the domain is local (it was none where it is not).
+    Here(Vec<u8>, Vec<u8>, bool),
     /// A recipient elsewhere.
     Elsewhere(Vec<u8>),
 }
@@ -133,14 +133,18 @@ impl Resolver {
     ) -> Result<Resolved, Unanswered> {
         let settings = &*self.0;
         let (mut address, domain) = match self.peel(recipient.as_bytes()).await? {
-            Peeled::Here(local, domain) => {
+            Peeled::Here(local, domain, is_local) => {
                 let address = [local, domain.clone()].join(&b'@');
                 *known = Address::new(&address);
                 let domain = text(&domain);
                 if domain.is_empty() {
                     return Ok(Resolved::Invalid { recipient: known.clone() });
                 }
-                return self.route_from(known, AddressClass::Local, false, &domain, sender).await;
+                let class = match is_local {
+                    true => AddressClass::Local,
+                    false => self.class_of(&domain).await?,
+                };
+                return self.route_from(known, class, false, &domain, sender).await;
             }
             Peeled::Elsewhere(address) => {
                 let domain = text(&address[memrchr(b'@', &address).map_or(0, |at| at + 1)..]);
@@ -192,7 +196,14 @@ impl Resolver {
         if address.is_empty() {
             address = settings.view.empty_address_recipient.clone().into_bytes();
         }
-        Ok(Peeled::Here(address, domain.unwrap_or_else(|| settings.myhostname.clone().into_bytes())))
+        Ok(match domain {
+            Some(domain) => Peeled::Here(address, domain, true),
+            // An address without a domain is at this host, whose name need not be one of mydestination.
+            None => {
+                let is_local = self.is_local(&settings.myhostname).await?;
+                Peeled::Here(address, settings.myhostname.clone().into_bytes(), is_local)
+            }
+        })
     }
 
     /// Whether a local part holds routing: `@`, `!` or `%`, as far as they count.

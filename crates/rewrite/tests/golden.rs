@@ -79,3 +79,11 @@ fn addresses_are_completed_as_in_postfix() {
         String::from_utf8_lossy(canonical.as_bytes()).into_owned()
     });
 }
+
+#[test]
+fn an_empty_address_is_that_of_the_user_who_is_set() {
+    let main =
+        "myhostname = mail.example.com\nmydestination = mail.example.com\nempty_address_recipient = nobody\n";
+    let config = Config::parse(Path::new("/etc/postfix"), main, "", Host::default()).unwrap();
+    assert!(resolved(&config, "<>").contains("<nobody@mail.example.com>"), "{}", resolved(&config, "<>"));
+}
