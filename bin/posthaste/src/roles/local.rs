@@ -2,7 +2,7 @@
 
 use super::{Start, agents, routing, sockets};
 use config::Config;
-use delivery::local_role::{Inputs, Settings};
+use delivery::local_role::{Inputs, Services};
 use net::Shutdown;
 use std::sync::Arc;
 use tokio::sync::watch;
@@ -17,7 +17,7 @@ pub fn run(mut start: Start) -> Result<(), String> {
     let as_caller = start.plan.identity.is_none() && !rustix::process::geteuid().is_root();
     let tables = routing::table_settings(&start.config, &start.tag).map_err(|why| start.fail(why))?;
     let settings =
-        Settings::read(&start.config, &tables, as_caller).map_err(|e| start.fail(e.to_string()))?;
+        Services::read(&start.config, &tables, as_caller).map_err(|e| start.fail(e.to_string()))?;
     let socket = sockets::listen(agents::LOCAL_SOCKET).map_err(|why| start.fail(why))?;
     if let Some(identity) = &start.plan.identity {
         // The queue manager comes as mail_owner.
@@ -34,7 +34,7 @@ pub fn run(mut start: Start) -> Result<(), String> {
         let reload = move || {
             let config = Config::load(&arguments.config_directory).map_err(|e| e.to_string())?;
             let tables = routing::table_settings(&config, &own_tag)?;
-            let settings = Settings::read(&config, &tables, as_caller).map_err(|e| e.to_string())?;
+            let settings = Services::read(&config, &tables, as_caller).map_err(|e| e.to_string())?;
             newest.send_replace(Arc::new(settings));
             Ok(())
         };

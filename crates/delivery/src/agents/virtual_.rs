@@ -204,7 +204,8 @@ impl Link {
             return;
         };
         let verdict = Verdict::new(answer.status, answer.dsn, answer.reason);
-        let via = Via { relay: VirtualAgent::KIND, conn_use: 1, connected: None };
+        let transport = pending.report.job().transport.clone();
+        let via = Via { relay: &transport, conn_use: 1, connected: None };
         pending.report.recipient(place, via, net::clock::now(), verdict);
         if pending.report.left() == 0
             && let Some(done) = self.pending.remove(&answer.job)

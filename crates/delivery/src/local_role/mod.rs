@@ -16,8 +16,9 @@ mod text;
 pub(crate) mod wire;
 
 pub use mbox::Locking;
-pub use settings::{Mailbox, Settings};
+pub use settings::{Mailbox, Services, Settings};
 
+use failure::Failure;
 use net::Shutdown;
 use pool::{Job, Pool, Task, failed};
 use replies::Replies;
@@ -41,7 +42,7 @@ pub struct Inputs {
     /// `private/local`.
     pub listener: UnixListener,
     /// Configuration.
-    pub settings: watch::Receiver<Arc<Settings>>,
+    pub settings: watch::Receiver<Arc<Services>>,
     /// Threads that write mailboxes. Each waits for its own sync, and the disk makes one of those that wait together.
     pub workers: usize,
     /// The order to end.
@@ -76,7 +77,7 @@ pub async fn run(inputs: Inputs) -> io::Result<()> {
 }
 
 /// Takes jobs from one connection until its end. An error ends it: the other side then knows what it has to repeat.
-async fn serve(stream: UnixStream, settings: watch::Receiver<Arc<Settings>>, pool: Pool) -> Option<()> {
+async fn serve(stream: UnixStream, services: watch::Receiver<Arc<Services>>, pool: Pool) -> Option<()> {
     let back = stream.as_fd().try_clone_to_owned().ok()?;
     let replies = Arc::new(Replies::new(back.into()));
     let stream = Rc::new(stream);
@@ -97,8 +98,11 @@ async fn serve(stream: UnixStream, settings: watch::Receiver<Arc<Settings>>, poo
                 return None;
             }
             let job = read_job(fds.remove(0)).ok()?;
-            let settings = settings.borrow().clone();
-            start(Arc::new(job), settings, &replies, &pool).await;
+            let settings = services.borrow().get(&job.head.transport).cloned();
+            match settings {
+                Some(settings) => start(Arc::new(job), settings, &replies, &pool).await,
+                None => refuse(&job, &replies),
+            }
         }
     }
 }
@@ -119,6 +123,14 @@ fn read_job(fd: OwnedFd) -> io::Result<Job> {
     let head = wire::decode_head(&head).ok_or_else(invalid)?;
     let text = Text::read(file, 4 + length as u64)?;
     Ok(Job { head, text })
+}
+
+/// Answers for a service that a reload took away.
+fn refuse(job: &Job, replies: &Replies) {
+    for recipient in &job.head.recipients {
+        let failure = Failure::configuration(format!("{}: no such service", job.head.transport));
+        replies.send([&failed(job.head.job, recipient.index, failure)]);
+    }
 }
 
 /// Looks each recipient's mailbox up and gives the deliveries to the workers.

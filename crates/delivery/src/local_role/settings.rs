@@ -3,12 +3,40 @@
 use super::failure::Failure;
 use super::mbox::Locking;
 use config::parameters::{Global, Virtual};
-use config::{Config, Error, Errors, ServiceType};
+use config::{Config, Error, Errors, ServiceLine, ServiceType};
 use mail::{Address, Dsn};
+use std::collections::HashMap;
 use std::path::PathBuf;
+use std::sync::Arc;
 use tables::{Lookup, Maps, search};
 
-/// Settings of virtual(8); a reload brings new ones.
+/// The settings of each service of master.cf that delivers into mailboxes, by its name; a reload brings new ones.
+#[derive(Clone, Debug, Default)]
+pub struct Services(HashMap<String, Arc<Settings>>);
+
+impl Services {
+    /// Reads those of all services.
+    pub fn read(config: &Config, tables: &tables::Settings, as_caller: bool) -> Result<Services, Errors> {
+        let is_ours = |s: &&ServiceLine| s.kind == ServiceType::Unix && s.command == "virtual";
+        let read = |service: &ServiceLine| {
+            let settings = Settings::read(config, service, tables, as_caller)?;
+            Ok((service.name.clone(), Arc::new(settings)))
+        };
+        Ok(Services(config.services().iter().filter(is_ours).map(read).collect::<Result<_, Errors>>()?))
+    }
+
+    /// One service with these settings.
+    pub fn one(name: &str, settings: Settings) -> Services {
+        Services(HashMap::from([(name.to_owned(), Arc::new(settings))]))
+    }
+
+    /// Those of the service of this name.
+    pub fn get(&self, name: &str) -> Option<&Arc<Settings>> {
+        self.0.get(name)
+    }
+}
+
+/// Settings of one virtual(8).
 #[derive(Clone, Debug)]
 pub struct Settings {
     /// `virtual_mailbox_maps`.
@@ -49,10 +77,14 @@ pub struct Mailbox {
 }
 
 impl Settings {
-    /// Reads them and opens the tables.
-    pub fn read(config: &Config, tables: &tables::Settings, as_caller: bool) -> Result<Settings, Errors> {
-        let service = config.service("virtual", ServiceType::Unix);
-        let (own, global) = (Virtual::read(config, service)?, Global::read(config, service)?);
+    /// Reads them as the service sees them and opens the tables.
+    fn read(
+        config: &Config,
+        service: &ServiceLine,
+        tables: &tables::Settings,
+        as_caller: bool,
+    ) -> Result<Settings, Errors> {
+        let (own, global) = (Virtual::read(config, Some(service))?, Global::read(config, Some(service))?);
         let mut errors: Vec<Error> = Vec::new();
         let mut open = |name: &str, specs: &[String]| {
             Maps::open(specs, tables).unwrap_or_else(|wrong| {

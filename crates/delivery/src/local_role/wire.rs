@@ -33,6 +33,8 @@ pub struct Recipient {
 pub struct Head {
     /// The job's number.
     pub job: u64,
+    /// The service of master.cf that delivers it.
+    pub transport: String,
     /// The message.
     pub queue_id: QueueId,
     /// Envelope sender.
@@ -62,6 +64,7 @@ pub struct Answer {
 pub fn encode_head(job: &Job) -> Vec<u8> {
     let mut out = vec![0; 4];
     out.extend_from_slice(&job.id.0.to_le_bytes());
+    put(&mut out, job.transport.as_bytes());
     put(&mut out, job.queue_id.as_str().as_bytes());
     put(&mut out, job.sender.as_bytes());
     out.extend_from_slice(&u32::try_from(job.recipients.len()).unwrap_or(u32::MAX).to_le_bytes());
@@ -85,6 +88,7 @@ pub fn head_length(bytes: [u8; 4]) -> Option<usize> {
 pub fn decode_head(bytes: &[u8]) -> Option<Head> {
     let mut from = Reader(bytes);
     let job = u64::from_le_bytes(from.array()?);
+    let transport = from.text()?.to_owned();
     let queue_id = QueueId::parse(from.text()?)?;
     let sender = Address::new(from.bytes()?);
     let count = u32::from_le_bytes(from.array()?) as usize;
@@ -97,7 +101,7 @@ pub fn decode_head(bytes: &[u8]) -> Option<Head> {
             original: Address::new(from.bytes()?),
         });
     }
-    from.0.is_empty().then_some(Head { job, queue_id, sender, recipients })
+    from.0.is_empty().then_some(Head { job, transport, queue_id, sender, recipients })
 }
 
 /// Appends a result with its length in front.
