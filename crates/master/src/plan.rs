@@ -9,6 +9,7 @@ use observe::{Destination, Facility, Fallback, Settings};
 use std::fs::File;
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 /// The syslog socket of the host.
 const SYSLOG_SOCKET: &str = "/dev/log";
@@ -28,6 +29,8 @@ pub struct Plan {
     pub log: LogPlan,
     /// The sockets of the smtpd services.
     pub listeners: Vec<ListenerPlan>,
+    /// `service_throttle_time`: the longest pause before a role that does not come up is started again.
+    pub throttle: Duration,
     /// What the administrator should know, one line each.
     pub warnings: Vec<String>,
 }
@@ -39,6 +42,8 @@ pub struct LogPlan {
     pub syslog_name: String,
     /// `maillog_file`, where it is set.
     pub maillog_file: Option<PathBuf>,
+    /// `maillog_file_permissions`, for a file that is new.
+    pub file_mode: u32,
     /// `syslog_facility`.
     pub facility: Facility,
     /// Takes the lines while nobody listens on the syslog socket.
@@ -116,6 +121,7 @@ impl Plan {
             identity,
             log: log.ok_or_else(|| Error::general(None, "syslog_facility cannot be used"))?,
             listeners,
+            throttle: master.service_throttle_time,
             warnings,
         })
     }
@@ -170,6 +176,8 @@ impl LogPlan {
         Ok(LogPlan {
             syslog_name: global.syslog_name.clone(),
             maillog_file: (!file.is_empty()).then(|| file.into()),
+            // The type of the parameter knows three words.
+            file_mode: u32::from_str_radix(&global.maillog_file_permissions, 8).unwrap_or(0o600),
             facility,
             fallback: Path::new(&global.data_directory).join("maillog"),
         })
@@ -291,7 +299,9 @@ impl Chroot {
 
 /// `master_service_disable`: `name/type`, or a type for all of it.
 fn disabled(service: &ServiceLine, patterns: &[String]) -> bool {
-    patterns.iter().any(|p| *p == service_key(service) || p == service.kind.name())
+    // `name.type` is the older form.
+    let older = format!("{}.{}", service.name, service.kind);
+    patterns.iter().any(|p| *p == service_key(service) || *p == older || p == service.kind.name())
 }
 
 /// Whether a failure to listen means that the host lacks an IP version, which is no reason not to start.
@@ -382,6 +392,23 @@ mod tests {
         assert_eq!(intake(&plan), (vec![chrooted], chrooted));
         plan.listeners.clear();
         assert_eq!(intake(&plan), (vec![plain], plain));
+    }
+
+    #[test]
+    fn the_locks_lie_in_the_directories_that_are_set() {
+        let plan = plan("data_directory = /srv/lib\nqueue_directory = /srv/spool\n", "").unwrap();
+        assert_eq!((plan.data_directory, plan.queue_directory), ("/srv/lib".into(), "/srv/spool".into()));
+    }
+
+    #[test]
+    fn a_log_file_lies_below_what_is_allowed() {
+        let plan = plan("maillog_file = /srv/log\nmaillog_file_prefixes = /srv\n", "").unwrap();
+        assert_eq!(plan.log.maillog_file.as_deref(), Some(Path::new("/srv/log")));
+    }
+
+    #[test]
+    fn a_role_that_does_not_come_up_waits_as_long_as_is_set() {
+        assert_eq!(plan("service_throttle_time = 5s\n", "").unwrap().throttle, Duration::from_secs(5));
     }
 
     #[test]

@@ -12,10 +12,10 @@ use crate::role::RoleKind;
 use observe::Tag;
 use observe::events::master::{DaemonStarted, Reload, Terminating, Throttling};
 use std::collections::{BTreeMap, HashMap};
-use std::fs::{File, OpenOptions};
+use std::fs::{File, OpenOptions, Permissions};
 use std::io::ErrorKind;
 use std::os::fd::OwnedFd;
-use std::os::unix::fs::OpenOptionsExt as _;
+use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
 use std::time::Duration;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::time::{Instant, sleep_until};
@@ -38,9 +38,6 @@ const GOOD_LIFE: Duration = Duration::from_secs(10);
 /// The longest pause before a role that did serve is started again. What makes it crash is a message (which goes to
 /// hold at the third time) or a session, and neither gets better by waiting.
 const SERVED_PAUSE_MAX: Duration = Duration::from_secs(1);
-
-/// The longest pause between two starts of a role (Postfix: `service_throttle_time`).
-const RESTART_PAUSE_MAX: Duration = Duration::from_secs(60);
 
 /// More descriptors than this are not asked for, however high the hard limit is.
 const DESCRIPTORS_MAX: u64 = 1 << 20;
@@ -114,13 +111,13 @@ struct Restart {
 }
 
 impl Restart {
-    /// Counts an end and gives the pause before the next start: none for the first, then 1, 2, 4 … 60 s for a role
-    /// that does not come up, 50, 100, 200 … 1000 ms for one that served.
-    fn pause(&mut self, served: bool, lived: Duration) -> Duration {
+    /// Counts an end and gives the pause before the next start: none for the first, then 1, 2, 4 … s up to `throttle`
+    /// (Postfix: `service_throttle_time`) for a role that does not come up, 50, 100, 200 … 1000 ms for one that served.
+    fn pause(&mut self, served: bool, lived: Duration, throttle: Duration) -> Duration {
         self.failures = if served && lived >= GOOD_LIFE { 1 } else { self.failures + 1 };
         let (first, longest) = match served {
             true => (Duration::from_millis(50), SERVED_PAUSE_MAX),
-            false => (Duration::from_secs(1), RESTART_PAUSE_MAX),
+            false => (Duration::from_secs(1), throttle),
         };
         match self.failures {
             0 | 1 => Duration::ZERO,
@@ -313,7 +310,7 @@ impl Master {
         let restart = self.restarts.entry(child.kind).or_default();
         // Who was killed while starting was not kept from it by the configuration.
         let could_serve = child.stage == Stage::Serving || child.was_killed();
-        let pause = restart.pause(could_serve, child.since.elapsed());
+        let pause = restart.pause(could_serve, child.since.elapsed(), self.plan.throttle);
         restart.at = Some(Instant::now() + pause);
         if pause >= Duration::from_secs(1) {
             observe::emit(&self.tag, &Throttling { role: child.kind.name() });
@@ -336,7 +333,7 @@ impl Master {
             if let Err(why) = self.spawn(kind) {
                 observe::error(&self.tag, format_args!("{why}"));
                 let restart = self.restarts.entry(kind).or_default();
-                let pause = restart.pause(false, Duration::ZERO);
+                let pause = restart.pause(false, Duration::ZERO, self.plan.throttle);
                 restart.at = Some(now + pause.max(Duration::from_secs(1)));
             }
         }
@@ -479,7 +476,14 @@ fn raise_descriptor_limit() {
 /// Opens maillog_file with our rights, for the roles that may not.
 fn open_log(plan: &Plan) -> Result<Option<File>, String> {
     let Some(path) = &plan.log.maillog_file else { return Ok(None) };
-    let opened = OpenOptions::new().append(true).create(true).mode(0o600).open(path);
+    let new = OpenOptions::new().append(true).create_new(true).mode(0o600).open(path).and_then(|file| {
+        // What the umask takes from a mode at creation.
+        file.set_permissions(Permissions::from_mode(plan.log.file_mode)).map(|()| file)
+    });
+    let opened = match new {
+        Err(e) if e.kind() == ErrorKind::AlreadyExists => OpenOptions::new().append(true).open(path),
+        new => new,
+    };
     opened.map(Some).map_err(|e| {
         let advice = match e.kind() {
             ErrorKind::NotFound => ": its directory is missing: make it, or set maillog_file to another path",
@@ -502,7 +506,8 @@ mod tests {
     fn restarts_wait_longer_and_longer_and_less_for_a_role_that_served() {
         let pauses = |served, lived| {
             let mut restart = Restart::default();
-            (0..9).map(|_| restart.pause(served, lived).as_millis()).collect::<Vec<_>>()
+            let throttle = Duration::from_secs(60);
+            (0..9).map(|_| restart.pause(served, lived, throttle).as_millis()).collect::<Vec<_>>()
         };
         let short = Duration::from_millis(10);
         assert_eq!(pauses(false, short), [0, 1000, 2000, 4000, 8000, 16_000, 32_000, 60_000, 60_000]);

@@ -202,3 +202,56 @@ fn a_missing_owner_is_told_with_the_command_that_creates_it() {
         "{text}"
     );
 }
+
+#[test]
+fn a_missing_group_is_told_with_the_command_that_creates_it() {
+    if !rustix::process::geteuid().is_root() {
+        eprintln!("skipped: only root looks for setgid_group");
+        return;
+    }
+    // Debian has a user `nobody`.
+    let instance = Instance::new("mail_owner = nobody\nsetgid_group = nosuchgroup\n");
+    let text = said(&instance.posthaste(&["check"]));
+    assert!(text.contains("setgid_group: ") && text.contains("groupadd --system nosuchgroup"), "{text}");
+}
+
+#[test]
+fn a_new_log_file_has_the_mode_that_is_set() {
+    use std::os::unix::fs::PermissionsExt;
+    let instance = Instance::new("maillog_file_permissions = 0640\n");
+    instance.start();
+    let mode = std::fs::metadata(instance.path("log")).expect("a log").permissions().mode();
+    assert_eq!(mode & 0o777, 0o640);
+}
+
+#[test]
+fn what_is_not_honoured_yet_stands_in_the_log_at_start_and_at_reload() {
+    let instance = Instance::new("luser_relay = ann\n");
+    instance.start();
+    let told = |name: &str| instance.log().contains(&format!("{name}: not honoured yet: "));
+    assert!(told("luser_relay"), "{}", instance.log());
+    instance.write_main_cf("authorized_flush_users = root\n");
+    assert!(instance.posthaste(&["reload"]).status.success());
+    eventually("the warning of the reload", || told("authorized_flush_users"));
+}
+
+#[test]
+fn what_is_dangerous_to_ignore_keeps_it_from_starting_and_from_a_reload() {
+    let dangerous = "smtp_tls_security_level = encrypt\n";
+    let instance = Instance::new(dangerous);
+    let output = instance.posthaste(&["start"]);
+    assert!(
+        !output.status.success() && said(&output).contains("smtp_tls_security_level: "),
+        "{}",
+        said(&output)
+    );
+    instance.write_main_cf("");
+    instance.start();
+    instance.write_main_cf(dangerous);
+    let output = instance.posthaste(&["reload"]);
+    assert!(
+        !output.status.success() && said(&output).contains("smtp_tls_security_level: "),
+        "{}",
+        said(&output)
+    );
+}
