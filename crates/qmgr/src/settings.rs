@@ -191,6 +191,49 @@ mod tests {
     }
 
     #[test]
+    fn the_transports_that_the_manual_names_have_their_own_limits() {
+        let master_cf = "smtp unix - - n - - smtp\nlmtp unix - - n - - lmtp\nrelay unix - - n - - smtp\n\
+                         local unix - n n - - local\nvirtual unix - n n - - virtual\n";
+        let main_cf = "smtp_destination_concurrency_limit = 11\nsmtp_destination_recipient_limit = 12\n\
+             lmtp_destination_concurrency_limit = 13\nlmtp_destination_recipient_limit = 14\n\
+             relay_destination_concurrency_limit = 15\nrelay_destination_recipient_limit = 16\n\
+             local_destination_concurrency_limit = 17\nlocal_destination_recipient_limit = 18\n\
+             virtual_destination_concurrency_limit = 19\nvirtual_destination_recipient_limit = 21\n";
+        let limits = |main_cf: &str| {
+            let config = Config::parse(Path::new("/etc/postfix"), main_cf, master_cf, Host::default());
+            let settings = Settings::read(&config.expect("it parses"), 1000).expect("all values are right");
+            ["smtp", "lmtp", "relay", "local", "virtual"].map(|name| {
+                let transport = settings.scheduler.transport(name);
+                (transport.concurrency_limit, transport.recipient_limit)
+            })
+        };
+        assert_eq!(limits(main_cf), [(11, 12), (13, 14), (15, 16), (17, 18), (19, 21)]);
+        assert_eq!(limits(""), [(20, 50), (20, 50), (20, 50), (2, 1), (20, 50)]);
+    }
+
+    #[test]
+    fn each_default_of_all_transports_counts() {
+        let usual = read("").scheduler.transport("smtp").clone();
+        for main_cf in [
+            "default_destination_concurrency_failed_cohort_limit = 7\n",
+            "default_destination_concurrency_negative_feedback = 0.5\n",
+            "default_destination_rate_delay = 7s\n",
+            "default_transport_rate_delay = 7s\n",
+        ] {
+            assert_ne!(read(main_cf).scheduler.transport("smtp"), &usual, "{main_cf}");
+        }
+    }
+
+    #[test]
+    fn what_the_log_and_the_watchdog_need_is_read() {
+        let settings = read(
+            "qmgr_daemon_timeout = 7s\ndelay_logging_resolution_limit = 0\ndisable_verp_bounces = yes\n",
+        );
+        assert_eq!(settings.daemon_timeout, Some(Duration::from_secs(7)));
+        assert_eq!((settings.delay_decimals, settings.disable_verp_bounces), (0, true));
+    }
+
+    #[test]
     fn what_holds_for_the_whole_queue_is_read() {
         let settings = read(
             "qmgr_message_active_limit = 70\nqmgr_message_recipient_limit = 80\nminimal_backoff_time = 10s\n\

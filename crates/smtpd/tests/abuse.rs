@@ -218,3 +218,14 @@ fn a_thousand_idle_sessions_hold_no_buffers() {
     assert!(each < 6 * 1024, "{each} bytes each");
     warm.clear();
 }
+
+#[test]
+fn addresses_of_one_network_are_one_client() {
+    let server = Server::start(
+        "smtpd_client_connection_count_limit = 1\nsmtpd_client_event_limit_exceptions =\n\
+         smtpd_client_ipv4_prefix_length = 24\n",
+    );
+    let _first = greeted(&server);
+    let mut second = server.connect("127.0.0.3");
+    assert!(rest(&mut second).starts_with("421 4.7.0 "));
+}

@@ -42,3 +42,20 @@ pub fn resolver(sources: &SystemResolverSettings, tag: &Tag) -> Result<Rc<dyn ne
     });
     opened.map(|r| Rc::new(r) as Rc<dyn net::Resolver>).map_err(|e| format!("DNS: {e}"))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use config::Host;
+    use std::path::Path;
+
+    #[test]
+    fn name_servers_are_taken_with_and_without_a_port() {
+        let main_cf = "dns_nameservers = 192.0.2.53, [2001:db8::53]:5353\n";
+        let config =
+            Config::parse(Path::new("/etc/postfix"), main_cf, "", Host::default()).expect("it parses");
+        let expected: Vec<SocketAddr> =
+            ["192.0.2.53:53", "[2001:db8::53]:5353"].map(|a| a.parse().expect("an address")).into();
+        assert_eq!(servers(&config), Ok(expected));
+    }
+}

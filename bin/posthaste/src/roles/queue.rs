@@ -64,3 +64,35 @@ pub fn hashing(config: &Config) -> Result<Hashing, String> {
 fn id_form(queue: &Queue) -> QueueIdForm {
     if queue.enable_long_queue_ids { QueueIdForm::Long } else { QueueIdForm::Short }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use config::Host;
+    use std::path::Path;
+    use std::time::Duration;
+
+    #[test]
+    fn the_journals_settings_reach_those_who_write_it() {
+        let main_cf = "posthaste_journal_segment_size = 2000001\nposthaste_journal_size_limit = 20000002\n\
+                       posthaste_journal_large_message_size = 5003\nposthaste_body_memory_limit = 2000004\n\
+                       posthaste_spill_after = 5s\n";
+        let config =
+            Config::parse(Path::new("/etc/postfix"), main_cf, "", Host::default()).expect("it parses");
+        let intake = intake_settings(&config, Role::Smtpd).expect("the values are right");
+        let store = store_settings(&config, Arc::new(|_| {})).expect("the values are right");
+        assert_eq!(
+            (
+                intake.segment_bytes,
+                intake.journal_bytes_max,
+                intake.large_message_bytes,
+                intake.body_memory_max
+            ),
+            (2_000_001, 20_000_002, 5003, 2_000_004)
+        );
+        assert_eq!(
+            (store.segment_bytes, store.journal_bytes_max, store.spill_after),
+            (2_000_001, 20_000_002, Duration::from_secs(5))
+        );
+    }
+}

@@ -14,7 +14,7 @@ parameters! {
         /// Levels of these subdirectories.
         hash_queue_depth: Count = "1", range 1..=16,
         /// Bytes of one record in a queue file.
-        line_length_limit: Count = "2048", range 1..,
+        line_length_limit: Count = "2048", range 512..,
         /// Whether delivered queue files are kept in saved/.
         dont_remove: Count = "0",
         /// Ours: bytes of the journal beyond which no mail is taken until it was spilled to files.

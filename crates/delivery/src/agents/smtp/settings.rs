@@ -346,6 +346,74 @@ mod tests {
         }
     }
 
+    /// Settings off their defaults; what depends on another one has it beside it.
+    const OFF_DEFAULT: &[&str] = &[
+        "smtp_address_preference = ipv6",
+        "smtp_balance_inet_protocols = no",
+        "smtp_bind_address = 192.0.2.7",
+        "smtp_bind_address6 = 2001:db8::7",
+        "smtp_connect_timeout = 7s",
+        "smtp_connection_cache_destinations = static:all",
+        "smtp_connection_cache_on_demand = no",
+        "smtp_connection_cache_time_limit = 7s",
+        "smtp_connection_reuse_count_limit = 7",
+        "smtp_connection_reuse_time_limit = 7s",
+        "smtp_data_done_timeout = 7s",
+        "smtp_data_xfer_timeout = 7s",
+        "smtp_min_data_rate = 7\nsmtp_per_request_deadline = yes",
+        "smtp_per_record_deadline = yes",
+        "smtp_per_request_deadline = yes",
+        "smtp_quit_timeout = 7s",
+        "smtp_randomize_addresses = no",
+        "smtp_rset_timeout = 7s",
+        "smtp_skip_quit_response = no",
+        "lmtp_address_preference = ipv6",
+        "lmtp_balance_inet_protocols = no",
+        "lmtp_bind_address = 192.0.2.7",
+        "lmtp_bind_address6 = 2001:db8::7",
+        "lmtp_connect_timeout = 7s",
+        "lmtp_connection_cache_destinations = static:all",
+        "lmtp_connection_cache_on_demand = no",
+        "lmtp_connection_cache_time_limit = 7s",
+        "lmtp_connection_reuse_count_limit = 7",
+        "lmtp_connection_reuse_time_limit = 7s",
+        "lmtp_data_done_timeout = 7s",
+        "lmtp_data_init_timeout = 7s",
+        "lmtp_data_xfer_timeout = 7s",
+        "lmtp_defer_if_no_mx_address_found = yes",
+        "lmtp_discard_lhlo_keywords = size",
+        "lmtp_fallback_relay = [192.0.2.7]",
+        "lmtp_host_lookup = native",
+        "lmtp_lhlo_name = other.example.com",
+        "lmtp_lhlo_timeout = 7s",
+        "lmtp_line_length_limit = 77",
+        "lmtp_mail_timeout = 7s",
+        "lmtp_min_data_rate = 7\nlmtp_per_request_deadline = yes",
+        "lmtp_mx_address_limit = 7",
+        "lmtp_mx_session_limit = 7",
+        "lmtp_per_record_deadline = yes",
+        "lmtp_per_request_deadline = yes",
+        "lmtp_quit_timeout = 7s",
+        "lmtp_quote_rfc821_envelope = no",
+        "lmtp_randomize_addresses = no",
+        "lmtp_rcpt_timeout = 7s",
+        "lmtp_rset_timeout = 7s",
+        "lmtp_skip_5xx_greeting = no",
+        "lmtp_skip_quit_response = yes",
+        "lmtp_tcp_port = 77",
+    ];
+
+    #[test]
+    fn each_parameter_counts_under_its_smtp_or_its_lmtp_name() {
+        for line in OFF_DEFAULT {
+            let protocol = if line.starts_with("lmtp_") { Protocol::Lmtp } else { Protocol::Smtp };
+            // The last one stands beside the one in question.
+            let beside = line.split_once('\n').map_or("", |(_, beside)| beside);
+            let [with, without] = [line, beside].map(|text| format!("{:?}", read(text, protocol).unwrap()));
+            assert_ne!(with, without, "{line}");
+        }
+    }
+
     #[test]
     fn a_port_that_is_none_is_an_error() {
         let error = read("smtp_tcp_port = nosuch\n", Protocol::Smtp).unwrap_err().to_string();
