@@ -6,7 +6,7 @@ use config::{Config, Error, Errors};
 use std::net::IpAddr;
 use tables::lists::{DomainList, NameList};
 use tables::search::Parents;
-use tables::{Maps, Settings as TableSettings};
+use tables::{Maps, Settings as TableSettings, Trust};
 
 /// The lists, tables and names that addresses are resolved by.
 #[derive(Clone, Debug)]
@@ -59,14 +59,14 @@ impl Settings {
             virtual_alias_domains: opener.names("virtual_alias_domains", &view.virtual_alias_domains),
             virtual_mailbox_domains: opener.names("virtual_mailbox_domains", &view.virtual_mailbox_domains),
             relay_domains: relay_domains.unwrap_or_else(|| DomainList::empty(relay)),
-            transport_maps: opener.maps("transport_maps", &view.transport_maps),
+            transport_maps: opener.routes("transport_maps", &view.transport_maps),
             transport_parents: Parents::of("transport_maps", &global.parent_domain_matches_subdomains),
-            sender_transports: opener.maps(
+            sender_transports: opener.routes(
                 "sender_dependent_default_transport_maps",
                 &view.sender_dependent_default_transport_maps,
             ),
             sender_relayhosts: opener
-                .maps("sender_dependent_relayhost_maps", &view.sender_dependent_relayhost_maps),
+                .routes("sender_dependent_relayhost_maps", &view.sender_dependent_relayhost_maps),
             relocated_maps: opener.maps("relocated_maps", &view.relocated_maps),
             myhostname: global.myhostname,
             myorigin: global.myorigin,
@@ -98,8 +98,18 @@ impl Opener<'_> {
     }
 
     fn maps(&mut self, name: &str, specs: &[String]) -> Maps {
+        self.trusted(name, specs, Trust::Any)
+    }
+
+    /// Tables that say where mail goes.
+    fn routes(&mut self, name: &str, specs: &[String]) -> Maps {
+        self.trusted(name, specs, Trust::NoSubstitution)
+    }
+
+    fn trusted(&mut self, name: &str, specs: &[String], trust: Trust) -> Maps {
         let open = |tables: &TableSettings| {
-            Maps::open(specs, tables).map_err(|errors| errors.iter().map(ToString::to_string).collect())
+            let tables = if trust == Trust::Any { tables.clone() } else { tables.with_trust(trust) };
+            Maps::open(specs, &tables).map_err(|errors| errors.iter().map(ToString::to_string).collect())
         };
         self.list(name, open).unwrap_or_default()
     }

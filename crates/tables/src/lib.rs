@@ -29,4 +29,4 @@ pub use check::{Named, survey, unknown_kinds, unopenable};
 pub use fold::fold;
 pub use lookup::{Lookup, LookupFuture, now, wait};
 pub use maps::Maps;
-pub use table::{Directories, Opened, Parameter, Settings, Table, TableError, Warn};
+pub use table::{Directories, Opened, Parameter, Settings, Table, TableError, Trust, Warn};

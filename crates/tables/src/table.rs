@@ -43,6 +43,18 @@ impl Directories {
     }
 }
 
+/// What is expected of tables whose answers have power: Postfix calls their data security-sensitive.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Trust {
+    /// Any table will do.
+    #[default]
+    Any,
+    /// An answer must not be made of the key, which a stranger writes: rules with substitution are skipped.
+    NoSubstitution,
+    /// Nor may it come from a server that does not prove who it is.
+    Authenticated,
+}
+
 /// What tables need to know of their surroundings.
 #[derive(Clone)]
 pub struct Settings {
@@ -55,6 +67,8 @@ pub struct Settings {
     /// The expanded value of a parameter of main.cf, for kinds that have some (`socketmap_max_reply_size`, the settings
     /// of `mysql:name` without a file …); nothing where there is none.
     pub parameter: Parameter,
+    /// What the tables are trusted with.
+    pub trust: Trust,
     /// The tables that are open already.
     pub opened: Opened,
     /// Collects the directories of the files that tables are made of, for who confines the process.
@@ -69,6 +83,7 @@ impl Default for Settings {
             utf8: true,
             directory: None,
             follow_changes: true,
+            trust: Trust::Any,
             opened: Opened::default(),
             directories: Directories::default(),
             parameter: Arc::new(|_| None),
@@ -92,6 +107,11 @@ impl Settings {
             }),
             ..Settings::default()
         })
+    }
+
+    /// The same for tables that are trusted with more; they are not shared with others.
+    pub fn with_trust(&self, trust: Trust) -> Settings {
+        Settings { trust, opened: Opened::default(), ..self.clone() }
     }
 
     /// `name` as a path, below `directory` where it is relative. The directory is noted.

@@ -13,6 +13,8 @@ pub fn check(config: &Config) -> Result<(Vec<Error>, Vec<Error>), Errors> {
     let settings = rewrite::Settings::open(config, &tables)?;
     let around = Surroundings::of(&rewrite::Resolver::new(settings), tables.clone());
     let mut errors = unusable_paths(config, &global);
+    let virtuals = delivery::local_role::Services::read(config, &tables, true);
+    errors.extend(virtuals.err().into_iter().flat_map(Errors::into_vec));
     // Kept while the tables are looked at, so that each is read once.
     let mut kept = Vec::new();
     for service in config.services().iter().filter(|s| s.command == "smtpd") {

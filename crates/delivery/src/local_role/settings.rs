@@ -8,7 +8,7 @@ use mail::{Address, Dsn};
 use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::Arc;
-use tables::{Lookup, Maps, search};
+use tables::{Lookup, Maps, Trust, search};
 
 /// The settings of each service of master.cf that delivers into mailboxes, by its name; a reload brings new ones.
 #[derive(Clone, Debug, Default)]
@@ -17,6 +17,8 @@ pub struct Services(HashMap<String, Arc<Settings>>);
 impl Services {
     /// Reads those of all services.
     pub fn read(config: &Config, tables: &tables::Settings, as_caller: bool) -> Result<Services, Errors> {
+        // Whose rights a delivery has is not for everybody to say.
+        let tables = &tables.with_trust(Trust::Authenticated);
         let is_ours = |s: &&ServiceLine| s.kind == ServiceType::Unix && s.command == "virtual";
         let read = |service: &ServiceLine| {
             let settings = Settings::read(config, service, tables, as_caller)?;
@@ -88,7 +90,8 @@ impl Settings {
         let mut errors: Vec<Error> = Vec::new();
         let mut open = |name: &str, specs: &[String]| {
             Maps::open(specs, tables).unwrap_or_else(|wrong| {
-                errors.extend(wrong.iter().map(|e| e.of_parameter(None, name)));
+                let origin = config.scope(Some(service)).find(name).and_then(|found| found.origin.cloned());
+                errors.extend(wrong.iter().map(|e| e.of_parameter(origin.clone(), name)));
                 Maps::default()
             })
         };

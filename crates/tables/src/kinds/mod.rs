@@ -15,7 +15,7 @@ mod static_;
 mod tcp;
 mod texthash;
 
-use crate::table::{Settings, Source, TableError};
+use crate::table::{Settings, Source, TableError, Trust};
 use std::cell::RefCell;
 
 /// Opens the table of a name; the whole `type:name` is passed for errors.
@@ -45,6 +45,9 @@ pub const KINDS: &[Kind] = &[
     tcp::KIND,
     texthash::KIND,
 ];
+
+/// Kinds whose servers do not prove who they are; sorted by name.
+const UNAUTHENTICATED: &[&str] = &["memcache", "socketmap", "tcp"];
 
 /// Kinds of Postfix that are not built yet, with what to do instead; sorted by name.
 pub const NOT_YET: &[(&str, &str)] = &[
@@ -84,6 +87,11 @@ const PATTERNS: &str = "write the addresses and domains into a file and `texthas
 pub(crate) fn open(spec: &str, settings: &Settings) -> Result<Box<dyn Source>, TableError> {
     let kind = check(spec)?;
     let (_, name) = inner(spec).split_once(':').unwrap_or_default();
+    if settings.trust == Trust::Authenticated && UNAUTHENTICATED.contains(&kind.name) {
+        let text = "map is not allowed for security-sensitive data: anybody could stand in for the server; \
+                    write the entries into a file";
+        return Err(TableError::new(spec, text));
+    }
     let _opening = Opening::enter(spec)?;
     (kind.open)(name, spec, settings)
 }
@@ -161,6 +169,16 @@ mod tests {
     fn the_lists_of_kinds_are_sorted() {
         assert!(KINDS.is_sorted_by_key(|k| k.name));
         assert!(NOT_YET.is_sorted_by_key(|(name, _)| *name) && REFUSED.is_sorted_by_key(|(name, _)| *name));
+    }
+
+    #[test]
+    fn whose_rights_a_delivery_has_is_not_asked_of_strangers() {
+        let settings = Settings::default().with_trust(Trust::Authenticated);
+        for spec in ["socketmap:inet:127.0.0.1:1:x", "tcp:127.0.0.1:1", "memcache:/x"] {
+            let error = open(spec, &settings).err().map(|error| error.to_string()).unwrap_or_default();
+            assert!(error.contains("not allowed for security-sensitive data"), "{spec}: {error}");
+        }
+        assert!(open("inline:{a=b}", &settings).is_ok());
     }
 
     #[test]
