@@ -6,6 +6,7 @@
 mod breaker;
 mod check;
 mod endpoint;
+mod entries;
 pub mod expansion;
 mod fold;
 pub mod index;
@@ -14,6 +15,7 @@ pub mod lists;
 mod lookup;
 mod maps;
 mod pool;
+pub mod postmap;
 pub mod search;
 // What blocks comes with features.
 #[cfg_attr(not(feature = "sqlite"), allow(dead_code))]
@@ -29,4 +31,4 @@ pub use check::{Named, survey, unknown_kinds, unopenable};
 pub use fold::fold;
 pub use lookup::{Lookup, LookupFuture, now, wait};
 pub use maps::Maps;
-pub use table::{Directories, Opened, Parameter, Settings, Table, TableError, Trust, Warn};
+pub use table::{Directories, Entries, Opened, Parameter, Settings, Table, TableError, Trust, Warn};

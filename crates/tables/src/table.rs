@@ -60,6 +60,8 @@ pub enum Trust {
 pub struct Settings {
     /// Whether keys are folded as UTF-8 (`smtputf8_enable`).
     pub utf8: bool,
+    /// Whether keys are folded to lower case at all; `postmap -f` leaves them as they are.
+    pub fold: bool,
     /// Where relative file names start (`queue_directory`); nothing leaves them to the process.
     pub directory: Option<PathBuf>,
     /// Whether files that change are read again; not where they will be out of sight (chroot).
@@ -81,6 +83,7 @@ impl Default for Settings {
     fn default() -> Self {
         Settings {
             utf8: true,
+            fold: true,
             directory: None,
             follow_changes: true,
             trust: Trust::Any,
@@ -161,6 +164,9 @@ impl fmt::Display for TableError {
 
 impl std::error::Error for TableError {}
 
+/// Keys with their values.
+pub type Entries = Vec<(Vec<u8>, Vec<u8>)>;
+
 /// What a kind of table makes of a name: something that answers for keys.
 pub trait Source: Send + Sync {
     /// Looks up a key, folded where [`Source::folds`] says so.
@@ -180,6 +186,11 @@ pub trait Source: Send + Sync {
     fn takes_parts(&self) -> bool {
         true
     }
+
+    /// All entries, for `postmap -s`; nothing where they cannot be listed.
+    fn entries(&self) -> Option<Result<Entries, String>> {
+        None
+    }
 }
 
 /// An open table; clones share it.
@@ -190,6 +201,7 @@ struct Inner {
     spec: String,
     utf8: bool,
     warn: Warn,
+    fold: bool,
     source: Box<dyn Source>,
 }
 
@@ -200,8 +212,8 @@ impl Table {
             return Ok(Table(inner));
         }
         let source = kinds::open(spec, settings)?;
-        let (utf8, warn) = (settings.utf8, settings.warn.clone());
-        let inner = Arc::new(Inner { spec: spec.to_owned(), utf8, warn, source });
+        let (utf8, fold, warn) = (settings.utf8, settings.fold, settings.warn.clone());
+        let inner = Arc::new(Inner { spec: spec.to_owned(), utf8, fold, warn, source });
         settings.opened.put(&inner);
         Ok(Table(inner))
     }
@@ -213,7 +225,7 @@ impl Table {
 
     /// Looks up `key`, in whatever case. That the table could not be asked is a warning, too: it names the table.
     pub async fn lookup(&self, key: &str) -> Lookup {
-        let key = match self.0.source.folds() {
+        let key = match self.0.fold && self.0.source.folds() {
             true => fold(key, self.0.utf8),
             false => Cow::Borrowed(key),
         };
@@ -233,6 +245,11 @@ impl Table {
     /// Whether lookups can be answered as things stand: a file is there and can be read. Asks no server.
     pub fn ready(&self) -> Result<(), String> {
         self.0.source.ready()
+    }
+
+    /// All entries of the table; nothing where they cannot be listed.
+    pub fn entries(&self) -> Option<Result<Entries, String>> {
+        self.0.source.entries()
     }
 
     /// Whether parts of an address may be looked up in this table.

@@ -5,6 +5,7 @@ mod dry_run;
 pub mod instance;
 mod migrate;
 mod postconf;
+mod postmap;
 mod quickstart;
 mod rollback;
 mod spool;
@@ -70,6 +71,18 @@ const COMMANDS: &[Command] = &[
         "what a Postfix configuration is here; what Postfix needs to take it back",
         migrate::run,
     ),
+    ours(
+        "postmap",
+        "[-bfFhijmnNoprsuUvw] [-c DIR] [-d KEY] [-q KEY] [TYPE:]FILE…",
+        "build, ask, list and change lookup tables, as Postfix's",
+        postmap::postmap,
+    ),
+    ours(
+        "postalias",
+        "[-Nfijnoprsuvw] [-c DIR] [-d KEY] [-q KEY] [TYPE:]FILE…",
+        "the same for alias files",
+        postmap::postalias,
+    ),
     ours("mailq", "[-C DIR]", "list the queue, as postqueue -p", delegated::submit),
     ours("newaliases", "[-C DIR]", "rebuild the alias databases", delegated::submit),
     ours(
@@ -87,11 +100,9 @@ const COMMANDS: &[Command] = &[
     ),
     ours("sendmail", "[-C DIR] …", "send a message, as Postfix's", delegated::submit),
     ours("spool", "export [-c DIR]", "write what a crash left in the journal into queue files", spool::run),
-    missing("postalias"),
     missing("postkick"),
     missing("postlock"),
     missing("postlog"),
-    missing("postmap"),
     missing("postmulti"),
     missing("postsuper"),
 ];
@@ -168,7 +179,8 @@ fn run(command: &Command, config_directory: Option<PathBuf>, arguments: Vec<Stri
 
 /// Whether `--help` is among the words; alone for commands where it may be an address or a file.
 fn asks_for_help(name: &str, arguments: &[String]) -> bool {
-    let takes_words = submit::COMMANDS.contains(&name) || matches!(name, "postcat" | "postconf");
+    let takes_words =
+        submit::COMMANDS.contains(&name) || matches!(name, "postcat" | "postconf" | "postmap" | "postalias");
     arguments.iter().any(|word| word == "--help") && (arguments.len() == 1 || !takes_words)
 }
 

@@ -3,7 +3,7 @@
 use super::Kind;
 use crate::fold::fold;
 use crate::lookup::{Lookup, LookupFuture};
-use crate::table::{Settings, Source, TableError};
+use crate::table::{Entries, Settings, Source, TableError};
 use config::lines::is_space;
 use config::words::{self, is_list_separator};
 use std::collections::HashMap;
@@ -36,7 +36,8 @@ fn open(name: &str, spec: &str, settings: &Settings) -> Result<Box<dyn Source>, 
             continue;
         }
         // Of two entries with one key the later counts, as in Postfix.
-        entries.insert(fold(key, settings.utf8).into_owned(), value.to_owned());
+        let key = if settings.fold { fold(key, settings.utf8).into_owned() } else { key.to_owned() };
+        entries.insert(key, value.to_owned());
     }
     if entries.is_empty() && inner.is_empty() {
         return Err(wrong("expected `inline:{ key=value, … }`, found an empty table".to_owned()));
@@ -51,5 +52,9 @@ impl Source for Inline {
             None => Lookup::NotFound,
         }
         .into()
+    }
+
+    fn entries(&self) -> Option<Result<Entries, String>> {
+        Some(Ok(super::texthash::sorted(&self.0)))
     }
 }

@@ -1,11 +1,11 @@
 //! `texthash:/file`: the source file of an indexed table, read into memory.
 
 use super::Kind;
+use crate::entries::{Line, lines};
 use crate::fold::fold;
 use crate::lookup::{Lookup, LookupFuture};
-use crate::table::{Settings, Source, TableError};
+use crate::table::{Entries, Settings, Source, TableError};
 use crate::watched::{self, Watched};
-use config::lines::{is_space, logical_lines};
 use std::collections::HashMap;
 use std::path::Path;
 
@@ -34,56 +34,47 @@ impl Source for TextHash {
             .unwrap_or_else(Lookup::TempFail)
             .into()
     }
+
+    fn entries(&self) -> Option<Result<Entries, String>> {
+        Some(self.0.with(sorted))
+    }
+}
+
+/// Keys with their values, in the order of the keys.
+pub(super) fn sorted(entries: &HashMap<String, String>) -> Entries {
+    let mut entries: Entries =
+        entries.iter().map(|(key, value)| (key.clone().into_bytes(), value.clone().into_bytes())).collect();
+    entries.sort();
+    entries
 }
 
 /// The entries of a table's source text: key, white space, value. What is no entry is ignored with a warning.
 pub(super) fn parse(text: &str, spec: &str, settings: &Settings) -> HashMap<String, String> {
     let mut entries: HashMap<String, String> = HashMap::new();
-    let mut lines: HashMap<String, u32> = HashMap::new();
-    let read = logical_lines(text);
-    let warn = |line: u32, text: &str| (settings.warn)(&format!("{spec}: line {line}: {text}"));
-    for line in read.stray {
-        warn(line, "logical line must not start with whitespace; it is ignored");
-    }
-    for line in read.lines {
-        let number = line.line();
-        let Some((key, value)) = split_entry(&line.text) else {
-            warn(number, "expected a `\"` for each `\"`; the line is ignored");
-            continue;
+    let mut numbers: HashMap<String, u32> = HashMap::new();
+    lines(text, |number, line| {
+        let warn = |text: &str| (settings.warn)(&format!("{spec}: line {number}: {text}"));
+        let (key, value) = match line {
+            Line::Entry(key, value) => (key, value),
+            Line::AliasLike(key, value) => {
+                warn(&format!("expected `key value`, found `{key}`; is this an alias file?"));
+                (key, value)
+            }
+            Line::Stray(_) => return warn("logical line must not start with whitespace; it is ignored"),
+            Line::Unbalanced(_) => return warn("expected a `\"` for each `\"`; the line is ignored"),
+            Line::Alone(key) => {
+                return warn(&format!("expected `key value`, found `{key}` alone; the line is ignored"));
+            }
         };
-        if value.is_empty() {
-            warn(number, &format!("expected `key value`, found `{key}` alone; the line is ignored"));
-            continue;
-        }
-        if key.ends_with(':') {
-            warn(number, &format!("expected `key value`, found `{key}`; is this an alias file?"));
-        }
-        let key = fold(key, settings.utf8).into_owned();
+        let key = if settings.fold { fold(key, settings.utf8).into_owned() } else { key.to_owned() };
         // Of two entries with one key the first counts, as in Postfix.
-        if let Some(first) = lines.get(&key) {
-            warn(number, &format!("key `{key}` appears again (first on line {first})"));
-            continue;
+        if let Some(first) = numbers.get(&key) {
+            return warn(&format!("key `{key}` appears again (first on line {first})"));
         }
-        lines.insert(key.clone(), number);
+        numbers.insert(key.clone(), number);
         entries.insert(key, value.to_owned());
-    }
+    });
     entries
-}
-
-/// Splits at the first white space outside of `"…"`; nothing where a quote is not closed.
-fn split_entry(line: &str) -> Option<(&str, &str)> {
-    let mut quoted = false;
-    let mut escaped = false;
-    for (at, c) in line.char_indices() {
-        match c {
-            _ if escaped => escaped = false,
-            '\\' => escaped = true,
-            '"' => quoted = !quoted,
-            c if is_space(c) && !quoted => return Some((&line[..at], line[at..].trim_matches(is_space))),
-            _ => {}
-        }
-    }
-    (!quoted).then_some((line, ""))
 }
 
 #[cfg(test)]
