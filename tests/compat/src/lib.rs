@@ -1,5 +1,6 @@
 //! Compares transcripts of Debian's Postfix and of Posthaste for the same case.
 
+pub mod both;
 pub mod missing;
 pub mod tools;
 
