@@ -117,7 +117,11 @@ impl<T: Send + Sync> Watch<T> {
         }
         let content = (self.load)();
         let content = content.map_err(|error| format!("{}: cannot be read: {error}", self.spec));
-        if let Err(text) = &content {
+        // The same failure is told once, however often it is tried again.
+        let known = self.state.read().unwrap_or_else(PoisonError::into_inner).content.as_ref().err().cloned();
+        if let Err(text) = &content
+            && known.as_ref() != Some(text)
+        {
             (self.settings.warn)(text);
         }
         *self.state.write().unwrap_or_else(PoisonError::into_inner) = State { stamps, content };

@@ -15,6 +15,7 @@ use page::{Order, Page, PageNumber};
 use rustix::fs::{FlockOperation, flock};
 use rustix::io::Errno;
 use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 /// How the entries of a file are kept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,6 +28,8 @@ pub(super) enum Method {
 const META: usize = 512;
 const HASH_MAGIC: u32 = 0x0006_1561;
 const BTREE_MAGIC: u32 = 0x0005_3162;
+
+const BUSY: &str = "is being written by another process; wait until it is done";
 
 /// An open file.
 pub(super) struct Berkeley {
@@ -50,9 +53,22 @@ pub(super) struct Pages<'a> {
     meta: Meta,
 }
 
-/// Opens a file that keeps its entries by `method`.
+/// How long opening waits for a writer: postmap makes an index of some 100,000 entries meanwhile.
+const OPEN_WAIT: Duration = Duration::from_secs(5);
+/// How often it looks whether the writer is done.
+const OPEN_LOOKS: Duration = Duration::from_millis(10);
+
+/// Opens a file that keeps its entries by `method`. Unlike a lookup this waits for a writer, for a while.
 pub(super) fn open(bytes: Bytes, method: Method) -> Result<Berkeley, String> {
     let file = Berkeley { bytes, method, holders: Mutex::new(0) };
+    let end = Instant::now() + OPEN_WAIT;
+    while let Err(text) = file.take_lock() {
+        if text != BUSY || Instant::now() >= end {
+            return Err(text);
+        }
+        std::thread::sleep(OPEN_LOOKS);
+    }
+    file.leave_lock();
     file.locked(|pages| {
         let (length, expected) = (file.bytes.length()?, pages.end());
         match length < expected {
@@ -80,7 +96,7 @@ impl Berkeley {
             match flock(file, FlockOperation::NonBlockingLockShared) {
                 Ok(()) => {}
                 Err(Errno::WOULDBLOCK) => {
-                    return Err("is being written by another process; wait until it is done".to_owned());
+                    return Err(BUSY.to_owned());
                 }
                 Err(error) => return Err(format!("cannot be locked: {error}")),
             }
