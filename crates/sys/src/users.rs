@@ -9,6 +9,8 @@ use std::path::PathBuf;
 pub struct User {
     /// Login name.
     pub name: String,
+    /// The password field; `x` where it lies in the shadow file.
+    pub password: String,
     /// User id.
     pub uid: u32,
     /// Id of the primary group.
@@ -26,8 +28,12 @@ pub struct User {
 pub struct Group {
     /// Name.
     pub name: String,
+    /// The password field; most often `x`.
+    pub password: String,
     /// Group id.
     pub gid: u32,
+    /// Names of the users who are in it besides those whose primary group it is.
+    pub members: Vec<String>,
 }
 
 /// An entry that needs more than this is refused as a broken database.
@@ -65,6 +71,7 @@ fn with_buffer(
             0 => {
                 return Ok(Some(User {
                     name: text(entry.pw_name),
+                    password: text(entry.pw_passwd),
                     uid: entry.pw_uid,
                     gid: entry.pw_gid,
                     home: text(entry.pw_dir).into(),
@@ -101,7 +108,14 @@ pub fn group_by_name(name: &str) -> io::Result<Option<Group>> {
         };
         match code {
             0 if found.is_null() => return Ok(None),
-            0 => return Ok(Some(Group { name: text(entry.gr_name), gid: entry.gr_gid })),
+            0 => {
+                return Ok(Some(Group {
+                    name: text(entry.gr_name),
+                    password: text(entry.gr_passwd),
+                    gid: entry.gr_gid,
+                    members: texts(entry.gr_mem),
+                }));
+            }
             libc::ERANGE if buffer.len() < ENTRY_BYTES_MAX => buffer.resize(buffer.len() * 2, 0),
             libc::ENOENT | libc::ESRCH => return Ok(None),
             code => return Err(io::Error::from_raw_os_error(code)),
@@ -119,6 +133,23 @@ fn text(pointer: *const libc::c_char) -> String {
     unsafe { CStr::from_ptr(pointer) }.to_string_lossy().into_owned()
 }
 
+/// Copies a list of strings of an entry while its buffer lives.
+fn texts(mut list: *const *mut libc::c_char) -> Vec<String> {
+    let mut texts = Vec::new();
+    while !list.is_null() {
+        // SAFETY: the lookup that filled the entry points `gr_mem` at an array of pointers in the caller's buffer, which
+        // ends with a null pointer; the loop goes no further than that.
+        let pointer = unsafe { *list };
+        if pointer.is_null() {
+            break;
+        }
+        texts.push(text(pointer));
+        // SAFETY: the pointer just read was not the last of the array.
+        list = unsafe { list.add(1) };
+    }
+    texts
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -128,7 +159,13 @@ mod tests {
         let root = user_by_name("root").unwrap().unwrap();
         assert_eq!((root.uid, root.gid), (0, 0));
         assert_eq!(user_by_id(0).unwrap().unwrap(), root);
-        assert_eq!(group_by_name("root").unwrap().unwrap().gid, 0);
+        let group = group_by_name("root").unwrap().unwrap();
+        let line = std::fs::read_to_string("/etc/group").unwrap();
+        let line = line.lines().find(|line| line.starts_with("root:")).unwrap().to_owned();
+        assert_eq!(
+            format!("{}:{}:{}:{}", group.name, group.password, group.gid, group.members.join(",")),
+            line
+        );
     }
 
     #[test]
