@@ -236,7 +236,7 @@ impl About<'_> {
 
     async fn known_by(&self, maps: &Maps, resolved: &Resolved) -> Result<bool, Reply> {
         // In small letters, for tables that do not fold by themselves.
-        let address = String::from_utf8_lossy(resolved.address.as_bytes()).to_lowercase();
+        let address = tables::fold(&String::from_utf8_lossy(resolved.address.as_bytes()), true).into_owned();
         let ours = resolved.class == Class::Local;
         match maps.find(search::mapping(&address, &self.rules.recipient_delimiter, ours)).await {
             Lookup::Found(_) => Ok(true),

@@ -40,8 +40,8 @@ async fn address(table: &Table, about: &About<'_>, address: &Address, class: &st
         return find(table, vec![key], about, &value, class).await;
     }
     let full = rules.addresses.complete(address);
-    // In small letters, for tables that do not fold by themselves.
-    let full = String::from_utf8_lossy(full.as_bytes()).to_lowercase();
+    // Here Postfix folds the key itself; elsewhere patterns see an address as it was written.
+    let full = tables::fold(&String::from_utf8_lossy(full.as_bytes()), true).into_owned();
     let keys = search::access_address(&full, &rules.recipient_delimiter, rules.parents);
     find(table, keys, about, &value, class).await
 }
@@ -54,6 +54,9 @@ async fn find(table: &Table, keys: Vec<Key>, about: &About<'_>, value: &str, cla
         }
         match table.lookup(&key.text).await {
             Lookup::NotFound => {}
+            Lookup::Found(action) if table.found_nothing_in(&key.text, &action) => {
+                return refuse(451, Dsn::new(4, 3, 5), value, class, "Server configuration error");
+            }
             Lookup::Found(action) => {
                 let verdict = act(&action, about, value, class).await;
                 return if about.is_before_mail() { at_once(verdict, table) } else { verdict };
@@ -104,7 +107,7 @@ async fn act(action: &str, about: &About<'_>, value: &str, class: &str) -> Verdi
         let action = if is("INFO") { "info" } else { "warn" };
         let default = || format!("<{value}>: {class} triggers {} action", word.to_ascii_uppercase());
         Verdict::Note(action, if text.is_empty() { default() } else { text.to_owned() })
-    } else if action.bytes().all(|b| b.is_ascii_digit()) {
+    } else if !action.is_empty() && action.bytes().all(|b| b.is_ascii_digit()) {
         // Also `550`: a code refuses only where a text stands behind it.
         Verdict::Permit
     } else if word.len() == 3 && word.starts_with(['4', '5']) && word.bytes().all(|b| b.is_ascii_digit()) {
@@ -122,6 +125,9 @@ async fn by_name(action: &str, about: &About<'_>) -> Verdict {
         Verdict::Broken(Complaint::Unknown(word.to_owned()), reply)
     };
     let mut words = action.split([',', ' ', '\t']).filter(|w| !w.is_empty()).peekable();
+    if words.peek().is_none() {
+        return unknown(action);
+    }
     while let Some(word) = words.next() {
         let Some((kind, Make::Alone(make))) = restrictions::find(word).map(|kind| (kind, &kind.make)) else {
             return unknown(word);

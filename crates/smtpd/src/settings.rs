@@ -255,20 +255,17 @@ impl Reader<'_> {
         }
     }
 
-    /// Words, tables, and the one regular expression of the default value.
+    /// Words and tables.
     fn forbidden_commands(&mut self, words: &[String]) -> Box<dyn Fn(&str) -> bool + Send + Sync> {
-        const NOT_A_LETTER: &str = "regexp:{{/^[^A-Z]/ Bogus}}";
-        let no_letter = words.iter().any(|w| w == NOT_A_LETTER);
         let (mut names, mut tables) = (Vec::new(), Vec::new());
-        for word in words.iter().filter(|w| *w != NOT_A_LETTER) {
+        for word in words {
             match word.contains(':') {
                 true => tables.extend(self.table("smtpd_forbidden_commands", word)),
                 false => names.push(word.clone()),
             }
         }
         Box::new(move |command| {
-            (no_letter && !command.starts_with(|c: char| c.is_ascii_alphabetic()))
-                || names.iter().any(|n| n.eq_ignore_ascii_case(command))
+            names.iter().any(|n| n.eq_ignore_ascii_case(command))
                 || tables.iter().any(|t| matches!(t.lookup_now(command), Lookup::Found(_)))
         })
     }
@@ -298,13 +295,15 @@ impl Reader<'_> {
         Table::open(spec, self.open).map_err(|e| self.errors.push(e.of_parameter(origin, name))).ok()
     }
 
-    /// Tables of recipients that exist. `lenient`: the default of local_recipient_maps names table types that are not
-    /// built yet; then nobody can be said to be unknown, and delivery decides.
+    /// Tables of recipients that exist. `lenient`: the default of local_recipient_maps names the host's users, which a
+    /// chrooted service cannot ask for, and alias_maps, whose own default is not known here. Where one of the two is
+    /// missing nobody can be said to be unknown, and delivery decides.
     fn known_recipients(&mut self, name: &str, specs: &[String], lenient: bool) -> Option<Maps> {
         if specs.is_empty() {
             return None;
         }
         if lenient && self.scope.find(name).is_none_or(|found| found.origin.is_none()) {
+            self.origin("alias_maps")?;
             return Maps::open(specs, self.open).ok();
         }
         Some(self.maps(name, specs))

@@ -14,14 +14,19 @@ pub mod kinds;
 pub mod lists;
 mod lookup;
 mod maps;
+mod networks;
+mod pattern_rules;
 mod pool;
 pub mod postmap;
+mod rules;
 pub mod search;
 // What blocks comes with features.
 #[cfg_attr(not(feature = "sqlite"), allow(dead_code))]
 mod service;
+mod several;
 #[cfg(feature = "sqlite")]
 mod sql;
+mod substitute;
 mod table;
 #[allow(dead_code)]
 mod table_config;

@@ -39,6 +39,9 @@ impl Maps {
             }
             match table.lookup(&key.text).await {
                 Lookup::NotFound => {}
+                Lookup::Found(value) if table.found_nothing_in(&key.text, &value) => {
+                    return Lookup::TempFail(format!("{}: an empty result", table.spec()));
+                }
                 answer => return answer,
             }
         }

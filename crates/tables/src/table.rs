@@ -77,6 +77,8 @@ pub struct Settings {
     pub directories: Directories,
     /// Takes warnings: a duplicate key, a file that cannot be read. Called from any thread; must not block.
     pub warn: Warn,
+    /// Takes what `debug:` tells of each lookup; as `warn`.
+    pub note: Warn,
 }
 
 impl Default for Settings {
@@ -91,6 +93,7 @@ impl Default for Settings {
             directories: Directories::default(),
             parameter: Arc::new(|_| None),
             warn: Arc::new(|_| {}),
+            note: Arc::new(|_| {}),
         }
     }
 }
@@ -206,7 +209,8 @@ struct Inner {
 }
 
 impl Table {
-    /// Opens `type:name`, once for all who open it with the same settings. A file that cannot be read is a warning, and lookups fail for the time being, as in Postfix.
+    /// Opens `type:name`, once for all who open it with the same settings. A file that cannot be read is a warning, and
+    /// lookups fail for the time being, as in Postfix.
     pub fn open(spec: &str, settings: &Settings) -> Result<Table, TableError> {
         if let Some(inner) = settings.opened.get(spec) {
             return Ok(Table(inner));
@@ -225,15 +229,30 @@ impl Table {
 
     /// Looks up `key`, in whatever case. That the table could not be asked is a warning, too: it names the table.
     pub async fn lookup(&self, key: &str) -> Lookup {
-        let key = match self.0.fold && self.0.source.folds() {
-            true => fold(key, self.0.utf8),
-            false => Cow::Borrowed(key),
-        };
-        let answer = self.0.source.lookup(&key).await;
+        let answer = self.ask(key).await;
         if let Lookup::TempFail(text) = &answer {
             (self.0.warn)(text);
         }
         answer
+    }
+
+    /// `lookup` without the warning, for tables made of tables: the whole warns.
+    pub(crate) async fn ask(&self, key: &str) -> Lookup {
+        let key = match self.folds() {
+            true => fold(key, self.0.utf8),
+            false => Cow::Borrowed(key),
+        };
+        self.0.source.lookup(&key).await
+    }
+
+    /// Whether a value that was found is empty, which no search takes for an answer: a pattern may give one. A warning
+    /// tells so, in Postfix's words.
+    pub fn found_nothing_in(&self, key: &str, value: &str) -> bool {
+        if value.is_empty() {
+            (self.0.warn)(&format!("{} lookup of {key} returns an empty string result", self.spec()));
+            (self.0.warn)(&format!("{} should return NO RESULT in case of NOT FOUND", self.spec()));
+        }
+        value.is_empty()
     }
 
     /// Looks up `key` in a table that holds its content in memory; others fail for the time being.
@@ -250,6 +269,11 @@ impl Table {
     /// All entries of the table; nothing where they cannot be listed.
     pub fn entries(&self) -> Option<Result<Entries, String>> {
         self.0.source.entries()
+    }
+
+    /// Whether keys are folded to lower case.
+    pub(crate) fn folds(&self) -> bool {
+        self.0.fold && self.0.source.folds()
     }
 
     /// Whether parts of an address may be looked up in this table.

@@ -15,7 +15,7 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 500, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn any_specification_opens_or_is_refused(kind in "(inline|static|fail|hash|x|)", name in text(), key in text()) {
+    fn any_specification_opens_or_is_refused(kind in "(inline|static|fail|hash|cidr|pcre|regexp|unionmap|pipemap|randmap|environ|internal|unix|debug|proxy|x|)", name in text(), key in text()) {
         let spec = format!("{kind}:{name}");
         if let Ok(table) = Table::open(&spec, &Settings::default()) {
             let _ = table.lookup_now(&key);

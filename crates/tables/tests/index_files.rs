@@ -103,7 +103,7 @@ fn what_is_no_index_is_a_temporary_error_that_says_what_it_is() {
         std::fs::write(&index, whole).unwrap();
 
         if !rustix::process::geteuid().is_root() {
-            std::fs::set_permissions(&index, Permissions::from_mode(0)).unwrap();
+            std::fs::set_permissions(&index, Permissions::from_mode(0o000)).unwrap();
             assert!(failure(kind, &file).ends_with("Permission denied"), "{kind}");
         }
         std::fs::remove_file(&index).unwrap();

@@ -16,9 +16,10 @@ pub fn resolver(config: &Config, tables: &tables::Settings) -> Result<Resolver, 
 
 /// What tables need to know of their surroundings.
 pub fn table_settings(config: &Config, tag: &Tag) -> Result<tables::Settings, String> {
-    let tag = tag.clone();
+    let (tag, own) = (tag.clone(), tag.clone());
+    let note = Arc::new(move |text: &str| observe::info(&own, format_args!("{text}")));
     let warn = Arc::new(move |text: &str| observe::warn(&tag, format_args!("{text}")));
-    Ok(tables::Settings { warn, ..tables::Settings::of(config).map_err(|e| e.to_string())? })
+    Ok(tables::Settings { warn, note, ..tables::Settings::of(config).map_err(|e| e.to_string())? })
 }
 
 /// The resolver as the queue manager asks it; `tag` is who logs lookups that fail.

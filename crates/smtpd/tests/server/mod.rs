@@ -30,6 +30,7 @@ relay_domains = relay.example
 mynetworks = 127.0.0.1/32
 inet_interfaces = 127.0.0.1
 alias_maps =
+local_recipient_maps =
 ";
 
 static NEXT: AtomicU32 = AtomicU32::new(0);

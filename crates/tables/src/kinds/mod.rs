@@ -2,18 +2,29 @@
 
 mod btree;
 mod cdb;
+mod cidr;
+mod debug;
+mod environ;
 mod fail;
 mod hash;
 mod indexed;
 mod inline;
+mod internal;
 mod lmdb;
 mod memcache;
+mod pcre;
+mod pipemap;
+mod proxy;
+mod randmap;
+mod regexp;
 mod socketmap;
 #[cfg(feature = "sqlite")]
 mod sqlite;
 mod static_;
 mod tcp;
 mod texthash;
+mod unionmap;
+mod unix;
 
 use crate::table::{Settings, Source, TableError, Trust};
 use std::cell::RefCell;
@@ -33,17 +44,28 @@ pub struct Kind {
 pub const KINDS: &[Kind] = &[
     btree::KIND,
     cdb::KIND,
+    cidr::KIND,
+    debug::KIND,
+    environ::KIND,
     fail::KIND,
     hash::KIND,
     inline::KIND,
+    internal::KIND,
     lmdb::KIND,
     memcache::KIND,
+    pcre::KIND,
+    pipemap::KIND,
+    proxy::KIND,
+    randmap::KIND,
+    regexp::KIND,
     socketmap::KIND,
     #[cfg(feature = "sqlite")]
     sqlite::KIND,
     static_::KIND,
     tcp::KIND,
     texthash::KIND,
+    unionmap::KIND,
+    unix::KIND,
 ];
 
 /// Kinds whose servers do not prove who they are; sorted by name.
@@ -51,20 +73,10 @@ const UNAUTHENTICATED: &[&str] = &["memcache", "socketmap", "tcp"];
 
 /// Kinds of Postfix that are not built yet, with what to do instead; sorted by name.
 pub const NOT_YET: &[(&str, &str)] = &[
-    ("cidr", "write `inline:` or `texthash:` with single addresses and their networks (192.0.2) for now"),
-    ("environ", "write `inline:{ name=value }` for now"),
-    ("internal", "write `texthash:` with a file for now"),
     ("ldap", OUTSIDE),
     ("mysql", OUTSIDE),
-    ("pcre", PATTERNS),
     ("pgsql", OUTSIDE),
-    ("pipemap", "name the tables one by one for now"),
-    ("proxy", "leave out `proxy:`"),
-    ("randmap", "write `static:` with one of the values for now"),
-    ("regexp", PATTERNS),
     ("sqlite", "this program was built without them: build it with `--features sqlite`"),
-    ("unionmap", "name the tables one by one for now"),
-    ("unix", "write `texthash:` with a file of the names for now"),
 ];
 
 /// Kinds of Postfix that stay out, with what to do instead; sorted by name.
@@ -81,18 +93,29 @@ const DATABASE: &str = "write `lmdb:` or `cdb:` with the same file name and run 
 const DIRECTORY: &str =
     "export it to a file (`ypcat -k MAP`) and write `texthash:`, or `ldap:` where it moved there";
 const OUTSIDE: &str = "export it to a file and write `texthash:` for now";
-const PATTERNS: &str = "write the addresses and domains into a file and `texthash:` for now";
+
+/// Tables that one is made of, within each other (`proxy:`, `debug:`) or side by side. Opening goes as deep.
+const MADE_OF_MAX: usize = 100;
 
 /// Opens `type:name`.
 pub(crate) fn open(spec: &str, settings: &Settings) -> Result<Box<dyn Source>, TableError> {
-    let kind = check(spec)?;
-    let (_, name) = inner(spec).split_once(':').unwrap_or_default();
+    let _opening = Opening::enter(spec)?;
+    open_inner(spec, spec, settings)
+}
+
+/// Opens the `type:name` that is what `spec` is about, for kinds that stand in front of another.
+fn open_inner(inner: &str, spec: &str, settings: &Settings) -> Result<Box<dyn Source>, TableError> {
+    let kind = check_inner(inner, spec)?;
+    let made_of = ["proxy:", "debug:", "unionmap:", "pipemap:"].map(|kind| spec.matches(kind).count());
+    if made_of.iter().sum::<usize>() > MADE_OF_MAX {
+        return Err(TableError::new(spec, format!("expected at most {MADE_OF_MAX} tables within one")));
+    }
     if settings.trust == Trust::Authenticated && UNAUTHENTICATED.contains(&kind.name) {
         let text = "map is not allowed for security-sensitive data: anybody could stand in for the server; \
                     write the entries into a file";
         return Err(TableError::new(spec, text));
     }
-    let _opening = Opening::enter(spec)?;
+    let (_, name) = inner.split_once(':').unwrap_or_default();
     (kind.open)(name, spec, settings)
 }
 
@@ -125,9 +148,24 @@ impl Drop for Opening {
 
 /// The kind of `type:name`, or what is wrong with it; opens nothing.
 pub fn check(spec: &str) -> Result<&'static Kind, TableError> {
-    let Some((kind, _)) = inner(spec).split_once(':') else {
-        return Err(TableError::new(spec, "expected a lookup table written `type:name`"));
+    check_inner(spec, spec)
+}
+
+/// The kind of `inner`, which `spec` is about.
+fn check_inner(inner: &str, spec: &str) -> Result<&'static Kind, TableError> {
+    // Of kinds that stand in front of another, that one has to be right as well.
+    let innermost = inner.trim_start_matches("proxy:").trim_start_matches("debug:");
+    let kind = |text: &str| {
+        let Some((kind, _)) = text.split_once(':') else {
+            return Err(TableError::new(spec, "expected a lookup table written `type:name`"));
+        };
+        find(kind, spec)
     };
+    kind(innermost)?;
+    kind(inner)
+}
+
+fn find(kind: &str, spec: &str) -> Result<&'static Kind, TableError> {
     if let Some(kind) = KINDS.iter().find(|k| k.name == kind) {
         return Ok(kind);
     }
@@ -156,11 +194,6 @@ pub(crate) fn is_known(name: &str) -> bool {
     KINDS.iter().any(|k| k.name == name) || NOT_YET.iter().chain(REFUSED).any(|(n, _)| *n == name)
 }
 
-/// `spec` without `proxy:`: what Postfix asks its proxymap process for, we ask ourselves.
-fn inner(spec: &str) -> &str {
-    spec.strip_prefix("proxy:").filter(|rest| rest.contains(':')).unwrap_or(spec)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -179,6 +212,29 @@ mod tests {
             assert!(error.contains("not allowed for security-sensitive data"), "{spec}: {error}");
         }
         assert!(open("inline:{a=b}", &settings).is_ok());
+    }
+
+    #[test]
+    fn tables_made_of_tables_have_a_bound() {
+        let settings = Settings::default();
+        assert!(open(&format!("{}static:x", "proxy:".repeat(99)), &settings).is_ok());
+        for spec in [
+            "proxy:".repeat(101) + "static:x",
+            "proxy:debug:".repeat(9999) + "static:x",
+            "unionmap:{".repeat(9999) + "static:x" + &"}".repeat(9999),
+        ] {
+            assert!(open(&spec, &settings).is_err_and(|error| error.text.contains("at most 100 tables")));
+        }
+    }
+
+    #[test]
+    fn what_a_stranger_writes_does_not_say_where_mail_goes() {
+        for (trust, found) in [(Trust::Any, "smtp:[x]"), (Trust::NoSubstitution, "fixed")] {
+            let settings = Settings::default().with_trust(trust);
+            let spec = "regexp:{{/^(.*)@far/ smtp:[$1]} {/@far/ fixed}}";
+            let table = crate::Table::open(spec, &settings).expect("two rules");
+            assert_eq!(table.lookup_now("x@far"), crate::Lookup::Found(found.to_owned()));
+        }
     }
 
     #[test]
