@@ -88,3 +88,67 @@ posthaste stop -c /etc/postfix </dev/null
     assert!(said.contains("(mail transport unavailable)") && said.contains("filtered@example.com"), "{said}");
     assert!(!said.contains("delivered to filtered"), "{said}");
 }
+
+/// The command lines of the README's two ways, as printed there.
+fn ways() -> [Vec<String>; 2] {
+    let readme = include_str!("../../../README.md");
+    let section = readme.split("## From Postfix to Posthaste, and back").nth(1).expect("the section");
+    let blocks = section.split("```sh\n").skip(1).take(2);
+    let mut ways =
+        blocks.map(|b| b.split("```").next().unwrap_or_default().lines().map(str::to_owned).collect());
+    [ways.next().expect("the way there"), ways.next().expect("the way back")]
+}
+
+#[test]
+fn the_readme_leads_from_postfix_to_posthaste_and_back_in_five_commands_each() {
+    let [there, back] = ways();
+    assert_eq!((there.len(), back.len()), (5, 5));
+    let run = |commands: &[String]| -> String {
+        let line = |command: &String| {
+            format!("{command} </dev/null >/tmp/said 2>&1; echo \"status $? of {command}\"; cat /tmp/said\n")
+        };
+        commands.iter().map(line).collect()
+    };
+    let script = format!(
+        r#"
+sed -i /^virtual_mailbox_maps/d /etc/postfix/main.cf
+cat >>/etc/postfix/main.cf <<'END'
+virtual_mailbox_maps = hash:/etc/postfix/mailboxes
+transport_maps = inline:{{{{later.example = smtp:[192.0.2.36]}}}}
+END
+echo 'ann@example.com example.com/ann/' >/etc/postfix/mailboxes
+postmap hash:/etc/postfix/mailboxes
+postfix start </dev/null >/dev/null 2>&1; until_ok listening
+send ann@example.com one; until_ok has 1; send x@later.example waits; sleep 1
+{}
+until_ok listening; send ann@example.com two; until_ok has 2; echo "under posthaste: $(mails)"
+echo 'bob@example.com example.com/bob/' >>/etc/postfix/mailboxes
+sleep 1; posthaste postmap hash:/etc/postfix/mailboxes; until_ok test -e /etc/postfix/mailboxes.phx
+sleep 2.5; send bob@example.com three; until_ok has 3; echo "a new mailbox: $(mails)"
+{}
+until_ok listening; send bob@example.com four; until_ok has 4; echo "under postfix: $(mails)"
+ls /etc/postfix/mailboxes.*; postfix stop </dev/null >/dev/null 2>&1
+"#,
+        run(&there),
+        run(&back)
+    );
+    let Some(said) = in_a_world_of_both(&script) else { return };
+    for line in [
+        "under posthaste: 2",
+        "a new mailbox: 3",
+        "under postfix: 4",
+        "hash:/etc/postfix/mailboxes: rebuilt by `/usr/sbin/postmap -c /etc/postfix hash:/etc/postfix/mailboxes`",
+    ] {
+        assert!(said.contains(line), "expected `{line}` in: {said}");
+    }
+    // The stock master.cf has services that are not built yet; everything else succeeds.
+    for command in there[1..].iter().chain(&back) {
+        assert!(said.contains(&format!("status 0 of {command}\n")), "{command}: {said}");
+    }
+    assert_eq!(
+        said.matches("x@later.example").count(),
+        2,
+        "the mail that waits stands in both listings: {said}"
+    );
+    assert!(!said.contains("mailboxes.phx\n"), "our index goes when Postfix's is rebuilt: {said}");
+}
