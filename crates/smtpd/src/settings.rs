@@ -167,13 +167,9 @@ impl Reader<'_> {
             own_addresses: around.own_addresses.clone(),
             addresses: Arc::clone(&around.addresses),
             listed: Listed {
-                local: self.known_recipients("local_recipient_maps", &p.local_recipient_maps, true),
-                relay: self.known_recipients("relay_recipient_maps", &p.relay_recipient_maps, false),
-                virtual_mailbox: self.known_recipients(
-                    "virtual_mailbox_maps",
-                    &v.virtual_mailbox_maps,
-                    false,
-                ),
+                local: self.known_recipients("local_recipient_maps", &p.local_recipient_maps),
+                relay: self.known_recipients("relay_recipient_maps", &p.relay_recipient_maps),
+                virtual_mailbox: self.known_recipients("virtual_mailbox_maps", &v.virtual_mailbox_maps),
                 aliases: Maps::default(),
                 show_table_name: p.show_user_unknown_table_name,
             },
@@ -295,18 +291,9 @@ impl Reader<'_> {
         Table::open(spec, self.open).map_err(|e| self.errors.push(e.of_parameter(origin, name))).ok()
     }
 
-    /// Tables of recipients that exist. `lenient`: the default of local_recipient_maps names the host's users, which a
-    /// chrooted service cannot ask for, and alias_maps, whose own default is not known here. Where one of the two is
-    /// missing nobody can be said to be unknown, and delivery decides.
-    fn known_recipients(&mut self, name: &str, specs: &[String], lenient: bool) -> Option<Maps> {
-        if specs.is_empty() {
-            return None;
-        }
-        if lenient && self.scope.find(name).is_none_or(|found| found.origin.is_none()) {
-            self.origin("alias_maps")?;
-            return Maps::open(specs, self.open).ok();
-        }
-        Some(self.maps(name, specs))
+    /// Tables of recipients that exist; without any, all do.
+    fn known_recipients(&mut self, name: &str, specs: &[String]) -> Option<Maps> {
+        (!specs.is_empty()).then(|| self.maps(name, specs))
     }
 
     fn local_clients(&mut self, words: &[String]) -> LocalClients {

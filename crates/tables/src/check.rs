@@ -4,10 +4,7 @@ use crate::kinds;
 use crate::table::{Settings, Table, TableError};
 use config::kinds::{Kind, List, Tables};
 use config::{Config, Error, Origin, ServiceLine, parameters, words};
-use std::collections::HashMap;
-
-/// A parameter whose tables may be missing: smtpd takes all local recipients then, and nobody delivers to them yet.
-const LENIENT: &str = "local_recipient_maps";
+use std::collections::{BTreeSet, HashMap};
 
 /// The tables of kinds that do not exist, or not yet, wherever a parameter that we honour was set to one. Opens nothing.
 pub fn unknown_kinds(config: &Config) -> Vec<Error> {
@@ -62,6 +59,25 @@ fn failure(spec: &str, settings: &Settings) -> Option<TableError> {
     }
 }
 
+/// The tables behind `proxy:` that any honoured parameter names, be it by its default; without `proxy:`.
+pub fn proxied(config: &Config) -> Vec<String> {
+    let (mut found, mut seen) = (BTreeSet::new(), BTreeSet::new());
+    let scopes = std::iter::once(None).chain(config.services().iter().map(Some));
+    for scope in scopes.map(|service| config.scope(service)) {
+        for parameter in parameters::VIEWS.iter().flat_map(|(_, list)| *list).filter(|p| !p.family) {
+            let Ok(value) = scope.expanded(parameter.name) else { continue };
+            if value.contains("proxy:") && seen.insert(value.clone()) {
+                let words = words::list(&value);
+                let words = words.iter().flat_map(|word| words::list(words::unbraced(word).unwrap_or(word)));
+                let specs =
+                    words.filter_map(|w| Some(w.trim_start_matches('!').strip_prefix("proxy:")?.to_owned()));
+                found.extend(specs);
+            }
+        }
+    }
+    found.into_iter().collect()
+}
+
 /// Sees a table, the parameter that names it and where that was set.
 type Visit<'a> = &'a mut dyn FnMut(&str, &str, &Origin);
 
@@ -80,7 +96,7 @@ fn each(config: &Config, visit: Visit<'_>) {
 fn each_of(config: &Config, service: Option<&ServiceLine>, name: &str, origin: &Origin, visit: Visit<'_>) {
     let kind = parameters::find(name).map(|p| p.kind);
     let honoured = config::known::find(name).is_none_or(|k| k.state == config::known::State::Honoured);
-    if name == LENIENT || !honoured || !(kind == Some(List::NAME) || kind == Some(Tables::NAME)) {
+    if !honoured || !(kind == Some(List::NAME) || kind == Some(Tables::NAME)) {
         return;
     }
     // A value that cannot be expanded is an error of loading already.
@@ -103,6 +119,14 @@ mod tests {
     use std::path::Path;
 
     #[test]
+    fn proxied_tables_are_found_in_defaults_and_services_too() {
+        let main = "alias_maps = proxy:btree:/a\nmynetworks = !proxy:cidr:/n, ::1\n";
+        let master = "smtp inet n - y - - smtpd -o { smtpd_client_restrictions = { check_client_access proxy:inline:{ a=b } } }\n";
+        let config = Config::parse(Path::new("/etc/postfix"), main, master, Host::default()).unwrap();
+        assert_eq!(proxied(&config), ["btree:/a", "cidr:/n", "inline:{ a=b }", "unix:passwd.byname"]);
+    }
+
+    #[test]
     fn tables_that_cannot_answer_are_told_where_they_stand() {
         let main = "transport_maps = texthash:/nonexistent/t\nvirtual_mailbox_maps = static:x texthash:/nonexistent/t\n";
         let config = Config::parse(Path::new("/etc/postfix"), main, "", Host::default()).unwrap();
@@ -122,7 +146,7 @@ mod tests {
     fn tables_of_missing_kinds_are_told_where_they_stand() {
         let main = "transport_maps = sdbm:/etc/postfix/transport, texthash:/x\nmynetworks = [::1]/128 netinfo:/etc/n\n\
                     smtpd_client_restrictions = { check_client_access proxy:nis:/a }\nrelayhost = [h]:25\n\
-                    inet_interfaces = ::1\nlocal_recipient_maps = sdbm:/l\nalias_maps = sdbm:/etc/aliases\n";
+                    inet_interfaces = ::1\nrecipient_delimiter = sdbm:/l\nalias_maps = sdbm:/etc/aliases\n";
         let config = Config::parse(Path::new("/etc/postfix"), main, "", Host::default()).unwrap();
         let found: Vec<String> = unknown_kinds(&config).iter().map(ToString::to_string).collect();
         let heads: Vec<&str> = found.iter().map(|line| line.split(';').next().unwrap()).collect();

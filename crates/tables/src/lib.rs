@@ -32,7 +32,7 @@ mod table;
 mod table_config;
 mod watched;
 
-pub use check::{Named, survey, unknown_kinds, unopenable};
+pub use check::{Named, proxied, survey, unknown_kinds, unopenable};
 pub use fold::fold;
 pub use lookup::{Lookup, LookupFuture, now, wait};
 pub use maps::Maps;

@@ -69,6 +69,8 @@ pub struct Settings {
     /// The expanded value of a parameter of main.cf, for kinds that have some (`socketmap_max_reply_size`, the settings
     /// of `mysql:name` without a file …); nothing where there is none.
     pub parameter: Parameter,
+    /// The socket by which a process below another root asks for its `proxy:` tables.
+    pub proxy: Option<PathBuf>,
     /// What the tables are trusted with.
     pub trust: Trust,
     /// The tables that are open already.
@@ -88,6 +90,7 @@ impl Default for Settings {
             fold: true,
             directory: None,
             follow_changes: true,
+            proxy: None,
             trust: Trust::Any,
             opened: Opened::default(),
             directories: Directories::default(),

@@ -154,3 +154,26 @@ fn a_pass_service_serves_the_connection_that_is_handed_over() {
         });
     }
 }
+
+#[test]
+fn a_chrooted_smtpd_knows_the_users_of_the_host_by_asking_control() {
+    if !rustix::process::geteuid().is_root() {
+        println!("skipped: chroot needs root");
+        return;
+    }
+    let instance = Instance::new("mydestination = here.example\nalias_maps =\nrecipient_delimiter = +\n");
+    let plain = free_port();
+    instance.write_master_cf(&format!(
+        "127.0.0.1:{} inet n - y - - smtpd\n127.0.0.1:{plain} inet n - n - - smtpd\n",
+        instance.port
+    ));
+    instance.start();
+    for port in [instance.port, plain] {
+        let mut client = Client::greeted(port);
+        client.say("EHLO client.example", "250");
+        client.say("MAIL FROM:<a@example.org>", "250");
+        client.say("RCPT TO:<Root+x@here.example>", "250");
+        let refused = client.say("RCPT TO:<nosuchuser@here.example>", "550");
+        assert!(refused.contains("User unknown in local recipient table"), "{refused}");
+    }
+}

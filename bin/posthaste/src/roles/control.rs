@@ -1,9 +1,10 @@
-//! The process `control`: lists of the queue. It reads the queue and changes nothing; orders go to the queue manager.
+//! The process `control`: lists of the queue, and tables for processes below another root. It reads the queue and changes
+//! nothing; orders go to the queue manager.
 
-use super::{Reach, Start, agents, queue, sockets};
+use super::{Reach, Start, agents, queue, routing, sockets};
 use ::queue::paths::Hashing;
 use config::{Config, ServiceType};
-use control::Showq;
+use control::{Proxied, Showq};
 use net::Shutdown;
 use observe::Tag;
 use std::sync::Arc;
@@ -11,8 +12,11 @@ use tokio::sync::watch;
 
 /// Runs the role.
 pub fn run(mut start: Start) -> Result<(), String> {
-    start.confine(&Reach { read: &[".".into()], write: &["public", "private"], configuration: true })?;
+    let tables = proxied(&start.config, &start.tag).map_err(|why| start.fail(why))?;
+    // Tables lie anywhere.
+    start.confine(&Reach { read: &["/".into()], write: &["public", "private"], configuration: true })?;
     let lists = sockets::listen("public/showq").map_err(|why| start.fail(why))?;
+    let questions = sockets::listen(sockets::PROXYMAP).map_err(|why| start.fail(why))?;
     let disk = Arc::new(queue::disk(&start.plan).map_err(|why| start.fail(why))?);
     let hashing = queue::hashing(&start.config).map_err(|why| start.fail(why))?;
     let name = agents::syslog_name(&start.config, start.config.service("showq", ServiceType::Unix))
@@ -23,6 +27,7 @@ pub fn run(mut start: Start) -> Result<(), String> {
     local.block_on(&runtime, async move {
         let (trigger, shutdown) = Shutdown::new();
         let (newest, in_force) = watch::channel(hashing);
+        let (newest_tables, tables) = watch::channel(tables);
         let lists = tokio::net::UnixListener::from_std(lists).map_err(|e| e.to_string())?;
         let showq = move || Showq {
             disk: disk.clone(),
@@ -30,15 +35,25 @@ pub fn run(mut start: Start) -> Result<(), String> {
             live: "private/showq".into(),
         };
         let showq_tag = Tag::new(&name, "showq", tag.number);
+        let questions = tokio::net::UnixListener::from_std(questions).map_err(|e| e.to_string())?;
+        let (proxymap_tag, own_tag) = (Tag::new(&name, "proxymap", tag.number), tag.clone());
+        let tables = move || Arc::clone(&tables.borrow());
         let link = inherited.link.into_async().map_err(|e| e.to_string())?;
         let reload = move || {
             let config = Config::load(&arguments.config_directory).map_err(|e| e.to_string())?;
             newest.send_replace(queue::hashing(&config)?);
+            newest_tables.send_replace(proxied(&config, &own_tag)?);
             Ok(())
         };
         tokio::select! {
-            () = control::serve_showq(lists, showq, showq_tag, shutdown) => Ok(()),
+            () = control::serve_showq(lists, showq, showq_tag, shutdown.clone()) => Ok(()),
+            () = control::serve_tables(questions, tables, proxymap_tag, shutdown) => Ok(()),
             followed = super::follow_master(link, trigger, tag, reload) => followed.map_err(|e| e.to_string()),
         }
     })
+}
+
+/// The tables that processes below another root may ask for.
+fn proxied(config: &Config, tag: &Tag) -> Result<Arc<Proxied>, String> {
+    Ok(Arc::new(Proxied::new(tables::proxied(config), routing::table_settings(config, tag)?)))
 }

@@ -167,6 +167,8 @@ fn prepare(start: &mut Start) -> Result<(Vec<Prepared>, Vec<PathBuf>), String> {
     let mut tables = routing::table_settings(config, &start.tag)?;
     // Below another root their files are out of sight; a reload reads them.
     tables.follow_changes = !start.is_chrooted();
+    // Nor can it ask for the host's users; the process control can.
+    tables.proxy = start.is_chrooted().then(|| PathBuf::from(sockets::PROXYMAP));
     let directories = tables.directories.clone();
     let around = Surroundings::of(&routing::resolver(config, &tables)?, tables);
     let descriptors = limits::descriptors();

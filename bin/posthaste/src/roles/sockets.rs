@@ -5,6 +5,9 @@ use std::io;
 use std::os::unix::net::UnixListener;
 use std::path::Path;
 
+/// Where processes below another root ask for tables, below queue_directory.
+pub const PROXYMAP: &str = "private/proxymap";
+
 /// Listens on `private/NAME` or `public/NAME`, relative to the working directory (queue_directory). A socket that an
 /// earlier process left is replaced: only one process of an instance has each role.
 pub fn listen(name: &str) -> Result<UnixListener, String> {

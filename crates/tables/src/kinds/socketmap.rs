@@ -8,6 +8,7 @@ use crate::endpoint::{Endpoint, Stream, broken, quiet};
 use crate::lookup::{Lookup, LookupFuture};
 use crate::pool::{Client, Failure, Limits, Order, Pool};
 use crate::table::{Settings, Source, TableError};
+use std::path::Path;
 use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
@@ -19,6 +20,9 @@ const ANSWER_TIMEOUT: Duration = Duration::from_secs(100);
 
 /// How long a connection may take to open; a host that is up and near answers at once.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// Bytes of a question to our own server and of its answer.
+const PROXIED_BYTES_MAX: usize = 100_000;
 
 /// Digits of a netstring's length that are read: more than any limit has.
 const LENGTH_DIGITS_MAX: usize = 19;
@@ -46,15 +50,32 @@ fn open(name: &str, spec: &str, settings: &Settings) -> Result<Box<dyn Source>, 
     Ok(Box::new(Socketmap {
         spec: spec.to_owned(),
         table: table.to_owned(),
+        takes_parts: false,
         query_bytes_max,
         pool: Pool::new(protocol, hosts, Order::InTurn, limits),
     }))
+}
+
+/// The table that our own server on `socket` calls `table`.
+pub(super) fn proxied(socket: &Path, table: &str, spec: &str, takes_parts: bool) -> Box<dyn Source> {
+    let endpoint = Endpoint::Unix(socket.to_owned());
+    let hosts = vec![endpoint.to_string()];
+    let protocol = Protocol { endpoint, reply_bytes_max: PROXIED_BYTES_MAX };
+    Box::new(Socketmap {
+        spec: spec.to_owned(),
+        table: table.to_owned(),
+        takes_parts,
+        query_bytes_max: PROXIED_BYTES_MAX,
+        pool: Pool::new(protocol, hosts, Order::InTurn, Limits::default()),
+    })
 }
 
 struct Socketmap {
     spec: String,
     /// What the server calls the table.
     table: String,
+    /// Whether parts of addresses may be asked for.
+    takes_parts: bool,
     query_bytes_max: usize,
     pool: Pool<Protocol>,
 }
@@ -83,7 +104,7 @@ impl Source for Socketmap {
     }
 
     fn takes_parts(&self) -> bool {
-        false
+        self.takes_parts
     }
 }
 
