@@ -6,8 +6,10 @@ use config::parameters::{Global, Master};
 use config::{Config, Error, Errors, Origin, ServiceLine, ServiceType, Severity, port_number};
 use net::Families;
 use observe::{Destination, Facility, Fallback, Settings};
-use std::fs::File;
+use std::fs::{File, OpenOptions, Permissions};
+use std::io;
 use std::net::{IpAddr, SocketAddr};
+use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -183,8 +185,25 @@ impl LogPlan {
         })
     }
 
+    /// Opens the log file, if there is to be one; a new one gets its mode.
+    pub fn open_file(&self) -> io::Result<Option<File>> {
+        let Some(path) = &self.maillog_file else { return Ok(None) };
+        let new = OpenOptions::new().append(true).create_new(true).mode(0o600).open(path).and_then(|file| {
+            // What the umask takes from a mode at creation.
+            file.set_permissions(Permissions::from_mode(self.file_mode)).map(|()| file)
+        });
+        match new {
+            Err(e) if e.kind() == io::ErrorKind::AlreadyExists => {
+                OpenOptions::new().append(true).open(path).map(Some)
+            }
+            new => new.map(Some),
+        }
+    }
+
     /// How a process logs; `open` is the log file that master opened for it.
     pub fn settings(&self, open: Option<File>, console: bool) -> Settings {
+        // Where it cannot be opened, whoever logs says so.
+        let open = open.or_else(|| self.open_file().ok().flatten());
         let destination = match (open, &self.maillog_file) {
             (Some(file), _) => Destination::Open(file),
             (None, Some(path)) => Destination::Path(path.clone()),

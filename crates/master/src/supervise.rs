@@ -12,10 +12,10 @@ use crate::role::RoleKind;
 use observe::Tag;
 use observe::events::master::{DaemonStarted, Reload, Terminating, Throttling};
 use std::collections::{BTreeMap, HashMap};
-use std::fs::{File, OpenOptions, Permissions};
+use std::fs::File;
 use std::io::ErrorKind;
 use std::os::fd::OwnedFd;
-use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
+use std::path::Path;
 use std::time::Duration;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::time::{Instant, sleep_until};
@@ -475,16 +475,8 @@ fn raise_descriptor_limit() {
 
 /// Opens maillog_file with our rights, for the roles that may not.
 fn open_log(plan: &Plan) -> Result<Option<File>, String> {
-    let Some(path) = &plan.log.maillog_file else { return Ok(None) };
-    let new = OpenOptions::new().append(true).create_new(true).mode(0o600).open(path).and_then(|file| {
-        // What the umask takes from a mode at creation.
-        file.set_permissions(Permissions::from_mode(plan.log.file_mode)).map(|()| file)
-    });
-    let opened = match new {
-        Err(e) if e.kind() == ErrorKind::AlreadyExists => OpenOptions::new().append(true).open(path),
-        new => new,
-    };
-    opened.map(Some).map_err(|e| {
+    plan.log.open_file().map_err(|e| {
+        let path = plan.log.maillog_file.as_deref().unwrap_or(Path::new(""));
         let advice = match e.kind() {
             ErrorKind::NotFound => ": its directory is missing: make it, or set maillog_file to another path",
             _ => ": it cannot be written: correct that, or set maillog_file to another path",
