@@ -228,6 +228,20 @@ impl CaseFile {
     }
 }
 
+/// The text of a case file with one of its cases alone.
+pub fn only(text: &str, case: &str) -> String {
+    let (mut kept, mut keeps) = (String::new(), true);
+    for line in text.lines() {
+        if let Some(name) = line.strip_prefix("case:") {
+            keeps = name.trim() == case;
+        }
+        if keeps {
+            kept += &format!("{line}\n");
+        }
+    }
+    kept
+}
+
 impl Case {
     /// Takes a line of a case; false where it is none of a case's.
     fn line(&mut self, line: &str) -> Result<bool, String> {
@@ -313,6 +327,12 @@ mod tests {
         let file = CaseFile { master: vec!["smtp inet n - n - 5 smtpd".into()], ..CaseFile::default() };
         assert!(!file.master_cf().contains("smtp inet n - n - - smtpd"));
         assert!(file.master_cf().contains("smtp unix"));
+    }
+
+    #[test]
+    fn one_case_is_taken_out_with_what_holds_for_all() {
+        let text = "main.cf: a = b\ncase: one\nC: NOOP\ncase: two\nC: QUIT\ncase: twofold\n";
+        assert_eq!(only(text, "two"), "main.cf: a = b\ncase: two\nC: QUIT\n");
     }
 
     #[test]

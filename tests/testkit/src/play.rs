@@ -37,8 +37,17 @@ const MARK: &str = "\u{1}case ";
 
 /// Plays a case file on a program in a new world; called outside.
 pub fn outside(program: &str, text: &str) -> Result<Vec<Transcript>, String> {
+    outside_with(program, text, &[])
+}
+
+/// [`outside`] with more variables in the environment.
+pub fn outside_with(
+    program: &str,
+    text: &str,
+    variables: &[(&str, &str)],
+) -> Result<Vec<Transcript>, String> {
     CaseFile::parse(text)?;
-    let output = world::run_self(program, &["--inside", program], text)?;
+    let output = world::run_self(program, &["--inside", program], variables, text)?;
     let said = String::from_utf8_lossy(&output.stdout);
     let mut transcripts: Vec<Transcript> = Vec::new();
     for line in said.lines() {

@@ -44,12 +44,18 @@ pub fn fetch() -> Result<(), String> {
     if status.success() { Ok(()) } else { Err(format!("world/fetch: {status}")) }
 }
 
-/// Runs this very executable with arguments in a world of a program and gives it a text on standard input.
-pub fn run_self(program: &str, arguments: &[&str], input: &str) -> Result<Output, String> {
+/// Runs this very executable with arguments in a world of a program, with more variables in the environment, and gives
+/// it a text on standard input.
+pub fn run_self(
+    program: &str,
+    arguments: &[&str],
+    variables: &[(&str, &str)],
+    input: &str,
+) -> Result<Output, String> {
     let own = std::env::current_exe().map_err(|e| format!("current executable: {e}"))?;
     let oracle = oracle().canonicalize().map_err(|e| format!("{}: {e}", oracle().display()))?;
     let mut command = Command::new(here().join("world/enter"));
-    command.arg(program).arg(oracle).arg(own).args(arguments);
+    command.arg(program).arg(oracle).arg(own).args(arguments).envs(variables.iter().copied());
     if program == "posthaste" {
         command.env("POSTHASTE", posthaste()?);
     }
