@@ -3,6 +3,8 @@
 pub mod both;
 pub mod missing;
 pub mod tools;
+pub mod both;
+pub mod honoured;
 
 use regex_lite::Regex;
 use testkit::case::Case;
