@@ -181,6 +181,18 @@ impl Kind for RawText {
     }
 }
 
+/// A file or directory.
+pub struct Path;
+
+impl Kind for Path {
+    type Value = String;
+    const NAME: &'static str = "path";
+
+    fn read(text: &str, limits: &Limits) -> Result<String, String> {
+        Text::read(text, limits)
+    }
+}
+
 /// Words separated by commas or white space; `{…}` is one word.
 pub struct List;
 
@@ -204,6 +216,18 @@ impl Kind for List {
             None => Ok(list),
             Some(word) => Err(format!("expected words out of {}, found `{word}`", limits.one_of.join(", "))),
         }
+    }
+}
+
+/// Access restrictions in the order in which they are asked.
+pub struct Restrictions;
+
+impl Kind for Restrictions {
+    type Value = Vec<String>;
+    const NAME: &'static str = "restrictions";
+
+    fn read(text: &str, limits: &Limits) -> Result<Vec<String>, String> {
+        List::read(text, limits)
     }
 }
 

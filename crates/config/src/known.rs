@@ -1,8 +1,10 @@
-//! Every parameter of Postfix 3.12: its default, and what becomes of it here.
+//! Every parameter of Postfix 3.12: its default, its type and meaning, and what becomes of it here.
 //!
-//! known.tsv holds name, default, state, values that do no harm, and what the administrator is told. The default is
-//! `(none)` where only a service or an administrator gives one, `(computed)` where the host does. The state is
-//! empty for parameters that a typed view honours.
+//! known.tsv holds name, default, state, values that do no harm, what the administrator is told, type, meaning, and
+//! what to use in place of an outdated parameter. The default is `(none)` where only a service or an administrator
+//! gives one, `(computed)` where the host does. The state is empty for parameters that the code honours. Type and
+//! meaning are empty where the entry of a view says them; a type `= NAME` is that of another parameter, which the
+//! meaning then only adds to.
 
 use crate::parameters;
 use std::collections::HashMap;
@@ -21,6 +23,11 @@ pub struct Known {
     pub state: State,
     /// Values that may be set without harm although nothing honours the parameter, divided by `;`.
     harmless: &'static str,
+    /// The parameter or restriction to use in its place, `(empty)` where nothing should be; empty where Postfix does
+    /// not warn of its use.
+    pub instead: &'static str,
+    kind: &'static str,
+    meaning: &'static str,
 }
 
 /// The default of a parameter.
@@ -53,6 +60,29 @@ impl Known {
     pub fn is_harmless(&self, value: &str) -> bool {
         self.harmless.split(';').any(|harmless| harmless == value)
     }
+
+    /// The type's name with its limits.
+    pub fn kind(&self) -> String {
+        match (parameters::find(self.name), self.like()) {
+            (Some(parameter), _) => parameter.kind_and_limits(),
+            (None, Some(other)) => other.kind(),
+            (None, None) => self.kind.to_owned(),
+        }
+    }
+
+    /// What it does, in one sentence.
+    pub fn meaning(&self) -> String {
+        match (parameters::find(self.name), self.like()) {
+            (Some(parameter), _) => parameter.meaning(),
+            (None, Some(other)) => format!("As {}, {}.", other.name, self.meaning),
+            (None, None) => self.meaning.to_owned(),
+        }
+    }
+
+    /// The parameter that this one is like, by the list.
+    fn like(&self) -> Option<Known> {
+        find(self.kind.strip_prefix("= ")?)
+    }
 }
 
 static KNOWN: LazyLock<HashMap<&'static str, Known>> = LazyLock::new(|| all().map(|k| (k.name, k)).collect());
@@ -63,6 +93,7 @@ pub fn all() -> impl Iterator<Item = Known> {
         let mut columns = line.split('\t');
         let mut column = || columns.next().unwrap_or_default();
         let (name, default, state, harmless, text) = (column(), column(), column(), column(), column());
+        let (kind, meaning, instead) = (column(), column(), column());
         let default = match default {
             "(none)" => Default::None,
             "(computed)" => Default::Computed,
@@ -74,13 +105,19 @@ pub fn all() -> impl Iterator<Item = Known> {
             "danger" => State::Dangerous(text),
             _ => State::Honoured,
         };
-        Known { name, default, state, harmless }
+        Known { name, default, state, harmless, instead, kind, meaning }
     })
 }
 
 /// The parameter of this name.
 pub fn find(name: &str) -> Option<Known> {
     KNOWN.get(name).copied()
+}
+
+/// What follows the transport's name where `name` is one that the manuals write as `transport_<suffix>`.
+pub fn family_suffix(name: &str) -> Option<&str> {
+    let suffix = name.strip_prefix("transport_")?;
+    find(name).filter(|known| known.default == Default::None).map(|_| suffix)
 }
 
 /// Names of our own parameters, which Postfix does not know, sorted.
@@ -117,6 +154,60 @@ mod tests {
                     assert!(!text.is_empty(), "{} needs a reason", known.name)
                 }
             }
+        }
+    }
+
+    #[test]
+    fn each_parameter_has_a_type_and_a_sentence_said_once() {
+        for known in all() {
+            let has_entry = parameters::find(known.name).is_some();
+            assert_eq!(
+                known.kind.is_empty(),
+                has_entry,
+                "{}: the type stands in the view or in the list",
+                known.name
+            );
+            assert_eq!(known.meaning.is_empty(), has_entry, "{}: so does the meaning", known.name);
+            if known.kind.starts_with("= ") {
+                assert!(known.like().is_some(), "{}: {} is no parameter", known.name, known.kind);
+            } else if !has_entry {
+                let of = |list: &str| known.kind.starts_with(list) && known.kind.len() > list.len();
+                let is_type = TYPES.contains(&known.kind) || of("one of ") || of("list of ");
+                assert!(is_type, "{}: `{}` is no type", known.name, known.kind);
+            }
+            let meaning = known.meaning();
+            assert!(
+                meaning.ends_with('.') && !meaning.contains(". "),
+                "{}: expected one sentence, found `{meaning}`",
+                known.name
+            );
+        }
+    }
+
+    /// Types of parameters that no view reads.
+    const TYPES: [&str; 15] = [
+        "yes or no",
+        "number",
+        "number, 400 to 599",
+        "bytes",
+        "time",
+        "text",
+        "list",
+        "lookup tables",
+        "restrictions",
+        "command",
+        "path",
+        "address",
+        "domain",
+        "transport",
+        "protocols",
+    ];
+
+    #[test]
+    fn what_takes_an_outdated_parameters_place_is_known_and_not_outdated_itself() {
+        for known in all().filter(|k| !["", "(empty)", "reject_rbl_client"].contains(&k.instead)) {
+            let other = find(known.instead).unwrap_or_else(|| panic!("{}: {}?", known.name, known.instead));
+            assert_eq!(other.instead, "", "{}", known.name);
         }
     }
 

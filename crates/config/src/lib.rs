@@ -5,6 +5,7 @@ mod config;
 mod docs;
 mod error;
 pub mod expand;
+pub mod honoured;
 mod host;
 pub mod kinds;
 pub mod known;

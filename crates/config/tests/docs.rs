@@ -5,7 +5,7 @@ use std::path::Path;
 #[test]
 fn the_page_of_parameters_is_what_the_entries_say() {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/parameters.md");
-    let page = config::parameters_page();
+    let page = config::parameters_page().unwrap_or_else(|why| panic!("{why}"));
     if std::env::var_os("UPDATE").is_some() {
         std::fs::write(&path, &page).expect("docs/ can be written");
     }

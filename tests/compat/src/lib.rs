@@ -1,10 +1,11 @@
 //! Compares transcripts of Debian's Postfix and of Posthaste for the same case.
 
 pub mod both;
+pub mod honoured;
+pub mod missing;
 pub mod missing;
 pub mod tools;
-pub mod both;
-pub mod honoured;
+pub mod tools;
 
 use regex_lite::Regex;
 use testkit::case::Case;

@@ -2,7 +2,8 @@
 //!
 //! `missing.txt` lists by name what Posthaste cannot do yet; a listed case that agrees fails the run, so the list
 //! only shrinks. `cargo test -p compat --test compat -- [--verbose] [FILTER]` runs the cases whose name contains the filter;
-//! `--write-missing` writes the list anew from a whole run.
+//! `--write-missing` writes the list anew from a whole run. `--prove [FILTER]` shows that the tests which are named
+//! for honoured parameters fail where the parameter is forgotten (`crates/config/src/honoured.tsv`).
 
 use compat::missing::{self, Ending, Endings};
 use compat::{comparable, difference};
@@ -32,14 +33,29 @@ fn main() -> ExitCode {
     }
     let has = |option: &str| arguments.iter().any(|word| word == option);
     let (verbose, write) = (has("--verbose"), has("--write-missing"));
+    let prove = has("--prove");
     arguments.retain(|word| !word.starts_with('-'));
-    match ring(arguments.first().map_or("", String::as_str), verbose, write) {
+    let run = if prove { |filter: &str, _, _| proofs(filter) } else { ring };
+    match run(arguments.first().map_or("", String::as_str), verbose, write) {
         Ok(code) => code,
         Err(why) => {
             eprintln!("compat: {why}");
             ExitCode::FAILURE
         }
     }
+}
+
+/// Proves that parameters are honoured, and reports how many.
+fn proofs(filter: &str) -> Result<ExitCode, String> {
+    world::available().map_err(|why| format!("this ring {why}"))?;
+    world::fetch()?;
+    world::posthaste()?;
+    let (proved, failed) = compat::honoured::prove(filter);
+    for line in &failed {
+        println!("FAILED {line}");
+    }
+    println!("{proved} parameters proved, {} not", failed.len());
+    Ok(if failed.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
 fn ring(filter: &str, verbose: bool, write: bool) -> Result<ExitCode, String> {

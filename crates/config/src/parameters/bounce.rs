@@ -6,7 +6,7 @@ parameters! {
         /// Bytes of the original message in a bounce.
         bounce_size_limit: Count = "50000", range 1..,
         /// Templates of bounces other than the built-in ones.
-        bounce_template_file: Text = "",
+        bounce_template_file: Path = "",
         /// What postmaster is told about.
         notify_classes: List = "resource, software",
         /// Who is told of bounces.

@@ -6,7 +6,7 @@ parameters! {
         /// Where mailboxes lie, by address.
         virtual_mailbox_maps: Tables = "",
         /// The directory that mailbox paths are below.
-        virtual_mailbox_base: Text = "",
+        virtual_mailbox_base: Path = "",
         /// The largest mailbox file; 0 is no limit.
         virtual_mailbox_limit: Size = "51200000",
         /// How mailbox files are locked.

@@ -22,17 +22,17 @@ parameters! {
         /// Addresses of proxies or translators that lead to this host.
         proxy_interfaces: List = "",
         /// Where the queue and the services' sockets lie.
-        queue_directory: Text = "/var/spool/postfix",
+        queue_directory: Path = "/var/spool/postfix",
         /// Where mail_owner keeps data that may be lost, such as caches.
-        data_directory: Text = "/var/lib/postfix",
+        data_directory: Path = "/var/lib/postfix",
         /// The directory of main.cf, as the -c option or MAIL_CONFIG gave it.
-        config_directory: Text = "/etc/postfix",
+        config_directory: Path = "/etc/postfix",
         /// Where Postfix keeps its daemons; for $daemon_directory in values.
-        daemon_directory: Text = "/usr/libexec/postfix",
+        daemon_directory: Path = "/usr/libexec/postfix",
         /// Where the administrator's commands lie.
-        command_directory: Text = "/usr/sbin",
+        command_directory: Path = "/usr/sbin",
         /// Where below queue_directory the master's lock lies.
-        process_id_directory: Text = "pid",
+        process_id_directory: Path = "pid",
         /// The account that owns the queue and runs the services.
         mail_owner: Text = "postfix",
         /// The group of the submission commands and of maildrop/.
@@ -50,11 +50,11 @@ parameters! {
         /// What stands before the `/` in the tag of log lines.
         syslog_name: Text = "${multi_instance_name?{$multi_instance_name}:{postfix}}",
         /// The log file; empty sends log lines to syslog; /dev/stdout is allowed.
-        maillog_file: Text = "",
+        maillog_file: Path = "",
         /// What maillog_file must begin with.
         maillog_file_prefixes: List = "/var, /dev/stdout",
-        /// The mode of a new log file, octal.
-        maillog_file_permissions: Text = "0600",
+        /// The mode of a new log file.
+        maillog_file_permissions: Text = "0600", one_of &["0600", "0640", "0644"],
         /// Characters that divide user and extension in an address.
         recipient_delimiter: Text = "",
         /// The sender of mail about bounces that could not be delivered.

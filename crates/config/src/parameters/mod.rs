@@ -28,9 +28,28 @@ impl Parameter {
         (self.limits)()
     }
 
+    /// The name in the list of all parameters: one of a family stands there as the manuals' `transport_<suffix>`.
+    pub fn listed_name(&self) -> String {
+        if self.family { format!("transport_{}", self.name) } else { self.name.to_owned() }
+    }
+
     /// The meaning in one text.
     pub fn meaning(&self) -> String {
         self.docs.iter().map(|line| line.trim()).collect::<Vec<_>>().join(" ")
+    }
+
+    /// The type's name with what limits its values: `number, 1 to 9`, `one of all, none`, `list of a, b`.
+    pub fn kind_and_limits(&self) -> String {
+        let limits = self.limits();
+        let words: Vec<&str> = limits.one_of.iter().filter(|word| !word.is_empty()).copied().collect();
+        match (limits.min, limits.max) {
+            _ if self.kind == "text" && !words.is_empty() => format!("one of {}", words.join(", ")),
+            _ if !words.is_empty() => format!("{} of {}", self.kind, words.join(", ")),
+            (None, None) => self.kind.to_owned(),
+            (Some(min), None) => format!("{}, at least {min}", self.kind),
+            (None, Some(max)) => format!("{}, at most {max}", self.kind),
+            (Some(min), Some(max)) => format!("{}, {min} to {max}", self.kind),
+        }
     }
 }
 

@@ -48,7 +48,7 @@ parameters! {
         /// The reply's code where bare line feeds are refused.
         smtpd_forbid_bare_newline_reject_code: Count = "550", range 500..=599,
         /// Bytes of a line beyond which it is handled in pieces.
-        line_length_limit: Count = "2048", range 1..,
+        line_length_limit: Count = "2048", range 512..,
         /// Whether the client's name is looked up.
         smtpd_peername_lookup: Bool = "yes",
         /// Whether log lines name the client's port.
@@ -58,23 +58,23 @@ parameters! {
         /// Whether a queue id is given at the first accepted recipient only.
         smtpd_delay_open_until_valid_rcpt: Bool = "yes",
         /// Restrictions on clients.
-        smtpd_client_restrictions: List = "",
+        smtpd_client_restrictions: Restrictions = "",
         /// Restrictions on HELO names.
-        smtpd_helo_restrictions: List = "",
+        smtpd_helo_restrictions: Restrictions = "",
         /// Restrictions on senders.
-        smtpd_sender_restrictions: List = "",
+        smtpd_sender_restrictions: Restrictions = "",
         /// Restrictions on relaying, at RCPT.
-        smtpd_relay_restrictions: List = "${{$compatibility_level} <level {1} ? {} : {permit_mynetworks, permit_sasl_authenticated, defer_unauth_destination}}",
+        smtpd_relay_restrictions: Restrictions = "${{$compatibility_level} <level {1} ? {} : {permit_mynetworks, permit_sasl_authenticated, defer_unauth_destination}}",
         /// Restrictions on recipients, after those on relaying.
-        smtpd_recipient_restrictions: List = "",
+        smtpd_recipient_restrictions: Restrictions = "",
         /// Whether relay restrictions come first.
         smtpd_relay_before_recipient_restrictions: Bool = "${{$compatibility_level} <level {3.6} ? {no} : {yes}}",
         /// Restrictions at DATA.
-        smtpd_data_restrictions: List = "",
+        smtpd_data_restrictions: Restrictions = "",
         /// Restrictions at the end of the message.
-        smtpd_end_of_data_restrictions: List = "",
+        smtpd_end_of_data_restrictions: Restrictions = "",
         /// Restrictions on ETRN.
-        smtpd_etrn_restrictions: List = "",
+        smtpd_etrn_restrictions: Restrictions = "",
         /// Names of parameters that hold further restriction lists.
         smtpd_restriction_classes: List = "",
         /// The key of the null sender in access tables.

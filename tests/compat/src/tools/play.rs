@@ -33,7 +33,7 @@ const MARK: char = '\u{1}';
 /// Runs this executable with `arguments` in a world of `program`, where its `main` calls [`inside`].
 pub fn outside(program: &str, arguments: &[&str]) -> Result<BTreeMap<String, Transcript>, String> {
     let arguments: Vec<&str> = ["--inside", program].into_iter().chain(arguments.iter().copied()).collect();
-    let output = world::run_self(program, &arguments, "")?;
+    let output = world::run_self(program, &arguments, &[], "")?;
     if !output.status.success() {
         return Err(format!("{program}: {}\n{}", output.status, String::from_utf8_lossy(&output.stderr)));
     }
