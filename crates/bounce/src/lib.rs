@@ -19,6 +19,7 @@ pub use date::local_date;
 pub use observe::events::bounce::{ReportKind, ReportReader};
 pub use report::{Report, compose, reports};
 pub use settings::Settings;
+pub use text::templates;
 
 use mail::{Address, Content, Envelope, QueueId};
 

@@ -1,6 +1,7 @@
 //! The words for people, and how lines are folded.
 
 use crate::{Addressee, ReportKind, ReportReader, Settings};
+use config::postconf::Template;
 use std::time::Duration;
 
 /// Postfix folds at this width and indents what follows.
@@ -23,8 +24,13 @@ pub(crate) fn introduction(settings: &Settings, kind: ReportKind, to: &Addressee
     if to.reader == ReportReader::Postmaster {
         return String::new();
     }
-    let host = &settings.myhostname;
     let returned = if whole { "Your message" } else { "The header of your message" };
+    let warning = in_words(settings.delay_warning_time);
+    let lifetime = in_words(settings.maximal_queue_lifetime);
+    body(kind, &settings.myhostname, returned, &warning, &lifetime)
+}
+
+fn body(kind: ReportKind, host: &str, returned: &str, warning: &str, lifetime: &str) -> String {
     let body = match kind {
         ReportKind::Failure => format!(
             "This is the mail server {host}.\r\n\r\n\
@@ -37,11 +43,9 @@ pub(crate) fn introduction(settings: &Settings, kind: ReportKind, to: &Addressee
         ReportKind::Delay => format!(
             "This is the mail server {host}.\r\n\r\n\
              This is only a warning. There is no need to send your message again.\r\n\r\n\
-             For {} your message could not be delivered to the recipients\r\n\
-             listed below. Delivery will be tried again until the message is {} old.\r\n\
+             For {warning} your message could not be delivered to the recipients\r\n\
+             listed below. Delivery will be tried again until the message is {lifetime} old.\r\n\
              {returned} is attached.\r\n",
-            in_words(settings.delay_warning_time),
-            in_words(settings.maximal_queue_lifetime),
         ),
         ReportKind::Success => format!(
             "This is the mail server {host}.\r\n\r\n\
@@ -51,6 +55,28 @@ pub(crate) fn introduction(settings: &Settings, kind: ReportKind, to: &Addressee
         ),
     };
     body + "\r\n                   The mail system\r\n"
+}
+
+/// The built-in texts as templates of bounce(5), for `postconf -b` and `-t`.
+pub fn templates() -> Vec<Template> {
+    let of = |class, kind| {
+        let mut header = vec![("Charset", "us-ascii"), ("From", "Mail Delivery System <MAILER-DAEMON>")];
+        header.push(("Subject", subject(kind, ReportReader::Sender)));
+        if kind != ReportKind::Success {
+            header.push(("Postmaster-Subject", subject(kind, ReportReader::Postmaster)));
+        }
+        let (warning, lifetime) =
+            ("$delay_warning_time_hours hour(s)", "$maximal_queue_lifetime_days day(s)");
+        let body = body(kind, "$myhostname", "Your message", warning, lifetime).replace('\r', "");
+        Template { class, header, body }
+    };
+    let failure = of("failure", ReportKind::Failure);
+    let mut verify = of("verify", ReportKind::Success);
+    verify.header[2].1 = "Mail Delivery Status Report";
+    verify.body = "This is the mail server $myhostname.\n\nHere is the report that you asked for.\n\n                   \
+                   The mail system\n"
+        .to_owned();
+    vec![failure, of("delay", ReportKind::Delay), of("success", ReportKind::Success), verify]
 }
 
 /// The largest unit that leaves something to count.

@@ -22,9 +22,40 @@ pub trait Names {
     fn raw(&self, name: &str) -> Option<Cow<'_, str>>;
 }
 
+/// What is wrong with a value: in our words, and in those of Postfix's programs, which `postconf` prints.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Fault {
+    /// What was expected and what was found.
+    pub text: String,
+    /// Postfix's message; it marks the place with `>>>`.
+    pub postfix: String,
+}
+
+impl Fault {
+    fn new(text: String, postfix: String) -> Fault {
+        Fault { text, postfix }
+    }
+
+    /// A bound of ours that Postfix has not.
+    fn bound(text: String) -> Fault {
+        Fault { postfix: text.clone(), text }
+    }
+
+    /// Something else stands where `expected` should.
+    fn at(text: String, expected: &str, before: &str, found: &str) -> Fault {
+        Fault { text, postfix: format!("{expected} at: \"...{before}>>>{found}\"") }
+    }
+}
+
 /// Expands `text`; the error says what is wrong with it.
 pub fn expand(text: &str, names: &dyn Names) -> Result<String, String> {
-    let mut expander = Expander { names, lookups: 0, out: String::with_capacity(text.len()) };
+    try_expand(text, names).map_err(|fault| fault.text)
+}
+
+/// [`expand`] with the error in both wordings.
+pub fn try_expand(text: &str, names: &dyn Names) -> Result<String, Fault> {
+    let mut expander =
+        Expander { names, lookups: 0, open: Vec::new(), out: String::with_capacity(text.len()) };
     expander.text(text, 0)?;
     Ok(expander.out)
 }
@@ -32,122 +63,96 @@ pub fn expand(text: &str, names: &dyn Names) -> Result<String, String> {
 struct Expander<'a> {
     names: &'a dyn Names,
     lookups: u32,
+    /// The names whose values are being expanded, outermost first.
+    open: Vec<String>,
     out: String,
 }
 
 impl Expander<'_> {
-    fn text(&mut self, mut text: &str, depth: u32) -> Result<(), String> {
+    fn text(&mut self, text: &str, depth: u32) -> Result<(), Fault> {
         if depth > DEPTH_MAX {
-            return Err(format!(
-                "expected values nested at most {DEPTH_MAX} deep, found a definition that names itself"
+            let name = self.open.last().map_or("", String::as_str);
+            return Err(Fault::new(
+                format!("expected values nested at most {DEPTH_MAX} deep, found more"),
+                format!("unreasonable macro call nesting: \"{name}\""),
             ));
         }
-        while let Some(at) = text.find('$') {
-            self.push(&text[..at])?;
-            let rest = &text[at + 1..];
-            if let Some(after) = rest.strip_prefix('$') {
-                self.push("$")?;
-                text = after;
-            } else if rest.starts_with('{') || rest.starts_with('(') {
-                let close = if rest.starts_with('{') { '}' } else { ')' };
-                let Some((inner, after)) = balanced(rest, close) else {
-                    return Err(format!("expected a `{close}` that closes `$`, found `${rest}`"));
-                };
-                self.group(inner, depth)?;
-                text = after;
-            } else {
-                let end = rest.find(|c| !is_name_char(c)).unwrap_or(rest.len());
-                if end == 0 {
-                    return Err(format!(
-                        "expected a parameter name behind `$` (a plain `$` is written `$$`), found `${rest}`"
-                    ));
+        for piece in pieces(text) {
+            match piece? {
+                Piece::Text(text) => self.push(text)?,
+                Piece::Name(name) => self.name(name, depth)?,
+                Piece::Choice { name, branches } => {
+                    let holds = self.raw(name)?.is_some_and(|value| !value.is_empty());
+                    self.choice(holds, branches, depth)?;
                 }
-                self.name(&rest[..end], depth)?;
-                text = &rest[end..];
+                Piece::Relation { left, operator, right, branches } => {
+                    let (left, right) = (self.apart(left, depth)?, self.apart(right, depth)?);
+                    let holds = operator.holds(&left, &right)?;
+                    match branches {
+                        None => self.push(if holds { "true" } else { "" })?,
+                        Some(branches) => self.choice(holds, branches, depth)?,
+                    }
+                }
+                Piece::ToAscii(inner) => self.domain_to_ascii(inner, depth)?,
             }
         }
-        self.push(text)
+        Ok(())
     }
 
-    fn push(&mut self, text: &str) -> Result<(), String> {
+    fn push(&mut self, text: &str) -> Result<(), Fault> {
         if self.out.len() + text.len() > EXPANDED_BYTES_MAX {
-            return Err(format!(
+            return Err(Fault::bound(format!(
                 "expected a value of at most {EXPANDED_BYTES_MAX} bytes, found that its definitions expand to more"
-            ));
+            )));
         }
         self.out.push_str(text);
         Ok(())
     }
 
-    fn raw(&mut self, name: &str) -> Result<Option<String>, String> {
+    fn raw(&mut self, name: &str) -> Result<Option<String>, Fault> {
         self.lookups += 1;
         if self.lookups > LOOKUPS_MAX {
-            return Err(format!("expected at most {LOOKUPS_MAX} names within a value, found more"));
+            return Err(Fault::bound(format!(
+                "expected at most {LOOKUPS_MAX} names within a value, found more"
+            )));
         }
         Ok(self.names.raw(name).map(Cow::into_owned))
     }
 
-    fn name(&mut self, name: &str, depth: u32) -> Result<(), String> {
-        match self.raw(name)? {
-            Some(value) => self.text(&value, depth + 1),
-            None => Ok(()),
+    fn name(&mut self, name: &str, depth: u32) -> Result<(), Fault> {
+        if let Some(at) = self.open.iter().position(|open| open == name) {
+            return Err(self.names_itself(at));
         }
+        let Some(value) = self.raw(name)? else { return Ok(()) };
+        self.open.push(name.to_owned());
+        let result = self.text(&value, depth + 1);
+        self.open.pop();
+        result
     }
 
-    /// What stands between `${` and `}`.
-    fn group(&mut self, inner: &str, depth: u32) -> Result<(), String> {
-        let trimmed = inner.trim_start_matches(is_space);
-        if trimmed.starts_with('{') {
-            return self.relation(trimmed, depth);
-        }
-        let end = trimmed.find(|c| !is_name_char(c)).unwrap_or(trimmed.len());
-        let (name, rest) = trimmed.split_at(end);
-        if name.is_empty() {
-            return Err(format!("expected a parameter name in `${{…}}`, found `${{{inner}}}`"));
-        }
-        let rest = rest.trim_start_matches(is_space);
-        match rest.chars().next() {
-            None => self.name(name, depth),
-            Some('?') | Some(':') => {
-                let holds = self.raw(name)?.is_some_and(|value| !value.is_empty());
-                self.choice(holds, rest, depth)
-            }
-            Some('{') if name == "domain_to_ascii" => self.domain_to_ascii(rest, depth),
-            Some(_) => Err(format!("expected `}}`, `?` or `:` behind `${{{name}`, found `{rest}`")),
-        }
+    /// The definition of `open[at]` leads back to it. Postfix goes round until its limit and tells the name there.
+    fn names_itself(&self, at: usize) -> Fault {
+        let ring = &self.open[at..];
+        let chain = ring.iter().chain(ring.first()).map(String::as_str).collect::<Vec<_>>().join(" -> ");
+        let last = match (DEPTH_MAX as usize - 1).checked_sub(at) {
+            Some(steps) => &ring[steps % ring.len()],
+            None => &ring[0],
+        };
+        Fault::new(
+            format!("expected a definition that ends, found one that names itself: {chain}"),
+            format!("unreasonable macro call nesting: \"{last}\" ({chain})"),
+        )
     }
 
-    /// `?{a}:{b}`, `?a`, `:{b}`, `:b`.
-    fn choice(&mut self, holds: bool, rest: &str, depth: u32) -> Result<(), String> {
-        let (yes, no) = branches(rest)?;
-        match if holds { yes } else { no } {
+    fn choice(&mut self, holds: bool, branches: Branches<'_>, depth: u32) -> Result<(), Fault> {
+        match if holds { branches.yes } else { branches.no } {
             Some(text) => self.text(text, depth + 1),
             None => Ok(()),
         }
     }
 
-    /// `{a} op {b}`, perhaps with branches behind it.
-    fn relation(&mut self, text: &str, depth: u32) -> Result<(), String> {
-        let bad = || format!("expected `${{{{a}} operator {{b}}?{{c}}:{{d}}}}`, found `${{{text}}}`");
-        let (left, rest) = balanced(text, '}').ok_or_else(bad)?;
-        let rest = rest.trim_start_matches(is_space);
-        let end = rest.find('{').ok_or_else(bad)?;
-        let operator = Operator::parse(rest[..end].trim_matches(is_space)).ok_or_else(|| {
-            let found = rest[..end].trim_matches(is_space);
-            format!("expected == != < <= > >= or one of them with `level`, found `{found}`")
-        })?;
-        let (right, rest) = balanced(&rest[end..], '}').ok_or_else(bad)?;
-        let (left, right) = (self.apart(left, depth)?, self.apart(right, depth)?);
-        let holds = operator.holds(&left, &right)?;
-        let rest = rest.trim_start_matches(is_space);
-        if rest.is_empty() {
-            return self.push(if holds { "true" } else { "" });
-        }
-        self.choice(holds, rest, depth)
-    }
-
     /// Expands `text` beside the output.
-    fn apart(&mut self, text: &str, depth: u32) -> Result<String, String> {
+    fn apart(&mut self, text: &str, depth: u32) -> Result<String, Fault> {
         let kept = std::mem::take(&mut self.out);
         let result = self.text(text, depth + 1);
         let expanded = std::mem::replace(&mut self.out, kept);
@@ -155,55 +160,200 @@ impl Expander<'_> {
     }
 
     /// `${domain_to_ascii{text}}` (Postfix 3.11). A domain that is ASCII already stays as it is.
-    fn domain_to_ascii(&mut self, rest: &str, depth: u32) -> Result<(), String> {
-        let Some((inner, "")) = balanced(rest, '}').map(|(i, after)| (i, after.trim_matches(is_space)))
-        else {
-            return Err(format!(
-                "expected `${{domain_to_ascii{{text}}}}`, found `${{domain_to_ascii{rest}}}`"
-            ));
-        };
+    fn domain_to_ascii(&mut self, inner: &str, depth: u32) -> Result<(), Fault> {
         let domain = self.apart(inner.trim_matches(is_space), depth)?;
         if !domain.is_ascii() {
-            return Err(format!(
+            return Err(Fault::bound(format!(
                 "expected an ASCII domain (others cannot be converted yet), found `{domain}`"
-            ));
+            )));
         }
         self.push(&domain)
     }
 }
 
-/// The branches of `?{a}:{b}` and its shorter forms: (text if it holds, text if not).
-fn branches(rest: &str) -> Result<(Option<&str>, Option<&str>), String> {
-    let (yes, rest) = match rest.strip_prefix('?') {
-        None => (None, rest),
-        Some(rest) => {
-            let trimmed = rest.trim_start_matches(is_space);
-            if !trimmed.starts_with('{') {
-                return Ok((Some(rest), None));
+/// Calls `found` with every name in `text`, in each branch of each condition.
+pub fn names_in(text: &str, found: &mut dyn FnMut(&str)) -> Result<(), Fault> {
+    visit(text, 0, found)
+}
+
+fn visit(text: &str, depth: u32, found: &mut dyn FnMut(&str)) -> Result<(), Fault> {
+    if depth > DEPTH_MAX {
+        return Err(Fault::bound(format!("expected values nested at most {DEPTH_MAX} deep, found more")));
+    }
+    let both = |branches: Branches<'_>, found: &mut dyn FnMut(&str)| {
+        let parts = [branches.yes, branches.no].into_iter().flatten();
+        parts.into_iter().try_for_each(|part| visit(part, depth + 1, found))
+    };
+    for piece in pieces(text) {
+        match piece? {
+            Piece::Text(_) => {}
+            Piece::Name(name) => found(name),
+            Piece::Choice { name, branches } => {
+                found(name);
+                both(branches, found)?;
             }
-            let (yes, rest) = balanced(trimmed, '}').ok_or_else(|| unclosed(trimmed))?;
-            (Some(yes), rest.trim_start_matches(is_space))
+            Piece::Relation { left, right, branches, .. } => {
+                visit(left, depth + 1, found)?;
+                visit(right, depth + 1, found)?;
+                branches.map_or(Ok(()), |branches| both(branches, found))?;
+            }
+            Piece::ToAscii(inner) => visit(inner, depth + 1, found)?,
         }
-    };
-    if rest.is_empty() && yes.is_some() {
-        return Ok((yes, None));
     }
-    let Some(rest) = rest.strip_prefix(':') else {
-        return Err(format!("expected `?` or `:`, found `{rest}`"));
-    };
+    Ok(())
+}
+
+/// What a value is made of; texts within conditions are pieces of their own when they are wanted.
+enum Piece<'a> {
+    Text(&'a str),
+    Name(&'a str),
+    Choice { name: &'a str, branches: Branches<'a> },
+    Relation { left: &'a str, operator: Operator, right: &'a str, branches: Option<Branches<'a>> },
+    ToAscii(&'a str),
+}
+
+/// The texts for a condition that holds and for one that does not.
+#[derive(Clone, Copy)]
+struct Branches<'a> {
+    yes: Option<&'a str>,
+    no: Option<&'a str>,
+}
+
+/// The pieces of `whole` in order, up to the first that is wrong.
+fn pieces(whole: &str) -> impl Iterator<Item = Result<Piece<'_>, Fault>> {
+    let mut rest = Some(whole);
+    std::iter::from_fn(move || {
+        let text = rest.take().filter(|text| !text.is_empty())?;
+        let (piece, after) = match text.find('$') {
+            None => (Ok(Piece::Text(text)), ""),
+            Some(0) => match dollar(text, whole) {
+                Ok((piece, after)) => (Ok(piece), after),
+                Err(fault) => return Some(Err(fault)),
+            },
+            Some(at) => (Ok(Piece::Text(&text[..at])), &text[at..]),
+        };
+        rest = Some(after);
+        Some(piece)
+    })
+}
+
+/// The piece at the `$` that `text` begins with, and what follows it. `whole` is the value, for Postfix's messages.
+fn dollar<'a>(text: &'a str, whole: &str) -> Result<(Piece<'a>, &'a str), Fault> {
+    let rest = &text[1..];
+    if let Some(after) = rest.strip_prefix('$') {
+        return Ok((Piece::Text("$"), after));
+    }
+    if rest.starts_with(['{', '(']) {
+        let close = if rest.starts_with('{') { '}' } else { ')' };
+        let (inner, after) = balanced(rest, close).ok_or_else(|| {
+            Fault::new(
+                format!("expected a `{close}` that closes `$`, found `{text}`"),
+                format!("truncated macro reference: \"{whole}\""),
+            )
+        })?;
+        return group(inner, whole).map(|piece| (piece, after));
+    }
+    let end = rest.find(|c| !is_name_char(c)).unwrap_or(rest.len());
+    if end == 0 {
+        return Err(Fault::new(
+            format!("expected a parameter name behind `$` (a plain `$` is written `$$`), found `{text}`"),
+            format!("empty macro name: \"{whole}\""),
+        ));
+    }
+    Ok((Piece::Name(&rest[..end]), &rest[end..]))
+}
+
+/// What stands between `${` and `}`.
+fn group<'a>(inner: &'a str, whole: &str) -> Result<Piece<'a>, Fault> {
+    let trimmed = inner.trim_start_matches(is_space);
+    if trimmed.starts_with('{') {
+        return relation(trimmed);
+    }
+    let end = trimmed.find(|c| !is_name_char(c)).unwrap_or(trimmed.len());
+    let (name, rest) = trimmed.split_at(end);
+    if name.is_empty() {
+        return Err(Fault::new(
+            format!("expected a parameter name in `${{…}}`, found `${{{inner}}}`"),
+            format!("empty macro name: \"{whole}\""),
+        ));
+    }
+    let before = &inner[..inner.len() - rest.len()];
     let trimmed = rest.trim_start_matches(is_space);
-    if !trimmed.starts_with('{') {
-        return Ok((yes, Some(rest)));
-    }
-    let (no, rest) = balanced(trimmed, '}').ok_or_else(|| unclosed(trimmed))?;
-    match rest.trim_start_matches(is_space) {
-        "" => Ok((yes, Some(no))),
-        rest => Err(format!("expected nothing behind the last `}}`, found `{rest}`")),
+    match trimmed.chars().next() {
+        None => Ok(Piece::Name(name)),
+        Some('?') | Some(':') => Ok(Piece::Choice { name, branches: branches(trimmed)? }),
+        Some('{') if name == "domain_to_ascii" => match balanced(trimmed, '}') {
+            Some((inner, after)) if after.trim_matches(is_space).is_empty() => Ok(Piece::ToAscii(inner)),
+            _ => Err(Fault::bound(format!(
+                "expected `${{domain_to_ascii{{text}}}}`, found `${{domain_to_ascii{rest}}}`"
+            ))),
+        },
+        Some(_) => Err(Fault::new(
+            format!("expected `}}`, `?` or `:` behind `${{{name}`, found `{trimmed}`"),
+            format!("attribute name syntax error at: \"...{before}>>>{rest}\""),
+        )),
     }
 }
 
-fn unclosed(text: &str) -> String {
-    format!("expected a `}}` that closes `{{`, found `{text}`")
+/// `{a} op {b}`, perhaps with branches behind it.
+fn relation(text: &str) -> Result<Piece<'_>, Fault> {
+    let (left, rest) = balanced(text, '}').ok_or_else(|| unclosed(text))?;
+    let rest = rest.trim_start_matches(is_space);
+    let (operator, rest) = Operator::parse(rest).ok_or_else(|| {
+        Fault::at(
+            format!("expected == != < <= > >= or one of them with `level`, found `{rest}`"),
+            r#""==" or "!="" or "<"" or "<="" or ">="" or ">" expected"#,
+            &format!("{left}}}"),
+            rest,
+        )
+    })?;
+    let sign = operator.sign;
+    let braced = Some(rest.trim_start_matches(is_space)).filter(|rest| rest.starts_with('{'));
+    let (right, rest) = braced.and_then(|rest| balanced(rest, '}')).ok_or_else(|| {
+        let ours = format!("expected `${{{{a}} operator {{b}}?{{c}}:{{d}}}}`, found `${{{text}}}`");
+        Fault::at(ours, "\"{expression}\" expected", &format!("{{{left}}} {sign}"), rest)
+    })?;
+    let rest = rest.trim_start_matches(is_space);
+    let branches = if rest.is_empty() { None } else { Some(branches(rest)?) };
+    Ok(Piece::Relation { left, operator, right, branches })
+}
+
+/// `?{a}:{b}`, `?a`, `:{b}`, `:b`.
+fn branches(rest: &str) -> Result<Branches<'_>, Fault> {
+    let (yes, rest, before) = match rest.strip_prefix('?') {
+        None => (None, rest, "}".to_owned()),
+        Some(rest) => {
+            let trimmed = rest.trim_start_matches(is_space);
+            if !trimmed.starts_with('{') {
+                return Ok(Branches { yes: Some(rest), no: None });
+            }
+            let (yes, rest) = balanced(trimmed, '}').ok_or_else(|| unclosed(trimmed))?;
+            (Some(yes), rest.trim_start_matches(is_space), format!("{yes}}}"))
+        }
+    };
+    if rest.is_empty() && yes.is_some() {
+        return Ok(Branches { yes, no: None });
+    }
+    let Some(rest) = rest.strip_prefix(':') else {
+        let expected = if yes.is_some() { "\":\" expected" } else { "\"?\" or \":\" expected" };
+        return Err(Fault::at(format!("expected `?` or `:`, found `{rest}`"), expected, &before, rest));
+    };
+    let trimmed = rest.trim_start_matches(is_space);
+    if !trimmed.starts_with('{') {
+        return Ok(Branches { yes, no: Some(rest) });
+    }
+    let (no, rest) = balanced(trimmed, '}').ok_or_else(|| unclosed(trimmed))?;
+    match rest.trim_start_matches(is_space) {
+        "" => Ok(Branches { yes, no: Some(no) }),
+        rest => {
+            let text = format!("expected nothing behind the last `}}`, found `{rest}`");
+            Err(Fault::at(text, "unexpected input", &format!("{no}}}"), rest))
+        }
+    }
+}
+
+fn unclosed(text: &str) -> Fault {
+    Fault::bound(format!("expected a `}}` that closes `{{`, found `{text}`"))
 }
 
 /// For a text that starts with an opening bracket: what stands inside, and what behind the one that closes it.
@@ -228,30 +378,36 @@ fn is_name_char(c: char) -> bool {
 }
 
 struct Operator {
+    sign: &'static str,
     accepts: fn(Ordering) -> bool,
     level: bool,
 }
 
 impl Operator {
-    fn parse(text: &str) -> Option<Operator> {
-        let (text, level) = match text.strip_suffix("level") {
-            Some(text) => (text, true),
-            None => (text, false),
-        };
-        let accepts: fn(Ordering) -> bool = match text {
-            "==" => Ordering::is_eq,
-            "!=" => Ordering::is_ne,
-            "<" => Ordering::is_lt,
-            "<=" => Ordering::is_le,
-            ">" => Ordering::is_gt,
-            ">=" => Ordering::is_ge,
-            _ => return None,
-        };
-        Some(Operator { accepts, level })
+    /// The operator at the start of a text, and what follows it.
+    fn parse(text: &str) -> Option<(Operator, &str)> {
+        type Accepts = fn(Ordering) -> bool;
+        const OPERATORS: [(&str, Accepts); 6] = [
+            ("==", Ordering::is_eq),
+            ("!=", Ordering::is_ne),
+            ("<=", Ordering::is_le),
+            (">=", Ordering::is_ge),
+            ("<", Ordering::is_lt),
+            (">", Ordering::is_gt),
+        ];
+        OPERATORS.into_iter().find_map(|(sign, accepts)| {
+            let rest = text.strip_prefix(sign)?;
+            let level = rest.strip_prefix("level");
+            Some((Operator { sign, accepts, level: level.is_some() }, level.unwrap_or(rest)))
+        })
     }
 
-    fn holds(&self, left: &str, right: &str) -> Result<bool, String> {
+    fn holds(&self, left: &str, right: &str) -> Result<bool, Fault> {
         let all_digits = |s: &str| !s.is_empty() && s.bytes().all(|b| b.is_ascii_digit());
+        let level = |text: &str| {
+            let malformed = || format!("malformed compatibility level syntax: \"{text}\"");
+            level(text).map_err(|ours| Fault::new(ours, malformed()))
+        };
         let order = if self.level {
             level(left)?.cmp(&level(right)?)
         } else if all_digits(left) && all_digits(right) {
@@ -300,6 +456,9 @@ mod tests {
             ("b", "$a$a"),
             ("empty", ""),
             ("loop", "x$loop"),
+            ("one", "$two"),
+            ("two", "${a?$three}"),
+            ("three", "${none:{$two}}"),
             ("blank", "$empty"),
             ("compatibility_level", "3.6"),
         ]))
@@ -337,11 +496,40 @@ mod tests {
             ("${{a} <level {3}}", "expected a compatibility level"),
             ("${a?{x}:{y} z}", "expected nothing behind"),
             ("${}", "expected a parameter name in"),
-            ("$loop", "nested at most 100"),
+            ("$loop", "names itself: loop -> loop"),
+            ("$one", "names itself: two -> three -> two"),
         ] {
             let error = expand(text, &names()).unwrap_err();
             assert!(error.contains(part), "{text}: {error}");
         }
+    }
+
+    /// Debian's postconf prints these.
+    #[test]
+    fn postfix_says_it_in_other_words() {
+        for (text, part) in [
+            ("x ${} y", "empty macro name: \"x ${} y\""),
+            ("a ${b", "truncated macro reference: \"a ${b\""),
+            ("x ${{aa} =={bb}xx} y", "\"?\" or \":\" expected at: \"...}>>>xx\""),
+            ("${{aa} cc {bb}}", "\">=\"\" or \">\" expected at: \"...aa}>>>cc {bb}\""),
+            ("${{aa bb}== cc} y", "\"{expression}\" expected at: \"...{aa bb} ==>>> cc\""),
+            ("${{aa}=={bb}?{cc}dd}", "\":\" expected at: \"...cc}>>>dd\""),
+            ("${a?{cc}:{dd} ee}", "unexpected input at: \"...dd}>>>ee\""),
+            ("${ ee -f}", "attribute name syntax error at: \"... ee>>> -f\""),
+            ("${{abc} <level {3}}", "malformed compatibility level syntax: \"abc\""),
+            ("$one", "unreasonable macro call nesting: \"two\" (two -> three -> two)"),
+        ] {
+            let fault = try_expand(text, &names()).unwrap_err();
+            assert!(fault.postfix.ends_with(part), "{text}: {}", fault.postfix);
+        }
+    }
+
+    #[test]
+    fn names_are_found_in_every_branch() {
+        let mut found = Vec::new();
+        let text = "$a ${b?{$c}:{${d:$e}}} ${{$f}=={g}?{$h}} $$i ${domain_to_ascii{$j}}";
+        names_in(text, &mut |name| found.push(name.to_owned())).unwrap();
+        assert_eq!(found.join(" "), "a b c d e f h j");
     }
 
     #[test]

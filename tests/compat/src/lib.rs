@@ -3,8 +3,6 @@
 pub mod both;
 pub mod honoured;
 pub mod missing;
-pub mod missing;
-pub mod tools;
 pub mod tools;
 
 use regex_lite::Regex;

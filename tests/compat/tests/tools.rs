@@ -16,13 +16,16 @@
 //! dir: tables 755                    an empty directory; parents of files need none
 //! link: old.cf main.cf               a symbolic link
 //! ignore: *.db *.lmdb                files that are not compared, by name below the directory
-//! sorted                             the order of lines on standard error counts for nothing (Postfix's follows a hash)
+//! sorted                             order and repetition of lines on standard error count for nothing (Postfix's
+//!                                    follow a hash, and what is wrong is told whenever it is read)
 //! $ MAIL_CONFIG=DIR postconf -n      a command line: shell quotes '…' "…" $'…\n' and \; NAME=value before the program
 //! <<                                 its standard input, as content lines
 //! | a b
 //! stderr: ours (REASON)              of the command above, our text counts and is compared with these content lines;
 //! | postconf: warning: …             likewise `stdout: ours (…)` and `status: ours (…)` (`exit status: 1`)
 //! ```
+//!
+//! main.cf and master.cf are an hour old when a command begins: Postfix reads a newer one again and again.
 //!
 //! `DIR` stands for the case's directory in files, command lines and input, and in what is compared. The commands run
 //! there one after the other; compared are each one's status, standard output and standard error, and at the end the

@@ -44,7 +44,7 @@ fn put_back(place: &Place) -> Result<(), String> {
         let path = directory.join(name);
         let aside = directory.join(format!("{name}.{SUFFIX}"));
         std::fs::copy(&path, &aside).map_err(|e| failed(&aside, e))?;
-        config::postconf::replace_file(&path, old).map_err(|e| failed(&path, e))?;
+        config::postconf::replace_file(&path, old)?;
         println!("{} (what stood there is {} now)", path.display(), aside.display());
         show(old, new);
     }

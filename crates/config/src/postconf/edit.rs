@@ -1,63 +1,79 @@
 //! postconf -e, -X and -#: changes of main.cf that leave everything else in it as it was.
 
-use super::{Mode, Options, Output};
+use super::Output;
+use super::file;
+use super::options::{Edit, Options};
 use crate::lines::is_space;
-use crate::main_cf::split_assignment;
 use std::collections::BTreeSet;
-use std::fmt::Write as _;
-use std::fs::{File, OpenOptions};
-use std::io::{self, Write as _};
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt, chown};
-use std::path::Path;
 
-/// Splits `name=value` of the command line.
-pub(super) fn assignment(text: &str) -> Result<(String, String), String> {
-    if text.contains('\n') {
-        return Err(format!("-e accepts no multi-line input: \"{}\"", text.replace('\n', "\\n")));
+/// Splits `name=value` as Postfix does; the error is its text, to which the caller adds what was found.
+pub(super) fn split_nameval(text: &str) -> Result<(&str, &str), &'static str> {
+    const NO_SIGN: &str = "missing '=' after attribute name";
+    let trimmed = text.trim_start_matches(is_space);
+    if trimmed.is_empty() || trimmed.starts_with('=') {
+        return Err("missing attribute name");
     }
-    match split_assignment(text) {
-        Ok((name, value)) if !name.starts_with('#') => Ok((name.to_owned(), value.to_owned())),
-        _ => Err(format!("missing '=' after attribute name: \"{text}\"")),
+    let (name, value) = trimmed.split_once('=').ok_or(NO_SIGN)?;
+    let name = name.trim_end_matches(is_space);
+    if name.contains(is_space) {
+        return Err(NO_SIGN);
     }
+    Ok((name, value.trim_matches(is_space)))
 }
 
 /// Edits main.cf as the options say.
 pub(super) fn run(options: &Options, output: &mut Output) -> Result<(), String> {
-    let mut edits: Vec<(String, Option<String>)> = Vec::new();
+    let edits = requests(options, output)?;
+    let path = options.directory.join("main.cf");
+    let text = file::read_to_edit(&path)?;
+    let edited = apply(&text, &edits, options.edit == Some(Edit::Comment), |name| {
+        output.warn(&format!("{}: multiple entries for \"{name}\"", file::shown(&path)));
+    });
+    if edited == text {
+        return Ok(());
+    }
+    file::replace_text(&path, &edited)
+}
+
+/// Name and new value of each edit; without value the entry is to go.
+type Edits = Vec<(String, Option<String>)>;
+
+fn requests(options: &Options, output: &mut Output) -> Result<Edits, String> {
+    let sets = options.edit == Some(Edit::Set);
+    if options.words.is_empty() {
+        let text = if sets { "-e requires name=value argument" } else { "missing service argument" };
+        return Err(text.to_owned());
+    }
+    let mut edits: Edits = Vec::new();
     for word in &options.words {
-        let (name, value) = match options.mode {
-            Mode::Edit => assignment(word).map(|(name, value)| (name, Some(value)))?,
-            _ if word.contains('=') => return Err(format!("-X and -# accept names only, found \"{word}\"")),
-            _ => (word.clone(), None),
+        if word.contains('\n') {
+            return Err("-e, -X, or -# accepts no multi-line input".to_owned());
+        }
+        let trimmed = word.trim_start_matches(is_space);
+        if trimmed.starts_with('#') {
+            return Err("-e, -X, or -# accepts no comment input".to_owned());
+        }
+        let (name, value) = if sets {
+            let (name, value) = split_nameval(word).map_err(|text| format!("{text}: \"{word}\""))?;
+            (name.to_owned(), Some(value.to_owned()))
+        } else if trimmed.is_empty() {
+            return Err("-X or -# requires non-blank parameter names".to_owned());
+        } else {
+            (word.trim_matches(is_space).to_owned(), None)
         };
-        edits.retain(|(n, _)| *n != name);
+        if let Some(at) = edits.iter().position(|(n, _)| *n == name)
+            && let (_, Some(value)) = edits.remove(at)
+        {
+            output.warn(&format!("ignoring earlier request: '{name} = {value}'"));
+        }
         edits.push((name, value));
     }
-    if edits.is_empty() {
-        let what =
-            if options.mode == Mode::Edit { "-e requires name=value" } else { "-X and -# require a name" };
-        return Err(format!("{what} argument"));
-    }
-    let path = options.directory.join("main.cf");
-    let text = std::fs::read_to_string(&path).map_err(|error| format!("open {}: {error}", path.display()))?;
-    let edited = apply(&text, &edits, options.mode == Mode::Comment, |name| {
-        let _ =
-            writeln!(output.err, "postconf: warning: {}: multiple entries for \"{name}\"", path.display());
-    });
-    if edited != text {
-        replace(&path, &edited).map_err(|error| format!("write {}: {error}", path.display()))?;
-    }
-    Ok(())
+    Ok(edits)
 }
 
 /// The text with each entry of an edited name replaced, or left out, or made a comment; new names at the end.
-fn apply(
-    text: &str,
-    edits: &[(String, Option<String>)],
-    comment: bool,
-    mut warn_of_several: impl FnMut(&str),
-) -> String {
-    let mut out = String::new();
+fn apply(text: &str, edits: &Edits, comment: bool, mut warn_of_several: impl FnMut(&str)) -> String {
+    let mut out = String::with_capacity(text.len());
     let mut seen = BTreeSet::new();
     let mut editing = false;
     for line in text.split_inclusive('\n') {
@@ -67,7 +83,7 @@ fn apply(
             continue;
         }
         if !line.starts_with(is_space) {
-            let name = line.split('=').next().unwrap_or_default().trim_matches(is_space);
+            let name = line.split(|c| c == '=' || is_space(c)).next().unwrap_or_default();
             let edit = edits.iter().find(|(n, _)| n == name);
             editing = edit.is_some();
             if let Some((name, value)) = edit {
@@ -75,7 +91,7 @@ fn apply(
                     warn_of_several(name);
                 }
                 if let Some(value) = value {
-                    out.push_str(&entry(name, value));
+                    out.push_str(&format!("{name} = {value}\n"));
                 }
             }
         }
@@ -86,37 +102,14 @@ fn apply(
             out.push_str(line);
         }
     }
-    if !out.is_empty() && !out.ends_with('\n') {
-        out.push('\n');
-    }
     for (name, value) in edits.iter().filter(|(name, _)| !seen.contains(name.as_str())) {
         if let Some(value) = value {
-            out.push_str(&entry(name, value));
+            // Postfix would write behind the last entry, in its line.
+            if !out.is_empty() && !out.ends_with('\n') {
+                out.push('\n');
+            }
+            out.push_str(&format!("{name} = {value}\n"));
         }
     }
     out
-}
-
-fn entry(name: &str, value: &str) -> String {
-    format!("{name} = {value}").trim_end().to_owned() + "\n"
-}
-
-/// Puts a new file in place of `path`, with its owner and mode; readers see the old text or the new.
-pub fn replace(path: &Path, text: impl AsRef<[u8]>) -> io::Result<()> {
-    let meta = std::fs::metadata(path)?;
-    let new = path.with_extension("cf.tmp");
-    let _ = std::fs::remove_file(&new);
-    let mut file = OpenOptions::new().write(true).create_new(true).mode(meta.mode() & 0o7777).open(&new)?;
-    let written = (|| {
-        chown(&new, Some(meta.uid()), Some(meta.gid()))?;
-        file.set_permissions(meta.permissions())?;
-        file.write_all(text.as_ref())?;
-        file.sync_all()?;
-        std::fs::rename(&new, path)?;
-        File::open(path.parent().unwrap_or(Path::new("/")))?.sync_all()
-    })();
-    if written.is_err() {
-        let _ = std::fs::remove_file(&new);
-    }
-    written
 }

@@ -1,6 +1,7 @@
 //! Calls of postconf with the output that Postfix 3.7 gives for the same files.
 
-use super::*;
+use super::Program;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 
 const MAIN: &str = "# head\nmyhostname = mail.example.com\ncompatibility_level = 3.6\nmydestination = $myhostname,\n  localhost\n\
@@ -11,6 +12,21 @@ const MASTER: &str = "smtp      inet  n       -       y       -       -       sm
                       smtp      unix  -       -       y       -       -       smtp\n\
                       relay     unix  -       -       y       -       -       smtp\n        -o syslog_name=postfix/$service_name\n\
                       x unix - n n - - pipe -o a=b -o { c = d  e } -v\n  flags=R user=x\n  argv=/bin/x { y z } -o q\n";
+
+/// What a call printed, as text.
+struct Said {
+    out: String,
+    err: String,
+    status: u8,
+}
+
+fn said(directory: &Path, args: &[&str]) -> Said {
+    let args: Vec<String> = args.iter().map(|&a| a.to_owned()).collect();
+    let program = Program { table_types: &["cidr", "texthash"], templates: &[], tls_library: "" };
+    let output = super::run(directory, &program, &args);
+    let text = |bytes| String::from_utf8(bytes).unwrap();
+    Said { out: text(output.out), err: text(output.err), status: output.status }
+}
 
 struct Directory(PathBuf);
 
@@ -25,9 +41,8 @@ impl Directory {
         Directory(path)
     }
 
-    fn run(&self, args: &[&str]) -> Output {
-        let args: Vec<String> = args.iter().map(|&a| a.to_owned()).collect();
-        run(&self.0, &args)
+    fn run(&self, args: &[&str]) -> Said {
+        said(&self.0, args)
     }
 
     fn main(&self) -> String {
@@ -69,7 +84,9 @@ fn parameters_are_shown_as_postfix_shows_them() {
         d.run(&["nosuch"]).err.replace(d.0.to_str().unwrap(), "d"),
         "postconf: warning: nosuch: unknown parameter\n\
          postconf: warning: d/main.cf: unused parameter: foo_destination_rate_delay=1s\n\
-         postconf: warning: d/main.cf: unused parameter: junk=1\n"
+         postconf: warning: d/main.cf: unused parameter: junk=1\n\
+         postconf: warning: d/master.cf: unused parameter: a=b\n\
+         postconf: warning: d/master.cf: unused parameter: c=d  e\n"
     );
     assert!(d.run(&[]).out.lines().count() > 900);
     assert_eq!(d.run(&["-d", "-n"]).err, "postconf: fatal: specify one of -d -n\n");
@@ -118,7 +135,7 @@ fn services_are_shown_as_postfix_shows_them() {
     ] {
         assert_eq!(d.run(args).out, out, "{args:?}");
     }
-    assert_eq!(d.run(&["-M", "no/inet"]).err, "postconf: warning: unmatched request: \"no/inet\"\n");
+    assert!(d.run(&["-M", "no/inet"]).err.starts_with("postconf: warning: unmatched request: \"no/inet\"\n"));
 }
 
 #[test]
@@ -141,7 +158,7 @@ fn edits_change_what_they_name_and_nothing_else() {
     assert_eq!(
         d.main(),
         "# head\nmyorigin   =  a    b\nmydestination = one\n#relayhost = x\n  # note\n# after\n\
-         #smtpd_helo_required = yes\nnewname = v w\nempty =\n"
+         #smtpd_helo_required = yes\nnewname = v w\nempty = \n"
     );
     for args in [&["-e"][..], &["-e", "novalue"], &["-e", "bad name=x"]] {
         assert_eq!(d.run(args).status, 1, "{args:?}");
@@ -150,8 +167,7 @@ fn edits_change_what_they_name_and_nothing_else() {
 
 #[test]
 fn a_missing_file_is_fatal() {
-    let args = ["-c".to_owned(), "/nonexistent".to_owned(), "-n".to_owned()];
-    let output = run(Path::new("/"), &args);
+    let output = said(Path::new("/"), &["-c", "/nonexistent", "-n"]);
     assert_eq!(output.status, 1);
     assert!(output.err.starts_with("postconf: fatal: open /nonexistent/main.cf: No such file"));
 }

@@ -13,7 +13,7 @@ pub struct Case {
     pub commands: Vec<Command>,
     /// Patterns of files that are not compared; `*` stands for any text.
     pub ignore: Vec<String>,
-    /// Whether the order of lines on standard error counts for nothing.
+    /// Whether order and repetition of lines on standard error count for nothing.
     pub sorted: bool,
 }
 

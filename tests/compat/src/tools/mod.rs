@@ -43,6 +43,7 @@ fn part_lines(case: &Case, transcript: &Transcript, part: &str) -> Vec<String> {
     let mut lines: Vec<String> = own.map(|(p, line)| format!("{p}: {line}")).collect();
     if case.sorted && part.ends_with("stderr") {
         lines.sort();
+        lines.dedup();
     }
     lines
 }

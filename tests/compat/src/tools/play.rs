@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 use testkit::world;
 
 /// What one case brought forth: `(part, line)`, parts being `N status`, `N stdout`, `N stderr` and `file`.
@@ -21,8 +21,10 @@ pub struct Transcript {
     pub lines: Vec<(String, String)>,
 }
 
-/// Commands at once in a world: they start, read small files and end.
-const THREADS: usize = 4;
+/// Commands at once in a world: they start, read small files and end; Postfix's sleep a second before they fail.
+const THREADS: usize = 16;
+/// Files that Postfix reads again and again until they are older than a second.
+const CONFIGURATION: [&str; 2] = ["main.cf", "master.cf"];
 /// A command that takes longer hangs.
 const COMMAND_TIMEOUT: Duration = Duration::from_secs(20);
 /// Where the cases have their directories, each a number below it; the same in each world.
@@ -82,6 +84,7 @@ fn play(name: &str, number: usize, case: &Case) -> Result<(), String> {
     };
     let dir = directory.to_string_lossy();
     for (index, command) in case.commands.iter().enumerate() {
+        age(&directory).map_err(|e| format!("{}: {e}", directory.display()))?;
         let (status, stdout, stderr) = run(&directory, command)?;
         let named = |bytes: &[u8]| shown(bytes).into_iter().map(|l| with_placeholder(&l, &dir)).collect();
         tell(&format!("{index} status"), vec![status]);
@@ -145,6 +148,19 @@ fn make(directory: &Path, case: &Case) -> std::io::Result<()> {
             }
         };
         fs::set_permissions(&path, fs::Permissions::from_mode(node.mode.unwrap_or(usual)))?;
+    }
+    Ok(())
+}
+
+/// Makes the configuration an hour old.
+fn age(directory: &Path) -> std::io::Result<()> {
+    let then = SystemTime::now() - Duration::from_secs(3600);
+    for name in CONFIGURATION {
+        match fs::OpenOptions::new().append(true).open(directory.join(name)) {
+            Ok(file) => file.set_modified(then)?,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+            Err(error) => return Err(error),
+        }
     }
     Ok(())
 }
