@@ -31,8 +31,10 @@ unsafe impl Send for PosixRegex {}
 unsafe impl Sync for PosixRegex {}
 
 impl PosixRegex {
-    /// Compiles a pattern; the error is the C library's text.
+    /// Compiles a pattern; the error is the C library's text. A pattern that would take it seconds, gigabytes or the whole
+    /// stack is refused with its text for such.
     pub fn compile(pattern: &CStr, options: PosixOptions) -> Result<PosixRegex, String> {
+        let groups = groups_of(pattern, options).ok_or_else(|| error_text(libc::REG_ESPACE))?;
         let mut flags = 0;
         for (on, flag) in [
             (options.extended, libc::REG_EXTENDED),
@@ -51,7 +53,6 @@ impl PosixRegex {
         }
         // SAFETY: regcomp returned 0, so it has filled the whole regex_t.
         let regex = unsafe { regex.assume_init() };
-        let groups = groups_of(pattern, options);
         Ok(PosixRegex { regex, groups })
     }
 
@@ -111,25 +112,104 @@ fn error_text(code: libc::c_int) -> String {
     CStr::from_bytes_until_nul(&text).unwrap_or_default().to_string_lossy().into_owned()
 }
 
-/// The number of groups in a pattern that regcomp took. The C library counts them too, but where it keeps the number is
-/// different from one to the next.
-fn groups_of(pattern: &CStr, options: PosixOptions) -> usize {
-    let pattern = pattern.to_bytes();
-    let (mut at, mut groups) = (0, 0);
+/// Groups within groups; glibc goes down its stack for each, and 20,000 were the end of 8 MB. PCRE2 has the same bound.
+const DEPTH_MAX: usize = 250;
+
+/// Repetitions of one thing behind each other, as in `a**`; glibc's time grows with their square.
+const REPEATS_MAX: usize = 100;
+
+/// Nodes that a pattern may come to when its bounds `{m,n}` are written out. Those that may be left out count twenty
+/// times: glibc's time grows with their square (`.{0,5000}` 0.2 s, `.{0,32767}` 18 s and 4 GB).
+const NODES_MAX: usize = 1 << 18;
+const OPTIONAL_WEIGHT: usize = 20;
+
+/// The number of groups in a pattern; nothing where it is too much for the C library. That counts groups too, but where
+/// it keeps the number differs from one C library to the next.
+fn groups_of(pattern: &CStr, options: PosixOptions) -> Option<usize> {
+    let mut scan = Scan::default();
+    let (pattern, mut at) = (pattern.to_bytes(), 0);
     while let Some(&byte) = pattern.get(at) {
-        match byte {
-            b'\\' => {
-                groups += usize::from(!options.extended && pattern.get(at + 1) == Some(&b'('));
-                at += 2;
+        let next = pattern.get(at + 1).copied();
+        // What stands for itself in one syntax is an operator behind a backslash in the other.
+        let (symbol, length) = match (byte, next) {
+            (b'\\', Some(next)) => (if options.extended { b'a' } else { next }, 2),
+            (b'(' | b')' | b'{' | b'+' | b'?' | b'|', _) if !options.extended => (b'a', 1),
+            (byte, _) => (byte, 1),
+        };
+        at += length;
+        match symbol {
+            b'(' => scan.open()?,
+            b')' => scan.close(),
+            b'*' | b'+' | b'?' => scan.repeat(0, 1)?,
+            b'{' => {
+                let end = pattern[at..].iter().position(|b| !b.is_ascii_digit() && *b != b',');
+                let (least, most) = bounds(&pattern[at..at + end.unwrap_or(pattern.len() - at)]);
+                scan.repeat(least, most)?;
             }
-            b'[' => at = end_of_bracket(pattern, at + 1),
-            _ => {
-                groups += usize::from(options.extended && byte == b'(');
-                at += 1;
+            b'[' if length == 1 => {
+                at = end_of_bracket(pattern, at);
+                scan.atom();
             }
+            _ => scan.atom(),
         }
     }
-    groups
+    Some(scan.groups)
+}
+
+/// `m`, `m,` or `m,n` as the least and the most; what is no number is none.
+fn bounds(text: &[u8]) -> (usize, usize) {
+    let mut numbers = text.split(|&b| b == b',').map(|number| {
+        number.iter().fold(0usize, |sum, b| sum.saturating_mul(10).saturating_add(usize::from(b & 15)))
+    });
+    let least = numbers.next().unwrap_or(0);
+    (least, numbers.next().unwrap_or(least).max(least))
+}
+
+/// What a pattern comes to, while it is read.
+#[derive(Default)]
+struct Scan {
+    groups: usize,
+    /// The nodes of the groups that are open, outermost first.
+    outer: Vec<usize>,
+    /// The nodes of the innermost group up to the last thing in it.
+    nodes: usize,
+    /// The nodes of the last thing, which a repetition would repeat.
+    last: usize,
+    /// Repetitions behind the last thing.
+    repeats: usize,
+    /// The nodes of all that bounds repeat.
+    copied: usize,
+}
+
+impl Scan {
+    fn atom(&mut self) {
+        self.nodes = self.nodes.saturating_add(self.last);
+        (self.last, self.repeats) = (1, 0);
+    }
+
+    fn open(&mut self) -> Option<()> {
+        self.groups += 1;
+        self.outer.push(self.nodes.saturating_add(self.last));
+        (self.nodes, self.last, self.repeats) = (0, 0, 0);
+        (self.outer.len() <= DEPTH_MAX).then_some(())
+    }
+
+    fn close(&mut self) {
+        // One that closes nothing is for regcomp to refuse, or to take as it is.
+        let Some(outer) = self.outer.pop() else { return self.atom() };
+        self.last = self.nodes.saturating_add(self.last).saturating_add(1);
+        (self.nodes, self.repeats) = (outer, 0);
+    }
+
+    fn repeat(&mut self, least: usize, most: usize) -> Option<()> {
+        let copies = least.saturating_add((most - least).saturating_mul(OPTIONAL_WEIGHT)).max(1);
+        if copies > 1 && (least, most) != (0, 1) {
+            self.last = self.last.saturating_mul(copies);
+            self.copied = self.copied.saturating_add(self.last);
+        }
+        self.repeats += 1;
+        (self.repeats <= REPEATS_MAX && self.copied <= NODES_MAX).then_some(())
+    }
 }
 
 /// Where the bracket expression ends whose `[` stands before `at`.
@@ -210,6 +290,30 @@ mod tests {
                 assert_eq!(regex.groups(), known, "{pattern} extended: {extended}");
             }
         }
+    }
+
+    #[test]
+    fn patterns_that_would_be_too_much_for_the_library_are_refused() {
+        let deep = |n: usize| "(".repeat(n) + "a" + &")".repeat(n);
+        let stars = |n: usize| "a".to_owned() + &"*".repeat(n);
+        for (pattern, right) in [
+            (deep(250), true),
+            (deep(20_000), false),
+            (stars(100), true),
+            (stars(10_000), false),
+            (".{0,5000}z".to_owned(), true),
+            (".{0,32767}z".to_owned(), false),
+            (".{0,2500}".repeat(6), false),
+            ("(a{100}){100}".to_owned(), true),
+            ("((((a{99}){99}){99}){99}){99}".to_owned(), false),
+            ("a{1,64}".repeat(100), true),
+            ("a".repeat(100_000), true),
+        ] {
+            let result = compile(&pattern, EXTENDED).err();
+            assert_eq!(result, (!right).then(|| "Memory exhausted".to_owned()), "{pattern:.40}");
+        }
+        let basic = compile(r"\(\(a\{999\}\)\{999\}\)\{999\}", PosixOptions::default()).err();
+        assert_eq!(basic.as_deref(), Some("Memory exhausted"));
     }
 
     #[test]
