@@ -4,6 +4,7 @@
 //! replays a run, and a finding is kept as a file.
 
 mod input;
+mod rule_files;
 mod targets;
 
 use input::Source;

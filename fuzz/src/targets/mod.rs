@@ -1,8 +1,11 @@
 //! What is fuzzed, one file each.
 
+mod cidr_table;
 mod cleanup_header;
 mod journal;
+mod pcre_table;
 mod queue_file;
+mod regexp_table;
 mod smtp_command;
 mod smtp_server;
 mod smtp_smuggling;
@@ -11,9 +14,12 @@ use crate::Target;
 
 /// All targets, sorted by name.
 pub const KINDS: &[Target] = &[
+    cidr_table::TARGET,
     cleanup_header::TARGET,
     journal::TARGET,
+    pcre_table::TARGET,
     queue_file::TARGET,
+    regexp_table::TARGET,
     smtp_command::TARGET,
     smtp_server::TARGET,
     smtp_smuggling::TARGET,
