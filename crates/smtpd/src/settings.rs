@@ -73,6 +73,9 @@ struct LocalClients {
     tables: Maps,
 }
 
+/// Stands in the default of alias_maps; on a host without NIS Postfix finds nothing there.
+const DEFAULT_NIS: &str = "nis:mail.aliases";
+
 /// Sessions at once where nobody set a number.
 pub const SESSIONS_MAX: usize = 20_000;
 
@@ -293,7 +296,10 @@ impl Reader<'_> {
 
     /// Tables of recipients that exist; without any, all do.
     fn known_recipients(&mut self, name: &str, specs: &[String]) -> Option<Maps> {
-        (!specs.is_empty()).then(|| self.maps(name, specs))
+        let chosen = self.scope.find("alias_maps").is_some_and(|found| found.origin.is_some());
+        let counts = |spec: &&String| chosen || *spec != DEFAULT_NIS;
+        let specs: Vec<String> = specs.iter().filter(counts).cloned().collect();
+        (!specs.is_empty()).then(|| self.maps(name, &specs))
     }
 
     fn local_clients(&mut self, words: &[String]) -> LocalClients {

@@ -36,9 +36,9 @@ impl Drop for Directory {
 
 /// A kind with the suffix of its file and a file of this kind.
 const KINDS: &[(&str, &str, &str)] = &[
-    ("hash", "db", "postfix-hash.db"),
     ("btree", "db", "postfix-btree.db"),
     ("cdb", "cdb", "postfix.cdb"),
+    ("hash", "db", "postfix-hash.db"),
     ("lmdb", "lmdb", "postfix.lmdb"),
 ];
 

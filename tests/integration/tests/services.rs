@@ -27,7 +27,7 @@ fn services_with_y_are_served_below_queue_directory_and_the_others_are_not() {
         eprintln!("skipped: only root can chroot");
         return;
     }
-    let instance = Instance::new("default_transport = discard\n");
+    let instance = Instance::new("default_transport = discard\nalias_maps =\n");
     let (plain, chrooted) = (instance.port, free_port());
     let discard = "discard unix - - n - - discard\n";
     instance.write_master_cf(&(lines(&[(plain, "n"), (chrooted, "y")]) + discard));
