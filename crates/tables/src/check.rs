@@ -2,15 +2,16 @@
 
 use crate::kinds;
 use crate::table::{Settings, Table, TableError};
-use config::kinds::{Kind, List, Tables};
+use config::kinds::{Kind, List, Restrictions, Tables};
+use config::known::State;
 use config::{Config, Error, Origin, ServiceLine, parameters, words};
 use std::collections::{BTreeSet, HashMap};
 
 /// The tables of kinds that do not exist, or not yet, wherever a parameter that we honour was set to one. Opens nothing.
 pub fn unknown_kinds(config: &Config) -> Vec<Error> {
     let mut errors = Vec::new();
-    each(config, &mut |spec, parameter, origin| {
-        if let Err(error) = kinds::check(spec) {
+    each(config, &mut |spec, parameter, origin, honoured| {
+        if let (true, Err(error)) = (honoured, kinds::check(spec)) {
             errors.push(error.of_parameter(Some(origin.clone()), parameter));
         }
     });
@@ -20,7 +21,8 @@ pub fn unknown_kinds(config: &Config) -> Vec<Error> {
 /// The tables that cannot answer as things stand: a file is not there, cannot be read or makes no sense. Each is
 /// opened once. Kinds that do not exist are left to [`unknown_kinds`].
 pub fn unopenable(config: &Config, settings: &Settings) -> Vec<Error> {
-    let found = survey(config, settings).into_iter().filter(|table| kinds::check(&table.spec).is_ok());
+    let counts = |table: &Named| table.honoured && kinds::check(&table.spec).is_ok();
+    let found = survey(config, settings).into_iter().filter(counts);
     found.filter_map(|table| table.failure).collect()
 }
 
@@ -31,20 +33,22 @@ pub struct Named {
     pub spec: String,
     /// The parameter.
     pub parameter: String,
+    /// Whether anything reads the parameter.
+    pub honoured: bool,
     /// Where that was set.
     pub origin: Origin,
     /// Why the table cannot answer as things stand.
     pub failure: Option<Error>,
 }
 
-/// Every table that an honoured parameter names, with whether it can answer as things stand.
+/// Every table that a parameter was set to, with whether it can answer as things stand.
 pub fn survey(config: &Config, settings: &Settings) -> Vec<Named> {
     let (mut all, mut known) = (Vec::new(), HashMap::new());
-    each(config, &mut |spec, parameter, origin| {
+    each(config, &mut |spec, parameter, origin, honoured| {
         let failure = known.entry(spec.to_owned()).or_insert_with(|| failure(spec, settings));
         let failure = failure.as_ref().map(|error| error.of_parameter(Some(origin.clone()), parameter));
         let (spec, parameter) = (spec.to_owned(), parameter.to_owned());
-        all.push(Named { spec, parameter, origin: origin.clone(), failure });
+        all.push(Named { spec, parameter, honoured, origin: origin.clone(), failure });
     });
     all
 }
@@ -78,10 +82,10 @@ pub fn proxied(config: &Config) -> Vec<String> {
     found.into_iter().collect()
 }
 
-/// Sees a table, the parameter that names it and where that was set.
-type Visit<'a> = &'a mut dyn FnMut(&str, &str, &Origin);
+/// Sees a table, the parameter that names it, where that was set, and whether it is honoured.
+type Visit<'a> = &'a mut dyn FnMut(&str, &str, &Origin, bool);
 
-/// Calls `visit` for each table that an honoured parameter was set to.
+/// Calls `visit` for each table that a parameter was set to.
 fn each(config: &Config, visit: Visit<'_>) {
     for (name, entry) in config.main().iter() {
         each_of(config, None, name, &entry.origin, visit);
@@ -94,19 +98,25 @@ fn each(config: &Config, visit: Visit<'_>) {
 }
 
 fn each_of(config: &Config, service: Option<&ServiceLine>, name: &str, origin: &Origin, visit: Visit<'_>) {
-    let kind = parameters::find(name).map(|p| p.kind);
-    let honoured = config::known::find(name).is_none_or(|k| k.state == config::known::State::Honoured);
-    if !honoured || !(kind == Some(List::NAME) || kind == Some(Tables::NAME)) {
+    let known = config::known::find(name);
+    let kind = match (parameters::find(name), known) {
+        (Some(parameter), _) => parameter.kind.to_owned(),
+        (None, Some(known)) => known.kind(),
+        (None, None) => return,
+    };
+    let kind = kind.split(':').next().unwrap_or_default();
+    if ![List::NAME, Restrictions::NAME, Tables::NAME].contains(&kind) {
         return;
     }
+    let honoured = known.is_none_or(|known| known.state == State::Honoured);
     // A value that cannot be expanded is an error of loading already.
     let Ok(value) = config.scope(service).expanded(name) else { return };
     for word in words::list(&value) {
         let word = words::unbraced(&word).unwrap_or(&word);
         for spec in words::list(word).iter().map(|spec| spec.trim_start_matches('!')) {
             let is_table = spec.split_once(':').is_some_and(|(kind, _)| kinds::is_known(kind));
-            if kind == Some(Tables::NAME) || is_table {
-                visit(spec, name, origin);
+            if kind == Tables::NAME || is_table {
+                visit(spec, name, origin, honoured);
             }
         }
     }

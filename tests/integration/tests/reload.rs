@@ -116,11 +116,3 @@ fn a_changed_table_is_seen_without_a_reload() {
     std::fs::write(&table, "bad.example REJECT second\n").expect("a table");
     eventually("the new text", || refusal().contains("second"));
 }
-
-#[test]
-fn a_server_that_anybody_could_be_does_not_say_whose_mailbox_it_is() {
-    let instance = Instance::new("virtual_mailbox_maps = socketmap:inet:127.0.0.1:9:x\n");
-    instance.write_master_cf("smtp inet n - n - - smtpd\nvirtual unix - n n - - virtual\n");
-    let words = ["main.cf:12: virtual_mailbox_maps: ", "is not allowed for security-sensitive data"];
-    expect(&instance.posthaste(&["check"]), 1, &words);
-}
