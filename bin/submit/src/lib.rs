@@ -48,7 +48,10 @@ pub fn run(command: &str, arguments: &[String], input: &mut dyn Read, out: &mut 
     match done {
         Ok(code) => code,
         Err(Failure { code, text }) => {
-            eprintln!("{command}: fatal: {text}");
+            // What goes before the last line is said as errors, as Postfix's commands do.
+            let (errors, fatal) = text.rsplit_once('\n').map_or((None, text.as_str()), |(e, f)| (Some(e), f));
+            errors.into_iter().flat_map(str::lines).for_each(|line| eprintln!("{command}: error: {line}"));
+            eprintln!("{command}: fatal: {fatal}");
             code
         }
     }

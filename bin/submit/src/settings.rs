@@ -121,7 +121,11 @@ fn believed(directory: PathBuf) -> Result<PathBuf, String> {
     if listed("alternate_config_directories") || listed("multi_instance_directories") {
         return Ok(directory);
     }
-    Err(format!("unauthorized configuration directory name: {}", directory.display()))
+    let name = directory.display();
+    Err(format!(
+        "unauthorized configuration directory name: {name}\nspecify \"alternate_config_directories = {name}\" or \
+         \"multi_instance_directories = {name}\" in {DEFAULT_DIRECTORY}/main.cf"
+    ))
 }
 
 /// The operating system's words alone.
