@@ -209,7 +209,9 @@ impl Resolver {
     /// Whether a local part holds routing: `@`, `!` or `%`, as far as they count.
     fn routes_on(&self, local: &[u8]) -> bool {
         let view = &self.0.view;
-        if !view.resolve_dequoted_address && Address::new(local).to_external().starts_with(b"\"") {
+        // With a domain behind it: alone, `x@y` would be taken for an address.
+        let quoted = || Address::new([local, b"@x"].concat()).to_external().starts_with(b"\"");
+        if !view.resolve_dequoted_address && quoted() {
             return false;
         }
         local.contains(&b'@')
