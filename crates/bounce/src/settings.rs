@@ -1,7 +1,7 @@
 //! What the parameters say about reports.
 
 use config::parameters::{Bounce, Global};
-use config::{Config, Errors};
+use config::{Config, Errors, ServiceType};
 use mail::Address;
 use std::time::Duration;
 
@@ -35,11 +35,12 @@ pub struct Settings {
 }
 
 impl Settings {
-    /// As main.cf says.
+    /// As main.cf says, and the line of the service `bounce`.
     pub fn new(config: &Config, maximal_queue_lifetime: Duration) -> Result<Settings, Errors> {
-        let (global, bounce) = (Global::read(config, None)?, Bounce::read(config, None)?);
+        let service = config.service("bounce", ServiceType::Unix);
+        let (global, bounce) = (Global::read(config, service)?, Bounce::read(config, service)?);
         // The name begins with a digit, so no typed view can have it as a field.
-        let double = config.text("2bounce_notice_recipient")?;
+        let double = config.scope(service).expanded("2bounce_notice_recipient")?;
         let complete = |address: &str| complete(address, &global.myorigin);
         Ok(Settings {
             bounce_size_limit: bounce.bounce_size_limit,

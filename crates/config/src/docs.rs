@@ -27,7 +27,12 @@ pub fn parameters_page() -> Result<String, String> {
         left.into_iter().filter_map(known::find).partition(|k| parameters::find(k.name).is_some());
     let rows = |list: Vec<Known>| list.into_iter().map(Row::of).collect::<Vec<_>>();
     honoured_section(&mut page, "Queue manager, single transports", &rows(families), &mut unproven);
-    honoured_section(&mut page, "In the defaults of others", &rows(others), &mut unproven);
+    honoured_section(
+        &mut page,
+        "In the defaults of others, or read by their name alone",
+        &rows(others),
+        &mut unproven,
+    );
     section(&mut page, "Not honoured yet, and dangerous to ignore", DANGEROUS, |state| match state {
         State::Dangerous(text) => Some(text),
         _ => None,

@@ -38,9 +38,8 @@ pub struct Settings {
 impl Settings {
     /// Reads them; `jobs_max` bounds the jobs over all transports, as descriptors do.
     pub fn read(config: &Config, jobs_max: usize) -> Result<Settings, Errors> {
-        let qmgr = Qmgr::read(config, config.service("qmgr", ServiceType::Unix))?;
-        let global = Global::read(config, None)?;
-        let scope = config.scope(None);
+        let own = config.service("qmgr", ServiceType::Unix);
+        let (qmgr, global, scope) = (Qmgr::read(config, own)?, Global::read(config, own)?, config.scope(own));
         let mut settings = scheduler::Settings {
             active_limit: count(qmgr.qmgr_message_active_limit),
             recipient_limit: count(qmgr.qmgr_message_recipient_limit),

@@ -1,8 +1,11 @@
 //! The canonical form of an address: with a domain, and that with a dot.
 
-use config::Errors;
 use config::parameters::{Global, Rewrite};
+use config::{Errors, ServiceType};
 use mail::Address;
+
+/// The service of master.cf whose line may have settings of its own.
+pub(crate) const SERVICE: &str = "rewrite";
 
 /// How addresses are completed; for mail of our own hosts by myorigin and mydomain, for others' headers by
 /// remote_header_rewrite_domain.
@@ -21,7 +24,8 @@ pub struct Rules {
 impl Rules {
     /// The rules for our own addresses.
     pub fn read(config: &config::Config) -> Result<Rules, Errors> {
-        Ok(Rules::local(&Global::read(config, None)?, &Rewrite::read(config, None)?))
+        let service = config.service(SERVICE, ServiceType::Unix);
+        Ok(Rules::local(&Global::read(config, service)?, &Rewrite::read(config, service)?))
     }
 
     pub(crate) fn local(global: &Global, view: &Rewrite) -> Rules {

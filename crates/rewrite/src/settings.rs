@@ -1,8 +1,9 @@
 //! What resolution needs of the configuration: lists and tables, opened once.
 
 use crate::Rules;
+use crate::canonical::SERVICE;
 use config::parameters::{Global, Rewrite};
-use config::{Config, Error, Errors};
+use config::{Config, Error, Errors, ServiceType};
 use std::net::IpAddr;
 use tables::lists::{DomainList, NameList};
 use tables::search::Parents;
@@ -46,7 +47,8 @@ pub struct Settings {
 impl Settings {
     /// Opens what the configuration names; the errors name file and line.
     pub fn open(config: &Config, tables: &TableSettings) -> Result<Settings, Errors> {
-        let (global, view) = (Global::read(config, None)?, Rewrite::read(config, None)?);
+        let service = config.service(SERVICE, ServiceType::Unix);
+        let (global, view) = (Global::read(config, service)?, Rewrite::read(config, service)?);
         let mut opener = Opener { config, tables, errors: Vec::new() };
         let relay = Parents::of("relay_domains", &global.parent_domain_matches_subdomains);
         let relay_domains =

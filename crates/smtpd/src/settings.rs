@@ -5,7 +5,7 @@ use crate::addresses::Addresses;
 use crate::lists::Lists;
 use crate::peer::PeerInfo;
 use config::parameters::{Cleanup, Global, Smtpd, Virtual};
-use config::{Config, Error, Errors, Scope, ServiceLine};
+use config::{Config, Error, Errors, Scope, ServiceLine, ServiceType};
 use protocol::smtp::server::{self, BareNewline, EhloKeywords};
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -89,7 +89,7 @@ impl Settings {
         let scope = config.scope(service);
         let global = Global::read(config, service)?;
         let p = Smtpd::read(config, service)?;
-        let cleanup = Cleanup::read(config, service)?;
+        let cleanup = cleanup_of(&scope)?;
         let virtual_ = Virtual::read(config, service)?;
         let mut reader = Reader { scope, open: &around.tables, errors: Vec::new() };
         let settings = reader.settings(&global, &p, &cleanup, &virtual_, around);
@@ -145,6 +145,18 @@ pub(crate) struct Standing {
 /// Whether a client is in a list; a table that cannot be asked makes no exception for anybody.
 async fn is_in(list: &AddressList, peer: &PeerInfo) -> bool {
     matches!(list.matches(Some(&peer.name), peer.address).await, Ok(true))
+}
+
+/// What cleanup does with mail of a service: as the line that cleanup_service_name names has it, but for what smtpd does
+/// itself.
+fn cleanup_of(scope: &Scope<'_>) -> Result<Cleanup, Errors> {
+    let line = scope.config().service(&scope.expanded("cleanup_service_name")?, ServiceType::Unix);
+    let own = Cleanup::read_in(scope)?;
+    Ok(Cleanup {
+        message_size_limit: own.message_size_limit,
+        local_header_rewrite_clients: own.local_header_rewrite_clients,
+        ..Cleanup::read(scope.config(), line)?
+    })
 }
 
 struct Reader<'a> {

@@ -38,15 +38,16 @@ impl Agents {
     pub fn set(&self, config: &Config, numbers: &Numbers, tag: &Tag) -> Result<(), String> {
         let (mut agents, mut clients) = (HashMap::new(), Vec::new());
         let resolver = names::resolver(&names::sources(config, false)?, tag)?;
-        let style = style(config)?;
+        let usual = style(config, None)?;
         // The queue manager itself sends mail there, whatever master.cf has.
         for name in ["error", "retry", "discard"] {
             let tag =
                 Tag::new(&syslog_name(config, None)?, if name == "discard" { name } else { "error" }, 0);
-            agents.insert(name.to_owned(), fixed(name, tag, numbers, style));
+            agents.insert(name.to_owned(), fixed(name, tag, numbers, usual));
         }
         for service in config.services().iter().filter(|s| s.kind == ServiceType::Unix) {
             let tag = Tag::new(&syslog_name(config, Some(service))?, &service.command, 0);
+            let style = style(config, Some(service))?;
             let give = match service.command.as_str() {
                 "error" | "discard" => fixed(&service.name, tag, numbers, style),
                 "virtual" => give(VirtualAgent::start(LOCAL_SOCKET.into(), tag, numbers.clone(), style)),
@@ -77,8 +78,8 @@ impl Agents {
     }
 }
 
-fn style(config: &Config) -> Result<ReportStyle, String> {
-    let global = config::parameters::Global::read(config, None).map_err(|e| e.to_string())?;
+fn style(config: &Config, service: Option<&ServiceLine>) -> Result<ReportStyle, String> {
+    let global = config::parameters::Global::read(config, service).map_err(|e| e.to_string())?;
     let decimals = u32::try_from(global.delay_logging_resolution_limit).unwrap_or(2);
     Ok(ReportStyle { soft_bounce: global.soft_bounce, delay_decimals: decimals })
 }
