@@ -4,6 +4,9 @@
 //! the filter; `--write-missing` writes the ring's part of missing.txt anew from a whole run. All cases of a program
 //! run in one world, each in a directory of its own that has the same name in both.
 //!
+//! Beside the files there are generated cases, `tools/generated/SEED`, a fixed number; `--seeds FROM..TO` takes others.
+//! A case that differs shows its files; its seed is its name.
+//!
 //! A file `tools/FILE.txt` holds cases:
 //!
 //! ```text
@@ -32,22 +35,45 @@
 //! names, modes, owners and bytes of all files.
 
 use compat::missing::{self, Ending, Endings, TOOLS};
-use compat::tools::{case, compare, play};
+use compat::tools::{case, compare, generate, play};
+use std::ops::Range;
 use std::path::Path;
 use std::process::ExitCode;
 use testkit::world;
+
+/// The seeds of a usual run.
+const SEEDS: Range<u64> = 1..301;
+
+/// What is to be run.
+struct Wanted {
+    filter: String,
+    seeds: Range<u64>,
+}
 
 fn main() -> ExitCode {
     let mut arguments: Vec<String> = std::env::args().skip(1).collect();
     let has = |option: &str| arguments.iter().any(|word| word == option);
     let (inside, verbose, write) = (has("--inside"), has("--verbose"), has("--write-missing"));
+    let seeds = match arguments.iter().position(|word| word == "--seeds") {
+        None => SEEDS,
+        Some(at) => {
+            let given = arguments.drain(at..(at + 2).min(arguments.len())).next_back().unwrap_or_default();
+            let Some(seeds) =
+                given.split_once("..").and_then(|(a, b)| Some(a.parse().ok()?..b.parse().ok()?))
+            else {
+                eprintln!("tools: --seeds: expected FROM..TO, found `{given}`");
+                return ExitCode::FAILURE;
+            };
+            seeds
+        }
+    };
     arguments.retain(|word| !word.starts_with('-'));
+    let filter = arguments.get(usize::from(inside)).cloned().unwrap_or_default();
+    let wanted = Wanted { filter, seeds };
     let result = if inside {
-        cases(arguments.get(1).map_or("", String::as_str))
-            .and_then(|cases| play::inside(&cases))
-            .map(|()| ExitCode::SUCCESS)
+        cases(&wanted).and_then(|cases| play::inside(&cases)).map(|()| ExitCode::SUCCESS)
     } else {
-        ring(arguments.first().map_or("", String::as_str), verbose, write)
+        ring(&wanted, verbose, write)
     };
     result.unwrap_or_else(|why| {
         eprintln!("tools: {why}");
@@ -56,7 +82,7 @@ fn main() -> ExitCode {
 }
 
 /// The cases whose name contains the filter, with their whole names, sorted.
-fn cases(filter: &str) -> Result<Vec<(String, case::Case)>, String> {
+fn cases(wanted: &Wanted) -> Result<Vec<(String, case::Case)>, String> {
     let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("tools");
     let failed = |path: &Path, e: std::io::Error| format!("{}: {e}", path.display());
     let mut all = Vec::new();
@@ -70,17 +96,19 @@ fn cases(filter: &str) -> Result<Vec<(String, case::Case)>, String> {
         let parsed = case::parse(&text).map_err(|why| format!("{}: {why}", path.display()))?;
         all.extend(parsed.into_iter().map(|case| (format!("{TOOLS}{file}/{}", case.name), case)));
     }
-    all.retain(|(name, _)| name.contains(filter));
+    all.extend(wanted.seeds.clone().map(|seed| (format!("{TOOLS}generated/{seed}"), generate::case(seed))));
+    all.retain(|(name, _)| name.contains(&wanted.filter));
     all.sort_by(|a, b| a.0.cmp(&b.0));
     Ok(all)
 }
 
-fn ring(filter: &str, verbose: bool, write: bool) -> Result<ExitCode, String> {
+fn ring(wanted: &Wanted, verbose: bool, write: bool) -> Result<ExitCode, String> {
     world::available().map_err(|why| format!("this ring {why}"))?;
     world::fetch()?;
     world::posthaste()?;
-    let cases = cases(filter)?;
-    let run = |program| play::outside(program, &[filter]);
+    let cases = cases(wanted)?;
+    let seeds = format!("{}..{}", wanted.seeds.start, wanted.seeds.end);
+    let run = |program| play::outside(program, &[&wanted.filter, "--seeds", &seeds]);
     let (postfix, posthaste) = std::thread::scope(|scope| {
         let postfix = scope.spawn(|| run("postfix"));
         (postfix.join(), run("posthaste"))
@@ -96,8 +124,9 @@ fn ring(filter: &str, verbose: bool, write: bool) -> Result<ExitCode, String> {
         };
         endings.insert(name.clone(), ending);
     }
-    if write && filter.is_empty() {
+    let whole = wanted.filter.is_empty() && wanted.seeds == SEEDS;
+    if write && whole {
         return missing::write(&endings, true);
     }
-    missing::judge(&endings, true, filter.is_empty(), verbose)
+    missing::judge(&endings, true, whole, verbose)
 }

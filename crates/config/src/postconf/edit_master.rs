@@ -50,10 +50,10 @@ struct Request {
 }
 
 impl Request {
-    /// Whether the new line of this request stands in the file already and is one of this service.
-    fn has_written(&self, name: &str, kind: &str) -> bool {
+    /// Whether the new line of this request is one of this service.
+    fn writes(&self, name: &str, kind: &str) -> bool {
         match &self.change {
-            Change::Replace(entry) => self.matched && entry.fields[0] == name && entry.fields[1] == kind,
+            Change::Replace(entry) => entry.fields[0] == name && entry.fields[1] == kind,
             _ => false,
         }
     }
@@ -192,7 +192,7 @@ fn replace_lines(text: &str, requests: &mut [Request]) -> String {
             let mut columns = line.split(is_space);
             let (name, kind) =
                 (columns.next().unwrap_or_default(), columns.find(|c| !c.is_empty()).unwrap_or_default());
-            current = requests.iter().rposition(|r| r.pattern.fits(name, kind) || r.has_written(name, kind));
+            current = requests.iter().rposition(|r| r.pattern.fits(name, kind) || r.writes(name, kind));
             if let Some(request) = current.map(|at| &mut requests[at]) {
                 if let (Change::Replace(entry), false) = (&request.change, request.matched) {
                     out.push_str(&entry.line(true));

@@ -49,10 +49,11 @@ impl Word {
         }
     }
 
-    /// The word in braces where it would fall apart without them.
-    fn printed(&self, setting: bool) -> String {
+    /// The word in braces where it would fall apart without them; Postfix gives them to all but options and the first
+    /// argument.
+    fn printed(&self, always: bool) -> String {
         let text = &self.text;
-        let falls_apart = (self.braced || setting) && text.contains(is_space);
+        let falls_apart = (self.braced || always) && text.contains(is_space);
         if falls_apart || text.is_empty() { format!("{{{text}}}") } else { text.clone() }
     }
 }
@@ -207,6 +208,7 @@ impl Entry {
         while at < self.args.len() {
             let word = &self.args[at];
             at += 1;
+            let after_first = !options;
             options = options && is_option(&word.text);
             match self.args.get(at) {
                 Some(setting) if options && word.text == "-o" => {
@@ -215,11 +217,11 @@ impl Entry {
                     after_setting = true;
                 }
                 _ if after_setting => {
-                    line.word_in_new_line(&word.printed(false));
+                    line.word_in_new_line(&word.printed(after_first));
                     after_setting = false;
                 }
                 // Postfix measures what stands within the braces.
-                _ => line.word_of(&word.printed(false), word.text.chars().count()),
+                _ => line.word_of(&word.printed(after_first), word.text.chars().count()),
             }
         }
     }

@@ -66,6 +66,8 @@ pub struct Program<'a> {
 pub fn run(directory: &Path, program: &Program<'_>, args: &[String]) -> Output {
     let mut output = Output::default();
     if let Err(text) = try_run(directory, program, args, &mut output) {
+        // As Postfix: what was printed before stays in the buffer.
+        output.out.clear();
         output.tell("fatal", &text);
         output.status = 1;
     }

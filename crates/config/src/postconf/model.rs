@@ -23,7 +23,7 @@ pub(super) struct Model {
     pub services: Vec<Entry>,
     /// Parameters that services bring along, with their defaults.
     pub of_services: BTreeMap<String, String>,
-    /// Names that some value of main.cf or master.cf uses.
+    /// Names that some value of main.cf uses, and names of main.cf that a service uses.
     used: BTreeSet<String>,
     /// Names that a service, by its key, both defines and uses.
     used_inside: BTreeSet<(String, String)>,
@@ -153,21 +153,27 @@ impl Model {
         names::is_builtin(name) || self.of_services.contains_key(name)
     }
 
-    /// Notes that a value uses a name: one of a service, if that defines it itself.
+    /// Notes that a value of main.cf uses a name, or one of a service.
     pub fn note_use(&mut self, name: String, service: Option<&Entry>) {
         match service {
-            Some(service) => self.used_inside.insert((service.key(), name)),
-            None => self.used.insert(name),
-        };
+            Some(service) if service.settings().any(|(own, _)| own == name) => {
+                self.used_inside.insert((service.key(), name));
+            }
+            // What main.cf does not define, it does not define for other services either.
+            Some(_) if !self.main.contains_key(&name) => {}
+            _ => {
+                self.used.insert(name);
+            }
+        }
     }
 
-    /// Whether a setting has an effect: of main.cf, or of a service.
+    /// Whether a setting of main.cf has an effect, or one of a service.
     pub fn is_effective(&self, name: &str, service: Option<&Entry>) -> bool {
         let inside = |service: &Entry| self.used_inside.contains(&(service.key(), name.to_owned()));
-        self.is_parameter(name)
+        service.is_some_and(inside)
             || self.used.contains(name)
+            || self.is_parameter(name)
             || names::is_old(name)
-            || service.is_some_and(inside)
     }
 
     /// The default of a parameter, unexpanded.

@@ -62,7 +62,8 @@ pub(super) fn parameters(model: &Model, options: &Options, output: &mut Output) 
             output.warn(&format!("{name}: unknown parameter"));
             continue;
         };
-        let value = if options.style.expand { model.expand(&value, None, output)? } else { value };
+        let expands = options.style.expand && !names::RAW.contains(&name.as_str());
+        let value = if expands { model.expand(&value, None, output)? } else { value };
         let text = match options.json {
             true => json::line(&[("name", name), ("value", &value)]),
             false => options.style.line(name, &value),
@@ -189,18 +190,23 @@ pub(super) fn service_parameters(
 ) -> Result<(), String> {
     let what = "-P option requires service_name[/type[/parameter]]";
     each(model, options, 3, what, output, |service, pattern, output| {
-        let service = expanded(model, options, service, output)?;
         let settings: BTreeMap<&str, &str> = service.settings().collect();
-        let chosen = settings.into_iter().filter(|(name, _)| pattern.allows(2, name));
-        let lines = chosen.map(|(name, value)| match options.json {
-            true => json::line(&[
-                ("service", &service.fields[0]),
-                ("type", &service.fields[1]),
-                ("name", name),
-                ("value", value),
-            ]),
-            false => options.style.line(&format!("{}/{name}", service.key()), value),
-        });
-        Ok(lines.collect())
+        let mut text = String::new();
+        for (name, value) in settings.into_iter().filter(|(name, _)| pattern.allows(2, name)) {
+            let value = match options.style.expand {
+                true => model.expand(value, Some(service), output)?,
+                false => value.to_owned(),
+            };
+            text.push_str(&match options.json {
+                true => json::line(&[
+                    ("service", &service.fields[0]),
+                    ("type", &service.fields[1]),
+                    ("name", name),
+                    ("value", &value),
+                ]),
+                false => options.style.line(&format!("{}/{name}", service.key()), &value),
+            });
+        }
+        Ok(text)
     })
 }

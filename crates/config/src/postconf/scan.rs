@@ -67,57 +67,64 @@ fn check_host(model: &Model, output: &mut Output) -> Result<(), String> {
 
 fn main(model: &mut Model, own: &BTreeSet<String>, output: &mut Output) -> Result<(), String> {
     let settings: Vec<(String, String)> = model.main.iter().map(|(n, v)| (n.clone(), v.clone())).collect();
-    for (name, value) in &settings {
-        if name == "smtpd_restriction_classes" {
-            list(value).into_iter().for_each(|class| model.note_use(class, None));
-        }
-        if RAW.contains(&name.as_str()) || READ_ONLY.contains(&name.as_str()) {
-            continue;
-        }
-        for reference in references(value, output) {
-            if !exists(&reference, model) && !own.contains(&reference) {
-                output.warn(&format!("{}: undefined parameter: {reference}", model.main_file));
-            }
-            model.note_use(reference, None);
-        }
-        if model.is_parameter(name) {
-            let expanded = model.expand(value, None, output)?;
-            tables(&expanded, "main.cf", model, output);
-        }
+    for (name, value) in settings.iter().filter(|(name, _)| !READ_ONLY.contains(&name.as_str())) {
+        let place = Place { service: None, own, file: model.main_file.clone(), label: "main.cf".to_owned() };
+        setting(name, value, &place, model, output)?;
     }
     Ok(())
-}
-
-fn exists(name: &str, model: &Model) -> bool {
-    model.is_parameter(name) || model.main.contains_key(name) || names::is_old(name)
 }
 
 fn service_settings(model: &mut Model, service: &Entry, output: &mut Output) -> Result<(), String> {
     let settings: BTreeMap<&str, &str> = service.settings().collect();
-    let definer = |name: &str| Some(service).filter(|_| settings.contains_key(name));
-    for (name, value) in &settings {
-        if *name == "smtpd_restriction_classes" {
-            // A class that only main.cf defines is not looked for there.
-            for class in list(value).into_iter().filter(|class| settings.contains_key(class.as_str())) {
-                model.note_use(class, Some(service));
-            }
-        }
-        if RAW.contains(name) {
-            continue;
-        }
-        for reference in references(value, output) {
-            let definer = definer(&reference);
-            if definer.is_none() && !exists(&reference, model) {
-                output.warn(&format!("{}: undefined parameter: {reference}", model.master_file));
-            }
-            model.note_use(reference, definer);
-        }
-        if model.is_parameter(name) {
-            let expanded = model.expand(value, Some(service), output)?;
-            tables(&expanded, &format!("master.cf:{}", service.key()), model, output);
+    let own = settings.keys().map(|name| (*name).to_owned()).collect();
+    let (file, label) = (model.master_file.clone(), format!("master.cf:{}", service.key()));
+    let place = Place { service: Some(service), own: &own, file, label };
+    settings.iter().try_for_each(|(name, value)| setting(name, value, &place, model, output))
+}
+
+/// Where a setting stands.
+struct Place<'a> {
+    service: Option<&'a Entry>,
+    /// Names that need no definition in main.cf.
+    own: &'a BTreeSet<String>,
+    /// The file in messages about names.
+    file: String,
+    /// The place in messages about braces.
+    label: String,
+}
+
+/// Looks at one setting: the names that it refers to, whether it can be expanded, and what it then names.
+fn setting(
+    name: &str,
+    value: &str,
+    place: &Place<'_>,
+    model: &mut Model,
+    output: &mut Output,
+) -> Result<(), String> {
+    if RAW.contains(&name) {
+        return Ok(());
+    }
+    note(references(value, output), place, model, output);
+    if model.is_parameter(name) {
+        let expanded = model.expand(value, place.service, output)?;
+        tables(&expanded, place, model, output);
+        if name == "smtpd_restriction_classes" {
+            let classes = expanded.split(is_list_separator).filter(|class| !class.is_empty());
+            note(classes.map(str::to_owned).collect(), place, model, output);
         }
     }
     Ok(())
+}
+
+/// Notes uses of names, and tells which of them do not exist.
+fn note(names: Vec<String>, place: &Place<'_>, model: &mut Model, output: &mut Output) {
+    for name in names {
+        let exists = model.is_parameter(&name) || model.main.contains_key(&name) || names::is_old(&name);
+        if !exists && !place.own.contains(&name) {
+            output.warn(&format!("{}: undefined parameter: {name}", place.file));
+        }
+        model.note_use(name, place.service);
+    }
 }
 
 /// The names in a value; what is wrong with it is told once here and again where it is expanded, as Postfix does.
@@ -129,11 +136,17 @@ fn references(value: &str, output: &mut Output) -> Vec<String> {
     found
 }
 
-/// Tables whose parameters stand in main.cf count as uses of those; odd braces are told on the way.
-fn tables(value: &str, file: &str, model: &mut Model, output: &mut Output) {
+/// Tables whose parameters stand beside them count as uses of those; odd braces are told on the way.
+fn tables(value: &str, place: &Place<'_>, model: &mut Model, output: &mut Output) {
+    let mut warn = |text: String| output.warn(&text);
     for (_, word) in words(value, is_list_separator) {
-        let word = unbraced(word, file, &mut |text| output.warn(&text));
-        let used: Vec<String> = names::of_table(&word).filter(|name| model.main.contains_key(name)).collect();
-        used.into_iter().for_each(|name| model.note_use(name, None));
+        let word = unbraced(word, &place.label, &mut warn);
+        if let Some((_, name)) = word.split_once(':') {
+            // `inline:{…}` and its kind; the tables' own reader tells what is wrong inside.
+            unbraced(name, &place.label, &mut warn);
+        }
+        for name in names::of_table(&word) {
+            model.note_use(name, place.service);
+        }
     }
 }

@@ -15,6 +15,9 @@ pub struct Case {
     pub ignore: Vec<String>,
     /// Whether order and repetition of lines on standard error count for nothing.
     pub sorted: bool,
+    /// Whether of a command that fails only the last words on standard error count: which warnings come before them
+    /// follows a hash in Postfix.
+    pub fatal_only: bool,
 }
 
 /// A file, directory or link that a case begins with.

@@ -1,18 +1,27 @@
 //! Command lines on Debian's Postfix and on Posthaste: cases, their run in a world, and what is compared.
 
 pub mod case;
+pub mod generate;
 pub mod play;
 
 use crate::difference;
 use crate::missing::Ending;
-use case::{Case, Ours};
+use case::{Case, NodeKind, Ours, shown};
 use play::Transcript;
+
+/// In the line with which a program of Postfix's ends.
+const FATAL: &str = ": fatal: ";
 
 /// Compares the transcripts of one case. Where the case has a text of ours, that takes the place of Postfix's.
 pub fn compare(case: &Case, postfix: &Transcript, posthaste: &Transcript) -> Ending {
     let mut theirs = Vec::new();
     let mut ours = Vec::new();
     for (index, command) in case.commands.iter().enumerate() {
+        // Chance may find what crashes Postfix; that is no behaviour to keep.
+        let crashed = |line: &String| line.contains("signal: ");
+        if case.fatal_only && part_lines(case, postfix, &format!("{index} status")).iter().any(crashed) {
+            continue;
+        }
         for part in ["status", "stdout", "stderr"] {
             let golden = command.ours.iter().find(|ours| ours.part == part);
             let of = |transcript: &Transcript| part_lines(case, transcript, &format!("{index} {part}"));
@@ -35,15 +44,26 @@ pub fn compare(case: &Case, postfix: &Transcript, posthaste: &Transcript) -> End
         return Ending::Agrees;
     }
     let commands = case.commands.iter().enumerate().map(|(n, command)| format!("    {n} $ {}", command.text));
-    Ending::Differs(commands.chain(lines).collect())
+    let files = case.files.iter().filter(|_| case.fatal_only).flat_map(|node| match &node.kind {
+        NodeKind::File(bytes) => {
+            shown(bytes).into_iter().map(|line| format!("    {}: {line}", node.name)).collect()
+        }
+        _ => Vec::new(),
+    });
+    Ending::Differs(files.chain(commands).chain(lines).collect())
 }
 
 fn part_lines(case: &Case, transcript: &Transcript, part: &str) -> Vec<String> {
     let own = transcript.lines.iter().filter(|(p, _)| p == part);
     let mut lines: Vec<String> = own.map(|(p, line)| format!("{p}: {line}")).collect();
-    if case.sorted && part.ends_with("stderr") {
-        lines.sort();
-        lines.dedup();
+    if part.ends_with("stderr") {
+        if case.fatal_only && lines.iter().any(|line| line.contains(FATAL)) {
+            lines.retain(|line| line.contains(FATAL));
+        }
+        if case.sorted {
+            lines.sort();
+            lines.dedup();
+        }
     }
     lines
 }
