@@ -81,16 +81,16 @@ impl Expander<'_> {
             match piece? {
                 Piece::Text(text) => self.push(text)?,
                 Piece::Name(name) => self.name(name, depth)?,
-                Piece::Choice { name, branches } => {
+                Piece::Choice { name, rest } => {
                     let holds = self.raw(name)?.is_some_and(|value| !value.is_empty());
-                    self.choice(holds, branches, depth)?;
+                    self.choice(holds, rest, depth)?;
                 }
-                Piece::Relation { left, operator, right, branches } => {
+                Piece::Relation { left, operator, right, rest } => {
                     let (left, right) = (self.apart(left, depth)?, self.apart(right, depth)?);
                     let holds = operator.holds(&left, &right)?;
-                    match branches {
-                        None => self.push(if holds { "true" } else { "" })?,
-                        Some(branches) => self.choice(holds, branches, depth)?,
+                    match rest {
+                        "" => self.push(if holds { "true" } else { "" })?,
+                        rest => self.choice(holds, rest, depth)?,
                     }
                 }
                 Piece::ToAscii(inner) => self.domain_to_ascii(inner, depth)?,
@@ -144,7 +144,8 @@ impl Expander<'_> {
         )
     }
 
-    fn choice(&mut self, holds: bool, branches: Branches<'_>, depth: u32) -> Result<(), Fault> {
+    fn choice(&mut self, holds: bool, rest: &str, depth: u32) -> Result<(), Fault> {
+        let branches = branches(rest)?;
         match if holds { branches.yes } else { branches.no } {
             Some(text) => self.text(text, depth + 1),
             None => Ok(()),
@@ -180,22 +181,24 @@ fn visit(text: &str, depth: u32, found: &mut dyn FnMut(&str)) -> Result<(), Faul
     if depth > DEPTH_MAX {
         return Err(Fault::bound(format!("expected values nested at most {DEPTH_MAX} deep, found more")));
     }
-    let both = |branches: Branches<'_>, found: &mut dyn FnMut(&str)| {
-        let parts = [branches.yes, branches.no].into_iter().flatten();
-        parts.into_iter().try_for_each(|part| visit(part, depth + 1, found))
+    let both = |rest: &str, found: &mut dyn FnMut(&str)| {
+        let Branches { yes, no } = branches(rest)?;
+        [yes, no].into_iter().flatten().try_for_each(|part| visit(part, depth + 1, found))
     };
     for piece in pieces(text) {
         match piece? {
             Piece::Text(_) => {}
             Piece::Name(name) => found(name),
-            Piece::Choice { name, branches } => {
+            Piece::Choice { name, rest } => {
                 found(name);
-                both(branches, found)?;
+                both(rest, found)?;
             }
-            Piece::Relation { left, right, branches, .. } => {
+            Piece::Relation { left, right, rest, .. } => {
                 visit(left, depth + 1, found)?;
                 visit(right, depth + 1, found)?;
-                branches.map_or(Ok(()), |branches| both(branches, found))?;
+                if !rest.is_empty() {
+                    both(rest, found)?;
+                }
             }
             Piece::ToAscii(inner) => visit(inner, depth + 1, found)?,
         }
@@ -203,17 +206,16 @@ fn visit(text: &str, depth: u32, found: &mut dyn FnMut(&str)) -> Result<(), Faul
     Ok(())
 }
 
-/// What a value is made of; texts within conditions are pieces of their own when they are wanted.
+/// What a value is made of; texts within conditions, and the branches in `rest`, are read when they are wanted.
 enum Piece<'a> {
     Text(&'a str),
     Name(&'a str),
-    Choice { name: &'a str, branches: Branches<'a> },
-    Relation { left: &'a str, operator: Operator, right: &'a str, branches: Option<Branches<'a>> },
+    Choice { name: &'a str, rest: &'a str },
+    Relation { left: &'a str, operator: Operator, right: &'a str, rest: &'a str },
     ToAscii(&'a str),
 }
 
 /// The texts for a condition that holds and for one that does not.
-#[derive(Clone, Copy)]
 struct Branches<'a> {
     yes: Option<&'a str>,
     no: Option<&'a str>,
@@ -281,7 +283,7 @@ fn group<'a>(inner: &'a str, whole: &str) -> Result<Piece<'a>, Fault> {
     let trimmed = rest.trim_start_matches(is_space);
     match trimmed.chars().next() {
         None => Ok(Piece::Name(name)),
-        Some('?') | Some(':') => Ok(Piece::Choice { name, branches: branches(trimmed)? }),
+        Some('?') | Some(':') => Ok(Piece::Choice { name, rest: trimmed }),
         Some('{') if name == "domain_to_ascii" => match balanced(trimmed, '}') {
             Some((inner, after)) if after.trim_matches(is_space).is_empty() => Ok(Piece::ToAscii(inner)),
             _ => Err(Fault::bound(format!(
@@ -313,9 +315,7 @@ fn relation(text: &str) -> Result<Piece<'_>, Fault> {
         let ours = format!("expected `${{{{a}} operator {{b}}?{{c}}:{{d}}}}`, found `${{{text}}}`");
         Fault::at(ours, "\"{expression}\" expected", &format!("{{{left}}} {sign}"), rest)
     })?;
-    let rest = rest.trim_start_matches(is_space);
-    let branches = if rest.is_empty() { None } else { Some(branches(rest)?) };
-    Ok(Piece::Relation { left, operator, right, branches })
+    Ok(Piece::Relation { left, operator, right, rest: rest.trim_start_matches(is_space) })
 }
 
 /// `?{a}:{b}`, `?a`, `:{b}`, `:b`.
