@@ -2,6 +2,7 @@
 
 mod cidr_table;
 mod cleanup_header;
+mod index_files;
 mod journal;
 mod pcre_table;
 mod queue_file;
@@ -16,6 +17,7 @@ use crate::Target;
 pub const KINDS: &[Target] = &[
     cidr_table::TARGET,
     cleanup_header::TARGET,
+    index_files::TARGET,
     journal::TARGET,
     pcre_table::TARGET,
     queue_file::TARGET,

@@ -3,6 +3,7 @@
 use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt;
+use std::sync::OnceLock;
 
 /// Bytes of the largest value or key that a damaged length field can make us read.
 pub(crate) const PIECE_BYTES_MAX: usize = 1 << 24;
@@ -11,15 +12,35 @@ pub(crate) const PIECE_BYTES_MAX: usize = 1 << 24;
 pub(crate) enum Bytes {
     /// A file, which others may change meanwhile.
     File(File),
+    /// A file that nobody changes: blocks that were read once are kept.
+    Constant(File, u64, Vec<OnceLock<Vec<u8>>>),
     /// A copy in memory.
     Memory(Vec<u8>),
 }
 
+/// Bytes of the largest file whose blocks are kept.
+const KEPT_BYTES_MAX: u64 = 1 << 28;
+/// Bytes of a block; a small table is one.
+const BLOCK: usize = 1 << 16;
+
 impl Bytes {
+    /// The same of a file that nobody changes, but only replaces as a whole.
+    pub(crate) fn constant(self) -> Result<Bytes, String> {
+        let length = self.length()?;
+        Ok(match self {
+            Bytes::File(file) if length <= KEPT_BYTES_MAX => {
+                let blocks = (0..length.div_ceil(BLOCK as u64)).map(|_| OnceLock::new()).collect();
+                Bytes::Constant(file, length, blocks)
+            }
+            other => other,
+        })
+    }
+
     /// How many there are at this moment.
     pub(crate) fn length(&self) -> Result<u64, String> {
         match self {
             Bytes::File(file) => Ok(file.metadata().map_err(|error| without_number(&error))?.len()),
+            Bytes::Constant(_, length, _) => Ok(*length),
             Bytes::Memory(bytes) => Ok(bytes.len() as u64),
         }
     }
@@ -45,6 +66,7 @@ impl Bytes {
         }
         match self {
             Bytes::File(file) => from_file(file, at, length),
+            Bytes::Constant(file, _, blocks) => from_blocks(file, blocks, at, length),
             Bytes::Memory(bytes) => {
                 let start = usize::try_from(at).map_or(bytes.len(), |at| at.min(bytes.len()));
                 let end = start.saturating_add(length).min(bytes.len());
@@ -66,6 +88,25 @@ fn from_file(file: &File, at: u64, length: usize) -> Result<Vec<u8>, String> {
         }
     }
     bytes.truncate(filled);
+    Ok(bytes)
+}
+
+fn from_blocks(file: &File, blocks: &[OnceLock<Vec<u8>>], at: u64, length: usize) -> Result<Vec<u8>, String> {
+    let mut bytes = Vec::with_capacity(length);
+    while bytes.len() < length {
+        let place = at + bytes.len() as u64;
+        let (number, start) = ((place / BLOCK as u64) as usize, (place % BLOCK as u64) as usize);
+        let Some(block) = blocks.get(number) else { break };
+        let block = match block.get() {
+            Some(block) => block,
+            None => {
+                let read = from_file(file, number as u64 * BLOCK as u64, BLOCK)?;
+                block.get_or_init(|| read)
+            }
+        };
+        let Some(rest) = block.get(start..).filter(|rest| !rest.is_empty()) else { break };
+        bytes.extend_from_slice(&rest[..rest.len().min(length - bytes.len())]);
+    }
     Ok(bytes)
 }
 

@@ -21,7 +21,7 @@ pub(super) struct Cdb {
 /// Reads the header.
 pub(super) fn open(bytes: Bytes) -> Result<Cdb, String> {
     let header = bytes.exact(0, HEADER)?;
-    let cdb = Cdb { bytes, header };
+    let cdb = Cdb { bytes: bytes.constant()?, header };
     let length = cdb.bytes.length()?;
     for table in 0..256 {
         let (place, slots) = cdb.table(table);

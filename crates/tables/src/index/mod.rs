@@ -11,6 +11,7 @@ mod cdb;
 mod choose;
 mod lmdb;
 mod own;
+mod pages;
 
 use std::fs::File;
 use std::path::{Path, PathBuf};

@@ -3,6 +3,7 @@
 use super::Pages;
 use super::page::{Page, PageNumber, kind};
 use std::cmp::Ordering;
+use std::sync::Arc;
 
 /// Types of items; the highest bit marks deleted ones.
 const PLAIN: u8 = 1;
@@ -46,7 +47,10 @@ pub(super) fn each(pages: &Pages<'_>, take: &mut dyn FnMut(&[u8], &[u8]) -> bool
 }
 
 /// The leaf that is reached from the root by `choose`.
-fn leaf(pages: &Pages<'_>, choose: impl Fn(&Page) -> Result<PageNumber, String>) -> Result<Page, String> {
+fn leaf(
+    pages: &Pages<'_>,
+    choose: impl Fn(&Page) -> Result<PageNumber, String>,
+) -> Result<Arc<Page>, String> {
     let mut number = pages.meta().field(88);
     for _ in 0..DEPTH_MAX {
         let page = pages.page(number)?;

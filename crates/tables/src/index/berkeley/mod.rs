@@ -2,20 +2,22 @@
 //!
 //! Page 0 says which method keeps the entries, the size of a page and the order of bytes. Hash files of the versions 8
 //! to 10 and B-trees of 9 and 10 are read; encrypted files and ones with sums are refused, Postfix makes neither.
-//! A writer changes such a file in place, under an exclusive flock(2); each lookup therefore takes a shared one and
-//! believes nothing that it read before.
+//! A writer changes such a file in place, under an exclusive flock(2). Who reads takes a shared one, and forgets what it
+//! read before where the file's size or time tells that it changed.
 
 mod btree;
 mod hash;
 mod page;
 
 use super::Index;
-use super::bytes::Bytes;
+use super::bytes::{Bytes, without_number};
+use super::pages::{Kept, Walk};
 use page::{Order, Page, PageNumber};
 use rustix::fs::{FlockOperation, flock};
 use rustix::io::Errno;
-use std::sync::{Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::os::unix::fs::MetadataExt;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 /// How the entries of a file are kept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,11 +37,22 @@ const BUSY: &str = "is being written by another process; wait until it is done";
 pub(super) struct Berkeley {
     bytes: Bytes,
     method: Method,
-    /// How many lookups hold the lock; it belongs to the open file, so the first takes and the last leaves it.
-    holders: Mutex<u32>,
+    /// One lookup at a time: the lock of the file belongs to all of this process.
+    kept: Mutex<Kept<State, Page>>,
 }
 
+/// A state of the file: its size and the time of its last change, with its page 0.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct State {
+    stamp: (u64, i64, i64),
+    meta: Arc<Meta>,
+}
+
+/// A change this long ago is told from the next one by its time.
+const SETTLED: Duration = Duration::from_secs(1);
+
 /// What page 0 says.
+#[derive(Debug, PartialEq, Eq)]
 pub(super) struct Meta {
     bytes: Vec<u8>,
     order: Order,
@@ -47,10 +60,11 @@ pub(super) struct Meta {
     last_page: PageNumber,
 }
 
-/// A file that is held still: pages are read through it.
+/// The pages of one state of the file.
 pub(super) struct Pages<'a> {
     bytes: &'a Bytes,
-    meta: Meta,
+    meta: Arc<Meta>,
+    walk: Walk<'a, State, Page>,
 }
 
 /// How long opening waits for a writer: postmap makes an index of some 100,000 entries meanwhile.
@@ -60,74 +74,104 @@ const OPEN_LOOKS: Duration = Duration::from_millis(10);
 
 /// Opens a file that keeps its entries by `method`. Unlike a lookup this waits for a writer, for a while.
 pub(super) fn open(bytes: Bytes, method: Method) -> Result<Berkeley, String> {
-    let file = Berkeley { bytes, method, holders: Mutex::new(0) };
+    let file = Berkeley { bytes, method, kept: Mutex::default() };
     let end = Instant::now() + OPEN_WAIT;
-    while let Err(text) = file.take_lock() {
-        if text != BUSY || Instant::now() >= end {
-            return Err(text);
+    let state = loop {
+        match file.locked(|| file.state()) {
+            Err(text) if text == BUSY && Instant::now() < end => std::thread::sleep(OPEN_LOOKS),
+            state => break state?,
         }
-        std::thread::sleep(OPEN_LOOKS);
+    };
+    let (length, expected) = (file.bytes.length()?, state.meta.end());
+    match length < expected {
+        true => Err(format!("expected {expected} bytes by what page 0 says, found {length}")),
+        false => Ok(file),
     }
-    file.leave_lock();
-    file.locked(|pages| {
-        let (length, expected) = (file.bytes.length()?, pages.end());
-        match length < expected {
-            true => Err(format!("expected {expected} bytes by what page 0 says, found {length}")),
-            false => Ok(()),
-        }
-    })?;
-    Ok(file)
 }
 
 impl Berkeley {
-    /// Runs `read` while no writer changes the file.
-    fn locked<T>(&self, read: impl FnOnce(&Pages<'_>) -> Result<T, String>) -> Result<T, String> {
-        self.take_lock()?;
-        let done =
-            Meta::read(&self.bytes, self.method).and_then(|meta| read(&Pages { bytes: &self.bytes, meta }));
-        self.leave_lock();
-        done
-    }
-
-    fn take_lock(&self) -> Result<(), String> {
-        let Bytes::File(file) = &self.bytes else { return Ok(()) };
-        let mut holders = self.holders.lock().unwrap_or_else(PoisonError::into_inner);
-        if *holders == 0 {
-            match flock(file, FlockOperation::NonBlockingLockShared) {
-                Ok(()) => {}
-                Err(Errno::WOULDBLOCK) => {
-                    return Err(BUSY.to_owned());
-                }
-                Err(error) => return Err(format!("cannot be locked: {error}")),
+    /// Walks over the pages: those in memory, or where one is missing those of the file, which no writer changes then.
+    fn walk<T>(&self, walk: impl Fn(&Pages<'_>) -> Result<T, String>) -> Result<T, String> {
+        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(state) = kept.believed() {
+            let pages =
+                Pages { bytes: &self.bytes, meta: state.meta, walk: Walk::without_reading(&mut kept) };
+            let done = walk(&pages);
+            if !pages.walk.missed() {
+                return done;
             }
         }
-        *holders += 1;
-        Ok(())
+        self.locked(|| {
+            let state = self.state()?;
+            let settled = self.is_settled(&state);
+            if !settled {
+                kept.forget();
+            }
+            kept.looked(&state);
+            let pages =
+                Pages { bytes: &self.bytes, meta: state.meta, walk: Walk::reading(&mut kept, settled) };
+            let done = walk(&pages);
+            drop(pages);
+            if !settled {
+                kept.forget();
+            }
+            done
+        })
     }
 
-    fn leave_lock(&self) {
-        let Bytes::File(file) = &self.bytes else { return };
-        let mut holders = self.holders.lock().unwrap_or_else(PoisonError::into_inner);
-        *holders -= 1;
-        if *holders == 0 {
-            // A lock that cannot be given up goes when the file is closed.
-            let _ = flock(file, FlockOperation::Unlock);
+    /// The state of the file, which is locked.
+    fn state(&self) -> Result<State, String> {
+        let stamp = match &self.bytes {
+            Bytes::File(file) => {
+                let meta = file.metadata().map_err(|error| without_number(&error))?;
+                (meta.size(), meta.mtime(), meta.mtime_nsec())
+            }
+            bytes => (bytes.length()?, 0, 0),
+        };
+        Ok(State { stamp, meta: Arc::new(Meta::read(&self.bytes, self.method)?) })
+    }
+
+    /// Whether the next change will show in the file's time.
+    fn is_settled(&self, state: &State) -> bool {
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        let changed = Duration::from_secs(u64::try_from(state.stamp.1).unwrap_or_default());
+        now.checked_sub(changed).is_some_and(|age| age > SETTLED + Duration::from_secs(1))
+    }
+
+    /// Runs `read` while no writer changes the file.
+    fn locked<T>(&self, read: impl FnOnce() -> Result<T, String>) -> Result<T, String> {
+        let Bytes::File(file) = &self.bytes else { return read() };
+        match flock(file, FlockOperation::NonBlockingLockShared) {
+            Ok(()) => {}
+            Err(Errno::WOULDBLOCK) => return Err(BUSY.to_owned()),
+            Err(error) => return Err(format!("cannot be locked: {error}")),
         }
+        let done = read();
+        // A lock that cannot be given up goes when the file is closed.
+        let _ = flock(file, FlockOperation::Unlock);
+        done
     }
 }
 
 impl Index for Berkeley {
     fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, String> {
-        self.locked(|pages| match self.method {
+        self.walk(|pages| match self.method {
             Method::Hash => hash::get(pages, key),
             Method::Btree => btree::get(pages, key),
         })
     }
 
     fn each(&self, take: &mut dyn FnMut(&[u8], &[u8]) -> bool) -> Result<(), String> {
-        self.locked(|pages| match self.method {
-            Method::Hash => hash::each(pages, take),
-            Method::Btree => btree::each(pages, take),
+        let _one = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        self.locked(|| {
+            // Pages are seen once; none is kept.
+            let meta = self.state()?.meta;
+            let mut none = Kept::default();
+            let pages = Pages { bytes: &self.bytes, meta, walk: Walk::reading(&mut none, false) };
+            match self.method {
+                Method::Hash => hash::each(&pages, take),
+                Method::Btree => btree::each(&pages, take),
+            }
         })
     }
 }
@@ -163,6 +207,11 @@ impl Meta {
         Ok(Meta { bytes, order, page_size, last_page })
     }
 
+    /// Where the last page ends.
+    fn end(&self) -> u64 {
+        (u64::from(self.last_page) + 1) * u64::from(self.page_size)
+    }
+
     /// The number at a place of page 0.
     fn field(&self, at: usize) -> u32 {
         self.order.u32(&self.bytes, at).unwrap_or_default()
@@ -189,26 +238,22 @@ impl Pages<'_> {
         &self.meta
     }
 
-    /// Where the last page ends.
-    fn end(&self) -> u64 {
-        (u64::from(self.meta.last_page) + 1) * u64::from(self.meta.page_size)
-    }
-
     /// Pages in the file: no walk has more steps.
     fn steps_max(&self) -> u32 {
         self.meta.last_page.saturating_add(1)
     }
 
-    /// Reads a page.
-    fn page(&self, number: PageNumber) -> Result<Page, String> {
+    /// A page.
+    fn page(&self, number: PageNumber) -> Result<Arc<Page>, String> {
         if number > self.meta.last_page {
             return Err(format!(
                 "expected a page up to {}, found a way to page {number}",
                 self.meta.last_page
             ));
         }
-        let at = u64::from(number) * u64::from(self.meta.page_size);
-        Page::new(self.bytes.exact(at, self.meta.page_size as usize)?, self.meta.order, number)
+        let (at, size) = (u64::from(number) * u64::from(self.meta.page_size), self.meta.page_size as usize);
+        self.walk
+            .page(number.into(), size, || Page::new(self.bytes.exact(at, size)?, self.meta.order, number))
     }
 
     /// The content that starts on overflow page `first` and has `length` bytes.

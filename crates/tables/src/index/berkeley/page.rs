@@ -4,7 +4,7 @@
 pub(super) type PageNumber = u32;
 
 /// The order of bytes in numbers: that of the machine that wrote the file.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Order {
     Little,
     Big,

@@ -2,29 +2,32 @@
 
 use super::super::Index;
 use super::super::bytes::Bytes;
+use super::super::pages::{Kept, Walk};
 use super::page::{META, Meta, NONE, Page, Value};
-use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 /// Pages from the root to a leaf; a tree of 2^64 entries is not as deep.
 const DEPTH_MAX: usize = 32;
 /// Walks that a writer may disturb before the lookup fails for the time being.
 const WALKS_MAX: usize = 100;
-/// Branch pages that are kept between lookups: enough for the branches above some million entries.
-const BRANCHES_MAX: usize = 1024;
-
 /// An open file.
 pub(in super::super) struct Lmdb {
     bytes: Bytes,
     page_size: u32,
-    /// Branch pages of one transaction; of another they may be different pages.
-    branches: Mutex<(u64, HashMap<u64, Arc<Page>>)>,
+    kept: Mutex<Kept<Meta, Page>>,
+}
+
+/// The pages of one transaction.
+struct Pages<'a> {
+    bytes: &'a Bytes,
+    meta: Meta,
+    walk: Walk<'a, Meta, Page>,
 }
 
 /// Reads the start of a file.
 pub(in super::super) fn open(bytes: Bytes) -> Result<Lmdb, String> {
     let page_size = Meta::parse(&bytes.up_to(0, META)?, 0)?.page_size;
-    let file = Lmdb { bytes, page_size, branches: Mutex::default() };
+    let file = Lmdb { bytes, page_size, kept: Mutex::default() };
     let (meta, length) = (file.meta()?, file.bytes.length()?);
     let expected = meta.last_page.saturating_add(1).saturating_mul(meta.page_size.into());
     // Pages at the end that were never written may be missing; nothing points at them.
@@ -49,70 +52,66 @@ impl Lmdb {
         Ok(if second.transaction > first.transaction { second } else { first })
     }
 
-    /// Runs `walk` until no transaction came meanwhile.
-    fn undisturbed<T>(&self, mut walk: impl FnMut(&Meta) -> Result<T, String>) -> Result<T, String> {
-        for _ in 0..WALKS_MAX {
-            let before = self.meta()?;
-            let done = walk(&before);
-            if self.meta()? == before {
+    /// Walks over the pages of the latest transaction: those in memory, or where one is missing those of the file, until
+    /// no transaction came meanwhile.
+    fn walk<T>(
+        &self,
+        keeps: bool,
+        mut walk: impl FnMut(&Pages<'_>) -> Result<T, String>,
+    ) -> Result<T, String> {
+        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(meta) = kept.believed() {
+            let pages = Pages { bytes: &self.bytes, meta, walk: Walk::without_reading(&mut kept) };
+            let done = walk(&pages);
+            if !pages.walk.missed() {
                 return done;
             }
         }
+        for _ in 0..WALKS_MAX {
+            let meta = self.meta()?;
+            kept.looked(&meta);
+            let done = walk(&Pages { bytes: &self.bytes, meta, walk: Walk::reading(&mut kept, keeps) });
+            if self.meta()? == meta {
+                return done;
+            }
+            kept.forget();
+        }
         Err(format!("was changed by other processes {WALKS_MAX} times during one lookup"))
     }
+}
 
-    fn page(&self, meta: &Meta, number: u64) -> Result<Page, String> {
-        if number > meta.last_page || number < 2 {
+impl Pages<'_> {
+    fn page(&self, number: u64) -> Result<Arc<Page>, String> {
+        if number > self.meta.last_page || number < 2 {
             return Err(format!(
                 "expected a page from 2 to {}, found a way to page {number}",
-                meta.last_page
+                self.meta.last_page
             ));
         }
-        let size = u64::from(meta.page_size);
-        Page::new(self.bytes.exact(number * size, meta.page_size as usize)?, number)
+        let size = self.meta.page_size as usize;
+        self.walk.page(number, size, || Page::new(self.bytes.exact(number * size as u64, size)?, number))
     }
 
-    /// The page, from memory if it is a branch that was read before.
-    fn page_of_tree(&self, meta: &Meta, number: u64) -> Result<Arc<Page>, String> {
-        {
-            let mut kept = self.branches.lock().unwrap_or_else(PoisonError::into_inner);
-            if kept.0 != meta.transaction {
-                *kept = (meta.transaction, HashMap::new());
-            }
-            if let Some(page) = kept.1.get(&number) {
-                return Ok(page.clone());
-            }
-        }
-        let page = Arc::new(self.page(meta, number)?);
-        if !page.is_leaf()? && self.meta()?.transaction == meta.transaction {
-            let mut kept = self.branches.lock().unwrap_or_else(PoisonError::into_inner);
-            if kept.0 == meta.transaction && kept.1.len() < BRANCHES_MAX {
-                kept.1.insert(number, page.clone());
-            }
-        }
-        Ok(page)
-    }
-
-    fn value(&self, meta: &Meta, page: &Page, value: Value<'_>) -> Result<Vec<u8>, String> {
+    fn value(&self, page: &Page, value: Value<'_>) -> Result<Vec<u8>, String> {
         match value {
             Value::Here(bytes) => Ok(bytes.to_vec()),
             Value::Big(first, length) => {
                 // Overflow pages lie in a row and only the first has a header.
-                let checked = self.page(meta, first)?;
-                drop(checked);
-                self.bytes.exact(first * u64::from(meta.page_size) + super::page::HEADER as u64, length)
+                self.walk.may_read()?;
+                self.page(first)?;
+                self.bytes.exact(first * u64::from(self.meta.page_size) + super::page::HEADER as u64, length)
             }
             Value::Child(_) => Err(page.wrong("expected a value, found the page below")),
         }
     }
 
-    fn search(&self, meta: &Meta, key: &[u8]) -> Result<Option<Vec<u8>>, String> {
-        if meta.root == NONE {
+    fn search(&self, key: &[u8]) -> Result<Option<Vec<u8>>, String> {
+        if self.meta.root == NONE {
             return Ok(None);
         }
-        let mut number = meta.root;
+        let mut number = self.meta.root;
         for _ in 0..DEPTH_MAX {
-            let page = self.page_of_tree(meta, number)?;
+            let page = self.page(number)?;
             let leaf = page.is_leaf()?;
             // The first key of a branch stands for everything that is smaller than the second.
             let (mut low, mut high) = (0, page.nodes());
@@ -121,7 +120,7 @@ impl Lmdb {
                 let node = page.node(middle)?;
                 match node.key.cmp(key) {
                     std::cmp::Ordering::Equal if leaf => {
-                        return self.value(meta, &page, node.value).map(Some);
+                        return self.value(&page, node.value).map(Some);
                     }
                     std::cmp::Ordering::Greater => high = middle,
                     _ if leaf => low = middle + 1,
@@ -139,7 +138,6 @@ impl Lmdb {
     /// Shows the entries below a page; false where `take` has enough.
     fn below(
         &self,
-        meta: &Meta,
         number: u64,
         depth: usize,
         take: &mut dyn FnMut(&[u8], &[u8]) -> bool,
@@ -147,12 +145,12 @@ impl Lmdb {
         if depth >= DEPTH_MAX {
             return Err(format!("page {number}: expected at most {DEPTH_MAX} levels, found more"));
         }
-        let page = self.page(meta, number)?;
+        let page = self.page(number)?;
         for index in 0..page.nodes() {
             let node = page.node(index)?;
             let goes_on = match node.value {
-                Value::Child(child) => self.below(meta, child, depth + 1, take)?,
-                value => take(node.key, &self.value(meta, &page, value)?),
+                Value::Child(child) => self.below(child, depth + 1, take)?,
+                value => take(node.key, &self.value(&page, value)?),
             };
             if !goes_on {
                 return Ok(false);
@@ -171,18 +169,18 @@ fn child(page: &Page, index: usize) -> Result<u64, String> {
 
 impl Index for Lmdb {
     fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, String> {
-        self.undisturbed(|meta| self.search(meta, key))
+        self.walk(true, |pages| pages.search(key))
     }
 
     fn each(&self, take: &mut dyn FnMut(&[u8], &[u8]) -> bool) -> Result<(), String> {
         // All of them are taken first, since a walk may have to start again.
-        let entries = self.undisturbed(|meta| {
+        let entries = self.walk(false, |pages| {
             let mut entries = Vec::new();
             // A damaged tree may lead to the same pages again and again; more entries than fit are none.
             let mut left = self.bytes.length()?;
             let mut whole = true;
-            if meta.root != NONE {
-                whole = self.below(meta, meta.root, 0, &mut |key, value| {
+            if pages.meta.root != NONE {
+                whole = pages.below(pages.meta.root, 0, &mut |key, value| {
                     let size = (key.len() + value.len() + super::page::NODE) as u64;
                     let fits = size <= left;
                     left = left.saturating_sub(size);
