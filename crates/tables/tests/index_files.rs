@@ -35,10 +35,10 @@ impl Drop for Directory {
 }
 
 /// A kind with the suffix of its file and a file of this kind.
-const KINDS: &[(&str, &str, &str)] = &[
+const INDEXED: &[(&str, &str, &str)] = &[
+    ("hash", "db", "postfix-hash.db"),
     ("btree", "db", "postfix-btree.db"),
     ("cdb", "cdb", "postfix.cdb"),
-    ("hash", "db", "postfix-hash.db"),
     ("lmdb", "lmdb", "postfix.lmdb"),
 ];
 
@@ -85,7 +85,7 @@ fn aged(path: &Path, seconds: u64) {
 #[test]
 fn what_is_no_index_is_a_temporary_error_that_says_what_it_is() {
     let directory = Directory::new();
-    for (kind, suffix, name) in KINDS {
+    for (kind, suffix, name) in INDEXED {
         let file = directory.file("t");
         let index = directory.file(&format!("t.{suffix}"));
         std::fs::write(&index, "").unwrap();
@@ -113,7 +113,7 @@ fn what_is_no_index_is_a_temporary_error_that_says_what_it_is() {
 #[test]
 fn an_index_that_is_cut_while_it_is_open_fails_and_names_the_page() {
     let directory = Directory::new();
-    for (kind, suffix, name) in KINDS {
+    for (kind, suffix, name) in INDEXED {
         let index = directory.file(&format!("t.{suffix}"));
         std::fs::write(&index, golden(name)).unwrap();
         let (table, _) = open(kind, &directory.file("t"));
@@ -132,7 +132,7 @@ fn an_index_that_is_cut_while_it_is_open_fails_and_names_the_page() {
 fn an_index_that_is_replaced_is_read_again_and_the_old_one_answers_until_then() {
     let directory = Directory::new();
     let entries: &[(&[u8], &[u8])] = &[(b"user7@example.com", b"new")];
-    for (kind, suffix, name) in KINDS {
+    for (kind, suffix, name) in INDEXED {
         let index = directory.file(&format!("t.{suffix}"));
         std::fs::write(&index, golden(name)).unwrap();
         let (table, _) = open(kind, &directory.file("t"));

@@ -4,24 +4,28 @@
 
 use super::Index;
 use super::bytes::{Bytes, u32_le};
+use std::sync::OnceLock;
 
 /// Bytes of the header: place and number of slots of each hash table.
 const HEADER: usize = 2048;
 /// Slots that are read at once; the tables are at most half full, so a search rarely needs more.
 const SLOTS_AT_ONCE: u32 = 8;
-/// Bytes that are read with a record before its lengths are known; most are shorter.
-const RECORD_GUESS: usize = 248;
+/// Bytes that are read with a record before its lengths are known, beyond the key that is searched; most values are
+/// shorter.
+const VALUE_GUESS: usize = 48;
 
 /// An open constant database.
 pub(super) struct Cdb {
     bytes: Bytes,
     header: Vec<u8>,
+    /// Whether keys end with a zero byte, once one was found.
+    zero: OnceLock<bool>,
 }
 
 /// Reads the header.
 pub(super) fn open(bytes: Bytes) -> Result<Cdb, String> {
     let header = bytes.exact(0, HEADER)?;
-    let cdb = Cdb { bytes: bytes.constant()?, header };
+    let cdb = Cdb { bytes: bytes.constant()?, header, zero: OnceLock::new() };
     let length = cdb.bytes.length()?;
     for table in 0..256 {
         let (place, slots) = cdb.table(table);
@@ -52,10 +56,10 @@ impl Cdb {
         (0..256).map(|number| self.table(number).0).min().unwrap_or(HEADER as u32)
     }
 
-    /// The record at `place`: its key, its value and where the next one starts.
-    fn record(&self, place: u32) -> Result<(Vec<u8>, Vec<u8>, u64), String> {
+    /// The record at `place`: its key, its value and where the next one starts. Its key is perhaps `key_length` long.
+    fn record(&self, place: u32, key_length: usize) -> Result<(Vec<u8>, Vec<u8>, u64), String> {
         let at = u64::from(place);
-        let mut bytes = self.bytes.up_to(at, 8 + RECORD_GUESS)?;
+        let mut bytes = self.bytes.up_to(at, 8 + key_length + VALUE_GUESS)?;
         let (Some(key), Some(value)) = (u32_le(&bytes, 0), u32_le(&bytes, 4)) else {
             return Err(format!("at byte {at}: expected a record, found the end of the file"));
         };
@@ -89,7 +93,7 @@ impl Index for Cdb {
                     return Ok(None);
                 }
                 if hash == wanted {
-                    let (found, value, _) = self.record(record)?;
+                    let (found, value, _) = self.record(record, key.len())?;
                     if found == key {
                         return Ok(Some(value));
                     }
@@ -100,11 +104,19 @@ impl Index for Cdb {
         Ok(None)
     }
 
+    fn find(&self, key: &[u8]) -> Result<Option<Vec<u8>>, String> {
+        let found = super::either(key, self.zero.get().copied(), |key| self.get(key))?;
+        Ok(found.map(|(zero, value)| {
+            self.zero.get_or_init(|| zero);
+            value
+        }))
+    }
+
     fn each(&self, take: &mut dyn FnMut(&[u8], &[u8]) -> bool) -> Result<(), String> {
         let end = self.records_end();
         let mut at = HEADER as u32;
         while at < end {
-            let (key, value, next) = self.record(at)?;
+            let (key, value, next) = self.record(at, VALUE_GUESS)?;
             if next > u64::from(end) {
                 return Err(format!(
                     "at byte {at}: expected a record before byte {end}, found its end at {next}"

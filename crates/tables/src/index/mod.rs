@@ -26,6 +26,10 @@ pub trait Index: Send + Sync {
     /// The value of exactly this key. The error names the place in the file.
     fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, String>;
 
+    /// The value of this key, be it stored with a zero byte behind it or without, as Postfix looks for both. What the
+    /// first key that is found has, all are taken to have, as in Postfix.
+    fn find(&self, key: &[u8]) -> Result<Option<Vec<u8>>, String>;
+
     /// Shows each entry to `take`, in the file's own order, until it answers false.
     fn each(&self, take: &mut dyn FnMut(&[u8], &[u8]) -> bool) -> Result<(), String>;
 }
@@ -106,16 +110,28 @@ impl Format {
     }
 }
 
-/// The value of a key, be it stored with a zero byte behind it or without, as Postfix looks for both.
+/// The value of a key as text, be the key stored with a zero byte behind it or without.
 pub fn find(index: &dyn Index, key: &str) -> Result<Option<String>, String> {
-    let mut bytes = Vec::with_capacity(key.len() + 1);
-    bytes.extend_from_slice(key.as_bytes());
-    bytes.push(0);
-    let found = match index.get(&bytes)? {
-        Some(value) => Some(value),
-        None => index.get(key.as_bytes())?,
-    };
-    Ok(found.map(text))
+    Ok(index.find(key.as_bytes())?.map(text))
+}
+
+/// Searches with a zero byte behind the key, and without it; `known` is which one keys have, as far as that is known.
+fn either(
+    key: &[u8],
+    known: Option<bool>,
+    search: impl Fn(&[u8]) -> Result<Option<Vec<u8>>, String>,
+) -> Result<Option<(bool, Vec<u8>)>, String> {
+    let mut with_zero = Vec::with_capacity(key.len() + 1);
+    with_zero.extend_from_slice(key);
+    with_zero.push(0);
+    for zero in [true, false] {
+        if known.is_none_or(|known| known == zero)
+            && let Some(value) = search(if zero { &with_zero } else { key })?
+        {
+            return Ok(Some((zero, value)));
+        }
+    }
+    Ok(None)
 }
 
 /// A value as text: without the zero byte behind it, and with U+FFFD for what is no UTF-8.

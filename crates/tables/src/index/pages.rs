@@ -20,11 +20,13 @@ pub(super) struct Kept<S, P> {
     pages: HashMap<u64, Arc<P>>,
     bytes: usize,
     looked: Option<Instant>,
+    /// Whether keys end with a zero byte, once one was found.
+    zero: Option<bool>,
 }
 
 impl<S, P> Default for Kept<S, P> {
     fn default() -> Self {
-        Kept { state: None, pages: HashMap::new(), bytes: 0, looked: None }
+        Kept { state: None, pages: HashMap::new(), bytes: 0, looked: None, zero: None }
     }
 }
 
@@ -70,6 +72,19 @@ impl<'a, S, P> Walk<'a, S, P> {
     /// A walk that reads what is not kept, and keeps it if `keeps`.
     pub(super) fn reading(kept: &'a mut Kept<S, P>, keeps: bool) -> Self {
         Walk { kept: RefCell::new(kept), reads: true, missed: Cell::new(false), keeps }
+    }
+
+    /// The value of a key, with a zero byte behind it or without.
+    pub(super) fn find(
+        &self,
+        key: &[u8],
+        search: impl Fn(&[u8]) -> Result<Option<Vec<u8>>, String>,
+    ) -> Result<Option<Vec<u8>>, String> {
+        let known = self.kept.borrow().zero;
+        Ok(super::either(key, known, search)?.map(|(zero, value)| {
+            self.kept.borrow_mut().zero = Some(zero);
+            value
+        }))
     }
 
     /// Whether the walk ended for want of a page; what it found counts for nothing then.

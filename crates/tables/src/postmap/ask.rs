@@ -136,9 +136,11 @@ impl Call<'_> {
                 continue;
             }
             let found = match table {
-                Asked::Index(spec, opened) => find(&*opened.index, self.key(key)).map_err(|text| {
-                    format!("table {spec}: query error: {}: {text}", opened.path.display())
-                })?,
+                Asked::Index(spec, opened) => {
+                    opened.index.find(&self.key(key)).map(|found| found.map(without_zero)).map_err(
+                        |text| format!("table {spec}: query error: {}: {text}", opened.path.display()),
+                    )?
+                }
                 Asked::Table(table) => match wait(table.lookup(&String::from_utf8_lossy(key))) {
                     Lookup::Found(value) => Some(value.into_bytes()),
                     Lookup::NotFound => None,
@@ -182,16 +184,6 @@ impl Asked {
             Asked::Table(table) => table.spec(),
         }
     }
-}
-
-/// The value of a key, with a zero byte behind both or without.
-fn find(index: &dyn Index, mut key: Vec<u8>) -> Result<Option<Vec<u8>>, String> {
-    key.push(0);
-    let found = match index.get(&key)? {
-        None => index.get(&key[..key.len() - 1])?,
-        found => found,
-    };
-    Ok(found.map(without_zero))
 }
 
 /// All entries, without zero bytes behind them.

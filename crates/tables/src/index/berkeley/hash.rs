@@ -55,11 +55,14 @@ pub(super) fn get(pages: &Pages<'_>, key: &[u8]) -> Result<Option<Vec<u8>>, Stri
     let buckets = Buckets::of(pages)?;
     let mut value = None;
     chain(pages, buckets.page(buckets.of_hash(hash(key)))?, &mut |page| {
+        let mut end = page.size();
         for item in (0..page.items()).step_by(2) {
-            if is(pages, page, item, key)? {
+            let (_, bytes) = page.hash_item_before(item, end)?;
+            if is(pages, page, item, bytes, key)? {
                 value = Some(content(pages, page, item + 1)?);
                 return Ok(false);
             }
+            end = page.place(item + 1)?;
         }
         Ok(true)
     })?;
@@ -113,10 +116,9 @@ fn chain(
 }
 
 /// Whether an item is this key; long keys are read only where the length fits.
-fn is(pages: &Pages<'_>, page: &Page, item: usize, key: &[u8]) -> Result<bool, String> {
-    let bytes = page.hash_item(item)?;
+fn is(pages: &Pages<'_>, page: &Page, item: usize, bytes: &[u8], key: &[u8]) -> Result<bool, String> {
     match bytes[0] {
-        PLAIN => Ok(&bytes[1..] == key),
+        PLAIN => Ok(bytes.len() == key.len() + 1 && &bytes[1..] == key),
         OFF_PAGE => match off_page(page, bytes)? {
             (_, length) if length as usize != key.len() => Ok(false),
             (first, length) => Ok(pages.overflow(first, length)? == key),

@@ -155,10 +155,11 @@ impl Berkeley {
 
 impl Index for Berkeley {
     fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, String> {
-        self.walk(|pages| match self.method {
-            Method::Hash => hash::get(pages, key),
-            Method::Btree => btree::get(pages, key),
-        })
+        self.walk(|pages| pages.get(self.method, key))
+    }
+
+    fn find(&self, key: &[u8]) -> Result<Option<Vec<u8>>, String> {
+        self.walk(|pages| pages.walk.find(key, |key| pages.get(self.method, key)))
     }
 
     fn each(&self, take: &mut dyn FnMut(&[u8], &[u8]) -> bool) -> Result<(), String> {
@@ -233,6 +234,13 @@ fn unexpected(bytes: &[u8], method: Method) -> String {
 }
 
 impl Pages<'_> {
+    fn get(&self, method: Method, key: &[u8]) -> Result<Option<Vec<u8>>, String> {
+        match method {
+            Method::Hash => hash::get(self, key),
+            Method::Btree => btree::get(self, key),
+        }
+    }
+
     /// What page 0 says.
     fn meta(&self) -> &Meta {
         &self.meta

@@ -102,7 +102,7 @@ impl Page {
     }
 
     /// Where an item starts.
-    fn place(&self, item: usize) -> Result<usize, String> {
+    pub(super) fn place(&self, item: usize) -> Result<usize, String> {
         let place = self.u16(HEADER + item * 2);
         match item < self.items() && (HEADER..self.bytes.len()).contains(&place) {
             true => Ok(place),
@@ -112,14 +112,25 @@ impl Page {
 
     /// An item of a hash page: it ends where the item before it starts.
     pub(super) fn hash_item(&self, item: usize) -> Result<&[u8], String> {
-        let start = self.place(item)?;
         let end = match item {
             0 => self.bytes.len(),
             _ => self.place(item - 1)?,
         };
-        self.bytes.get(start..end).filter(|bytes| !bytes.is_empty()).ok_or_else(|| {
-            self.wrong(format!("item {item}: expected it before byte {end}, found it at {start}"))
-        })
+        self.hash_item_before(item, end).map(|(_, bytes)| bytes)
+    }
+
+    /// The same where the item's end is known; gives its start as well.
+    pub(super) fn hash_item_before(&self, item: usize, end: usize) -> Result<(usize, &[u8]), String> {
+        let start = self.place(item)?;
+        match self.bytes.get(start..end) {
+            Some(bytes) if !bytes.is_empty() => Ok((start, bytes)),
+            _ => Err(self.wrong(format!("item {item}: expected it before byte {end}, found it at {start}"))),
+        }
+    }
+
+    /// How long it is.
+    pub(super) fn size(&self) -> usize {
+        self.bytes.len()
     }
 
     /// The rest of a B-tree page from an item's start on; the item says its length itself.

@@ -172,6 +172,10 @@ impl Index for Lmdb {
         self.walk(true, |pages| pages.search(key))
     }
 
+    fn find(&self, key: &[u8]) -> Result<Option<Vec<u8>>, String> {
+        self.walk(true, |pages| pages.walk.find(key, |key| pages.search(key)))
+    }
+
     fn each(&self, take: &mut dyn FnMut(&[u8], &[u8]) -> bool) -> Result<(), String> {
         // All of them are taken first, since a walk may have to start again.
         let entries = self.walk(false, |pages| {
