@@ -4,7 +4,6 @@
 //! thirds of the time. A lookup that finds all of its pages here makes none, for a moment after the file was looked at.
 
 use std::cell::{Cell, RefCell};
-use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -12,12 +11,15 @@ use std::time::{Duration, Instant};
 const BELIEVED: Duration = Duration::from_millis(10);
 /// Bytes of pages that are kept of one file; of a larger file others are read each time.
 const KEPT_BYTES_MAX: usize = 1 << 28;
+/// Pages from this number on are never kept: as many of the smallest size fit.
+const KEPT_PAGES_MAX: u64 = (KEPT_BYTES_MAX / 512) as u64;
 
 /// The pages of one state of a file.
 pub(super) struct Kept<S, P> {
     /// The state, with what tells it from others.
     state: Option<S>,
-    pages: HashMap<u64, Arc<P>>,
+    /// By their number.
+    pages: Vec<Option<Arc<P>>>,
     bytes: usize,
     looked: Option<Instant>,
     /// Whether keys end with a zero byte, once one was found.
@@ -26,7 +28,7 @@ pub(super) struct Kept<S, P> {
 
 impl<S, P> Default for Kept<S, P> {
     fn default() -> Self {
-        Kept { state: None, pages: HashMap::new(), bytes: 0, looked: None, zero: None }
+        Kept { state: None, pages: Vec::new(), bytes: 0, looked: None, zero: None }
     }
 }
 
@@ -108,15 +110,18 @@ impl<'a, S, P> Walk<'a, S, P> {
         size: usize,
         read: impl FnOnce() -> Result<P, String>,
     ) -> Result<Arc<P>, String> {
-        if let Some(page) = self.kept.borrow().pages.get(&number) {
+        let place = usize::try_from(number).unwrap_or(usize::MAX);
+        if let Some(Some(page)) = self.kept.borrow().pages.get(place) {
             return Ok(page.clone());
         }
         self.may_read()?;
         let page = Arc::new(read()?);
         let mut kept = self.kept.borrow_mut();
-        if self.keeps && kept.bytes + size <= KEPT_BYTES_MAX {
+        if self.keeps && number < KEPT_PAGES_MAX && kept.bytes + size <= KEPT_BYTES_MAX {
             kept.bytes += size;
-            kept.pages.insert(number, page.clone());
+            let pages = &mut kept.pages;
+            pages.resize_with(pages.len().max(place + 1), || None);
+            pages[place] = Some(page.clone());
         }
         Ok(page)
     }

@@ -81,6 +81,16 @@ impl Page {
         lower.saturating_sub(HEADER) / 2
     }
 
+    /// A node's key.
+    pub(super) fn key(&self, index: usize) -> Result<&[u8], String> {
+        let key = || {
+            let start = usize::from(u16_le(&self.bytes, HEADER + index * 2)?);
+            let length = usize::from(u16_le(&self.bytes, start + 6)?);
+            self.bytes.get(start + NODE..start + NODE + length)
+        };
+        key().ok_or_else(|| self.wrong(format!("node {index}: expected a key, found a place off the page")))
+    }
+
     /// A node.
     pub(super) fn node(&self, index: usize) -> Result<Node<'_>, String> {
         self.parse(index).ok_or_else(|| {

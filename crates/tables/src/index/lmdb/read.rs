@@ -117,10 +117,9 @@ impl Pages<'_> {
             let (mut low, mut high) = (0, page.nodes());
             while high > low + usize::from(!leaf) {
                 let middle = low + (high - low) / 2;
-                let node = page.node(middle)?;
-                match node.key.cmp(key) {
+                match page.key(middle)?.cmp(key) {
                     std::cmp::Ordering::Equal if leaf => {
-                        return self.value(&page, node.value).map(Some);
+                        return self.value(&page, page.node(middle)?.value).map(Some);
                     }
                     std::cmp::Ordering::Greater => high = middle,
                     _ if leaf => low = middle + 1,
