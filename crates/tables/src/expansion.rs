@@ -85,6 +85,11 @@ impl Template {
         self.fill(result, key, Cow::Borrowed)
     }
 
+    /// Whether nothing but the text itself comes out, whatever the key.
+    pub fn is_literal(&self) -> bool {
+        self.0.iter().all(|piece| matches!(piece, Piece::Literal(_)))
+    }
+
     fn fill<'t>(
         &self,
         subject: &'t str,

@@ -10,6 +10,8 @@ mod hash;
 mod indexed;
 mod inline;
 mod internal;
+#[cfg(feature = "ldap")]
+mod ldap;
 mod lmdb;
 mod memcache;
 mod pcre;
@@ -52,6 +54,8 @@ pub const KINDS: &[Kind] = &[
     hash::KIND,
     inline::KIND,
     internal::KIND,
+    #[cfg(feature = "ldap")]
+    ldap::KIND,
     lmdb::KIND,
     memcache::KIND,
     pcre::KIND,
@@ -74,7 +78,8 @@ const UNAUTHENTICATED: &[&str] = &["memcache", "socketmap", "tcp"];
 
 /// Kinds of Postfix that are not built yet, with what to do instead; sorted by name.
 pub const NOT_YET: &[(&str, &str)] = &[
-    ("ldap", OUTSIDE),
+    #[cfg(not(feature = "ldap"))]
+    ("ldap", "this program was built without them: build it with `--features ldap`"),
     ("mysql", OUTSIDE),
     ("pgsql", OUTSIDE),
     ("sqlite", "this program was built without them: build it with `--features sqlite`"),
