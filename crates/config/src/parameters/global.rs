@@ -21,6 +21,10 @@ parameters! {
         inet_protocols: List = "all", one_of &["all", "ipv4", "ipv6"],
         /// Addresses of proxies or translators that lead to this host.
         proxy_interfaces: List = "",
+        /// The longest query to a socketmap server.
+        socketmap_max_query_size: Size = "10000", range 1..,
+        /// The longest answer of a socketmap server.
+        socketmap_max_reply_size: Size = "100000", range 1..,
         /// Where the queue and the services' sockets lie.
         queue_directory: Path = "/var/spool/postfix",
         /// Where mail_owner keeps data that may be lost, such as caches.
