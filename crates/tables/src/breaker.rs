@@ -12,13 +12,14 @@ const FAILURES_MAX: u32 = 3;
 /// For how long at first.
 const PAUSE_MIN: Duration = Duration::from_secs(1);
 
-/// For how long at most, so that mail moves within a minute of the server's return.
-const PAUSE_MAX: Duration = Duration::from_secs(60);
+/// For how long at most where nothing else is set, so that mail moves within a minute of the server's return.
+pub(crate) const PAUSE_MAX: Duration = Duration::from_secs(60);
 
 /// What is known of the health of one server.
 #[derive(Debug)]
 pub(crate) struct Breaker {
     server: String,
+    pause_max: Duration,
     failures: u32,
     /// Why the server is left in peace, and until when; nothing while it is asked freely.
     open: Option<Open>,
@@ -45,9 +46,10 @@ pub(crate) struct LeftInPeace {
 }
 
 impl Breaker {
-    /// The breaker of a server that has not failed yet; its name is for the reader of errors.
-    pub(crate) fn new(server: impl Into<String>) -> Breaker {
-        Breaker { server: server.into(), failures: 0, open: None }
+    /// The breaker of a server that has not failed yet; its name is for the reader of errors. It is left in peace for
+    /// `pause_max` at most, but for [`PAUSE_MIN`] at least.
+    pub(crate) fn new(server: impl Into<String>, pause_max: Duration) -> Breaker {
+        Breaker { server: server.into(), pause_max: pause_max.max(PAUSE_MIN), failures: 0, open: None }
     }
 
     /// Whether the server may be asked now. Whoever asks says how it went: [`Breaker::succeeded`], [`Breaker::failed`].
@@ -82,7 +84,7 @@ impl Breaker {
         }
         let (since, pause) = match &self.open {
             None => (now, PAUSE_MIN),
-            Some(open) if open.trying => (open.since, (open.pause * 2).min(PAUSE_MAX)),
+            Some(open) if open.trying => (open.since, (open.pause * 2).min(self.pause_max)),
             // One of several that were under way together; the first of them has opened the breaker.
             Some(_) => return,
         };
@@ -106,7 +108,7 @@ mod tests {
     use super::*;
 
     fn failing(now: Instant) -> Breaker {
-        let mut breaker = Breaker::new("inet:127.0.0.1:389");
+        let mut breaker = Breaker::new("inet:127.0.0.1:389", PAUSE_MAX);
         for _ in 0..FAILURES_MAX {
             assert_eq!(breaker.may_ask(now), Ok(()));
             breaker.failed("connection refused", now);
@@ -129,7 +131,7 @@ mod tests {
     #[test]
     fn an_answer_between_failures_keeps_it_closed() {
         let now = Instant::now();
-        let mut breaker = Breaker::new("a");
+        let mut breaker = Breaker::new("a", PAUSE_MAX);
         for _ in 0..10 {
             breaker.failed("x", now);
             breaker.failed("x", now);

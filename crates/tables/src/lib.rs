@@ -9,6 +9,8 @@ mod endpoint;
 mod entries;
 pub mod expansion;
 mod fold;
+#[cfg(feature = "pgsql")]
+mod hosts;
 pub mod index;
 pub mod kinds;
 pub mod lists;
@@ -24,7 +26,7 @@ pub mod search;
 #[cfg_attr(not(feature = "sqlite"), allow(dead_code))]
 mod service;
 mod several;
-#[cfg(feature = "sqlite")]
+#[cfg(any(feature = "pgsql", feature = "sqlite"))]
 mod sql;
 mod substitute;
 mod table;

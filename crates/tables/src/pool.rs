@@ -4,7 +4,7 @@
 //! next; one that fails again and again is left in peace ([`Breaker`]). A server that answers too late loses its
 //! connection, since the answer that comes next would be that of another question.
 
-use crate::breaker::Breaker;
+use crate::breaker::{Breaker, PAUSE_MAX};
 use crate::service::{self, within};
 use std::future::Future;
 use std::hash::{BuildHasher, Hasher, RandomState};
@@ -47,7 +47,7 @@ pub(crate) enum Failure {
 pub(crate) enum Order {
     /// The first, and the others only when it fails.
     InTurn,
-    /// Any, so that they share the work.
+    /// Any, so that they share the work; those whose name starts with `unix:` before others.
     Random,
 }
 
@@ -68,6 +68,8 @@ pub(crate) struct Limits {
     pub(crate) tries: u32,
     /// The pause between tries.
     pub(crate) pause: Duration,
+    /// How long a host that fails is left in peace at most.
+    pub(crate) retry: Duration,
 }
 
 impl Default for Limits {
@@ -80,6 +82,7 @@ impl Default for Limits {
             idle: Duration::from_secs(60),
             tries: 1,
             pause: Duration::from_secs(1),
+            retry: PAUSE_MAX,
         }
     }
 }
@@ -112,7 +115,8 @@ impl<C: Client> Pool<C> {
     /// A pool that opens connections when it is asked; `hosts` are what [`Client::connect`] takes, at least one.
     pub(crate) fn new(client: C, hosts: Vec<String>, order: Order, limits: Limits) -> Pool<C> {
         assert!(!hosts.is_empty(), "a pool has at least one host");
-        let host = |name: String| Host { breaker: Mutex::new(Breaker::new(name.clone())), name };
+        let host =
+            |name: String| Host { breaker: Mutex::new(Breaker::new(name.clone(), limits.retry)), name };
         Pool(Arc::new(Inner {
             client,
             hosts: hosts.into_iter().map(host).collect(),
@@ -257,7 +261,8 @@ impl<C: Client> Inner<C> {
     fn hosts_in_order(&self) -> impl Iterator<Item = usize> + Send + use<C> {
         let mut hosts: Vec<usize> = (0..self.hosts.len()).collect();
         if self.order == Order::Random {
-            hosts.sort_by_cached_key(|_| RandomState::new().build_hasher().finish());
+            let far = |host: usize| !self.hosts[host].name.starts_with("unix:");
+            hosts.sort_by_cached_key(|&host| (far(host), RandomState::new().build_hasher().finish()));
         }
         hosts.into_iter()
     }

@@ -6,6 +6,8 @@
 use crate::expansion::{Expansion, Template, TooMuch};
 use crate::lists::Unanswered;
 use crate::lookup::Lookup;
+#[cfg(feature = "pgsql")]
+use crate::pool::Limits;
 use crate::table::Settings;
 use crate::table_config::TableConfig;
 use std::borrow::Cow;
@@ -127,6 +129,20 @@ impl Sql {
 
     fn fails(&self, text: &str) -> Lookup {
         Lookup::TempFail(format!("{}: {text}", self.spec))
+    }
+}
+
+/// The bounds of the connections to a database server: `timeout`, `idle_interval`, `retry_interval`.
+#[cfg(feature = "pgsql")]
+pub(crate) fn limits(config: &mut TableConfig<'_>) -> Limits {
+    let default = Limits::default();
+    let timeout = config.seconds("timeout", QUERY_MAX);
+    Limits {
+        connect: timeout,
+        query: timeout,
+        idle: config.seconds("idle_interval", default.idle),
+        retry: config.seconds("retry_interval", default.retry),
+        ..default
     }
 }
 

@@ -43,7 +43,14 @@ impl<'a> TableConfig<'a> {
             })?;
             let file: Arc<Path> = path.into();
             let parsed = MainCf::parse(&file, &text, &mut errors);
-            parsed.warnings().iter().for_each(|warning| (settings.warn)(&format!("{spec}: {warning}")));
+            for warning in parsed.warnings() {
+                let mut warning = warning.clone();
+                // The reader's own text quotes the value, which may be a password.
+                if warning.subject.is_some() {
+                    warning.text = "is set twice; the last one counts".to_owned();
+                }
+                (settings.warn)(&format!("{spec}: {warning}"));
+            }
             Place::File(file, parsed)
         } else if name.is_empty() {
             return Err(TableError::new(spec, "expected a file name, or the name of settings in main.cf"));
@@ -221,6 +228,19 @@ mod tests {
             assert_eq!(
                 warnings.lock().unwrap().join("\n").replace(path, "F"),
                 "mysql:f: F:2: qeury: tables of this type have no such setting; it is ignored"
+            );
+        });
+    }
+
+    #[test]
+    fn a_setting_that_is_there_twice_is_told_without_its_value() {
+        let (settings, warnings) = settings();
+        with_file("password = s3cret\npassword = other\n", |path| {
+            let mut config = TableConfig::open(path, "mysql:f", &settings).unwrap();
+            assert_eq!(config.required("password", "a password"), "other");
+            assert_eq!(
+                warnings.lock().unwrap().join("\n").replace(path, "F"),
+                "mysql:f: F:2: password: is set twice; the last one counts"
             );
         });
     }

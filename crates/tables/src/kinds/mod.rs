@@ -15,6 +15,8 @@ mod ldap;
 mod lmdb;
 mod memcache;
 mod pcre;
+#[cfg(feature = "pgsql")]
+mod pgsql;
 mod pipemap;
 mod proxy;
 mod randmap;
@@ -59,6 +61,8 @@ pub const KINDS: &[Kind] = &[
     lmdb::KIND,
     memcache::KIND,
     pcre::KIND,
+    #[cfg(feature = "pgsql")]
+    pgsql::KIND,
     pipemap::KIND,
     proxy::KIND,
     randmap::KIND,
@@ -81,7 +85,7 @@ pub const NOT_YET: &[(&str, &str)] = &[
     #[cfg(not(feature = "ldap"))]
     ("ldap", "this program was built without them: build it with `--features ldap`"),
     ("mysql", OUTSIDE),
-    ("pgsql", OUTSIDE),
+    ("pgsql", "this program was built without them: build it with `--features pgsql`"),
     ("sqlite", "this program was built without them: build it with `--features sqlite`"),
 ];
 

@@ -1,0 +1,270 @@
+//! Database servers that a test starts on loopback, as a private user, below a directory that goes with the test.
+//!
+//! The programs are the host's, or those of Debian's packages that `tests/testkit/world/fetch` unpacked. Where there
+//! are none the test says so and ends; with CI set it fails.
+
+#![allow(dead_code)]
+
+use std::ffi::OsStr;
+use std::fs;
+use std::net::TcpListener;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+use tables::{Lookup, Settings, Table, wait};
+
+/// The user that servers run as when the test is root, who may not start them.
+const NOBODY: u32 = 65534;
+
+/// Waits of a tenth of a second for a server to come up.
+const STARTS_MAX: u32 = 600;
+
+/// A directory that the private user owns; gone with the test.
+pub struct Directory(pub PathBuf);
+
+impl Directory {
+    pub fn new(name: &str) -> Directory {
+        static NEXT: AtomicU32 = AtomicU32::new(0);
+        let number = NEXT.fetch_add(1, Ordering::Relaxed);
+        let path = std::env::temp_dir().join(format!("{name}-{}-{number}", std::process::id()));
+        fs::create_dir_all(&path).unwrap();
+        if is_root() {
+            std::os::unix::fs::chown(&path, Some(NOBODY), Some(NOBODY)).unwrap();
+        }
+        Directory(path)
+    }
+
+    pub fn file(&self, name: &str, text: &str) -> PathBuf {
+        let path = self.0.join(name);
+        fs::write(&path, text).unwrap();
+        path
+    }
+}
+
+impl Drop for Directory {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.0);
+    }
+}
+
+pub fn is_root() -> bool {
+    use std::os::unix::fs::MetadataExt;
+    fs::metadata("/proc/self").unwrap().uid() == 0
+}
+
+/// Where Debian's packages lie unpacked.
+pub fn oracle() -> PathBuf {
+    let unpacked = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target/oracle");
+    std::env::var_os("POSTHASTE_ORACLE").map_or(unpacked, PathBuf::from).join("root")
+}
+
+/// Says that a test cannot run for want of a program; with CI set that is a failure.
+pub fn missing<T>(program: &str) -> Option<T> {
+    let ci = std::env::var("CI").is_ok_and(|ci| !ci.is_empty() && ci != "false");
+    assert!(!ci, "{program} is missing: install it, or run tests/testkit/world/fetch target/oracle");
+    eprintln!("skipped: {program} is missing");
+    None
+}
+
+/// A program as the private user; it ends with the thread that starts it.
+fn as_nobody(program: &Path, directory: &Path) -> Command {
+    let mut command = Command::new("setpriv");
+    if is_root() {
+        command.args(["--reuid=65534", "--regid=65534", "--clear-groups"]);
+    }
+    command.args(["--pdeathsig", "KILL"]).arg(program).current_dir(directory).stdin(Stdio::null());
+    let libraries = oracle().join("usr/lib/x86_64-linux-gnu");
+    if program.starts_with(oracle()) {
+        command.env("LD_LIBRARY_PATH", libraries);
+    }
+    command
+}
+
+fn succeeds(command: &mut Command) -> Output {
+    let output = command.output().unwrap();
+    assert!(output.status.success(), "{command:?}: {}", String::from_utf8_lossy(&output.stderr));
+    output
+}
+
+fn free_port() -> u16 {
+    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+}
+
+/// A server that runs, or is stopped for a while.
+struct Process(Option<Child>);
+
+impl Process {
+    fn kill(&mut self) {
+        if let Some(mut child) = self.0.take() {
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        self.kill();
+    }
+}
+
+/// PostgreSQL: user `mail` with the password `secret`, database `mail`.
+pub struct Postgres {
+    programs: PathBuf,
+    pub directory: Directory,
+    pub port: u16,
+    process: Process,
+}
+
+impl Postgres {
+    /// A server with an empty database; nothing where there is no program.
+    pub fn start() -> Option<Postgres> {
+        let Some(programs) = Postgres::programs() else { return missing("postgres") };
+        let directory = Directory::new("pgsql");
+        let password = directory.file("password", "secret\n");
+        let mut initdb = as_nobody(&programs.join("initdb"), &directory.0);
+        initdb
+            .args(["-D", "data", "-U", "mail", "-E", "UTF8", "--no-locale", "-N", "--pwfile"])
+            .arg(password);
+        succeeds(initdb.args(["--auth-local=trust", "--auth-host=scram-sha-256"]));
+        let mut server = Postgres { programs, directory, port: free_port(), process: Process(None) };
+        server.run();
+        server.sql_in("postgres", "CREATE DATABASE mail");
+        Some(server)
+    }
+
+    fn programs() -> Option<PathBuf> {
+        let versions = ["/usr/lib/postgresql".into(), oracle().join("usr/lib/postgresql")];
+        let found = versions.iter().filter_map(|path| fs::read_dir(path).ok()).flatten().flatten();
+        found.map(|version| version.path().join("bin")).find(|bin| bin.join("initdb").exists())
+    }
+
+    /// Starts it (again) and waits until it takes connections.
+    pub fn run(&mut self) {
+        let mut command = as_nobody(&self.programs.join("postgres"), &self.directory.0);
+        let port = self.port.to_string();
+        command.args(["-D", "data", "-F", "-h", "127.0.0.1", "-p", &port, "-k"]).arg(&self.directory.0);
+        let log = fs::File::create(self.directory.0.join("log")).unwrap();
+        self.process.0 = Some(command.stderr(log).stdout(Stdio::null()).spawn().unwrap());
+        let ready = || self.psql("postgres", "SELECT 1").output().unwrap().status.success();
+        assert!(comes(ready), "{}", fs::read_to_string(self.directory.0.join("log")).unwrap());
+    }
+
+    /// Kills it without a word to its clients.
+    pub fn kill(&mut self) {
+        self.process.kill();
+        let _ = fs::remove_file(self.directory.0.join("data/postmaster.pid"));
+    }
+
+    fn psql(&self, database: &str, sql: &str) -> Command {
+        let mut command = as_nobody(&self.programs.join("psql"), &self.directory.0);
+        let port = self.port.to_string();
+        command.args(["-X", "-q", "-A", "-t", "-v", "ON_ERROR_STOP=1", "-U", "mail", "-p", &port, "-h"]);
+        command.arg(&self.directory.0).args(["-d", database, "-c", sql]);
+        command
+    }
+
+    fn sql_in(&self, database: &str, sql: &str) -> String {
+        String::from_utf8(succeeds(&mut self.psql(database, sql)).stdout).unwrap().trim_end().to_owned()
+    }
+
+    /// Runs SQL in the database and gives what it prints.
+    pub fn sql(&self, sql: &str) -> String {
+        self.sql_in("mail", sql)
+    }
+
+    /// The settings that log in, `hosts` first.
+    pub fn login(&self) -> String {
+        format!("hosts = 127.0.0.1:{}\nuser = mail\npassword = secret\ndbname = mail\n", self.port)
+    }
+}
+
+/// Whether a condition comes true within a minute.
+pub fn comes(mut condition: impl FnMut() -> bool) -> bool {
+    (0..STARTS_MAX).any(|_| {
+        condition() || {
+            std::thread::sleep(Duration::from_millis(100));
+            false
+        }
+    })
+}
+
+/// An open table, its file and its warnings.
+pub struct Asked {
+    pub table: Table,
+    pub file: PathBuf,
+    pub warnings: Arc<Mutex<Vec<String>>>,
+}
+
+impl Asked {
+    /// Opens the table of a kind whose settings are these.
+    pub fn open(kind: &str, directory: &Directory, settings: &str) -> Asked {
+        static NEXT: AtomicU32 = AtomicU32::new(0);
+        let file = directory.file(&format!("{}.cf", NEXT.fetch_add(1, Ordering::Relaxed)), settings);
+        let warnings = Arc::new(Mutex::new(Vec::new()));
+        let sink = warnings.clone();
+        let warn = Arc::new(move |text: &str| sink.lock().unwrap().push(text.to_owned()));
+        let spec = format!("{kind}:{}", file.display());
+        let table = Table::open(&spec, &Settings { warn, ..Settings::default() }).unwrap();
+        Asked { table, file, warnings }
+    }
+
+    pub fn look(&self, key: &str) -> Lookup {
+        wait(self.table.lookup(key))
+    }
+
+    /// Why the lookup failed for the time being; the log has the same text.
+    pub fn fails(&self, key: &str) -> String {
+        match self.look(key) {
+            Lookup::TempFail(text) => {
+                assert_eq!(self.warnings.lock().unwrap().last(), Some(&text));
+                assert!(text.starts_with(self.table.spec()), "{text}");
+                text
+            }
+            other => panic!("{key}: {other:?}"),
+        }
+    }
+}
+
+pub fn found(text: impl Into<String>) -> Lookup {
+    Lookup::Found(text.into())
+}
+
+/// What Debian's `postmap -q` finds for each key in the same table; nothing where that program is not there.
+pub fn postmap(kind: &str, directory: &Directory, file: &Path, keys: &[&str]) -> Option<Vec<Option<String>>> {
+    let root = oracle();
+    let (program, library) =
+        (root.join("usr/sbin/postmap"), root.join(format!("usr/lib/postfix/postfix-{kind}.so")));
+    if !program.exists() || !library.exists() {
+        return missing(&format!("postmap with {kind}"));
+    }
+    let libraries = root.join("usr/lib/postfix");
+    fs::create_dir_all(directory.0.join("etc")).unwrap();
+    directory.file("etc/master.cf", "");
+    directory.file("etc/dynamicmaps.cf", &format!("{kind}\tpostfix-{kind}.so\tdict_{kind}_open\n"));
+    directory.file(
+        "etc/main.cf",
+        &format!(
+            "meta_directory = {0}/etc\nshlib_directory = {1}\nqueue_directory = {0}\nmail_owner = mail\n\
+             setgid_group = games\ndefault_privs = nobody\ncompatibility_level = 3.6\n",
+            directory.0.display(),
+            libraries.display()
+        ),
+    );
+    let paths = [libraries, root.join("usr/lib/x86_64-linux-gnu")];
+    let paths = std::env::join_paths(paths).unwrap();
+    let ask = |key: &&str| {
+        let output = Command::new(&program)
+            .env("LD_LIBRARY_PATH", &paths)
+            .env("MAIL_CONFIG", directory.0.join("etc"))
+            .args([OsStr::new("-q"), OsStr::new(key)])
+            .arg(format!("{kind}:{}", file.display()))
+            .output()
+            .unwrap();
+        let text = String::from_utf8(output.stdout).unwrap();
+        output.status.success().then(|| text.trim_end_matches('\n').to_owned())
+    };
+    Some(keys.iter().map(ask).collect())
+}
