@@ -9,7 +9,7 @@ mod endpoint;
 mod entries;
 pub mod expansion;
 mod fold;
-#[cfg(feature = "pgsql")]
+#[cfg(any(feature = "mysql", feature = "pgsql"))]
 mod hosts;
 pub mod index;
 pub mod kinds;
@@ -26,7 +26,7 @@ pub mod search;
 #[cfg_attr(not(feature = "sqlite"), allow(dead_code))]
 mod service;
 mod several;
-#[cfg(any(feature = "pgsql", feature = "sqlite"))]
+#[cfg(any(feature = "mysql", feature = "pgsql", feature = "sqlite"))]
 mod sql;
 mod substitute;
 mod table;

@@ -6,7 +6,7 @@
 use crate::expansion::{Expansion, Template, TooMuch};
 use crate::lists::Unanswered;
 use crate::lookup::Lookup;
-#[cfg(feature = "pgsql")]
+#[cfg(any(feature = "mysql", feature = "pgsql"))]
 use crate::pool::Limits;
 use crate::table::Settings;
 use crate::table_config::TableConfig;
@@ -133,7 +133,7 @@ impl Sql {
 }
 
 /// The bounds of the connections to a database server: `timeout`, `idle_interval`, `retry_interval`.
-#[cfg(feature = "pgsql")]
+#[cfg(any(feature = "mysql", feature = "pgsql"))]
 pub(crate) fn limits(config: &mut TableConfig<'_>) -> Limits {
     let default = Limits::default();
     let timeout = config.seconds("timeout", QUERY_MAX);

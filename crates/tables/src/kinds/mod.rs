@@ -14,6 +14,8 @@ mod internal;
 mod ldap;
 mod lmdb;
 mod memcache;
+#[cfg(feature = "mysql")]
+mod mysql;
 mod pcre;
 #[cfg(feature = "pgsql")]
 mod pgsql;
@@ -60,6 +62,8 @@ pub const KINDS: &[Kind] = &[
     ldap::KIND,
     lmdb::KIND,
     memcache::KIND,
+    #[cfg(feature = "mysql")]
+    mysql::KIND,
     pcre::KIND,
     #[cfg(feature = "pgsql")]
     pgsql::KIND,
@@ -84,7 +88,8 @@ const UNAUTHENTICATED: &[&str] = &["memcache", "socketmap", "tcp"];
 pub const NOT_YET: &[(&str, &str)] = &[
     #[cfg(not(feature = "ldap"))]
     ("ldap", "this program was built without them: build it with `--features ldap`"),
-    ("mysql", OUTSIDE),
+    #[cfg(not(feature = "mysql"))]
+    ("mysql", "this program was built without them: build it with `--features mysql`"),
     ("pgsql", "this program was built without them: build it with `--features pgsql`"),
     ("sqlite", "this program was built without them: build it with `--features sqlite`"),
 ];

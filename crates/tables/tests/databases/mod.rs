@@ -41,6 +41,13 @@ impl Directory {
         fs::write(&path, text).unwrap();
         path
     }
+
+    /// Gives a file to the private user.
+    pub fn own(&self, name: &str) {
+        if is_root() {
+            std::os::unix::fs::chown(self.0.join(name), Some(NOBODY), Some(NOBODY)).unwrap();
+        }
+    }
 }
 
 impl Drop for Directory {
@@ -75,6 +82,8 @@ fn as_nobody(program: &Path, directory: &Path) -> Command {
         command.args(["--reuid=65534", "--regid=65534", "--clear-groups"]);
     }
     command.args(["--pdeathsig", "KILL"]).arg(program).current_dir(directory).stdin(Stdio::null());
+    // A server clears up its temporary directory when it starts, so each has its own.
+    command.env("TMPDIR", directory);
     let libraries = oracle().join("usr/lib/x86_64-linux-gnu");
     if program.starts_with(oracle()) {
         command.env("LD_LIBRARY_PATH", libraries);
@@ -168,6 +177,90 @@ impl Postgres {
 
     fn sql_in(&self, database: &str, sql: &str) -> String {
         String::from_utf8(succeeds(&mut self.psql(database, sql)).stdout).unwrap().trim_end().to_owned()
+    }
+
+    /// Runs SQL in the database and gives what it prints.
+    pub fn sql(&self, sql: &str) -> String {
+        self.sql_in("mail", sql)
+    }
+
+    /// The settings that log in, `hosts` first.
+    pub fn login(&self) -> String {
+        format!("hosts = 127.0.0.1:{}\nuser = mail\npassword = secret\ndbname = mail\n", self.port)
+    }
+}
+
+/// MariaDB: user `mail` with the password `secret`, database `mail`.
+pub struct Mariadb {
+    programs: PathBuf,
+    pub directory: Directory,
+    pub port: u16,
+    /// More arguments of the server.
+    pub more: Vec<String>,
+    process: Process,
+}
+
+impl Mariadb {
+    /// A server with an empty database; nothing where there is no program.
+    pub fn start() -> Option<Mariadb> {
+        let Some(programs) = Mariadb::programs() else { return missing("mariadbd") };
+        let directory = Directory::new("mysql");
+        let mut install = as_nobody(&programs.join("bin/mariadb-install-db"), &directory.0);
+        install.arg("--no-defaults").arg(format!("--basedir={}", programs.display()));
+        install.arg(format!("--datadir={}", directory.0.join("data").display()));
+        succeeds(install.args([
+            "--auth-root-authentication-method=normal",
+            "--skip-test-db",
+            "--skip-name-resolve",
+        ]));
+        let mut server =
+            Mariadb { programs, directory, port: free_port(), more: Vec::new(), process: Process(None) };
+        server.run();
+        server.sql_in(
+            "mysql",
+            "CREATE DATABASE mail CHARACTER SET utf8mb4; CREATE USER mail@'%' IDENTIFIED BY 'secret';
+             CREATE USER mail@localhost IDENTIFIED BY 'secret'; GRANT ALL ON mail.* TO mail@'%', mail@localhost",
+        );
+        Some(server)
+    }
+
+    fn programs() -> Option<PathBuf> {
+        let places = [PathBuf::from("/usr"), oracle().join("usr")];
+        places.into_iter().find(|usr| usr.join("sbin/mariadbd").exists() && usr.join("bin/mariadb").exists())
+    }
+
+    /// Starts it (again) and waits until it takes connections.
+    pub fn run(&mut self) {
+        let mut command = as_nobody(&self.programs.join("sbin/mariadbd"), &self.directory.0);
+        let path = |name: &str| self.directory.0.join(name).display().to_string();
+        command.args(["--no-defaults", "--bind-address=127.0.0.1", "--skip-name-resolve"]);
+        command.arg(format!("--basedir={}", self.programs.display()));
+        command.arg(format!("--lc-messages-dir={}", self.programs.join("share/mysql").display()));
+        command.args([format!("--datadir={}", path("data")), format!("--socket={}", path("socket"))]);
+        command
+            .args([format!("--pid-file={}", path("pid")), format!("--port={}", self.port)])
+            .args(&self.more);
+        let log = fs::File::create(self.directory.0.join("log")).unwrap();
+        self.process.0 = Some(command.stderr(log).stdout(Stdio::null()).spawn().unwrap());
+        let ready = || self.client("mysql", "SELECT 1").output().unwrap().status.success();
+        assert!(comes(ready), "{}", fs::read_to_string(self.directory.0.join("log")).unwrap());
+    }
+
+    /// Kills it without a word to its clients.
+    pub fn kill(&mut self) {
+        self.process.kill();
+    }
+
+    fn client(&self, database: &str, sql: &str) -> Command {
+        let mut command = as_nobody(&self.programs.join("bin/mariadb"), &self.directory.0);
+        let socket = format!("--socket={}", self.directory.0.join("socket").display());
+        command.args(["--no-defaults", "--default-character-set=utf8mb4", "-N", "-B", "-uroot", &socket]);
+        command.args([database, "-e", sql]);
+        command
+    }
+
+    fn sql_in(&self, database: &str, sql: &str) -> String {
+        String::from_utf8(succeeds(&mut self.client(database, sql)).stdout).unwrap().trim_end().to_owned()
     }
 
     /// Runs SQL in the database and gives what it prints.
