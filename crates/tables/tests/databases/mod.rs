@@ -154,7 +154,7 @@ impl Postgres {
     pub fn run(&mut self) {
         let mut command = as_nobody(&self.programs.join("postgres"), &self.directory.0);
         let port = self.port.to_string();
-        command.args(["-D", "data", "-F", "-h", "127.0.0.1", "-p", &port, "-k"]).arg(&self.directory.0);
+        command.args(["-D", "data", "-F", "-c", "jit=off", "-h", "127.0.0.1", "-p", &port, "-k"]).arg(&self.directory.0);
         let log = fs::File::create(self.directory.0.join("log")).unwrap();
         self.process.0 = Some(command.stderr(log).stdout(Stdio::null()).spawn().unwrap());
         let ready = || self.psql("postgres", "SELECT 1").output().unwrap().status.success();
