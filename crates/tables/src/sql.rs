@@ -52,10 +52,11 @@ pub(crate) struct Fields {
     texts: Vec<String>,
     bytes: usize,
     too_many: bool,
+    not_text: bool,
 }
 
 impl Fields {
-    /// Adds a field. NULL, which is nothing, is left out; bytes that are no UTF-8 become U+FFFD.
+    /// Adds a field. NULL, which is nothing, is left out; bytes that are no UTF-8 make the lookup fail, as in Postfix.
     pub(crate) fn push(&mut self, field: Option<&[u8]>) {
         let Some(field) = field else { return };
         self.bytes = self.bytes.saturating_add(field.len());
@@ -63,15 +64,19 @@ impl Fields {
             self.too_many = true;
             return;
         }
-        self.texts.push(String::from_utf8_lossy(field).into_owned());
+        match std::str::from_utf8(field) {
+            Ok(text) => self.texts.push(text.to_owned()),
+            Err(_) => self.not_text = true,
+        }
     }
 
-    fn check(&self) -> Result<(), TooMuch> {
-        match self.too_many {
-            false => Ok(()),
-            true => Err(TooMuch(format!(
-                "expected at most {FIELDS_MAX} fields and {FIELDS_BYTES_MAX} bytes, found more"
-            ))),
+    fn check(&self) -> Result<(), String> {
+        match self {
+            Fields { too_many: true, .. } => {
+                Err(format!("expected at most {FIELDS_MAX} fields and {FIELDS_BYTES_MAX} bytes, found more"))
+            }
+            Fields { not_text: true, .. } => Err("expected results in UTF-8, found other bytes".to_owned()),
+            _ => Ok(()),
         }
     }
 }
@@ -110,16 +115,16 @@ impl Sql {
             return Lookup::NotFound;
         }
         match ask(Question { query: self.query.clone(), key: key.to_owned() }).await {
-            Ok(fields) => self.answer(key, &fields).unwrap_or_else(|TooMuch(text)| self.fails(&text)),
+            Ok(fields) => self.answer(key, &fields).unwrap_or_else(|text| self.fails(&text)),
             Err(text) => self.fails(&text),
         }
     }
 
-    fn answer(&self, key: &str, fields: &Fields) -> Result<Lookup, TooMuch> {
+    fn answer(&self, key: &str, fields: &Fields) -> Result<Lookup, String> {
         fields.check()?;
         let mut answer = self.expansion.answer(key);
         for text in &fields.texts {
-            answer.add(text)?;
+            answer.add(text).map_err(|TooMuch(text)| text)?;
         }
         if answer.had_empty() {
             (self.settings.warn)(&format!("{}: empty result for key `{key}`; it is ignored", self.spec));
@@ -244,10 +249,19 @@ mod tests {
     fn nothing_and_empty_fields_are_left_out() {
         let sql = open(&["t_query=q"], None).unwrap();
         let mut fields = Fields::default();
-        for field in [None, Some(&b""[..]), Some(b"a"), Some(b"\xff")] {
+        for field in [None, Some(&b""[..]), Some(b"a"), Some(b"b")] {
             fields.push(field);
         }
         let answer = now(sql.lookup("k", |_| async { Ok(fields) })).unwrap();
-        assert_eq!(answer, Lookup::Found("a,\u{fffd}".into()));
+        assert_eq!(answer, Lookup::Found("a,b".into()));
+    }
+
+    #[test]
+    fn a_field_that_is_no_text_makes_the_lookup_fail() {
+        let sql = open(&["t_query=q"], None).unwrap();
+        let mut fields = Fields::default();
+        fields.push(Some(b"a\xff"));
+        let answer = now(sql.lookup("k", |_| async { Ok(fields) })).unwrap();
+        assert_eq!(answer, Lookup::TempFail("x:t: expected results in UTF-8, found other bytes".into()));
     }
 }

@@ -3,6 +3,9 @@
 #![cfg(feature = "sqlite")]
 #![allow(clippy::unwrap_used)]
 
+mod databases;
+
+use databases::{Asked, Directory, postmap};
 use rusqlite::Connection;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
@@ -69,6 +72,72 @@ fn the_first_column_of_each_row_counts_and_what_is_empty_is_left_out() {
     assert_eq!(look(&table, "number"), found("1.0e+300"));
     assert_eq!(look(&table, "nobody"), Lookup::NotFound);
     assert_eq!(warnings.lock().unwrap().len(), 1, "one result was empty");
+}
+
+#[test]
+fn what_is_found_is_what_postmap_finds() {
+    let directory = Directory::new("sqlite-postmap");
+    let database = directory.0.join("db");
+    Connection::open(&database)
+        .unwrap()
+        .execute_batch(
+            "CREATE TABLE alias (address TEXT, target, note TEXT);
+             INSERT INTO alias VALUES ('ann@example.org', 'a@x', '1'), ('ann@example.org', NULL, '2'),
+                 ('ann@example.org', '', '3'), ('ann@example.org', '@y', '4'), ('ann@example.org', 'z@', '5'),
+                 ('o''neil@example.org', 7, ''), ('back\\slash@example.org', 2.50, ''), ('plain', 1e300, ''),
+                 ('jörg@bücher.example', x'616263', ''), ('x@a.b.c', 'p@q@r', '');",
+        )
+        .unwrap();
+    let keys = [
+        "ann@example.org",
+        "Ann@Example.ORG",
+        "o'neil@example.org",
+        "back\\slash@example.org",
+        "plain",
+        "jörg@bücher.example",
+        "x@a.b.c",
+        "@example.org",
+        "ann@",
+        "@",
+        "a@b@example.org",
+        "' OR 1=1 --",
+    ];
+    let all = "query = SELECT target FROM alias WHERE address = '%s'\n";
+    let mut settings = vec![
+        "query = SELECT '%s' UNION ALL SELECT '%u' UNION ALL SELECT '%S%U'\n".to_owned(),
+        "query = SELECT '%d|%D'\n".to_owned(),
+        "query = SELECT '%1' UNION ALL SELECT '%2|%%'\n".to_owned(),
+        "query = SELECT '%3'\n".to_owned(),
+        "query = SELECT 1; SELECT 2\n".to_owned(),
+        "query = SELECT 'x' WHERE 0\n".to_owned(),
+        "select_field = target\ntable = alias\nwhere_field = address\nadditional_conditions = ORDER BY note DESC\n".to_owned(),
+    ];
+    for format in ["%s", "[%s]", "%u", "%d", "%u at %d", "constant", "%%", "%S=%s", "%U", "%D", "%1.%2", "$s"]
+    {
+        settings.push(format!("{all}result_format = {format}\n"));
+    }
+    for domain in
+        ["example.org", "EXAMPLE.org, a.b.c", "!example.org, static:all", "inline:{{b.c=1}}", ".b.c", ""]
+    {
+        settings.push(format!("{all}domain = {domain}\n"));
+    }
+    for limit in ["0", "-1", "5"] {
+        settings.push(format!("{all}expansion_limit = {limit}\n"));
+    }
+    for settings in settings {
+        let settings = format!("dbpath = {}\n{settings}", database.display());
+        let asked = Asked::open("sqlite", &directory, &settings);
+        let ours: Vec<Option<String>> = keys
+            .iter()
+            .map(|key| match asked.look(key) {
+                Lookup::Found(text) => Some(text),
+                Lookup::NotFound => None,
+                Lookup::TempFail(text) => panic!("{settings}{key}: {text}"),
+            })
+            .collect();
+        let Some(theirs) = postmap("sqlite", &directory, &asked.file, &keys) else { return };
+        assert_eq!(ours, theirs, "{settings}");
+    }
 }
 
 #[test]

@@ -9,8 +9,9 @@ use crate::service::Worker;
 use crate::sql::{Fields, QUERY_MAX, Question, Sql};
 use crate::table::{Settings, Source, TableError};
 use crate::table_config::TableConfig;
+use rusqlite::fallible_iterator::FallibleIterator;
 use rusqlite::types::ValueRef;
-use rusqlite::{Connection, OpenFlags};
+use rusqlite::{Batch, Connection, OpenFlags};
 use std::borrow::Cow;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
@@ -135,8 +136,9 @@ fn escaped(text: &str) -> Cow<'_, str> {
 
 /// The first column of each row; the others count for nothing, as in Postfix.
 fn first_fields(connection: &Connection, query: &str) -> rusqlite::Result<Fields> {
-    let mut statement = connection.prepare(query)?;
     let mut fields = Fields::default();
+    // Of several statements the first counts, as in Postfix.
+    let Some(mut statement) = Batch::new(connection, query).next()? else { return Ok(fields) };
     if statement.column_count() == 0 {
         statement.raw_execute()?;
         return Ok(fields);

@@ -5,14 +5,15 @@
 
 #![allow(dead_code)]
 
-use std::ffi::OsStr;
+use std::collections::HashMap;
 use std::fs;
+use std::io::Write;
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 use tables::{Lookup, Settings, Table, wait};
 
 /// The user that servers run as when the test is root, who may not start them.
@@ -39,6 +40,9 @@ impl Directory {
     pub fn file(&self, name: &str, text: &str) -> PathBuf {
         let path = self.0.join(name);
         fs::write(&path, text).unwrap();
+        // Postfix reads a file that is younger than some seconds again and again until it lies still.
+        let old = SystemTime::now() - Duration::from_secs(3600);
+        fs::File::options().write(true).open(&path).unwrap().set_modified(old).unwrap();
         path
     }
 
@@ -154,7 +158,9 @@ impl Postgres {
     pub fn run(&mut self) {
         let mut command = as_nobody(&self.programs.join("postgres"), &self.directory.0);
         let port = self.port.to_string();
-        command.args(["-D", "data", "-F", "-c", "jit=off", "-h", "127.0.0.1", "-p", &port, "-k"]).arg(&self.directory.0);
+        command
+            .args(["-D", "data", "-F", "-c", "jit=off", "-h", "127.0.0.1", "-p", &port, "-k"])
+            .arg(&self.directory.0);
         let log = fs::File::create(self.directory.0.join("log")).unwrap();
         self.process.0 = Some(command.stderr(log).stdout(Stdio::null()).spawn().unwrap());
         let ready = || self.psql("postgres", "SELECT 1").output().unwrap().status.success();
@@ -348,16 +354,16 @@ pub fn postmap(kind: &str, directory: &Directory, file: &Path, keys: &[&str]) ->
     );
     let paths = [libraries, root.join("usr/lib/x86_64-linux-gnu")];
     let paths = std::env::join_paths(paths).unwrap();
-    let ask = |key: &&str| {
-        let output = Command::new(&program)
-            .env("LD_LIBRARY_PATH", &paths)
-            .env("MAIL_CONFIG", directory.0.join("etc"))
-            .args([OsStr::new("-q"), OsStr::new(key)])
-            .arg(format!("{kind}:{}", file.display()))
-            .output()
-            .unwrap();
-        let text = String::from_utf8(output.stdout).unwrap();
-        output.status.success().then(|| text.trim_end_matches('\n').to_owned())
-    };
-    Some(keys.iter().map(ask).collect())
+    let mut postmap = Command::new(&program);
+    postmap.env("LD_LIBRARY_PATH", &paths).env("MAIL_CONFIG", directory.0.join("etc"));
+    postmap.args(["-q", "-", &format!("{kind}:{}", file.display())]);
+    let mut child =
+        postmap.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    child.stdin.take().unwrap().write_all((keys.join("\n") + "\n").as_bytes()).unwrap();
+    let output = child.wait_with_output().unwrap();
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert!(!errors.contains("fatal:"), "{errors}");
+    let found = String::from_utf8(output.stdout).unwrap();
+    let answers: HashMap<&str, &str> = found.lines().filter_map(|line| line.split_once('\t')).collect();
+    Some(keys.iter().map(|key| answers.get(key).map(|&answer| answer.to_owned())).collect())
 }
