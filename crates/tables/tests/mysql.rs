@@ -5,8 +5,7 @@
 
 mod databases;
 
-use databases::{Asked, Mariadb, comes, found, postmap};
-use std::process::Command;
+use databases::{Asked, Mariadb, certificate, comes, found, postmap};
 use tables::Lookup;
 
 const TARGET: &str = "query = SELECT target, note FROM alias WHERE address = '%s' ORDER BY n\n";
@@ -228,26 +227,7 @@ fn sessions_share_few_connections_and_each_gets_its_own_answer() {
 #[test]
 fn tls_is_spoken_where_a_setting_names_it_and_the_servers_certificate_counts() {
     let Some(mut server) = server() else { return };
-    let (key, cert) = (server.directory.0.join("key"), server.directory.0.join("cert"));
-    let mut make = Command::new("openssl");
-    make.args([
-        "req",
-        "-x509",
-        "-newkey",
-        "ec",
-        "-pkeyopt",
-        "ec_paramgen_curve:P-256",
-        "-nodes",
-        "-days",
-        "2",
-    ]);
-    make.args(["-subj", "/CN=db.example.org", "-addext", "subjectAltName=DNS:db.example.org,IP:127.0.0.1"]);
-    make.args(["-addext", "basicConstraints=critical,CA:FALSE"]);
-    match make.arg("-keyout").arg(&key).arg("-out").arg(&cert).output() {
-        Ok(output) => assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr)),
-        Err(_) => return databases::missing("openssl").unwrap_or_default(),
-    }
-    server.directory.own("key");
+    let Some((key, cert)) = certificate(&server.directory) else { return };
     let cipher = "query = SHOW STATUS LIKE 'Ssl_version'\n";
     assert_eq!(table(&server, cipher).look("k"), found("Ssl_version"), "without TLS the version is empty");
     let ca = format!("{cipher}tls_CAfile = {}\n", cert.display());

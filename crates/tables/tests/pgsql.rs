@@ -5,7 +5,7 @@
 
 mod databases;
 
-use databases::{Asked, Postgres, comes, found, postmap};
+use databases::{Asked, Directory, Postgres, certificate, comes, found, postmap};
 use tables::Lookup;
 
 const TARGET: &str = "query = SELECT target, note FROM alias WHERE address = '%s' ORDER BY n\n";
@@ -189,4 +189,47 @@ fn sessions_share_few_connections_and_each_gets_its_own_answer() {
         assert!((1..=8).contains(&count.parse::<u32>().unwrap()), "{count}");
         sessions.wait();
     });
+}
+
+#[test]
+fn tls_is_spoken_where_the_server_has_it_and_a_uri_says_what_its_certificate_must_show() {
+    let Some(mut server) = server() else { return };
+    let Some((key, cert)) = certificate(&server.directory) else { return };
+    let other = Directory::new("pgsql-other");
+    let Some((_, stranger)) = certificate(&other) else { return };
+    let version = "query = SELECT coalesce(version, 'clear') FROM pg_stat_ssl WHERE pid = pg_backend_pid()\n";
+    let port = server.port;
+    let uri = |host: &str, parameters: &str| {
+        format!("{version}hosts = postgresql://{host}:{port}/mail?{parameters}\n")
+    };
+    assert_eq!(table(&server, version).look("k"), found("clear"));
+    assert!(table(&server, &uri("127.0.0.1", "sslmode=require")).fails("k").contains("does not support TLS"));
+    server.kill();
+    server.more = [
+        "ssl=on".into(),
+        format!("ssl_key_file={}", key.display()),
+        format!("ssl_cert_file={}", cert.display()),
+    ]
+    .into_iter()
+    .flat_map(|setting: String| ["-c".to_owned(), setting])
+    .collect();
+    server.run();
+    let (root, stranger) = (cert.display(), stranger.display());
+    let cases = [
+        ("127.0.0.1", "sslmode=disable".to_owned(), Some("clear")),
+        ("127.0.0.1", String::new(), Some("TLSv1.3")),
+        ("localhost", "sslmode=require".to_owned(), Some("TLSv1.3")),
+        ("127.0.0.1", format!("sslmode=verify-full&sslrootcert={root}"), Some("TLSv1.3")),
+        ("localhost", format!("sslmode=verify-ca&sslrootcert={root}"), Some("TLSv1.3")),
+        ("localhost", format!("sslmode=verify-full&sslrootcert={root}"), None),
+        ("127.0.0.1", format!("sslmode=verify-ca&sslrootcert={stranger}"), None),
+        ("127.0.0.1", format!("sslmode=require&sslrootcert={stranger}"), None),
+    ];
+    for (host, parameters, expected) in cases {
+        let asked = table(&server, &uri(host, &parameters));
+        match expected {
+            Some(version) => assert_eq!(asked.look("k"), found(version), "{host} {parameters}"),
+            None => assert!(asked.fails("k").contains("certificate"), "{host} {parameters}"),
+        }
+    }
 }

@@ -128,6 +128,8 @@ pub struct Postgres {
     programs: PathBuf,
     pub directory: Directory,
     pub port: u16,
+    /// More arguments of the server.
+    pub more: Vec<String>,
     process: Process,
 }
 
@@ -142,7 +144,8 @@ impl Postgres {
             .args(["-D", "data", "-U", "mail", "-E", "UTF8", "--no-locale", "-N", "--pwfile"])
             .arg(password);
         succeeds(initdb.args(["--auth-local=trust", "--auth-host=scram-sha-256"]));
-        let mut server = Postgres { programs, directory, port: free_port(), process: Process(None) };
+        let mut server =
+            Postgres { programs, directory, port: free_port(), more: Vec::new(), process: Process(None) };
         server.run();
         server.sql_in("postgres", "CREATE DATABASE mail");
         Some(server)
@@ -161,6 +164,7 @@ impl Postgres {
         command
             .args(["-D", "data", "-F", "-c", "jit=off", "-h", "127.0.0.1", "-p", &port, "-k"])
             .arg(&self.directory.0);
+        command.args(&self.more);
         let log = fs::File::create(self.directory.0.join("log")).unwrap();
         self.process.0 = Some(command.stderr(log).stdout(Stdio::null()).spawn().unwrap());
         let ready = || self.psql("postgres", "SELECT 1").output().unwrap().status.success();
@@ -278,6 +282,35 @@ impl Mariadb {
     pub fn login(&self) -> String {
         format!("hosts = 127.0.0.1:{}\nuser = mail\npassword = secret\ndbname = mail\n", self.port)
     }
+}
+
+/// A key and a certificate for db.example.org and 127.0.0.1, owned by the private user.
+pub fn certificate(directory: &Directory) -> Option<(PathBuf, PathBuf)> {
+    let (key, cert) = (directory.0.join("key"), directory.0.join("cert"));
+    let mut make = Command::new("openssl");
+    make.args([
+        "req",
+        "-x509",
+        "-newkey",
+        "ec",
+        "-pkeyopt",
+        "ec_paramgen_curve:P-256",
+        "-nodes",
+        "-days",
+        "2",
+    ]);
+    make.args(["-subj", "/CN=db.example.org", "-addext", "subjectAltName=DNS:db.example.org,IP:127.0.0.1"]);
+    make.args(["-addext", "basicConstraints=critical,CA:FALSE"])
+        .arg("-keyout")
+        .arg(&key)
+        .arg("-out")
+        .arg(&cert);
+    match make.output() {
+        Ok(output) => assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr)),
+        Err(_) => return missing("openssl"),
+    }
+    directory.own("key");
+    Some((key, cert))
 }
 
 /// Whether a condition comes true within a minute.

@@ -3,6 +3,9 @@
 //! Postfix: pgsql_table(5). Each field of each row is a result. A query goes as text in the simple protocol, as
 //! Postfix sends it, so that every server and pooler takes it; of several statements the last one's rows count.
 
+mod tls;
+mod uri;
+
 use super::Kind;
 use crate::hosts::Host;
 use crate::lookup::LookupFuture;
@@ -13,10 +16,11 @@ use crate::table_config::TableConfig;
 use futures_util::TryStreamExt;
 use std::borrow::Cow;
 use std::pin::pin;
-use std::str::FromStr;
 use tokio::task::JoinHandle;
 use tokio_postgres::error::Severity;
-use tokio_postgres::{Config, Error, NoTls, SimpleQueryMessage};
+use tokio_postgres::{Config, Error, SimpleQueryMessage};
+use tokio_postgres_rustls::MakeRustlsConnect;
+use uri::TlsParameters;
 
 /// The kind `pgsql`.
 pub const KIND: Kind = Kind { name: "pgsql", open };
@@ -49,6 +53,7 @@ struct Server {
     /// As it was written, without a password.
     name: String,
     config: Config,
+    tls: MakeRustlsConnect,
 }
 
 /// The servers of `hosts`, each with user, password and dbname; mistakes are noted.
@@ -61,38 +66,39 @@ fn servers(config: &mut TableConfig<'_>) -> Vec<Server> {
         ["user", "password", "dbname"].map(|name| config.text(name).filter(|value| !value.is_empty()));
     let mut servers = Vec::new();
     for text in &hosts {
-        let is_uri = is_uri(text);
-        let parsed = match is_uri {
-            true => Config::from_str(text).map_err(|error| detailed(&error)),
-            false => Host::parse(text).map(|host| plain(&host)),
-        };
-        let mut server = match parsed {
+        let mut server = match server(text, config.settings()) {
             Ok(server) => server,
             Err(error) => {
                 config.wrong("hosts", error);
                 continue;
             }
         };
+        let login = &mut server.config;
         // What a URI says goes before the settings.
-        if let Some(user) = user.as_ref().filter(|_| server.get_user().is_none()) {
-            server.user(user);
+        if let Some(user) = user.as_ref().filter(|_| login.get_user().is_none()) {
+            login.user(user);
         }
-        if let Some(password) = password.as_ref().filter(|_| server.get_password().is_none()) {
-            server.password(password);
+        if let Some(password) = password.as_ref().filter(|_| login.get_password().is_none()) {
+            login.password(password);
         }
-        if let Some(dbname) = dbname.as_ref().filter(|_| server.get_dbname().is_none()) {
-            server.dbname(dbname);
+        if let Some(dbname) = dbname.as_ref().filter(|_| login.get_dbname().is_none()) {
+            login.dbname(dbname);
         }
-        if server.get_dbname().is_none() {
+        if login.get_dbname().is_none() {
             config.wrong("dbname", "expected the name of a database, found nothing");
         }
-        server.application_name("posthaste");
-        servers.push(Server {
-            name: if is_uri { without_password(text) } else { text.clone() },
-            config: server,
-        });
+        login.application_name("posthaste");
+        servers.push(server);
     }
     servers
+}
+
+fn server(text: &str, settings: &Settings) -> Result<Server, String> {
+    let (name, (config, tls)) = match uri::is_uri(text) {
+        true => (uri::without_password(text), uri::parse(text)?),
+        false => (text.to_owned(), (plain(&Host::parse(text)?), TlsParameters::default())),
+    };
+    Ok(Server { name, config, tls: tls::connector(&tls, settings)? })
 }
 
 fn plain(host: &Host) -> Config {
@@ -103,23 +109,6 @@ fn plain(host: &Host) -> Config {
         Host::Inet(host, Some(port)) => config.host(host).port(*port),
     };
     config
-}
-
-fn is_uri(text: &str) -> bool {
-    text.starts_with("postgresql://") || text.starts_with("postgres://")
-}
-
-/// A URI as it may stand in the log.
-fn without_password(uri: &str) -> String {
-    let end = uri.find('?').unwrap_or(uri.len());
-    let (scheme, rest) = uri[..end].split_once("://").unwrap_or_default();
-    match rest.rsplit_once('@') {
-        Some((user, place)) => {
-            let user = user.split(':').next().unwrap_or_default();
-            format!("{scheme}://{user}@{place}")
-        }
-        None => uri[..end].to_owned(),
-    }
 }
 
 /// Text goes in UTF-8, whatever is set: the server converts it to the encoding of its database.
@@ -159,7 +148,8 @@ impl Client for Servers {
 
     async fn connect(&self, host: &str) -> Result<Session, String> {
         let server = self.0.iter().find(|server| server.name == host).ok_or("no such server")?;
-        let (client, connection) = server.config.connect(NoTls).await.map_err(|error| detailed(&error))?;
+        let (client, connection) =
+            server.config.connect(server.tls.clone()).await.map_err(|error| detailed(&error))?;
         // A server that does not say is older than the setting, and takes `\` for special.
         let plain_backslash = connection.parameter("standard_conforming_strings") == Some("on");
         let moves = tokio::spawn(async move {
@@ -249,17 +239,5 @@ mod tests {
         assert_eq!(escaped(r"o'x\'"), r"o''x\''");
         assert_eq!(escaped_with_backslash(r"o'x\'"), r"o''x\\''");
         assert_eq!(escaped_with_backslash("jörg"), "jörg");
-    }
-
-    #[test]
-    fn a_uri_stands_in_the_log_without_its_password() {
-        for (uri, shown) in [
-            ("postgresql://a:s3cret@h:1/d?password=s3cret", "postgresql://a@h:1/d"),
-            ("postgres://a:p@ss@h/d", "postgres://a@h/d"),
-            ("postgresql:///d?host=/run&password=x", "postgresql:///d"),
-            ("postgresql://h", "postgresql://h"),
-        ] {
-            assert_eq!(without_password(uri), shown);
-        }
     }
 }
