@@ -84,15 +84,8 @@ pub const KINDS: &[Kind] = &[
 /// Kinds whose servers do not prove who they are; sorted by name.
 const UNAUTHENTICATED: &[&str] = &["memcache", "socketmap", "tcp"];
 
-/// Kinds of Postfix that are not built yet, with what to do instead; sorted by name.
-pub const NOT_YET: &[(&str, &str)] = &[
-    #[cfg(not(feature = "ldap"))]
-    ("ldap", "this program was built without them: build it with `--features ldap`"),
-    #[cfg(not(feature = "mysql"))]
-    ("mysql", "this program was built without them: build it with `--features mysql`"),
-    ("pgsql", "this program was built without them: build it with `--features pgsql`"),
-    ("sqlite", "this program was built without them: build it with `--features sqlite`"),
-];
+/// Kinds that need a library of their own, and so a feature of their name; sorted.
+pub const FEATURES: &[&str] = &["ldap", "mysql", "pgsql", "sqlite"];
 
 /// Kinds of Postfix that stay out, with what to do instead; sorted by name.
 pub const REFUSED: &[(&str, &str)] = &[
@@ -107,7 +100,6 @@ pub const REFUSED: &[(&str, &str)] = &[
 const DATABASE: &str = "write `lmdb:` or `cdb:` with the same file name and run `postmap` on it again";
 const DIRECTORY: &str =
     "export it to a file (`ypcat -k MAP`) and write `texthash:`, or `ldap:` where it moved there";
-const OUTSIDE: &str = "export it to a file and write `texthash:` for now";
 
 /// Tables that one is made of, within each other (`proxy:`, `debug:`) or side by side. Opening goes as deep.
 const MADE_OF_MAX: usize = 100;
@@ -193,9 +185,11 @@ fn find(kind: &str, spec: &str) -> Result<&'static Kind, TableError> {
     if let Some(kind) = KINDS.iter().find(|k| k.name == kind) {
         return Ok(kind);
     }
-    Err(match NOT_YET.iter().find(|(name, _)| *name == kind) {
-        Some((name, advice)) => {
-            TableError::new(spec, format!("tables of type `{name}` are not supported yet; {advice}"))
+    Err(match FEATURES.iter().find(|name| **name == kind) {
+        Some(name) => {
+            let text =
+                format!("tables of type `{name}` are not in this program: build it with `--features {name}`");
+            TableError::new(spec, text)
         }
         None => match REFUSED.iter().find(|(name, _)| *name == kind) {
             Some((name, advice)) => {
@@ -215,7 +209,9 @@ pub(crate) fn names() -> String {
 
 /// Whether `name` is the name of a kind, be it built or not.
 pub(crate) fn is_known(name: &str) -> bool {
-    KINDS.iter().any(|k| k.name == name) || NOT_YET.iter().chain(REFUSED).any(|(n, _)| *n == name)
+    KINDS.iter().any(|k| k.name == name)
+        || FEATURES.contains(&name)
+        || REFUSED.iter().any(|(n, _)| *n == name)
 }
 
 #[cfg(test)]
@@ -225,7 +221,7 @@ mod tests {
     #[test]
     fn the_lists_of_kinds_are_sorted() {
         assert!(KINDS.is_sorted_by_key(|k| k.name));
-        assert!(NOT_YET.is_sorted_by_key(|(name, _)| *name) && REFUSED.is_sorted_by_key(|(name, _)| *name));
+        assert!(FEATURES.is_sorted() && REFUSED.is_sorted_by_key(|(name, _)| *name));
     }
 
     #[test]
