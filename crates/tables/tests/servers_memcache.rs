@@ -146,6 +146,38 @@ fn while_memcached_is_down_mail_waits_and_when_it_is_back_mail_goes_on() {
 }
 
 #[test]
+fn many_lookups_at_once_share_a_few_connections() {
+    if memcached(0).is_none() {
+        return;
+    }
+    let directory = Directory::new("memcache");
+    let server = Server::start(|port| memcached(port).unwrap());
+    let keys: Vec<String> = (0..40).map(|number| format!("key{number}")).collect();
+    for key in &keys {
+        set(server.port, key, &format!("value of {key}"));
+    }
+    let table = &table(&directory, server.port, "");
+    std::thread::scope(|scope| {
+        for key in &keys {
+            scope.spawn(move || {
+                for _ in 0..25 {
+                    assert_eq!(ask(table, key), format!("found value of {key}"));
+                }
+            });
+        }
+    });
+    let stats = say_to(server.port, "stats");
+    let count = |name: &str| {
+        let line = stats.lines().find_map(|line| line.strip_prefix(&format!("STAT {name} ")));
+        line.unwrap().parse::<u32>().unwrap()
+    };
+    assert_eq!(count("get_hits"), 1000);
+    // One for each key that was set, one for these figures, one to see that the server is up, and the table's own.
+    let ours = count("total_connections") - 40 - 2;
+    assert!((1..=10).contains(&ours), "{ours} connections");
+}
+
+#[test]
 fn answers_are_read_as_postfix_reads_them() {
     let directory = Directory::new("memcache");
     for (answer, lines, expected) in [

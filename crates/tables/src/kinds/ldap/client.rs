@@ -308,3 +308,57 @@ fn steps(attributes: &Attributes, entries: &[Entry], depth: u32) -> Result<Vec<S
     }
     Ok(steps)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use ldap3::asn1::{TagClass, parse_tag};
+    use proptest::prelude::*;
+
+    fn attributes(result: &str, terminal: &str, leaf: &str, special: &str) -> Attributes {
+        let list = |names: &str| names.split_whitespace().map(str::to_owned).collect();
+        Attributes {
+            result: list(result),
+            terminal: list(terminal),
+            leaf: list(leaf),
+            special: list(special),
+        }
+    }
+
+    /// What becomes of one entry, in a line: values as they are, what is followed behind `>`.
+    fn told(attributes: &Attributes, entry: &[(&str, &str)]) -> String {
+        let entry = entry.iter().map(|(name, value)| (name.to_string(), vec![value.as_bytes().to_vec()]));
+        let words =
+            steps(attributes, &[Entry(entry.collect())], 1).unwrap().into_iter().map(|step| match step {
+                Step::Value(value) => value,
+                Step::Follow { value, depth } => format!(">{value}{depth}"),
+            });
+        words.collect::<Vec<_>>().join(" ")
+    }
+
+    #[test]
+    fn attributes_count_by_what_else_an_entry_has() {
+        let attributes = attributes("addr", "drop", "mail", "member");
+        let entry = [("Member", "x"), ("MAIL", "m"), ("addr", "a"), ("cn", "c")];
+        assert_eq!(told(&attributes, &entry), ">x1 a");
+        assert_eq!(told(&attributes, &entry[1..]), "m a");
+        assert_eq!(told(&attributes, &[&entry[..], &[("drop", "d")]].concat()), "d");
+    }
+
+    #[test]
+    fn a_value_that_is_no_text_is_an_error_only_where_it_counts() {
+        let entry = || vec![Entry(vec![("photo".to_owned(), vec![vec![0xff]])])];
+        assert!(steps(&attributes("mail", "", "", ""), &entry(), 1).is_ok_and(|steps| steps.is_empty()));
+        assert!(steps(&attributes("photo", "", "", ""), &entry(), 1).is_err());
+    }
+
+    proptest! {
+        #[test]
+        fn any_message_is_an_entry_with_some_attributes_or_none(bytes in proptest::collection::vec(any::<u8>(), 0..64)) {
+            if let Ok((_, tag)) = parse_tag(&bytes) {
+                let _ = Entry::read(tag);
+            }
+            let _ = Entry::read(StructureTag { class: TagClass::Universal, id: 4, payload: PL::P(bytes) });
+        }
+    }
+}

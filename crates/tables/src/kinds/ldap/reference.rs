@@ -72,6 +72,7 @@ fn decoded(text: &str) -> Result<String, ()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
 
     #[test]
     fn values_are_entries_or_searches() {
@@ -96,5 +97,12 @@ mod tests {
         assert_eq!(Reference::parse("ldap:///??one?uid=x"), search("", &[], Scope::OneLevel, "(uid=x)"));
         assert!(Reference::parse("ldap:///dc=a??deep").is_err());
         assert!(Reference::parse("ldap:///dc=%zz").is_err());
+    }
+
+    proptest! {
+        #[test]
+        fn any_value_is_a_reference_or_an_error(value in "\\PC*|ldap://[a-z%?,/()0-9]*") {
+            let _ = Reference::parse(&value);
+        }
     }
 }
