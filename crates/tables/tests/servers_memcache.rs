@@ -228,11 +228,19 @@ fn a_command_that_fails_is_tried_again_as_often_as_max_try_says() {
 }
 
 #[test]
-fn a_server_that_is_silent_is_given_up_after_its_timeout() {
+fn a_server_that_answers_after_its_timeout_is_given_up_with_its_connection() {
     let directory = Directory::new("memcache");
-    let (port, _reads) = serve(vec![Act::Hang]);
-    let found = ask(&table(&directory, port, "max_try = 1\ntimeout = 1"), "k");
+    let value = |text: &str| format!("VALUE k 0 {}\r\n{text}\r\nEND\r\n", text.len());
+    let late = Act::Late(value("late").into_bytes());
+    let (port, reads) = serve(vec![say(value("first")), late, say(value("right"))]);
+    let table = table(&directory, port, "max_try = 1\ntimeout = 1");
+    assert_eq!(ask(&table, "k"), "found first");
+    let found = ask(&table, "k");
     assert_eq!(found, format!("fails: 127.0.0.1:{port}: no answer within 1 s"));
+    // What comes too late finds its connection closed; it is no answer to the next question.
+    assert_eq!(ask(&table, "k"), "found right");
+    let connections: Vec<usize> = reads.try_iter().map(|(connection, _)| connection).collect();
+    assert_eq!(connections, [0, 0, 1]);
 }
 
 #[test]

@@ -7,6 +7,8 @@
 mod script;
 
 use script::{Act, ask, netstring, say, serve};
+use std::io::{Read, Write};
+use std::os::unix::net::UnixListener;
 use std::sync::Arc;
 use std::thread;
 use tables::{Lookup, Settings, Table, wait};
@@ -194,4 +196,25 @@ fn lookups_work_from_within_an_executor_that_others_need() {
     let table = socketmap(port, &Settings::default());
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
     assert_eq!(runtime.block_on(table.lookup("k")), Lookup::Found("a".to_owned()));
+}
+
+#[test]
+fn a_server_behind_a_socket_of_this_machine_is_asked_as_one_behind_a_port() {
+    let path = std::env::temp_dir().join(format!("socketmap-{}", std::process::id()));
+    let listener = UnixListener::bind(&path).unwrap();
+    let server = thread::spawn(move || {
+        let (mut stream, _) = listener.accept().unwrap();
+        let mut bytes = [0; 100];
+        let count = stream.read(&mut bytes).unwrap();
+        stream.write_all(b"4:OK v,").unwrap();
+        bytes[..count].to_vec()
+    });
+    // A relative path starts at queue_directory.
+    let directory = path.parent().map(Into::into);
+    let name = path.file_name().unwrap().to_string_lossy().into_owned();
+    let settings = Settings { directory, ..Settings::default() };
+    let table = Table::open(&format!("socketmap:unix:{name}:users"), &settings).unwrap();
+    assert_eq!(ask(&table, "key"), "found v");
+    assert_eq!(server.join().unwrap(), b"9:users key,");
+    std::fs::remove_file(&path).unwrap();
 }

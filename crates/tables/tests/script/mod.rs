@@ -18,6 +18,8 @@ pub enum Act {
     Close,
     /// Says nothing until the test ends.
     Hang,
+    /// Sends this only when the other side has given up the connection, or sends its next question over it.
+    Late(Vec<u8>),
 }
 
 /// Starts a server that does one act after another, over all connections; what it reads comes out of the channel.
@@ -37,6 +39,13 @@ pub fn serve(acts: Vec<Act>) -> (u16, Receiver<(usize, Vec<u8>)>) {
                     match act {
                         Some(Act::Say(text)) => stream.write_all(&text).unwrap(),
                         Some(Act::Hang) => {}
+                        Some(Act::Late(text)) => {
+                            let next = stream.read(&mut bytes).unwrap_or(0);
+                            let _ = stream.write_all(&text);
+                            if next > 0 {
+                                let _ = read.send((number, bytes[..next].to_vec()));
+                            }
+                        }
                         Some(Act::Close) | None => return,
                     }
                 }
