@@ -77,6 +77,8 @@ pub struct Settings {
     pub opened: Opened,
     /// Collects the directories of the files that tables are made of, for who confines the process.
     pub directories: Directories,
+    /// Those of them in which tables make files of their own: a reader of SQLite's write-ahead log does.
+    pub written: Directories,
     /// Takes warnings: a duplicate key, a file that cannot be read. Called from any thread; must not block.
     pub warn: Warn,
     /// Takes what `debug:` tells of each lookup; as `warn`.
@@ -94,6 +96,7 @@ impl Default for Settings {
             trust: Trust::Any,
             opened: Opened::default(),
             directories: Directories::default(),
+            written: Directories::default(),
             parameter: Arc::new(|_| None),
             warn: Arc::new(|_| {}),
             note: Arc::new(|_| {}),
@@ -121,6 +124,14 @@ impl Settings {
     /// The same for tables that are trusted with more; they are not shared with others.
     pub fn with_trust(&self, trust: Trust) -> Settings {
         Settings { trust, opened: Opened::default(), ..self.clone() }
+    }
+
+    /// Notes that a table makes files beside this one.
+    #[cfg(feature = "sqlite")]
+    pub(crate) fn writes_beside(&self, path: &Path) {
+        if let Some(parent) = path.parent() {
+            self.written.0.lock().unwrap_or_else(PoisonError::into_inner).insert(parent.to_owned());
+        }
     }
 
     /// `name` as a path, below `directory` where it is relative. The directory is noted.

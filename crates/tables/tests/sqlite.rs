@@ -196,6 +196,29 @@ fn a_database_that_comes_later_or_is_replaced_is_seen() {
 }
 
 #[test]
+fn a_database_with_a_write_ahead_log_is_read_while_it_is_written_and_its_directory_is_named() {
+    let place = Place::new("log");
+    let settings = Settings::default();
+    let open = |settings: &Settings| {
+        let file = place.0.join("log.cf");
+        std::fs::write(&file, format!("dbpath = {}/db\n{TARGET}\n", place.0.display())).unwrap();
+        Table::open(&format!("sqlite:{}", file.display()), settings).unwrap()
+    };
+    drop(open(&settings));
+    assert!(settings.written.all().is_empty(), "without such a log nothing is made beside a database");
+    let mut writer = Connection::open(place.0.join("db")).unwrap();
+    writer.pragma_update(None, "journal_mode", "WAL").unwrap();
+    let settings = Settings::default();
+    let table = open(&settings);
+    assert_eq!(settings.written.all(), std::slice::from_ref(&place.0));
+    let transaction = writer.transaction().unwrap();
+    transaction.execute("UPDATE alias SET target = 'later' WHERE address = 'which'", []).unwrap();
+    assert_eq!(look(&table, "which"), found("one"));
+    transaction.commit().unwrap();
+    assert_eq!(look(&table, "which"), found("later"));
+}
+
+#[test]
 fn a_file_that_is_no_database_fails_for_the_time_being() {
     let place = Place::new("garbage");
     std::fs::write(place.0.join("db"), "no database\n".repeat(1000)).unwrap();

@@ -7,14 +7,21 @@ use config::{Config, ServiceType};
 use control::{Proxied, Showq};
 use net::Shutdown;
 use observe::Tag;
+use std::path::PathBuf;
 use std::sync::Arc;
 use tokio::sync::watch;
 
 /// Runs the role.
 pub fn run(mut start: Start) -> Result<(), String> {
     let tables = proxied(&start.config, &start.tag).map_err(|why| start.fail(why))?;
-    // Tables lie anywhere.
-    start.confine(&Reach { read: &["/".into()], write: &["public", "private"], configuration: true })?;
+    let written = written(&start.config).map_err(|why| start.fail(why))?;
+    start.confine(&Reach {
+        // Tables lie anywhere.
+        read: &["/".into()],
+        write: &["public", "private"],
+        tables: &written,
+        configuration: true,
+    })?;
     let lists = sockets::listen("public/showq").map_err(|why| start.fail(why))?;
     let questions = sockets::listen(sockets::PROXYMAP).map_err(|why| start.fail(why))?;
     let disk = Arc::new(queue::disk(&start.plan).map_err(|why| start.fail(why))?);
@@ -51,6 +58,17 @@ pub fn run(mut start: Start) -> Result<(), String> {
             followed = super::follow_master(link, trigger, tag, reload) => followed.map_err(|e| e.to_string()),
         }
     })
+}
+
+/// The directories in which tables that may be asked for make files of their own. The tables themselves are opened
+/// when somebody asks, which is too late to reach there.
+fn written(config: &Config) -> Result<Vec<PathBuf>, String> {
+    let settings = tables::Settings::of(config).map_err(|e| e.to_string())?;
+    for spec in tables::proxied(config).iter().filter(|spec| spec.starts_with("sqlite:")) {
+        // What is wrong with it is told when somebody asks.
+        let _ = tables::Table::open(spec, &settings);
+    }
+    Ok(settings.written.all())
 }
 
 /// The tables that processes below another root may ask for.

@@ -103,6 +103,8 @@ pub struct Reach<'a> {
     pub read: &'a [PathBuf],
     /// May be read, written, made and removed.
     pub write: &'a [&'a str],
+    /// As `write`: directories in which tables make files of their own.
+    pub tables: &'a [PathBuf],
     /// The directory of main.cf may be read: the role takes a new configuration by itself.
     pub configuration: bool,
 }
@@ -162,6 +164,7 @@ impl Start {
             read.push(self.plan.config_directory.clone());
         }
         let mut write: Vec<PathBuf> = reach.write.iter().map(|name| queue.join(name)).collect();
+        write.extend(reach.tables.iter().map(|name| queue.join(name)));
         if !self.is_chrooted() {
             write.push(self.plan.data_directory.clone());
         }

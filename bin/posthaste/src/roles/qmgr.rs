@@ -25,11 +25,11 @@ const JOBS_MAX: usize = 20_000;
 /// Runs the role.
 pub fn run(mut start: Start) -> Result<(), String> {
     let numbers = Numbers::new(start.inherited.numbers);
-    let tables = routing::table_settings(&start.config, &start.tag);
-    let resolver = tables.and_then(|tables| routing::resolver(&start.config, &tables));
-    let resolver = resolver.map_err(|why| start.fail(why))?;
+    let tables = routing::table_settings(&start.config, &start.tag).map_err(|why| start.fail(why))?;
+    let resolver = routing::resolver(&start.config, &tables).map_err(|why| start.fail(why))?;
+    let written = tables.written.all();
     // A reload opens tables again, wherever they lie.
-    start.confine(&Reach { read: &["/".into()], write: &["."], configuration: true })?;
+    start.confine(&Reach { read: &["/".into()], write: &["."], tables: &written, configuration: true })?;
     let notices = sockets::listen("private/journal").map_err(|why| start.fail(why))?;
     let triggers = sockets::listen("public/qmgr").map_err(|why| start.fail(why))?;
     let lists = sockets::listen("private/showq").map_err(|why| start.fail(why))?;

@@ -47,7 +47,7 @@ struct Loop {
 pub fn run(mut start: Start) -> Result<(), String> {
     let loops = std::thread::available_parallelism().map_or(1, |n| n.get().div_ceil(2)).min(LOOPS_MAX);
     // Tables may be for root's eyes only, so they are opened first; a reload starts a new process.
-    let (services, directories) = prepare(&mut start).map_err(|why| start.fail(why))?;
+    let (services, read, written) = prepare(&mut start).map_err(|why| start.fail(why))?;
     let names = names::sources(&start.config, start.is_chrooted()).map_err(|why| start.fail(why))?;
     let cleanup = start.config.service("cleanup", ServiceType::Unix);
     let cleanup_name = agents::syslog_name(&start.config, cleanup).map_err(|why| start.fail(why))?;
@@ -55,8 +55,9 @@ pub fn run(mut start: Start) -> Result<(), String> {
     let disk = Arc::new(queue::disk(&start.plan).map_err(|why| start.fail(why))?);
     start.confine(&Reach {
         // Tables that change are read again.
-        read: &directories,
+        read: &read,
         write: &["journal", "maildrop", "public", "private"],
+        tables: &written,
         configuration: false,
     })?;
     for service in &services {
@@ -157,8 +158,12 @@ async fn sessions(l: Loop) -> Result<(), String> {
     ::smtpd::run(inputs).await.map_err(|e| e.to_string())
 }
 
-/// Reads each service's settings; the listeners are those that master passed. Gives the directories of tables, too.
-fn prepare(start: &mut Start) -> Result<(Vec<Prepared>, Vec<PathBuf>), String> {
+/// Directories of tables.
+type Reached = Vec<PathBuf>;
+
+/// Reads each service's settings; the listeners are those that master passed. Gives the directories that tables read,
+/// and those in which they write, too.
+fn prepare(start: &mut Start) -> Result<(Vec<Prepared>, Reached, Reached), String> {
     let mut listeners: BTreeMap<String, Vec<OwnedFd>> = BTreeMap::new();
     for (key, listener) in std::mem::take(&mut start.inherited.listeners) {
         listeners.entry(key).or_default().push(listener);
@@ -169,7 +174,7 @@ fn prepare(start: &mut Start) -> Result<(Vec<Prepared>, Vec<PathBuf>), String> {
     tables.follow_changes = !start.is_chrooted();
     // Nor can it ask for the host's users; the process control can.
     tables.proxy = start.is_chrooted().then(|| PathBuf::from(sockets::PROXYMAP));
-    let directories = tables.directories.clone();
+    let (read, written) = (tables.directories.clone(), tables.written.clone());
     let around = Surroundings::of(&routing::resolver(config, &tables)?, tables);
     let descriptors = limits::descriptors();
     let prepared: Result<_, String> = listeners
@@ -180,7 +185,7 @@ fn prepare(start: &mut Start) -> Result<(Vec<Prepared>, Vec<PathBuf>), String> {
             prepare_service(config, service, &around, descriptors, listeners)
         })
         .collect();
-    Ok((prepared?, directories.all()))
+    Ok((prepared?, read.all(), written.all()))
 }
 
 fn prepare_service(

@@ -11,8 +11,9 @@ use crate::table::{Settings, Source, TableError};
 use crate::table_config::TableConfig;
 use rusqlite::fallible_iterator::FallibleIterator;
 use rusqlite::types::ValueRef;
-use rusqlite::{Batch, Connection, OpenFlags};
+use rusqlite::{Batch, Connection, ErrorCode, OpenFlags};
 use std::borrow::Cow;
+use std::io::Read;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
@@ -33,6 +34,9 @@ fn open(name: &str, spec: &str, settings: &Settings) -> Result<Box<dyn Source>, 
     let sql = Sql::read(&mut config, None);
     config.finish()?;
     let path = if path == IN_MEMORY { PathBuf::from(IN_MEMORY) } else { settings.path(&path) };
+    if has_log(&path) {
+        settings.writes_beside(&path);
+    }
     // Opened now, while the file is in reach: later this process may have given up its rights.
     let mut database = Database::new(path.clone());
     if let Err(text) = database.open_again() {
@@ -45,6 +49,13 @@ fn open(name: &str, spec: &str, settings: &Settings) -> Result<Box<dyn Source>, 
     };
     let sql = sql.expect("what is wrong with the query was told by the settings");
     Ok(Box::new(Sqlite { sql, worker: Worker::new("tables-sqlite", make) }))
+}
+
+/// Whether a database has a write-ahead log: bytes 18 and 19 of its header are 2. Who reads it keeps a file beside it.
+fn has_log(path: &Path) -> bool {
+    let mut header = [0; 20];
+    let read = std::fs::File::open(path).and_then(|mut file| file.read_exact(&mut header));
+    read.is_ok() && header[18..] == [2, 2]
 }
 
 struct Sqlite {
@@ -76,6 +87,8 @@ struct Open {
     connection: Connection,
     /// Which file it is: another may have taken its name since.
     file: File,
+    /// Whether it has a write-ahead log.
+    has_log: bool,
 }
 
 /// Device and inode.
@@ -90,18 +103,19 @@ impl Database {
         Database { path, open: None }
     }
 
-    fn open_again(&mut self) -> Result<&Connection, String> {
+    fn open_again(&mut self) -> Result<&Open, String> {
         self.open = None;
         let file = file(&self.path);
         let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
         let connection = Connection::open_with_flags(&self.path, flags)
             .and_then(|connection| connection.busy_timeout(QUERY_MAX / 2).map(|()| connection))
             .map_err(|error| format!("{}: cannot be opened: {error}", self.path.display()))?;
-        Ok(&self.open.insert(Open { connection, file }).connection)
+        let has_log = has_log(&self.path);
+        Ok(self.open.insert(Open { connection, file, has_log }))
     }
 
     /// The connection to the file that has the name now; where that is out of sight, to the one that was opened.
-    fn connection(&mut self) -> Result<&Connection, String> {
+    fn opened(&mut self) -> Result<&Open, String> {
         let now = file(&self.path);
         match &self.open {
             Some(open) if now.is_none() || open.file == now => {}
@@ -109,7 +123,7 @@ impl Database {
                 self.open_again()?;
             }
         }
-        Ok(&self.open.as_ref().expect("it was opened above").connection)
+        Ok(self.open.as_ref().expect("it was opened above"))
     }
 
     fn query(&mut self, question: &Question, deadline: Instant) -> Result<Fields, String> {
@@ -117,13 +131,16 @@ impl Database {
         if Instant::now() >= deadline {
             return Err(late());
         }
-        let connection = self.connection()?;
+        let Open { connection, has_log, .. } = self.opened()?;
         let text = question.text(escaped);
         let asked = connection
             .progress_handler(STEPS, Some(move || Instant::now() >= deadline))
             .and_then(|()| first_fields(connection, &text));
         asked.map_err(|error| match error.sqlite_error_code() {
-            Some(rusqlite::ErrorCode::OperationInterrupted) => late(),
+            Some(ErrorCode::OperationInterrupted) => late(),
+            Some(ErrorCode::ReadOnly | ErrorCode::CannotOpen | ErrorCode::SystemIoFailure) if *has_log => {
+                format!("{error} (it has a write-ahead log: mail_owner must be able to make files beside it)")
+            }
             _ => error.to_string(),
         })
     }
@@ -171,12 +188,12 @@ mod tests {
         let path = directory.join("db");
         Connection::open(&path).unwrap().execute_batch("CREATE TABLE t (a)").unwrap();
         let mut database = Database::new(path);
-        let connection = database.connection().unwrap();
+        let connection = &database.opened().unwrap().connection;
         let deadline = Instant::now() + std::time::Duration::from_millis(20);
         connection.progress_handler(STEPS, Some(move || Instant::now() >= deadline)).unwrap();
         let endless = "WITH RECURSIVE n(x) AS (SELECT 1 UNION ALL SELECT x FROM n) SELECT count(*) FROM n";
         let error = first_fields(connection, endless).unwrap_err();
-        assert_eq!(error.sqlite_error_code(), Some(rusqlite::ErrorCode::OperationInterrupted));
+        assert_eq!(error.sqlite_error_code(), Some(ErrorCode::OperationInterrupted));
         std::fs::remove_dir_all(&directory).unwrap();
     }
 }
