@@ -82,6 +82,10 @@ fn an_index_that_cannot_be_written_leaves_the_old_one_and_nothing_else() {
     assert_eq!(status, 1);
     assert!(err.contains("DIR/t.lmdb: expected keys of 1 to 511 bytes, found one of 601"), "{err}");
     assert_eq!(directory.postmap("-q a lmdb:DIR/t", "").1, "1\n");
+    directory.write("t", format!("big {}\n", "v".repeat(17_000_000)));
+    let (status, _, err) = directory.postmap("lmdb:DIR/t", "");
+    assert_eq!(status, 1);
+    assert!(err.contains("DIR/t.lmdb: expected entries of at most") && err.contains("`big"), "{err}");
     assert!(!directory.0.join("t.lmdb.tmp").exists());
 }
 

@@ -34,6 +34,11 @@ pub trait Index: Send + Sync {
     fn each(&self, take: &mut dyn FnMut(&[u8], &[u8]) -> bool) -> Result<(), String>;
 }
 
+/// Bytes of the largest entry: a record of a constant database is read in one piece.
+const ENTRY_BYTES_MAX: usize = bytes::PIECE_BYTES_MAX - 64;
+/// Bytes of a key that a message shows.
+const SHOWN: usize = 60;
+
 /// The formats of index files.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Format {
@@ -86,9 +91,18 @@ impl Format {
     /// order. `map_size` is `lmdb_map_size`.
     pub fn build<'a>(
         self,
-        entries: impl Iterator<Item = (&'a [u8], &'a [u8])>,
+        entries: impl Iterator<Item = (&'a [u8], &'a [u8])> + Clone,
         map_size: u64,
     ) -> Result<Vec<u8>, String> {
+        // A reader refuses what is larger, since a damaged length must not make it take all memory.
+        let size = |(key, value): &(&[u8], &[u8])| key.len() + value.len();
+        if let Some(entry) = entries.clone().find(|entry| size(entry) > ENTRY_BYTES_MAX) {
+            return Err(format!(
+                "expected entries of at most {ENTRY_BYTES_MAX} bytes, found one of {} with the key `{}…`",
+                size(&entry),
+                String::from_utf8_lossy(&entry.0[..entry.0.len().min(SHOWN)])
+            ));
+        }
         match self {
             Format::BerkeleyHash | Format::BerkeleyBtree => {
                 Err("expected another format: Berkeley DB files are read only".to_owned())

@@ -14,43 +14,39 @@ enum Asked {
     Table(Table),
 }
 
+/// Tables that are opened when the first key comes to them, as in Postfix.
+struct Tables<'a> {
+    specs: &'a [String],
+    open: Vec<Asked>,
+}
+
 impl Call<'_> {
     /// Prints the value of a key, or of those on standard input, from the first table that has it; whether there was one.
-    pub(super) fn ask(&mut self, tables: &[String], key: &str) -> Result<bool, Stop> {
+    pub(super) fn ask(&mut self, specs: &[String], key: &str) -> Result<bool, Stop> {
+        let mut tables = Tables { specs, open: Vec::new() };
         if key != "-" {
-            let tables = self.open(tables)?;
-            return Ok(match self.value(&tables, key.as_bytes())? {
-                Some(value) => {
-                    self.show(None, key.as_bytes(), &value)?;
-                    true
-                }
-                None => false,
-            });
+            let Some(value) = self.value(&mut tables, key.as_bytes())? else { return Ok(false) };
+            self.show(None, key.as_bytes(), &value)?;
+            return Ok(true);
         }
-        // Without a key no table is opened, as in Postfix.
-        if self.streams.input.fill_buf()?.is_empty() {
-            return Ok(false);
-        }
-        let tables = self.open(tables)?;
+        let mut found = false;
         if self.options.headers || self.options.body {
-            let keys = message::keys(self.streams.input, &self.options)?;
-            let mut found = false;
-            for key in keys {
-                found |= self.answer(&tables, &key)?;
+            for key in message::keys(self.streams.input, &self.options)? {
+                found |= self.answer(&mut tables, &key)?;
             }
             return Ok(found);
         }
-        let (mut found, mut line) = (false, Vec::new());
+        let mut line = Vec::new();
         while self.streams.input.read_until(b'\n', &mut line)? > 0 {
             line.pop_if(|byte| *byte == b'\n');
-            found |= self.answer(&tables, &line)?;
+            found |= self.answer(&mut tables, &line)?;
             line.clear();
         }
         Ok(found)
     }
 
     /// Prints a key with its value; whether there is one.
-    fn answer(&mut self, tables: &[Asked], key: &[u8]) -> Result<bool, Stop> {
+    fn answer(&mut self, tables: &mut Tables<'_>, key: &[u8]) -> Result<bool, Stop> {
         let Some(value) = self.value(tables, key)? else { return Ok(false) };
         self.show(Some(self.separator()), key, &value)?;
         Ok(true)
@@ -58,7 +54,7 @@ impl Call<'_> {
 
     /// Prints all entries of the first table.
     pub(super) fn list(&mut self, tables: &[String]) -> Result<bool, Stop> {
-        let table = self.open(&tables[..1])?.remove(0);
+        let table = self.open(&tables[0])?;
         let unsupported = |name: &str| format!("table {name}: sequence operation is not supported");
         let entries = match &table {
             Asked::Index(spec, opened) if opened.format == Format::Cdb => {
@@ -100,67 +96,64 @@ impl Call<'_> {
         Ok(())
     }
 
-    fn open(&mut self, tables: &[String]) -> Result<Vec<Asked>, Stop> {
+    fn open(&mut self, spec: &str) -> Result<Asked, Stop> {
         let warnings = Arc::new(Mutex::new(Vec::new()));
         let kept = warnings.clone();
         let warn: Arc<dyn Fn(&str) + Send + Sync> =
             Arc::new(move |text| kept.lock().unwrap_or_else(PoisonError::into_inner).push(text.to_owned()));
         let settings = Settings { warn: warn.clone(), fold: self.options.fold, ..self.settings.clone() };
-        let mut opened = Vec::new();
-        for spec in tables {
-            let (kind, name) = spec.split_once(':').unwrap_or_default();
-            let done = match formats(kind) {
-                Some(formats) => index::open_newest(&source_path(name), formats, &*warn)
-                    .map(|index| Asked::Index(spec.clone(), index)),
-                None => Table::open(spec, &settings).map(Asked::Table).map_err(|error| error.to_string()),
-            };
-            let told: Vec<String> =
-                std::mem::take(&mut warnings.lock().unwrap_or_else(PoisonError::into_inner));
-            for text in told {
-                self.warn(text);
-            }
-            opened.push(done?);
+        let (kind, name) = spec.split_once(':').unwrap_or_default();
+        let opened = match formats(kind) {
+            Some(formats) => index::open_newest(&source_path(name), formats, &*warn)
+                .map(|index| Asked::Index(spec.to_owned(), index)),
+            None => Table::open(spec, &settings).map(Asked::Table).map_err(|error| error.to_string()),
+        };
+        let told: Vec<String> = std::mem::take(&mut warnings.lock().unwrap_or_else(PoisonError::into_inner));
+        for text in told {
+            self.warn(text);
         }
-        Ok(opened)
+        Ok(opened?)
     }
 
     /// The value of the first table that has the key.
-    fn value(&mut self, tables: &[Asked], key: &[u8]) -> Result<Option<Vec<u8>>, Stop> {
-        for table in tables {
-            if self.settings.utf8 && str::from_utf8(key).is_err() {
-                self.warn(format!(
-                    "{}: non-UTF-8 key \"{}\": malformed UTF-8 or invalid codepoint",
-                    table.spec(),
-                    source::shown(key)
-                ));
-                continue;
+    fn value(&mut self, tables: &mut Tables<'_>, key: &[u8]) -> Result<Option<Vec<u8>>, Stop> {
+        for (at, spec) in tables.specs.iter().enumerate() {
+            if tables.open.len() == at {
+                tables.open.push(self.open(spec)?);
             }
-            let found = match table {
-                Asked::Index(spec, opened) => {
-                    opened.index.find(&self.key(key)).map(|found| found.map(without_zero)).map_err(
-                        |text| format!("table {spec}: query error: {}: {text}", opened.path.display()),
-                    )?
-                }
-                Asked::Table(table) => match wait(table.lookup(&String::from_utf8_lossy(key))) {
-                    Lookup::Found(value) => Some(value.into_bytes()),
-                    Lookup::NotFound => None,
-                    Lookup::TempFail(text) => {
-                        return Err(format!("table {}: query error: {text}", table.spec()).into());
-                    }
-                },
-            };
-            let Some(value) = found else { continue };
-            if self.settings.utf8 && str::from_utf8(&value).is_err() {
-                let (key, value) = (source::shown(key), source::shown(&value));
-                self.warn(format!(
-                    "{}: key \"{key}\": non-UTF-8 value \"{value}\": malformed UTF-8 or invalid codepoint",
-                    table.spec()
-                ));
-                return Err(format!("table {}: query error", table.spec()).into());
+            if let Some(value) = self.value_in(&tables.open[at], spec, key)? {
+                return Ok(Some(value));
             }
-            return self.content(table.spec(), table, value).map(Some);
         }
         Ok(None)
+    }
+
+    fn value_in(&mut self, table: &Asked, spec: &str, key: &[u8]) -> Result<Option<Vec<u8>>, Stop> {
+        const FOREIGN: &str = "malformed UTF-8 or invalid codepoint";
+        if self.settings.utf8 && str::from_utf8(key).is_err() {
+            self.warn(format!("{spec}: non-UTF-8 key \"{}\": {FOREIGN}", source::shown(key)));
+            return Ok(None);
+        }
+        let failed = |text: &str| format!("table {spec}: query error: {text}");
+        let found = match table {
+            Asked::Index(_, opened) => opened
+                .index
+                .find(&self.key(key))
+                .map_err(|text| failed(&format!("{}: {text}", opened.path.display())))?
+                .map(without_zero),
+            Asked::Table(table) => match wait(table.lookup(&String::from_utf8_lossy(key))) {
+                Lookup::Found(value) => Some(value.into_bytes()),
+                Lookup::NotFound => None,
+                Lookup::TempFail(text) => return Err(failed(&text).into()),
+            },
+        };
+        let Some(value) = found else { return Ok(None) };
+        if self.settings.utf8 && str::from_utf8(&value).is_err() {
+            let (key, value) = (source::shown(key), source::shown(&value));
+            self.warn(format!("{spec}: key \"{key}\": non-UTF-8 value \"{value}\": {FOREIGN}"));
+            return Err(format!("table {spec}: query error").into());
+        }
+        self.content(spec, table, value).map(Some)
     }
 
     /// With `-F` what a value stands for: the bytes behind base64, or the files that it names.

@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use std::io::Read;
 
 /// Bytes of the largest source text.
-const SOURCE_BYTES_MAX: u64 = 1 << 31;
+const SOURCE_BYTES_MAX: u64 = 1 << 30;
 
 /// A source text, whose bytes are UTF-8 or stand for the characters of the same number.
 pub(super) struct Text {
