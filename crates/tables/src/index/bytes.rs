@@ -1,5 +1,6 @@
 //! Reads pieces of a file, none of them beyond its end.
 
+use std::borrow::Cow;
 use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt;
@@ -55,6 +56,18 @@ impl Bytes {
             ));
         }
         Ok(found)
+    }
+
+    /// The same, without a copy where a kept block holds all of them.
+    pub(crate) fn piece(&self, at: u64, length: usize) -> Result<Cow<'_, [u8]>, String> {
+        if let Bytes::Constant(_, _, blocks) = self {
+            let (number, start) = ((at / BLOCK as u64) as usize, (at % BLOCK as u64) as usize);
+            let block = blocks.get(number).and_then(OnceLock::get);
+            if let Some(piece) = block.and_then(|block| block.get(start..start.checked_add(length)?)) {
+                return Ok(Cow::Borrowed(piece));
+            }
+        }
+        self.exact(at, length).map(Cow::Owned)
     }
 
     /// As many of `length` bytes from `at` on as there are.

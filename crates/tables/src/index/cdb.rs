@@ -10,10 +10,6 @@ use std::sync::OnceLock;
 const HEADER: usize = 2048;
 /// Slots that are read at once; the tables are at most half full, so a search rarely needs more.
 const SLOTS_AT_ONCE: u32 = 8;
-/// Bytes that are read with a record before its lengths are known, beyond the key that is searched; most values are
-/// shorter.
-const VALUE_GUESS: usize = 48;
-
 /// An open constant database.
 pub(super) struct Cdb {
     bytes: Bytes,
@@ -56,21 +52,23 @@ impl Cdb {
         (0..256).map(|number| self.table(number).0).min().unwrap_or(HEADER as u32)
     }
 
-    /// The record at `place`: its key, its value and where the next one starts. Its key is perhaps `key_length` long.
-    fn record(&self, place: u32, key_length: usize) -> Result<(Vec<u8>, Vec<u8>, u64), String> {
-        let at = u64::from(place);
-        let mut bytes = self.bytes.up_to(at, 8 + key_length + VALUE_GUESS)?;
-        let (Some(key), Some(value)) = (u32_le(&bytes, 0), u32_le(&bytes, 4)) else {
-            return Err(format!("at byte {at}: expected a record, found the end of the file"));
-        };
-        let length = 8 + key as usize + value as usize;
-        match length > bytes.len() {
-            true => bytes = self.bytes.exact(at, length)?,
-            false => bytes.truncate(length),
+    /// The lengths of key and value of the record at `at`.
+    fn lengths(&self, at: u64) -> Result<(usize, usize), String> {
+        let bytes = self.bytes.piece(at, 8)?;
+        match (u32_le(&bytes, 0), u32_le(&bytes, 4)) {
+            (Some(key), Some(value)) => Ok((key as usize, value as usize)),
+            _ => Err(format!("at byte {at}: expected a record, found the end of the file")),
         }
-        let value = bytes.split_off(8 + key as usize);
-        bytes.drain(..8);
-        Ok((bytes, value, at + length as u64))
+    }
+
+    /// The value of the record at `at`, if its key is this one.
+    fn value_of(&self, at: u64, key: &[u8]) -> Result<Option<Vec<u8>>, String> {
+        let (key_length, value_length) = self.lengths(at)?;
+        if key_length != key.len() {
+            return Ok(None);
+        }
+        let bytes = self.bytes.piece(at + 8, key_length + value_length)?;
+        Ok((&bytes[..key_length] == key).then(|| bytes[key_length..].to_vec()))
     }
 }
 
@@ -86,15 +84,14 @@ impl Index for Cdb {
         while tried < slots {
             let slot = (first + tried) % slots;
             let count = SLOTS_AT_ONCE.min(slots - slot).min(slots - tried);
-            let bytes = self.bytes.exact(u64::from(place) + u64::from(slot) * 8, count as usize * 8)?;
+            let bytes = self.bytes.piece(u64::from(place) + u64::from(slot) * 8, count as usize * 8)?;
             for slot in bytes.chunks_exact(8) {
                 let (Some(hash), Some(record)) = (u32_le(slot, 0), u32_le(slot, 4)) else { continue };
                 if record == 0 {
                     return Ok(None);
                 }
                 if hash == wanted {
-                    let (found, value, _) = self.record(record, key.len())?;
-                    if found == key {
+                    if let Some(value) = self.value_of(record.into(), key)? {
                         return Ok(Some(value));
                     }
                 }
@@ -116,13 +113,15 @@ impl Index for Cdb {
         let end = self.records_end();
         let mut at = HEADER as u32;
         while at < end {
-            let (key, value, next) = self.record(at, VALUE_GUESS)?;
+            let (key, value) = self.lengths(at.into())?;
+            let next = u64::from(at) + 8 + key as u64 + value as u64;
             if next > u64::from(end) {
                 return Err(format!(
                     "at byte {at}: expected a record before byte {end}, found its end at {next}"
                 ));
             }
-            if !take(&key, &value) {
+            let record = self.bytes.piece(u64::from(at) + 8, key + value)?;
+            if !take(&record[..key], &record[key..]) {
                 break;
             }
             at = next as u32;

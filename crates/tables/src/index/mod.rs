@@ -135,17 +135,18 @@ fn either(
     known: Option<bool>,
     search: impl Fn(&[u8]) -> Result<Option<Vec<u8>>, String>,
 ) -> Result<Option<(bool, Vec<u8>)>, String> {
-    let mut with_zero = Vec::with_capacity(key.len() + 1);
-    with_zero.extend_from_slice(key);
-    with_zero.push(0);
-    for zero in [true, false] {
-        if known.is_none_or(|known| known == zero)
-            && let Some(value) = search(if zero { &with_zero } else { key })?
-        {
-            return Ok(Some((zero, value)));
+    if known != Some(false) {
+        let mut with_zero = Vec::with_capacity(key.len() + 1);
+        with_zero.extend_from_slice(key);
+        with_zero.push(0);
+        if let Some(value) = search(&with_zero)? {
+            return Ok(Some((true, value)));
         }
     }
-    Ok(None)
+    match known {
+        Some(true) => Ok(None),
+        _ => Ok(search(key)?.map(|value| (false, value))),
+    }
 }
 
 /// A value as text: without the zero byte behind it, and with U+FFFD for what is no UTF-8.
