@@ -50,7 +50,8 @@ fn query(spec: &str) {
         Ok(table) => table,
         Err(error) => return eprintln!("{error}"),
     };
-    let mut out = std::io::stdout().lock();
+    // Standard output itself is written line by line.
+    let mut out = std::io::BufWriter::new(std::io::stdout().lock());
     for key in std::io::stdin().lock().lines().map_while(Result::ok) {
         if let Lookup::Found(value) = wait(table.lookup(&key)) {
             let _ = writeln!(out, "{key}\t{value}");
