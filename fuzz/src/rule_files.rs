@@ -29,6 +29,9 @@ const KEYS: &[&str] = &[
 const OWN_KEYS: usize = 4;
 const OWN_KEY_BYTES: usize = 16;
 
+/// Rules that make a table one that looks for needles first.
+const MORE_RULES: u32 = 20;
+
 /// The file that a thread writes its inputs to.
 struct File(std::path::PathBuf);
 
@@ -50,7 +53,7 @@ fn file() -> Rc<File> {
 }
 
 /// Opens the input as a table of `kind` and looks keys up: nothing panics, answers repeat, warnings name a line that is
-/// there, and the inline form of the same lines answers the same.
+/// there, and the inline form of the same lines answers the same, as does a table with more rules, which looks for needles.
 pub fn run(kind: &str, input: &[u8]) {
     let file = file();
     std::fs::write(&file.0, input).expect("the temporary directory can be written to");
@@ -65,11 +68,19 @@ pub fn run(kind: &str, input: &[u8]) {
         }
     }
     let text = String::from_utf8_lossy(input);
+    let longer = (kind != "cidr").then(|| {
+        let more: String = (0..MORE_RULES).map(|n| format!("/no-key-has-{n}-in-it/ x\n")).collect();
+        std::fs::write(&file.0, [input, b"\n", more.as_bytes()].concat()).expect("as before");
+        open(&format!("{kind}:{path}")).0.expect("as before")
+    });
     let inline = inline(kind, &text);
     let own = text.split_ascii_whitespace().filter(|word| word.len() <= OWN_KEY_BYTES).take(OWN_KEYS);
     for key in KEYS.iter().copied().chain(own) {
         let answer = wait(table.lookup(key));
         assert_eq!(answer, wait(table.lookup(key)), "{key:?} again");
+        if let Some(longer) = &longer {
+            assert_eq!(same(wait(longer.lookup(key))), same(answer.clone()), "{key:?} with more rules");
+        }
         if let Some(inline) = &inline {
             assert_eq!(same(wait(inline.lookup(key))), same(answer), "{key:?} inline");
         }

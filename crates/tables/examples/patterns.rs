@@ -60,7 +60,7 @@ fn query(spec: &str) {
 }
 
 fn benches() -> [Bench; 3] {
-    let patterns = |kind| Bench { kind, rules: patterns(), keys: addresses(10_000) };
+    let patterns = |kind| Bench { kind, rules: patterns(), keys: addresses(1_000) };
     [networks(), patterns("regexp"), patterns("pcre")]
 }
 

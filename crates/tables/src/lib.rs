@@ -16,6 +16,7 @@ pub mod kinds;
 pub mod lists;
 mod lookup;
 mod maps;
+mod needle;
 mod networks;
 mod pattern_rules;
 mod pool;

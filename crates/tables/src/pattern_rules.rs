@@ -3,6 +3,7 @@
 //! Postfix: regexp_table(5), pcre_table(5). Warnings are in its words, since administrators search for them.
 
 use crate::lookup::{Lookup, LookupFuture};
+use crate::needle::{NeedleId, Needles, Seen};
 use crate::rules::{Held, Line, Odd, Rules, Step, Steps};
 use crate::substitute::{Highest, Template, Wrong};
 use crate::table::{Settings, Source, TableError};
@@ -30,6 +31,8 @@ pub(crate) trait Engine: Sized + Send + Sync + 'static {
     fn toggle(flags: &mut Self::Flags, letter: u8) -> Toggle;
     /// Compiles a pattern; the error is the library's text.
     fn compile(pattern: &CStr, flags: Self::Flags, wants_groups: bool) -> Result<Self, String>;
+    /// A text that every match has in it, if one is plain to see (`crate::needle`).
+    fn needle(pattern: &[u8], flags: Self::Flags) -> Option<Vec<u8>>;
     /// How many groups the pattern has; also where `wants_groups` was false.
     fn groups(&self) -> usize;
     fn is_match(&self, key: &CStr) -> Result<bool, String>;
@@ -49,20 +52,26 @@ pub(crate) struct Test<E> {
     pattern: E,
     negated: bool,
     line: u32,
+    /// Until the table is built.
+    needle: Option<Vec<u8>>,
+    needle_id: Option<NeedleId>,
 }
 
 impl<E: Engine> Test<E> {
     /// Whether the test is passed; groups are looked for where `groups` is given. A match that fails (it took too
     /// long) is a warning, and the test is not passed.
-    fn passes(&self, key: &CStr, groups: Option<&mut Groups>, warn: &dyn Fn(u32, &str)) -> bool {
+    fn passes(&self, key: &Key<'_>, groups: Option<&mut Groups>) -> bool {
+        if !key.seen.allows(self.needle_id) {
+            return self.negated;
+        }
         let matched = match groups {
-            Some(groups) => self.pattern.captures(key, groups),
-            None => self.pattern.is_match(key),
+            Some(groups) => self.pattern.captures(key.text, groups),
+            None => self.pattern.is_match(key.text),
         };
         match matched {
             Ok(matched) => matched != self.negated,
             Err(text) => {
-                warn(self.line, &text);
+                (key.warn)(self.line, &text);
                 false
             }
         }
@@ -79,7 +88,17 @@ pub(crate) struct Rule<E> {
 }
 
 /// A table of patterns.
-pub(crate) struct Patterns<E>(Vec<Step<Test<E>, Rule<E>>>);
+pub(crate) struct Patterns<E> {
+    steps: Vec<Step<Test<E>, Rule<E>>>,
+    needles: Needles,
+}
+
+/// What is looked up, and who hears of patterns that fail.
+struct Key<'a> {
+    text: &'a CStr,
+    seen: Seen,
+    warn: &'a dyn Fn(u32, &str),
+}
 
 /// A pattern as it stands in a line.
 struct Written<'a, E: Engine> {
@@ -114,7 +133,13 @@ impl<E: Engine> Rules for Patterns<E> {
     }
 
     fn build(steps: Steps<Test<E>, Rule<E>>) -> Self {
-        Patterns(steps.0)
+        let mut steps = steps.0;
+        let tests = steps.iter_mut().flat_map(|step| match step {
+            Step::Block { condition, .. } => [Some(condition), None],
+            Step::Rule(rule) => [Some(&mut rule.test), rule.second.as_mut()],
+        });
+        let needles = Needles::of(tests.flatten().map(|test| (test.needle.take(), &mut test.needle_id)));
+        Patterns { steps, needles }
     }
 }
 
@@ -160,7 +185,8 @@ fn condition<E: Engine>(text: &[u8], line: u32, odd: &Odd<'_>) -> Result<Test<E>
 fn compile<E: Engine>(written: &Written<'_, E>, line: u32, wants_groups: bool) -> Result<Test<E>, String> {
     let pattern = CString::new(written.pattern).map_err(|_| "the pattern has a NUL: skipping this rule")?;
     let pattern = E::compile(&pattern, written.flags, wants_groups)?;
-    Ok(Test { pattern, negated: written.negated, line })
+    let needle = E::needle(written.pattern, written.flags);
+    Ok(Test { pattern, negated: written.negated, line, needle, needle_id: None })
 }
 
 /// Reads `!`s, the pattern between its delimiters, and the flags behind it.
@@ -220,20 +246,20 @@ fn shown(byte: u8) -> char {
 
 impl<E: Engine> Patterns<E> {
     /// The rule that answers, with the groups of its match where it wants them.
-    fn find(&self, key: &CStr, groups: &mut Groups, warn: &dyn Fn(u32, &str)) -> Option<&Rule<E>> {
+    fn find(&self, key: &Key<'_>, groups: &mut Groups) -> Option<&Rule<E>> {
         let mut at = 0;
-        while let Some(step) = self.0.get(at) {
+        while let Some(step) = self.steps.get(at) {
             at += 1;
             match step {
                 Step::Block { condition, end } => {
-                    if !condition.passes(key, None, warn) {
+                    if !condition.passes(key, None) {
                         at = *end;
                     }
                 }
                 Step::Rule(rule) => {
                     let wanted = rule.wants_groups.then_some(&mut *groups);
-                    if rule.test.passes(key, wanted, warn)
-                        && rule.second.as_ref().is_none_or(|second| second.passes(key, None, warn))
+                    if rule.test.passes(key, wanted)
+                        && rule.second.as_ref().is_none_or(|second| second.passes(key, None))
                     {
                         return Some(rule);
                     }
@@ -269,7 +295,8 @@ impl<E: Engine> PatternTable<E> {
             (self.settings.warn)(&format!("{} map {}, line {line}: {text}", E::KIND, self.name));
         };
         let mut groups = Vec::new();
-        let Some(rule) = table.find(&subject, &mut groups, &warn) else { return Lookup::NotFound };
+        let subject_key = Key { text: &subject, seen: table.needles.seen(key.as_bytes()), warn: &warn };
+        let Some(rule) = table.find(&subject_key, &mut groups) else { return Lookup::NotFound };
         match String::from_utf8(rule.result.expand(key.as_bytes(), &groups)) {
             Ok(value) => Lookup::Found(value),
             Err(value) if !self.settings.utf8 => {
@@ -329,7 +356,7 @@ mod tests {
     }
 
     #[test]
-    fn a_key_with_a_nul_is_in_no_table() {
+    fn a_subject_keywith_a_nul_is_in_no_table() {
         for kind in KINDS {
             assert_eq!(
                 open(&format!("{kind}:{{ {{!/b/ x}} }}"), true).0.lookup_now("a\0b"),

@@ -1,6 +1,7 @@
 //! `pcre:/file`, `pcre:{ { /pattern/ result } … }`: Perl-like regular expressions as PCRE2 matches them.
 
 use super::Kind;
+use crate::needle::{Language, needle};
 use crate::pattern_rules::{Engine, Groups, PatternTable, Toggle};
 use std::ffi::CStr;
 use sys::{Pcre, PcreOptions};
@@ -39,6 +40,10 @@ impl Engine for Pcre {
     fn compile(pattern: &CStr, flags: PcreOptions, _: bool) -> Result<Self, String> {
         Pcre::compile(pattern.to_bytes(), flags)
             .map_err(|error| format!("error in regex at offset {}: {}", error.offset, error.text))
+    }
+
+    fn needle(pattern: &[u8], flags: PcreOptions) -> Option<Vec<u8>> {
+        if flags.extended { None } else { needle(pattern, Language::Perl) }
     }
 
     fn groups(&self) -> usize {

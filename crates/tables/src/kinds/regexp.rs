@@ -1,6 +1,7 @@
 //! `regexp:/file`, `regexp:{ { /pattern/ result } … }`: POSIX regular expressions as the C library matches them.
 
 use super::Kind;
+use crate::needle::{Language, needle};
 use crate::pattern_rules::{Engine, Groups, PatternTable, Toggle};
 use std::ffi::CStr;
 use sys::{PosixOptions, PosixRegex};
@@ -32,6 +33,10 @@ impl Engine for PosixRegex {
 
     fn compile(pattern: &CStr, flags: PosixOptions, wants_groups: bool) -> Result<Self, String> {
         PosixRegex::compile(pattern, PosixOptions { no_groups: !wants_groups, ..flags })
+    }
+
+    fn needle(pattern: &[u8], flags: PosixOptions) -> Option<Vec<u8>> {
+        if flags.extended { needle(pattern, Language::Posix) } else { None }
     }
 
     fn groups(&self) -> usize {
