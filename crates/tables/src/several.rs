@@ -21,10 +21,10 @@ pub(crate) fn open(name: &str, spec: &str, settings: &Settings) -> Result<Vec<Ta
     Ok(tables)
 }
 
-/// Whether keys are folded before the first table is asked: as that wants it. In Postfix, too, the first table decides,
-/// and what follows gets the same key.
-pub(crate) fn folds(tables: &[Table]) -> bool {
-    tables.first().is_none_or(Table::folds)
+/// Whether keys are folded before the first table is asked, so that those that follow get the same key: as in Postfix,
+/// where the first table wants it and keys are UTF-8; otherwise each table folds for itself.
+pub(crate) fn fold(tables: &[Table], settings: &Settings) -> bool {
+    settings.utf8 && tables.first().is_none_or(Table::folds)
 }
 
 /// Whether parts of an address may be looked up; the first table decides, as in Postfix.

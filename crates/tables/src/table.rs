@@ -66,6 +66,8 @@ pub struct Settings {
     pub directory: Option<PathBuf>,
     /// Whether files that change are read again; not where they will be out of sight (chroot).
     pub follow_changes: bool,
+    /// Whether the process has, or will have, another root than the host: its users cannot be asked for then.
+    pub chrooted: bool,
     /// The expanded value of a parameter of main.cf, for kinds that have some (`socketmap_max_reply_size`, the settings
     /// of `mysql:name` without a file …); nothing where there is none.
     pub parameter: Parameter,
@@ -92,6 +94,7 @@ impl Default for Settings {
             fold: true,
             directory: None,
             follow_changes: true,
+            chrooted: false,
             proxy: None,
             trust: Trust::Any,
             opened: Opened::default(),

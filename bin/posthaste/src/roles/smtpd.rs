@@ -172,6 +172,7 @@ fn prepare(start: &mut Start) -> Result<(Vec<Prepared>, Reached, Reached), Strin
     let mut tables = routing::table_settings(config, &start.tag)?;
     // Below another root their files are out of sight; a reload reads them.
     tables.follow_changes = !start.is_chrooted();
+    tables.chrooted = start.is_chrooted();
     // Nor can it ask for the host's users; the process control can.
     tables.proxy = start.is_chrooted().then(|| PathBuf::from(sockets::PROXYMAP));
     let (read, written) = (tables.directories.clone(), tables.written.clone());

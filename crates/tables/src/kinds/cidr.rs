@@ -8,7 +8,7 @@ use crate::networks::{Network, Networks, number};
 use crate::rules::{Held, Line, Odd, Rules, Step, Steps};
 use crate::table::{Settings, Source, TableError};
 use config::lines::is_space;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 /// The kind `cidr`.
 pub const KIND: Kind = Kind { name: "cidr", open };
@@ -134,8 +134,12 @@ fn network(pattern: &str, negated: bool) -> Result<Network, String> {
     if first & hosts != 0 {
         let network = first & !hosts;
         let network = match is_ipv4 {
-            true => IpAddr::V4((network as u32).into()),
-            false => IpAddr::V6(network.into()),
+            true => Ipv4Addr::from(network as u32).to_string(),
+            // As the C library writes it.
+            false if network >> 32 == 0 && network >> 16 != 0 => {
+                format!("::{}", Ipv4Addr::from(network as u32))
+            }
+            false => Ipv6Addr::from(network).to_string(),
         };
         return Err(format!(
             "non-null host address bits in \"{pattern}\", perhaps you should use \"{network}/{bits}\" instead"

@@ -8,16 +8,21 @@ use crate::table::{Settings, Source, Table, TableError};
 /// The kind `pipemap`.
 pub const KIND: Kind = Kind { name: "pipemap", open };
 
-struct PipeMap(Vec<Table>);
+struct PipeMap {
+    tables: Vec<Table>,
+    /// Whether keys are folded for all.
+    folds: bool,
+}
 
 fn open(name: &str, spec: &str, settings: &Settings) -> Result<Box<dyn Source>, TableError> {
-    Ok(Box::new(PipeMap(several::open(name, spec, settings)?)))
+    let tables = several::open(name, spec, settings)?;
+    Ok(Box::new(PipeMap { folds: several::fold(&tables, settings), tables }))
 }
 
 impl PipeMap {
     async fn find(&self, key: &str) -> Lookup {
         let mut value = key.to_owned();
-        for table in &self.0 {
+        for table in &self.tables {
             match table.ask(&value).await {
                 Lookup::Found(next) => value = next,
                 other => return other,
@@ -33,14 +38,14 @@ impl Source for PipeMap {
     }
 
     fn ready(&self) -> Result<(), String> {
-        several::ready(&self.0)
+        several::ready(&self.tables)
     }
 
     fn folds(&self) -> bool {
-        several::folds(&self.0)
+        self.folds
     }
 
     fn takes_parts(&self) -> bool {
-        several::take_parts(&self.0)
+        several::take_parts(&self.tables)
     }
 }

@@ -8,17 +8,22 @@ use crate::table::{Settings, Source, Table, TableError};
 /// The kind `unionmap`.
 pub const KIND: Kind = Kind { name: "unionmap", open };
 
-struct UnionMap(Vec<Table>);
+struct UnionMap {
+    tables: Vec<Table>,
+    /// Whether keys are folded for all.
+    folds: bool,
+}
 
 fn open(name: &str, spec: &str, settings: &Settings) -> Result<Box<dyn Source>, TableError> {
-    Ok(Box::new(UnionMap(several::open(name, spec, settings)?)))
+    let tables = several::open(name, spec, settings)?;
+    Ok(Box::new(UnionMap { folds: several::fold(&tables, settings), tables }))
 }
 
 impl UnionMap {
     /// One table that fails makes the whole fail; empty results are left out.
     async fn find(&self, key: &str) -> Lookup {
         let mut found: Option<String> = None;
-        for table in &self.0 {
+        for table in &self.tables {
             match table.ask(key).await {
                 Lookup::NotFound => {}
                 Lookup::Found(value) if value.is_empty() => {}
@@ -42,14 +47,14 @@ impl Source for UnionMap {
     }
 
     fn ready(&self) -> Result<(), String> {
-        several::ready(&self.0)
+        several::ready(&self.tables)
     }
 
     fn folds(&self) -> bool {
-        several::folds(&self.0)
+        self.folds
     }
 
     fn takes_parts(&self) -> bool {
-        several::take_parts(&self.0)
+        several::take_parts(&self.tables)
     }
 }

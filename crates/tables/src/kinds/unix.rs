@@ -31,7 +31,7 @@ fn open(name: &str, spec: &str, settings: &Settings) -> Result<Box<dyn Source>, 
         "group.byname" => group,
         _ => return Err(TableError::new(spec, "expected `unix:passwd.byname` or `unix:group.byname`")),
     };
-    if !settings.follow_changes {
+    if settings.chrooted {
         // What the C library needs for it lies beyond the root, and would be read below it.
         let text = "a service with `y` in the chroot column of master.cf cannot ask for the host's users";
         return Err(TableError::new(spec, text));
@@ -91,7 +91,7 @@ mod tests {
 
     #[test]
     fn a_chrooted_service_is_told_that_it_cannot() {
-        let settings = Settings { follow_changes: false, ..Settings::default() };
+        let settings = Settings { chrooted: true, ..Settings::default() };
         let error = Table::open("unix:passwd.byname", &settings).unwrap_err();
         assert!(error.to_string().contains("chroot column"), "{error}");
     }

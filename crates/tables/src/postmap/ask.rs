@@ -4,7 +4,7 @@ use super::{Call, Program, Stop, base64, build, formats, message, source, source
 use crate::index::{self, Format, Index, Opened};
 use crate::{Entries, Lookup, Settings, Table, wait};
 use std::io::Write;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, PoisonError};
 
 /// An open table.
 enum Asked {
@@ -97,8 +97,7 @@ impl Call<'_> {
     }
 
     fn open(&mut self, spec: &str) -> Result<Asked, Stop> {
-        let warnings = Arc::new(Mutex::new(Vec::new()));
-        let kept = warnings.clone();
+        let kept = self.told.clone();
         let warn: Arc<dyn Fn(&str) + Send + Sync> =
             Arc::new(move |text| kept.lock().unwrap_or_else(PoisonError::into_inner).push(text.to_owned()));
         let settings = Settings { warn: warn.clone(), fold: self.options.fold, ..self.settings.clone() };
@@ -108,11 +107,16 @@ impl Call<'_> {
                 .map(|index| Asked::Index(spec.to_owned(), index)),
             None => Table::open(spec, &settings).map(Asked::Table).map_err(|error| error.to_string()),
         };
-        let told: Vec<String> = std::mem::take(&mut warnings.lock().unwrap_or_else(PoisonError::into_inner));
-        for text in told {
+        self.show_told("");
+        Ok(opened?)
+    }
+
+    /// Shows what tables warned of, but for a text that is shown otherwise.
+    fn show_told(&mut self, otherwise: &str) {
+        let told = std::mem::take(&mut *self.told.lock().unwrap_or_else(PoisonError::into_inner));
+        for text in told.into_iter().filter(|text| text != otherwise) {
             self.warn(text);
         }
-        Ok(opened?)
     }
 
     /// The value of the first table that has the key.
@@ -141,17 +145,28 @@ impl Call<'_> {
                 .find(&self.key(key))
                 .map_err(|text| failed(&format!("{}: {text}", opened.path.display())))?
                 .map(without_zero),
-            Asked::Table(table) => match wait(table.lookup(&String::from_utf8_lossy(key))) {
-                Lookup::Found(value) => Some(value.into_bytes()),
-                Lookup::NotFound => None,
-                Lookup::TempFail(text) => return Err(failed(&text).into()),
-            },
+            Asked::Table(table) => {
+                let answer = wait(table.lookup(&String::from_utf8_lossy(key)));
+                self.show_told(if let Lookup::TempFail(text) = &answer { text } else { "" });
+                match answer {
+                    Lookup::Found(value) => Some(value.into_bytes()),
+                    Lookup::NotFound => None,
+                    Lookup::TempFail(text) => return Err(failed(&text).into()),
+                }
+            }
         };
         let Some(value) = found else { return Ok(None) };
         if self.settings.utf8 && str::from_utf8(&value).is_err() {
             let (key, value) = (source::shown(key), source::shown(&value));
             self.warn(format!("{spec}: key \"{key}\": non-UTF-8 value \"{value}\": {FOREIGN}"));
             return Err(format!("table {spec}: query error").into());
+        }
+        if value.is_empty() {
+            self.warn(format!(
+                "table {spec}: key {}: empty string result is not allowed",
+                source::shown(key)
+            ));
+            self.warn(format!("table {spec} should return NO RESULT in case of NOT FOUND"));
         }
         self.content(spec, table, value).map(Some)
     }

@@ -14,6 +14,7 @@ use config::Config;
 use options::{Action, Options};
 use std::io::{self, BufRead, Write};
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
 
 /// Which of the two programs is run; they differ in the source text and in how entries are listed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -69,6 +70,8 @@ struct Call<'a> {
     options: Options,
     settings: Settings,
     streams: Streams<'a>,
+    /// What tables warned of and was not shown yet.
+    told: Arc<Mutex<Vec<String>>>,
 }
 
 /// Runs a program on the words behind its name; `directory` is the configuration where `-c` names none. The answer is
@@ -95,7 +98,7 @@ pub fn run(program: Program, directory: &Path, words: &[String], streams: Stream
             return 1;
         }
     };
-    let mut call = Call { program, options, settings, streams };
+    let mut call = Call { program, options, settings, streams, told: Arc::default() };
     let done = call.run();
     let flushed = call.streams.out.flush();
     match done {
@@ -116,7 +119,7 @@ fn settings(directory: &Path, bytes: bool) -> Result<Settings, String> {
     }
     let (config, _) = Config::survey_main(directory).map_err(|errors| errors.to_string())?;
     let on = config.text("smtputf8_enable").map_err(|error| error.to_string())? == "yes";
-    let parameter: Parameter = std::sync::Arc::new(move |name| config.text(name).ok());
+    let parameter: Parameter = Arc::new(move |name| config.text(name).ok());
     Ok(Settings {
         utf8: on && !bytes,
         directory: None,
