@@ -356,7 +356,7 @@ mod tests {
     }
 
     #[test]
-    fn a_subject_keywith_a_nul_is_in_no_table() {
+    fn a_key_with_a_nul_is_in_no_table() {
         for kind in KINDS {
             assert_eq!(
                 open(&format!("{kind}:{{ {{!/b/ x}} }}"), true).0.lookup_now("a\0b"),
@@ -388,6 +388,22 @@ mod tests {
             assert_eq!(table.lookup_now("ccc"), Lookup::NotFound);
             let line = format!("{kind} map {}, line 2: expected at most 1048576 bytes", path.display());
             assert!(warnings.lock().unwrap().iter().any(|text| text.starts_with(&line)), "{kind}");
+        }
+        std::fs::remove_file(&path).unwrap();
+    }
+
+    #[test]
+    fn a_gigabyte_of_one_line_is_refused_by_its_size() {
+        let path = std::env::temp_dir().join(format!("gigabyte-{}", std::process::id()));
+        std::fs::File::create(&path).unwrap().set_len(1 << 30).unwrap();
+        for kind in ["regexp", "pcre", "cidr"] {
+            let spec = format!("{kind}:{}", path.display());
+            let text = format!(
+                "{spec}: cannot be read: expected at most 268435456 bytes of rules, found 1073741824"
+            );
+            let (table, warnings) = open(&spec, true);
+            assert_eq!(*warnings.lock().unwrap(), std::slice::from_ref(&text));
+            assert_eq!(table.lookup_now("a"), Lookup::TempFail(text));
         }
         std::fs::remove_file(&path).unwrap();
     }

@@ -14,7 +14,7 @@ use std::sync::Arc;
 const BLOCK_DEPTH_MAX: usize = 1000;
 
 /// Bytes of a table's text. It is in memory twice while the table is built; sixteen million networks fit in.
-const TEXT_BYTES_MAX: usize = 1 << 28;
+const TEXT_BYTES_MAX: u64 = 1 << 28;
 
 /// Bytes of a rule; one that is longer is skipped with a warning. A pattern takes many times its length to compile.
 const RULE_BYTES_MAX: usize = 1 << 20;
@@ -88,9 +88,7 @@ pub(crate) trait Rules: Sized + Send + Sync + 'static {
 
 /// The table of a text.
 pub(crate) fn parse<T: Rules>(text: &str, name: &str, settings: &Settings) -> Result<T, String> {
-    if text.len() > TEXT_BYTES_MAX {
-        return Err(format!("expected at most {TEXT_BYTES_MAX} bytes of rules, found {}", text.len()));
-    }
+    check_size(text.len() as u64)?;
     let odd = Odd { kind: T::KIND, name, settings };
     let read = lines::logical_lines(text);
     if let Some(stray) = stray(text) {
@@ -138,6 +136,13 @@ pub(crate) fn parse<T: Rules>(text: &str, name: &str, settings: &Settings) -> Re
         close(&mut steps, start);
     }
     Ok(T::build(Steps(steps)))
+}
+
+fn check_size(bytes: u64) -> Result<(), String> {
+    match bytes > TEXT_BYTES_MAX {
+        true => Err(format!("expected at most {TEXT_BYTES_MAX} bytes of rules, found {bytes}")),
+        false => Ok(()),
+    }
 }
 
 fn close<C, R>(steps: &mut [Step<C, R>], start: usize) {
@@ -188,6 +193,8 @@ impl<T: Rules> Held<T> {
         }
         let (shown, warn) = (name.to_owned(), settings.clone());
         let load = move |path: &Path| {
+            // Before so much is read; what is no file, or is gone, is told by reading it.
+            check_size(std::fs::metadata(path).map_or(0, |meta| meta.len()))?;
             let text = watched::text(path)?;
             parse(&text, &shown, &warn).map(Arc::new)
         };
