@@ -10,6 +10,7 @@ pub mod pickup;
 mod received;
 mod recipients;
 mod settings;
+mod stray;
 
 pub use date::mail_date;
 pub use message::{Context, Finished, Message, Sink};

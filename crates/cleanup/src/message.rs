@@ -280,6 +280,7 @@ mod tests {
                 .into(),
             obsolete_from_format: false,
             duplicate_filter_limit: 1000,
+            replace_stray_cr: true,
         };
         change(&mut settings);
         let context = Context {

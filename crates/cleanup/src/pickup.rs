@@ -3,6 +3,7 @@
 //! A file is removed when its message is committed. A kill between the two delivers the message twice; nothing loses
 //! it. What is no message goes to `corrupt/`; what the queue cannot take now stays where it is.
 
+use crate::stray::StrayReturns;
 use crate::{Context, Finished, Message, Origin, Settings, without_duplicates};
 use mail::{Address, ContentFlags, Encoding, QueueId, Recipient, Timestamp};
 use observe::events::pickup::{PickedUp, PickupDelayed, PickupRefused};
@@ -136,12 +137,17 @@ impl PickupInputs {
         let mut message =
             Message::new(self.settings.clone(), self.cleanup_tag.clone(), draft, context, origin, None);
         let mut reader = content.reader();
+        let mut stray = self.settings.replace_stray_cr.then(StrayReturns::default);
         while let Some(piece) = reader.next_piece().map_err(|e| Problem::Delayed(e.to_string()))? {
-            message.append(piece);
+            message.append(match &mut stray {
+                Some(stray) => stray.replace(piece),
+                None => piece,
+            });
             if message.has_failed() {
                 break;
             }
         }
+        stray.and_then(StrayReturns::rest).into_iter().for_each(|rest| message.append(rest));
         let Finished { sink: draft, flags } =
             message.finish().map_err(|reply| match reply.is_permanent() {
                 true => Problem::Refused(reply.to_string()),

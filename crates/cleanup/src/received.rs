@@ -69,6 +69,7 @@ mod tests {
             message_drop_headers: vec![],
             obsolete_from_format: false,
             duplicate_filter_limit: 1000,
+            replace_stray_cr: true,
         }
     }
 

@@ -21,6 +21,8 @@ pub struct Settings {
     pub obsolete_from_format: bool,
     /// Recipients remembered in order to drop duplicates; 0 remembers all.
     pub duplicate_filter_limit: usize,
+    /// CRs within lines of local mail become blanks.
+    pub replace_stray_cr: bool,
 }
 
 impl Settings {
@@ -39,6 +41,7 @@ impl Settings {
                 .collect(),
             obsolete_from_format: cleanup.header_from_format == "obsolete",
             duplicate_filter_limit: usize::try_from(cleanup.duplicate_filter_limit).unwrap_or(usize::MAX),
+            replace_stray_cr: cleanup.cleanup_replace_stray_cr_lf,
         }
     }
 }

@@ -55,6 +55,7 @@ fn cleaned(text: &[u8], local: bool, mut step: impl FnMut() -> usize) -> Option<
         message_drop_headers: ["bcc", "return-path"].map(String::from).into(),
         obsolete_from_format: false,
         duplicate_filter_limit: 1000,
+        replace_stray_cr: true,
     };
     let context = Context {
         queue_id: QueueId::parse("ID").expect("a short name is an id"),

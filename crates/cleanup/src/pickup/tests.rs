@@ -33,6 +33,7 @@ impl World {
             message_drop_headers: vec!["bcc".into()],
             obsolete_from_format: false,
             duplicate_filter_limit: 1000,
+            replace_stray_cr: true,
         };
         let inputs = PickupInputs {
             intake,
