@@ -304,3 +304,21 @@ impl fmt::Debug for Table {
         write!(f, "Table({})", self.spec())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use config::Host;
+    use std::path::Path;
+
+    #[test]
+    fn kinds_ask_main_cf_for_their_parameters() {
+        let main_cf = "socketmap_max_query_size = 77\nsocketmap_max_reply_size = 78\n";
+        let config =
+            Config::parse(Path::new("/etc/postfix"), main_cf, "", Host::default()).expect("it parses");
+        let settings = Settings::of(&config).expect("the values are right");
+        let asked =
+            ["socketmap_max_query_size", "socketmap_max_reply_size"].map(|name| (settings.parameter)(name));
+        assert_eq!(asked, [Some("77".to_owned()), Some("78".to_owned())]);
+    }
+}
