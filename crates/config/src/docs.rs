@@ -62,9 +62,9 @@ in `crates/config/src/parameters/` and from `known.tsv` and `honoured.tsv` besid
 `UPDATE=1 cargo test -p config --test docs` writes it anew.
 
 *Honoured* is what a test proves that sets the parameter off its default and fails without the code: `FILE/CASE` is
-one of `tests/compat/cases`, `CRATE PATH` a Rust test. `cargo test -p compat --test compat -- --prove` runs each of them once more
-with its parameter forgotten, and demands that it fails. Parameters that Postfix warns of as outdated name what to use
-instead.
+one of `tests/compat/cases`, `CRATE PATH` a Rust test. `cargo test -p compat --test compat -- --prove` runs each of
+them once more with its parameter forgotten, and demands that it fails. Parameters that Postfix warns of as outdated
+name what to use instead.
 
 ";
 

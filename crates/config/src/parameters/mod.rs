@@ -266,7 +266,8 @@ pub const VIEWS: &[(&str, &[Parameter])] = &[
 ];
 
 static BY_NAME: LazyLock<HashMap<&'static str, &'static Parameter>> = LazyLock::new(|| {
-    VIEWS.iter().flat_map(|(_, list)| *list).filter(|p| !p.family).map(|p| (p.name, p)).collect()
+    // What several views have is as the first one says.
+    VIEWS.iter().rev().flat_map(|(_, list)| *list).filter(|p| !p.family).map(|p| (p.name, p)).collect()
 });
 
 /// The entry of a parameter that we honour, also for `<transport>_<suffix>`.
