@@ -62,19 +62,21 @@ impl Config {
     pub fn check(&self) -> Vec<Finding> {
         let accepted: BTreeSet<String> =
             crate::words::list(&self.text(ACCEPT).unwrap_or_default()).into_iter().collect();
-        let mut findings: Vec<Finding> = self.warnings().cloned().map(Finding::warning).collect();
-        let mut used = BTreeSet::new();
+        let findings = self.warnings().cloned().map(Finding::warning).collect();
+        let mut settings =
+            Settings { config: self, names: self.used_names(), accepted, met: BTreeSet::new(), findings };
         for (name, entry) in self.main().iter() {
-            self.check_setting(None, name, &entry.origin, &accepted, &mut used, &mut findings);
+            settings.check(None, name, &entry.origin);
         }
-        findings.extend(self.old_defaults());
         for service in self.services() {
             for ((name, _), origin) in service.overrides.iter().zip(&service.override_origins) {
-                self.check_setting(Some(service), name, origin, &accepted, &mut used, &mut findings);
+                settings.check(Some(service), name, origin);
             }
         }
+        let Settings { accepted, met, mut findings, .. } = settings;
+        findings.extend(self.old_defaults());
         let origin = self.main().get(ACCEPT).map(|entry| entry.origin.clone());
-        for name in accepted.difference(&used) {
+        for name in accepted.difference(&met) {
             let text = format!("`{name}` is set nowhere, or needs no acceptance");
             findings.push(Finding::warning(Error::new(origin.clone(), ACCEPT, text)));
         }
@@ -112,27 +114,61 @@ impl Config {
         crate::Errors::check(errors.collect())
     }
 
-    fn check_setting(
-        &self,
-        service: Option<&ServiceLine>,
-        name: &str,
-        origin: &Origin,
-        accepted: &BTreeSet<String>,
-        used: &mut BTreeSet<String>,
-        findings: &mut Vec<Finding>,
-    ) {
+    /// Whether this is a name that some value uses, or a parameter that belongs to a transport.
+    fn is_used(&self, name: &str, used: &BTreeSet<String>) -> bool {
+        let of_service = |s: &ServiceLine| name.strip_prefix(s.name.as_str()).is_some_and(is_suffix);
+        used.contains(name) || self.services().iter().any(of_service)
+    }
+
+    /// The names that values, defaults and arguments of services use, and those of restriction classes.
+    fn used_names(&self) -> BTreeSet<String> {
+        let mut found = BTreeSet::new();
+        let mut note = |text: &str| {
+            // What cannot be read is told where the value is; up to there its names count.
+            let _ = crate::expand::names_in(text, &mut |name| {
+                found.insert(name.to_owned());
+            });
+        };
+        self.main().iter().for_each(|(_, entry)| note(&entry.value));
+        for service in self.services() {
+            service.overrides.iter().for_each(|(_, value)| note(value));
+            service.args.iter().for_each(|arg| note(arg));
+        }
+        for known in known::all() {
+            if let Default::Text(text) = known.default {
+                note(text);
+            }
+        }
+        found.extend(crate::words::list(&self.text("smtpd_restriction_classes").unwrap_or_default()));
+        found
+    }
+}
+
+/// The settings of both files as they are looked at.
+struct Settings<'a> {
+    config: &'a Config,
+    /// Names that some value uses.
+    names: BTreeSet<String>,
+    /// What `ACCEPT` lets pass, and which of it was met.
+    accepted: BTreeSet<String>,
+    met: BTreeSet<String>,
+    findings: Vec<Finding>,
+}
+
+impl Settings<'_> {
+    fn check(&mut self, service: Option<&ServiceLine>, name: &str, origin: &Origin) {
         let subject = match service {
             Some(_) => format!("-o {name}"),
             None => name.to_owned(),
         };
         // Of `<transport>_<suffix>` the manuals' `transport_<suffix>` is in the list.
-        let family = || parameters::find(name).filter(|p| p.family && self.is_used(name));
+        let family = || parameters::find(name).filter(|p| p.family && self.config.is_used(name, &self.names));
         let listed = known::find(name)
             .or_else(|| family().and_then(|p| known::find(&format!("transport_{}", p.name))));
         let Some(known) = listed else {
-            if parameters::find(name).is_none_or(|p| p.family) && !self.is_used(name) {
+            if parameters::find(name).is_none_or(|p| p.family) && !self.config.is_used(name, &self.names) {
                 let text = format!("unused parameter{}", similar(name));
-                findings.push(Finding::warning(Error::new(Some(origin.clone()), subject, text)));
+                self.findings.push(Finding::warning(Error::new(Some(origin.clone()), subject, text)));
             }
             return;
         };
@@ -141,10 +177,10 @@ impl Config {
             State::Later(text) => (text, false),
             State::Dangerous(text) => (text, true),
         };
-        let scope = self.scope(service);
+        let scope = self.config.scope(service);
         let value = match scope.expanded(name) {
             Ok(value) => value,
-            Err(error) => return findings.push(Finding { severity: Severity::Error, error }),
+            Err(error) => return self.findings.push(Finding { severity: Severity::Error, error }),
         };
         let default = scope.default(name).and_then(|raw| scope.expand(&raw).ok()).unwrap_or_default();
         if value == default || known.is_harmless(&value) {
@@ -152,39 +188,14 @@ impl Config {
         }
         let error = |text: String| Error::new(Some(origin.clone()), subject.clone(), text);
         if !dangerous {
-            findings.push(Finding::warning(error(format!("not honoured yet: {text}"))));
-        } else if accepted.contains(name) {
-            used.insert(name.to_owned());
-            findings.push(Finding::warning(error(format!("not honoured yet, accepted by {ACCEPT}"))));
+            self.findings.push(Finding::warning(error(format!("not honoured yet: {text}"))));
+        } else if self.accepted.contains(name) {
+            self.met.insert(name.to_owned());
+            self.findings.push(Finding::warning(error(format!("not honoured yet, accepted by {ACCEPT}"))));
         } else {
             let text = format!("{text} (found `{value}`; `{ACCEPT} = {name}` starts nevertheless)");
-            findings.push(Finding { severity: Severity::Error, error: error(text) });
+            self.findings.push(Finding { severity: Severity::Error, error: error(text) });
         }
-    }
-
-    /// Whether a value names `$name`, a restriction class is called so, or it belongs to a transport.
-    pub(crate) fn is_used(&self, name: &str) -> bool {
-        let names_it = |value: &str| {
-            value.match_indices(name).any(|(at, _)| {
-                let before = value[..at].trim_end_matches(['{', '(', ' ']);
-                let after = value[at + name.len()..].chars().next();
-                before.ends_with('$') && !after.is_some_and(|c| c.is_ascii_alphanumeric() || c == '_')
-            })
-        };
-        let values = self.main().iter().map(|(_, entry)| entry.value.as_str());
-        let overrides =
-            self.services().iter().flat_map(|s| s.overrides.iter().map(|(_, value)| value.as_str()));
-        let arguments = self.services().iter().flat_map(|s| s.args.iter().map(String::as_str));
-        let classes = self.text("smtpd_restriction_classes").unwrap_or_default();
-        let defaults = known::all().filter_map(|k| match k.default {
-            Default::Text(text) => Some(text),
-            _ => None,
-        });
-        let families =
-            self.services().iter().any(|s| name.strip_prefix(s.name.as_str()).is_some_and(is_suffix));
-        families
-            || values.chain(defaults).chain(overrides).chain(arguments).any(names_it)
-            || crate::words::list(&classes).iter().any(|class| class == name)
     }
 }
 

@@ -65,8 +65,15 @@ impl Config {
         Ok(config)
     }
 
-    fn survey_texts(directory: &Path, main_cf: &str, master_cf: &str, host: Host) -> (Config, Vec<Error>) {
+    /// [`Config::survey`] of two texts, as if they stood in `directory`.
+    pub fn survey_texts(
+        directory: &Path,
+        main_cf: &str,
+        master_cf: &str,
+        host: Host,
+    ) -> (Config, Vec<Error>) {
         let (mut config, mut errors) = Config::lenient(directory, main_cf, master_cf, host);
+        config.check_level(&mut errors);
         config.check_values(&mut errors);
         (config, errors)
     }
@@ -129,6 +136,20 @@ impl Config {
     /// The expanded value of a parameter in main.cf, or its default; empty where it has none.
     pub fn text(&self, name: &str) -> Result<String, Error> {
         self.scope(None).expanded(name)
+    }
+
+    /// The level that defaults depend on: every other value would be as wrong as it.
+    fn check_level(&mut self, errors: &mut Vec<Error>) {
+        const NAME: &str = "compatibility_level";
+        let Some(origin) = self.main.get(NAME).map(|entry| entry.origin.clone()) else { return };
+        let level = self.text(NAME).and_then(|text| {
+            let wrong = |text| Error::new(Some(origin.clone()), NAME, text);
+            expand::level(&text).map(|_| ()).map_err(wrong)
+        });
+        if let Err(error) = level {
+            errors.push(error);
+            self.main.leave_out(NAME);
+        }
     }
 
     /// Reads every value that was set, for the parameters whose type is known; wrong ones are left out.
@@ -398,6 +419,27 @@ mod tests {
              /etc/postfix/main.cf:4: slow_destination_rate_delay: expected a time like `30s` (units s m h d w; \
              without one s), found `soon`\n\
              /etc/postfix/master.cf:2: smtpd_timeout: expected a time of at least 1s (units s m h d w), found `0`"
+        );
+    }
+
+    #[test]
+    fn a_level_that_is_none_is_one_error_with_its_line() {
+        for (level, found) in [("abc", "`abc`"), ("", "``"), ("3.x", "`3.x`"), ("3.6 # new", "`3.6 # new`")] {
+            let main = format!("relayhost =\ncompatibility_level = {level}\nsmtpd_timeout = 10s\n");
+            let expected = format!(
+                "/etc/postfix/main.cf:2: compatibility_level: expected a compatibility level like 3.12, found {found}"
+            );
+            assert_eq!(parse(&main, "").unwrap_err().to_string(), expected);
+        }
+        assert!(parse("level = 3\ncompatibility_level = $level\n", "").is_ok());
+    }
+
+    #[test]
+    fn a_loop_is_told_with_its_names() {
+        let errors = parse("compatibility_level = 3.6\nx = $y\ny = ${x}\nrelayhost = $x\n", "").unwrap_err();
+        assert_eq!(
+            errors.to_string(),
+            "/etc/postfix/main.cf:4: relayhost: expected a definition that ends, found one that names itself: x -> y -> x"
         );
     }
 

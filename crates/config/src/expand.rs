@@ -429,7 +429,7 @@ pub fn level(text: &str) -> Result<[u32; 3], String> {
         return Err(bad());
     }
     for (slot, part) in level.iter_mut().zip(parts) {
-        if !part.bytes().all(|b| b.is_ascii_digit()) {
+        if part.is_empty() || !part.bytes().all(|b| b.is_ascii_digit()) {
             return Err(bad());
         }
         *slot = part.parse().map_err(|_| bad())?;

@@ -28,10 +28,7 @@ impl MainCf {
         let mut main = MainCf::default();
         let lines = logical_lines(text);
         let origin = |line| Origin { file: file.clone(), line };
-        for line in lines.stray {
-            let text = "logical line must not start with whitespace; it is ignored";
-            main.warnings.push(Error::general(Some(origin(line)), text));
-        }
+        main.warnings = lines.warnings(file);
         for line in lines.lines {
             match split_assignment(&line.text) {
                 Ok((name, value)) => main.set(name, value, origin(line.line())),

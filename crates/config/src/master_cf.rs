@@ -150,10 +150,7 @@ impl MasterCf {
     pub fn parse(file: &Arc<Path>, text: &str, errors: &mut Vec<Error>) -> MasterCf {
         let mut master = MasterCf::default();
         let lines = logical_lines(text);
-        for line in lines.stray {
-            let text = "logical line must not start with whitespace; it is ignored";
-            master.warnings.push(Error::general(Some(Origin { file: file.clone(), line }), text));
-        }
+        master.warnings = lines.warnings(file);
         for line in &lines.lines {
             if let Some(service) = service_line(file, line, errors) {
                 master.add(service);

@@ -4,6 +4,8 @@ mod cidr_table;
 mod cleanup_header;
 mod index_files;
 mod journal;
+mod main_cf;
+mod master_cf;
 mod pcre_table;
 mod queue_file;
 mod regexp_table;
@@ -19,6 +21,8 @@ pub const KINDS: &[Target] = &[
     cleanup_header::TARGET,
     index_files::TARGET,
     journal::TARGET,
+    main_cf::TARGET,
+    master_cf::TARGET,
     pcre_table::TARGET,
     queue_file::TARGET,
     regexp_table::TARGET,

@@ -8,7 +8,7 @@ use crate::config::Config;
 use crate::expand::{self, Names};
 use crate::host::Host;
 use crate::known::{self, Default};
-use crate::lines::logical_lines;
+use crate::lines::{Oddity, logical_lines};
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -88,43 +88,21 @@ fn read_main(
     Ok(())
 }
 
-/// Postfix's programs read a line up to a NUL; what is behind it is lost on them.
-const NUL: char = '\0';
-/// The UTF-8 mark that some editors put in front of a file, as [`super::text`] reads it.
-const MARK: &str = "\u{ef}\u{bb}\u{bf}";
-
-/// The logical lines with their numbers; lines that continue nothing are told.
+/// The logical lines with their numbers; what is odd about them is told.
 fn read_lines(text: &str, file: &str, output: &mut Output) -> Vec<(u32, String)> {
-    let text = match text.strip_prefix(MARK) {
-        Some(rest) => {
-            output.warn(&format!(
-                "{file}, line 1: a byte order mark (UTF-8 BOM) in front of the text is ignored"
-            ));
-            rest
-        }
-        None => text,
-    };
     let lines = logical_lines(text);
+    for (number, odd) in &lines.odd {
+        // Postfix says nothing about white space at the end of lines.
+        if *odd != Oddity::CarriageReturn {
+            output.warn(&format!("{file}, line {number}: {odd}"));
+        }
+    }
     for number in &lines.stray {
         let physical = text.split('\n').nth(*number as usize - 1).unwrap_or_default();
         let physical = physical.trim_end_matches(crate::lines::is_space);
         output.warn(&format!("{file}: logical line must not start with whitespace: \"{physical}\""));
     }
-    lines
-        .lines
-        .into_iter()
-        .map(|line| {
-            let number = line.line();
-            let mut text = line.text;
-            if let Some(at) = text.find(NUL) {
-                output.warn(&format!(
-                    "{file}, line {number}: a NUL byte ends the line: what follows it is ignored"
-                ));
-                text.truncate(at);
-            }
-            (number, text)
-        })
-        .collect()
+    lines.lines.into_iter().map(|line| (line.line(), line.text)).collect()
 }
 
 fn read_master(options: &Options, output: &mut Output) -> Result<Vec<Entry>, String> {
