@@ -7,6 +7,7 @@ use crate::master_cf::ServiceLine;
 use crate::parameters;
 use std::collections::BTreeSet;
 use std::fmt;
+use std::sync::LazyLock;
 
 /// How bad a finding is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -207,8 +208,9 @@ fn is_suffix(rest: &str) -> bool {
 
 /// ` (did you mean …?)` where a known name differs in a letter or two.
 fn similar(name: &str) -> String {
-    let names = known::all().map(|k| k.name).chain(known::own());
-    let close = names.map(|known| (distance(name, known), known)).filter(|(d, _)| *d <= 2).min();
+    static NAMES: LazyLock<Vec<&str>> =
+        LazyLock::new(|| known::all().map(|k| k.name).chain(known::own()).collect());
+    let close = NAMES.iter().map(|known| (distance(name, known), *known)).filter(|(d, _)| *d <= 2).min();
     close.map_or(String::new(), |(_, known)| format!(" (did you mean {known}?)"))
 }
 

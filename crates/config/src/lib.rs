@@ -1,5 +1,6 @@
 //! main.cf and master.cf: values, defaults, origins and errors with file and line.
 
+mod attributes;
 mod check;
 mod config;
 mod docs;
@@ -17,6 +18,7 @@ mod port;
 pub mod postconf;
 pub mod words;
 
+pub use attributes::Attributes;
 pub use check::{Finding, Severity, report};
 pub use config::{Config, Found, Scope};
 pub use docs::parameters_page;

@@ -4,6 +4,7 @@
 //! same program, gets its listeners over the [`link`] and gives up its privileges by itself.
 
 mod children;
+pub mod columns;
 pub mod directories;
 pub mod history;
 pub mod inspection;

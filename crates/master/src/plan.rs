@@ -1,5 +1,6 @@
 //! What master needs of a configuration: directories, identities, where to log and where to listen.
 
+use crate::columns;
 use crate::owners::{Identity, IdentityError};
 use crate::role::RoleKind;
 use config::parameters::{Global, Master};
@@ -101,6 +102,7 @@ impl Plan {
                 Severity::Warning => warnings.push(finding.error.to_string()),
             }
         }
+        warnings.extend(columns::warnings(config).iter().map(ToString::to_string));
         let log = LogPlan::of(config, &global).map_err(|e| errors.push(e)).ok();
         let identity = if as_caller {
             None
@@ -346,7 +348,7 @@ mod tests {
     #[test]
     fn every_inet_smtpd_line_listens_on_the_interfaces_or_on_its_own_address() {
         let main = "compatibility_level = 3.6\ninet_interfaces = 127.0.0.1, [::1]\nmaillog_file = /var/log/mail.log\n";
-        let master = "smtp inet n - n - - smtpd\n[::1]:2525 inet n - n - - smtpd\n10025 inet n - n - - spawn\n\
+        let master = "smtp inet n - n - - smtpd\n[::1]:2525 inet n - n - - smtpd\n10025 inet n - n - - spawn user=x argv=/bin/x\n\
                       cleanup unix n - n - 0 cleanup\nsmtp unix - - n - - smtp\n";
         let plan = plan(main, master).unwrap();
         let found: Vec<String> =
