@@ -268,3 +268,13 @@ proptest::proptest! {
         }
     }
 }
+
+#[test]
+fn the_built_in_texts_are_templates_too() {
+    let templates = crate::templates();
+    let classes: Vec<_> = templates.iter().map(|t| t.class).collect();
+    assert_eq!(classes, ["failure", "delay", "success", "verify"]);
+    assert!(templates.iter().all(|t| t.body.starts_with("This is the mail server $myhostname.\n\n")));
+    assert!(templates[1].body.contains("For $delay_warning_time_hours hour(s) your message"));
+    assert!(templates.iter().all(|t| t.body.is_ascii() && !t.body.contains('\r')));
+}

@@ -14,6 +14,7 @@ pub mod lines;
 mod main_cf;
 mod master_cf;
 pub mod parameters;
+mod pieces;
 mod port;
 pub mod postconf;
 pub mod words;

@@ -11,7 +11,6 @@ use crate::known::{self, Default};
 use crate::lines::{Oddity, logical_lines};
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::Path;
 
 /// What the files and the command line hold.
 pub(super) struct Model {
@@ -183,11 +182,6 @@ impl Model {
             output.warn(&fault.postfix);
             "macro processing error".to_owned()
         })
-    }
-
-    /// The directory that relative names in the configuration start from.
-    pub fn directory(&self) -> &Path {
-        self.config.directory()
     }
 }
 

@@ -5,6 +5,9 @@
 use super::model::Model;
 use super::options::Options;
 use super::{Output, file};
+use std::ffi::OsString;
+use std::os::unix::ffi::OsStringExt;
+use std::path::PathBuf;
 
 /// One built-in text.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -39,10 +42,7 @@ pub(super) fn run(
     };
     if !name.is_empty() {
         let bytes: Vec<u8> = super::bytes(&name).collect();
-        let path = std::path::PathBuf::from(
-            <std::ffi::OsString as std::os::unix::ffi::OsStringExt>::from_vec(bytes),
-        );
-        let path = if path.is_absolute() { path } else { model.directory().join(path) };
+        let path = PathBuf::from(OsString::from_vec(bytes));
         let text = file::read(&path)?.ok_or_else(|| file::missing(&path))?;
         read(&text, &file::shown(&path), &mut found)?;
     }

@@ -1,6 +1,6 @@
 //! Calls of postconf with the output that Postfix 3.7 gives for the same files.
 
-use super::Program;
+use super::{Program, Template};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 
@@ -22,7 +22,12 @@ struct Said {
 
 fn said(directory: &Path, args: &[&str]) -> Said {
     let args: Vec<String> = args.iter().map(|&a| a.to_owned()).collect();
-    let program = Program { table_types: &["cidr", "texthash"], templates: &[], tls_library: "" };
+    let templates = [Template {
+        class: "failure",
+        header: vec![("Subject", "Undelivered")],
+        body: "Host $myhostname, $delay_warning_time_minutes minutes.\n".to_owned(),
+    }];
+    let program = Program { table_types: &["cidr", "texthash"], templates: &templates, tls_library: "" };
     let output = super::run(directory, &program, &args);
     let text = |bytes| String::from_utf8(bytes).unwrap();
     Said { out: text(output.out), err: text(output.err), status: output.status }
@@ -170,4 +175,26 @@ fn a_missing_file_is_fatal() {
     let output = said(Path::new("/"), &["-c", "/nonexistent", "-n"]);
     assert_eq!(output.status, 1);
     assert!(output.err.starts_with("postconf: fatal: open /nonexistent/main.cf: No such file"));
+}
+
+#[test]
+fn what_the_program_brings_along_is_shown() {
+    let d = Directory::new("myhostname = a.b\ndelay_warning_time = 2h\n");
+    assert_eq!(d.run(&["-m"]).out, "cidr\ntexthash\n");
+    let template = "failure_template = <<EOF\nSubject: Undelivered\n\nHost $myhostname, $delay_warning_time_minutes minutes.\nEOF\n";
+    assert_eq!(d.run(&["-t"]).out, template);
+    assert_eq!(d.run(&["-b"]).out, "expanded_failure_text = <<EOF\nHost a.b, 120 minutes.\nEOF\n");
+    std::fs::write(d.0.join("t"), template.replace("Subject: Undelivered\n\n", "subject: Other\n\n"))
+        .unwrap();
+    let file = d.0.join("t");
+    assert_eq!(d.run(&["-t", file.to_str().unwrap()]).out, template.replace("Undelivered", "Other"));
+    for (text, error) in [
+        ("failure_template = x\n", "line 1: expected `NAME_template = <<EOF`"),
+        ("\nnosuch_template = <<EOF\nEOF\n", "line 2: no template is called `nosuch_template`"),
+        ("failure_template = <<EOF\n\nx\n", "line 1: expected a line `EOF` that ends the template"),
+    ] {
+        std::fs::write(&file, text).unwrap();
+        let said = d.run(&["-t", file.to_str().unwrap()]);
+        assert!(said.status == 1 && said.err.contains(error), "{}", said.err);
+    }
 }
