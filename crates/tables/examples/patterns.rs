@@ -52,10 +52,13 @@ fn query(spec: &str) {
     };
     // Standard output itself is written line by line.
     let mut out = std::io::BufWriter::new(std::io::stdout().lock());
-    for key in std::io::stdin().lock().lines().map_while(Result::ok) {
-        if let Lookup::Found(value) = wait(table.lookup(&key)) {
+    let (mut input, mut line) = (std::io::stdin().lock(), String::new());
+    while input.read_line(&mut line).is_ok_and(|read| read > 0) {
+        let key = line.trim_end_matches('\n');
+        if let Lookup::Found(value) = wait(table.lookup(key)) {
             let _ = writeln!(out, "{key}\t{value}");
         }
+        line.clear();
     }
 }
 
