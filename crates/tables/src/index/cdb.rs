@@ -90,10 +90,10 @@ impl Index for Cdb {
                 if record == 0 {
                     return Ok(None);
                 }
-                if hash == wanted {
-                    if let Some(value) = self.value_of(record.into(), key)? {
-                        return Ok(Some(value));
-                    }
+                if hash == wanted
+                    && let Some(value) = self.value_of(record.into(), key)?
+                {
+                    return Ok(Some(value));
                 }
             }
             tried += count;
