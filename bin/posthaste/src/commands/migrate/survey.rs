@@ -61,6 +61,8 @@ pub fn survey(directory: &Path) -> Result<Vec<Item>, String> {
     let mut items: Vec<Item> = mistakes.iter().map(|e| Item::of("line", e, Verdict::Unsupported)).collect();
     items.extend(config.services().iter().map(service));
     let mut findings = config.check();
+    let of_lines = master::columns::warnings(&config).into_iter();
+    findings.extend(of_lines.map(|error| Finding { severity: Severity::Warning, error }));
     for (name, entry) in config.main().iter() {
         items.push(parameter(&config, None, name, &entry.origin, &mut findings));
     }
