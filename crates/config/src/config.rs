@@ -118,6 +118,15 @@ impl Config {
         self.master.services.iter().find(|s| s.name == name && s.kind == kind)
     }
 
+    /// Whether a service runs below queue_directory: what its column says, and where that says nothing, the default of
+    /// the compatibility level. Postfix before 3.0 chrooted whatever did not say `n`.
+    pub fn is_chrooted(&self, service: &ServiceLine) -> bool {
+        service.chroot.unwrap_or_else(|| {
+            let old = self.scope(None).expand("${{$compatibility_level} <level {1} ? {yes} : {no}}");
+            old.is_ok_and(|text| text == "yes")
+        })
+    }
+
     /// What looks like a slip in either file but does not keep it from being used.
     pub fn warnings(&self) -> impl Iterator<Item = &Error> {
         self.main.warnings().iter().chain(&self.master.warnings)

@@ -110,8 +110,7 @@ impl Plan {
             let found = Identity::find(&global.mail_owner, &global.setgid_group);
             found.map_err(|e| errors.push(identity_error(config, &e))).ok().flatten()
         };
-        let chroot = Chroot::of(config, identity.is_some());
-        let listeners = listeners(config, &global, &master, chroot, &mut errors, &mut warnings);
+        let listeners = listeners(config, &global, &master, identity.is_some(), &mut errors, &mut warnings);
         if listeners.is_empty() {
             let master_cf = config.directory().join("master.cf");
             let text = "no smtpd line that listens: no mail comes in by SMTP";
@@ -234,7 +233,8 @@ fn listeners(
     config: &Config,
     global: &Global,
     master: &Master,
-    chroot: Chroot,
+    // Only root can chroot.
+    is_root: bool,
     errors: &mut Vec<Error>,
     warnings: &mut Vec<String>,
 ) -> Vec<ListenerPlan> {
@@ -261,8 +261,9 @@ fn listeners(
             _ => continue,
         }
         let wrong = |text: String| Error::new(Some(service.origin.clone()), &key, text);
-        let role = if chroot.wanted(service) { RoleKind::ChrootedSmtpd } else { RoleKind::Smtpd };
-        if service.chroot == Some(true) && !chroot.possible {
+        let chrooted = is_root && config.is_chrooted(service);
+        let role = if chrooted { RoleKind::ChrootedSmtpd } else { RoleKind::Smtpd };
+        if service.chroot == Some(true) && !is_root {
             let text = "not started as root, so it cannot be chrooted: it runs as the others do";
             warnings.push(wrong(text.into()).to_string());
         }
@@ -295,27 +296,6 @@ fn listeners(
     }
     all.dedup();
     all
-}
-
-/// What the chroot column means.
-#[derive(Clone, Copy)]
-struct Chroot {
-    /// What `-` stands for.
-    default: bool,
-    /// Only root can.
-    possible: bool,
-}
-
-impl Chroot {
-    fn of(config: &Config, possible: bool) -> Chroot {
-        // Postfix before 3.0 chrooted whatever did not say `n`.
-        let old = config.scope(None).expand("${{$compatibility_level} <level {1} ? {yes} : {no}}");
-        Chroot { default: old.is_ok_and(|text| text == "yes"), possible }
-    }
-
-    fn wanted(self, service: &ServiceLine) -> bool {
-        self.possible && service.chroot.unwrap_or(self.default)
-    }
 }
 
 /// `master_service_disable`: `name/type`, or a type for all of it.
@@ -370,8 +350,7 @@ mod tests {
             let config = Config::parse(Path::new("/etc/postfix"), &main, master, Host::this()).unwrap();
             let (global, own) = (Global::read(&config, None).unwrap(), Master::read(&config, None).unwrap());
             let (mut errors, mut warnings) = (Vec::new(), Vec::new());
-            let chroot = Chroot::of(&config, possible);
-            let found = listeners(&config, &global, &own, chroot, &mut errors, &mut warnings);
+            let found = listeners(&config, &global, &own, possible, &mut errors, &mut warnings);
             let names: Vec<_> = found.iter().map(|l| l.role.name()).collect();
             (names.join(" "), warnings)
         };

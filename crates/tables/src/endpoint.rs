@@ -32,7 +32,7 @@ impl Endpoint {
     pub(crate) fn parse(text: &str, settings: &Settings) -> Result<Endpoint, String> {
         match text.split_once(':') {
             Some(("inet", rest)) => Endpoint::inet(rest),
-            Some(("unix" | "local", path)) if !path.is_empty() => Ok(Endpoint::Unix(settings.path(path))),
+            Some(("unix" | "local", path)) if !path.is_empty() => Ok(Endpoint::Unix(settings.socket(path))),
             _ => Err(format!("expected `inet:host:port` or `unix:path`, found `{text}`")),
         }
     }

@@ -137,6 +137,12 @@ impl Settings {
         }
     }
 
+    /// Where a socket is, as the process sees it when it connects. A chrooted one has queue_directory as its root then,
+    /// and as its working directory: a relative path leads there still, and an absolute one is tried below it.
+    pub(crate) fn socket(&self, path: &str) -> PathBuf {
+        if self.chrooted { PathBuf::from(path) } else { self.path(path) }
+    }
+
     /// `name` as a path, below `directory` where it is relative. The directory is noted.
     pub(crate) fn path(&self, name: &str) -> PathBuf {
         let path = match &self.directory {

@@ -30,8 +30,7 @@ pub(super) enum Site {
 pub(super) fn parse(nexthop: &str, settings: &Settings) -> Result<Vec<Site>, String> {
     let lmtp = settings.dialogue.protocol == Protocol::Lmtp;
     if let Some(path) = nexthop.strip_prefix("unix:").filter(|_| lmtp) {
-        let full = settings.queue_directory.join(path);
-        return Ok(vec![Site::Unix { path: full, shown: path.to_string() }]);
+        return Ok(vec![Site::Unix { path: socket(path, settings), shown: path.to_string() }]);
     }
     let mut sites = Vec::new();
     for word in nexthop.split([',', ' ', '\t']).filter(|w| !w.is_empty()) {
@@ -39,6 +38,13 @@ pub(super) fn parse(nexthop: &str, settings: &Settings) -> Result<Vec<Site>, Str
         sites.push(inet(place, settings.port, lmtp, nexthop)?);
     }
     if sites.is_empty() { Err(format!("bad destination: {nexthop:?}")) } else { Ok(sites) }
+}
+
+/// Where a socket is: a relative path starts at queue_directory, and so does an absolute one where the service would be
+/// chrooted in Postfix and the socket is there.
+fn socket(path: &str, settings: &Settings) -> PathBuf {
+    let below = settings.queue_directory.join(path.trim_start_matches('/'));
+    if !path.starts_with('/') || (settings.chrooted && below.exists()) { below } else { path.into() }
 }
 
 fn inet(place: &str, default_port: u16, lmtp: bool, nexthop: &str) -> Result<Site, String> {
@@ -106,6 +112,10 @@ mod tests {
         settings.dialogue.protocol = Protocol::Lmtp;
         let unix = |path: &str, shown: &str| Ok(vec![Site::Unix { path: path.into(), shown: shown.into() }]);
         assert_eq!(parse("unix:private/lmtp", &settings), unix("/q/private/lmtp", "private/lmtp"));
+        assert_eq!(parse("unix:/run/lmtp", &settings), unix("/run/lmtp", "/run/lmtp"));
+        settings.chrooted = true;
+        settings.queue_directory = "/etc".into();
+        assert_eq!(parse("unix:/passwd", &settings), unix("/etc/passwd", "/passwd"));
         assert_eq!(parse("unix:/run/lmtp", &settings), unix("/run/lmtp", "/run/lmtp"));
         assert_eq!(parse("inet:a.example", &settings), Ok(vec![site("a.example", 24, false)]));
         assert_eq!(parse("a.example:25", &settings), Ok(vec![site("a.example", 25, false)]));

@@ -74,6 +74,8 @@ pub struct Settings {
     pub source: Vec<IpAddr>,
     /// Relative socket paths are below it (`queue_directory`).
     pub queue_directory: PathBuf,
+    /// The service's line asks for a chroot: absolute socket paths are tried below queue_directory first.
+    pub chrooted: bool,
     /// Connections at once.
     pub connections_max: usize,
     /// How results are logged.
@@ -178,6 +180,7 @@ impl Default for Settings {
             reuse_count_limit: 0,
             source: Vec::new(),
             queue_directory: "/var/spool/postfix".into(),
+            chrooted: false,
             connections_max: CONNECTIONS_MAX,
             report: ReportStyle::default(),
         }
@@ -258,6 +261,7 @@ impl Settings {
                 .filter_map(|a| a.parse().ok())
                 .collect(),
             queue_directory: global.queue_directory.into(),
+            chrooted: scope.service().is_some_and(|service| scope.config().is_chrooted(service)),
             connections_max: CONNECTIONS_MAX,
             report: ReportStyle {
                 soft_bounce: global.soft_bounce,
