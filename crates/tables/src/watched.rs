@@ -130,13 +130,14 @@ impl<T: Send + Sync> Watch<T> {
     /// A file that only root may read was opened before this process gave up root: what was read then holds until a
     /// reload.
     fn keeps_old(&self, current: &[Stamp]) -> bool {
-        let mut state = self.state.write().unwrap_or_else(PoisonError::into_inner);
+        // Files are looked at without the lock: a lookup never waits for that.
+        let is_error = self.state.read().unwrap_or_else(PoisonError::into_inner).content.is_err();
         let denied =
             |path: &PathBuf| File::open(path).is_err_and(|e| e.kind() == ErrorKind::PermissionDenied);
-        if state.content.is_err() || !self.paths.iter().any(denied) {
+        if is_error || !self.paths.iter().any(denied) {
             return false;
         }
-        state.stamps = current.to_vec();
+        self.state.write().unwrap_or_else(PoisonError::into_inner).stamps = current.to_vec();
         let spec = &self.spec;
         (self.settings.warn)(&format!(
             "{spec}: changed, but this process may not read it any more: a reload takes it"

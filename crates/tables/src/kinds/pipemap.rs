@@ -3,49 +3,25 @@
 use super::Kind;
 use crate::lookup::{Lookup, LookupFuture};
 use crate::several;
-use crate::table::{Settings, Source, Table, TableError};
+use crate::table::Table;
 
 /// The kind `pipemap`.
-pub const KIND: Kind = Kind { name: "pipemap", open };
+pub const KIND: Kind = Kind {
+    name: "pipemap",
+    open: |name, spec, settings| {
+        several::source(name, spec, settings, |tables, key| {
+            LookupFuture::Waiting(Box::pin(find(tables, key)))
+        })
+    },
+};
 
-struct PipeMap {
-    tables: Vec<Table>,
-    /// Whether keys are folded for all.
-    folds: bool,
-}
-
-fn open(name: &str, spec: &str, settings: &Settings) -> Result<Box<dyn Source>, TableError> {
-    let tables = several::open(name, spec, settings)?;
-    Ok(Box::new(PipeMap { folds: several::fold(&tables, settings), tables }))
-}
-
-impl PipeMap {
-    async fn find(&self, key: &str) -> Lookup {
-        let mut value = key.to_owned();
-        for table in &self.tables {
-            match table.ask(&value).await {
-                Lookup::Found(next) => value = next,
-                other => return other,
-            }
+async fn find(tables: &[Table], key: &str) -> Lookup {
+    let mut value = key.to_owned();
+    for table in tables {
+        match table.ask(&value).await {
+            Lookup::Found(next) => value = next,
+            other => return other,
         }
-        Lookup::Found(value)
     }
-}
-
-impl Source for PipeMap {
-    fn lookup<'a>(&'a self, key: &'a str) -> LookupFuture<'a> {
-        LookupFuture::Waiting(Box::pin(self.find(key)))
-    }
-
-    fn ready(&self) -> Result<(), String> {
-        several::ready(&self.tables)
-    }
-
-    fn folds(&self) -> bool {
-        self.folds
-    }
-
-    fn takes_parts(&self) -> bool {
-        several::take_parts(&self.tables)
-    }
+    Lookup::Found(value)
 }
