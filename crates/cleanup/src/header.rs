@@ -75,9 +75,14 @@ enum Kind {
 }
 
 impl Header {
+    /// A header of which nothing is known yet.
+    pub(crate) fn new(hopcount_limit: u64) -> Self {
+        Header { hopcount_limit, ..Header::default() }
+    }
+
     /// A header that begins with our own Received.
     pub(crate) fn behind_received(hopcount_limit: u64) -> Self {
-        Header { hops: 1, hopcount_limit, ..Header::default() }
+        Header { hops: 1, ..Header::new(hopcount_limit) }
     }
 
     /// The message went in circles.

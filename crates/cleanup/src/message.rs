@@ -36,6 +36,8 @@ pub struct Context {
     pub full_name: String,
     /// Missing headers are added to mail of our own clients only.
     pub rewrite_context: RewriteContext,
+    /// Headers that stand above all others, also above our Received (`PREPEND` in access tables).
+    pub prepended: Vec<String>,
 }
 
 /// A message whose content comes in.
@@ -81,8 +83,16 @@ impl<S: Sink> Message<S> {
             flags: ContentFlags::default(),
             failed: None,
         };
-        message.header = Some(Header::behind_received(message.settings.hopcount_limit));
-        message.pass_header(Bytes::from(top), true);
+        let prepended = std::mem::take(&mut message.context.prepended);
+        if prepended.is_empty() {
+            message.header = Some(Header::behind_received(message.settings.hopcount_limit));
+            message.pass_header(Bytes::from(top), true);
+        } else {
+            // They count like those of the client: a Date among them is the message's.
+            message.header = Some(Header::new(message.settings.hopcount_limit));
+            let lines = prepended.iter().map(|header| format!("{header}\r\n"));
+            message.append(Bytes::from(lines.chain([top]).collect::<String>()));
+        }
         message
     }
 
@@ -289,6 +299,7 @@ mod tests {
             sender: "a@example.net".into(),
             full_name: String::new(),
             rewrite_context: if local { RewriteContext::Local } else { RewriteContext::Remote },
+            prepended: Vec::new(),
         };
         let client = Client { name: "unknown".into(), address: "192.0.2.1".into(), ..Client::default() };
         let tag = Tag::new("postfix", "cleanup", 1);

@@ -131,6 +131,7 @@ impl PickupInputs {
             // The mail system has no name besides MAILER-DAEMON.
             full_name: if envelope.sender.is_null() { String::new() } else { envelope.full_name.clone() },
             rewrite_context: envelope.rewrite_context,
+            prepended: Vec::new(),
         };
         let draft = self.intake.draft(id);
         let origin = Origin::Local { uid };

@@ -104,8 +104,11 @@ async fn ways(
         .zip(&envelope.recipients)
         .filter(|(index, _)| !done.get(*index as usize).copied().unwrap_or(false));
     let redirect = envelope.attribute(">").map(Address::new);
-    for (number, (index, recipient)) in left.enumerate() {
-        if redirect.is_some() && number > 0 {
+    // Of all recipients the first in the order of domains and addresses stands for the one that gets the message.
+    let first =
+        left.clone().min_by_key(|(_, r)| (r.address.domain_lower(), r.address.clone())).map(|(i, _)| i);
+    for (index, recipient) in left {
+        if redirect.is_some() && first != Some(index) {
             ways.redirected.push(index);
             continue;
         }

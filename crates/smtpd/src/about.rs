@@ -1,14 +1,19 @@
 //! What restrictions decide about, and by which rules.
 
-use crate::addresses::{Addresses, Class, Resolved, Undeliverable};
+use crate::addresses::{Addresses, Class, Resolved};
+use crate::listed::Listed;
+use crate::names;
 use crate::peer::PeerInfo;
+use crate::reading::Vocabulary;
 use crate::restrictions::Verdict;
+use crate::trail::Trail;
 use mail::{Address, Dsn, Reply};
+use net::Resolver;
 use std::net::IpAddr;
 use std::sync::Arc;
+use tables::Maps;
 use tables::lists::AddressList;
-use tables::search::{self, Parents};
-use tables::{Lookup, Maps};
+use tables::search::Parents;
 
 /// At which step of a session something is decided.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,6 +30,8 @@ pub enum Stage {
     Data,
     /// The end of the content.
     EndOfData,
+    /// ETRN.
+    Etrn,
 }
 
 /// Reply codes of the parameters.
@@ -40,6 +47,22 @@ pub struct Codes {
     pub access_map_defer: u16,
     /// `relay_domains_reject_code`.
     pub relay_domains: u16,
+    /// `invalid_hostname_reject_code`.
+    pub invalid_hostname: u16,
+    /// `non_fqdn_reject_code`.
+    pub non_fqdn: u16,
+    /// `multi_recipient_bounce_reject_code`.
+    pub multi_recipient_bounce: u16,
+    /// `plaintext_reject_code`.
+    pub plaintext_reject: u16,
+    /// `unknown_client_reject_code`.
+    pub unknown_client: u16,
+    /// `unknown_hostname_reject_code`.
+    pub unknown_hostname: u16,
+    /// `unknown_address_reject_code`.
+    pub unknown_address: u16,
+    /// `maps_rbl_reject_code`.
+    pub maps_rbl: u16,
     /// `unknown_local_recipient_reject_code`.
     pub unknown_local_recipient: u16,
     /// `unknown_relay_recipient_reject_code`.
@@ -48,21 +71,6 @@ pub struct Codes {
     pub unknown_virtual_alias: u16,
     /// `unknown_virtual_mailbox_reject_code`.
     pub unknown_virtual_mailbox: u16,
-}
-
-/// Which recipients exist, for each class; `None` takes all.
-#[derive(Default)]
-pub struct Listed {
-    /// `local_recipient_maps`.
-    pub local: Option<Maps>,
-    /// `relay_recipient_maps`.
-    pub relay: Option<Maps>,
-    /// `virtual_mailbox_maps`.
-    pub virtual_mailbox: Option<Maps>,
-    /// `virtual_alias_maps` and the canonical maps: what they know exists in every class.
-    pub aliases: Maps,
-    /// `show_user_unknown_table_name`.
-    pub show_table_name: bool,
 }
 
 /// What restrictions decide by: the same for all sessions of a service.
@@ -85,6 +93,12 @@ pub struct Rules {
     pub null_access_lookup_key: String,
     /// `allow_untrusted_routing`.
     pub allow_untrusted_routing: bool,
+    /// `smtputf8_enable`.
+    pub smtputf8: bool,
+    /// `smtpd_sasl_auth_enable`.
+    pub sasl_enabled: bool,
+    /// `smtpd_sender_login_maps`.
+    pub sender_login_maps: Maps,
 }
 
 /// What is known when restrictions are evaluated.
@@ -102,8 +116,22 @@ pub struct About<'a> {
     pub recipient: Option<&'a Address>,
     /// Whose list is being evaluated.
     pub stage: Stage,
+    /// The domain that ETRN asks for.
+    pub etrn: Option<&'a str>,
+    /// The client once sent more where it had to wait for a reply.
+    pub improper_pipelining: bool,
+    /// How many recipients were accepted so far.
+    pub recipients: usize,
     /// The message is to be thrown away: nothing more is decided about it.
     pub discarded: bool,
+    /// What an earlier step would put off if nothing refuses.
+    pub deferred: Option<&'a Reply>,
+    /// What results of access tables may name.
+    pub vocabulary: &'a Vocabulary,
+    /// Asks DNS.
+    pub dns: &'a dyn Resolver,
+    /// Where it is written down what was asked, for who wants to know why.
+    pub trail: Option<&'a Trail>,
 }
 
 impl About<'_> {
@@ -123,6 +151,7 @@ impl About<'_> {
             Stage::Recipient => text(self.recipient),
             Stage::Data => "DATA".to_owned(),
             Stage::EndOfData => "END-OF-MESSAGE".to_owned(),
+            Stage::Etrn => self.etrn.unwrap_or_default().to_owned(),
         }
     }
 
@@ -135,6 +164,7 @@ impl About<'_> {
             Stage::Recipient => "Recipient address",
             Stage::Data => "Data command",
             Stage::EndOfData => "End-of-data",
+            Stage::Etrn => "Etrn command",
         }
     }
 
@@ -143,6 +173,35 @@ impl About<'_> {
         let class = if code / 100 == 4 { 4 } else { 5 };
         let dsn = Dsn::new(class, dsn.1, dsn.2);
         Reply::new(code, dsn, format!("<{}>: {} rejected: {text}", self.value(), self.class()))
+    }
+
+    /// The same about the HELO name, whatever the stage.
+    pub fn helo_refusal(&self, code: u16, dsn: (u8, u16, u16), text: &str) -> Reply {
+        About { stage: Stage::Helo, ..*self }.refusal(code, dsn, text)
+    }
+
+    /// Refuses a HELO with an address in brackets that is none.
+    pub fn bad_literal(&self, helo: &str) -> Verdict {
+        match names::literal(helo) {
+            Some(_) => Verdict::Dunno,
+            None => {
+                let code = self.rules.codes.invalid_hostname;
+                Verdict::Refuse(self.helo_refusal(code, (5, 5, 2), "invalid ip address"))
+            }
+        }
+    }
+
+    /// Refuses an address whose domain is not whole.
+    pub fn non_fqdn(&self, address: Option<&Address>, stage: Stage) -> Verdict {
+        let Some(address) = address.filter(|address| !address.is_null()) else { return Verdict::Dunno };
+        let text = String::from_utf8_lossy(address.as_bytes());
+        let domain = names::without_dot(names::domain_of(&text));
+        let whole = names::is_host_name(domain, self.rules.smtputf8) && domain.contains('.');
+        if whole || domain.starts_with('[') {
+            return Verdict::Dunno;
+        }
+        let about = About { stage, ..*self };
+        Verdict::Refuse(about.refusal(self.rules.codes.non_fqdn, (5, 5, 2), "need fully-qualified address"))
     }
 
     /// A table or list could not be asked.
@@ -155,15 +214,22 @@ impl About<'_> {
         match list.matches(Some(&self.client.name), self.client.address).await {
             Ok(true) => Verdict::Permit,
             Ok(false) => Verdict::Dunno,
-            Err(_) => Verdict::Refuse(self.lookup_failed()),
+            Err(_) => Verdict::Unable(self.lookup_failed()),
         }
     }
 
-    async fn resolved(&self) -> Result<Option<Resolved>, Reply> {
-        let Some(recipient) = self.recipient else { return Ok(None) };
+    /// What becomes of an address; an error where a table could not be asked.
+    pub(crate) async fn resolve(&self, address: &Address) -> Result<Resolved, Reply> {
         let null = Address::null();
-        let resolved = self.rules.addresses.resolve(recipient, self.sender.unwrap_or(&null)).await;
-        resolved.map(Some).map_err(|_| self.lookup_failed())
+        let resolved = self.rules.addresses.resolve(address, self.sender.unwrap_or(&null)).await;
+        resolved.map_err(|_| self.lookup_failed())
+    }
+
+    async fn resolved(&self) -> Result<Option<Resolved>, Reply> {
+        match self.recipient {
+            Some(recipient) => self.resolve(recipient).await.map(Some),
+            None => Ok(None),
+        }
     }
 
     /// Whether the recipient is ours to take or to relay.
@@ -188,69 +254,7 @@ impl About<'_> {
                     format!("<{value}>: Relay access denied"),
                 ))
             }
-            Err(reply) => Verdict::Refuse(reply),
+            Err(reply) => Verdict::Unable(reply),
         }
-    }
-
-    /// Refuses a recipient that the tables of its class do not know.
-    pub async fn unlisted_recipient(&self) -> Verdict {
-        let resolved = match self.resolved().await {
-            Ok(Some(resolved)) => resolved,
-            Ok(None) => return Verdict::Dunno,
-            Err(reply) => return Verdict::Refuse(reply),
-        };
-        let (listed, codes) = (&self.rules.listed, &self.rules.codes);
-        match self.known_by(&listed.aliases, &resolved).await {
-            Ok(true) => return Verdict::Dunno,
-            Ok(false) => {}
-            Err(reply) => return Verdict::Refuse(reply),
-        }
-        if let Some(undeliverable) = &resolved.undeliverable
-            && resolved.class != Class::VirtualAlias
-        {
-            return Verdict::Refuse(self.undeliverable(undeliverable));
-        }
-        let (maps, code, table) = match resolved.class {
-            Class::Local => (listed.local.as_ref(), codes.unknown_local_recipient, "local recipient"),
-            Class::Relay => (listed.relay.as_ref(), codes.unknown_relay_recipient, "relay recipient"),
-            Class::VirtualMailbox => {
-                (listed.virtual_mailbox.as_ref(), codes.unknown_virtual_mailbox, "virtual mailbox")
-            }
-            // Only an alias can make such a recipient exist.
-            Class::VirtualAlias => (Some(&listed.aliases), codes.unknown_virtual_alias, "virtual alias"),
-            Class::Default => return Verdict::Dunno,
-        };
-        let Some(maps) = maps else { return Verdict::Dunno };
-        match self.known_by(maps, &resolved).await {
-            Ok(true) => return Verdict::Dunno,
-            Ok(false) => {}
-            Err(reply) => return Verdict::Refuse(reply),
-        }
-        let text = match listed.show_table_name {
-            true => format!("User unknown in {table} table"),
-            false => "User unknown".to_owned(),
-        };
-        let about = About { stage: Stage::Recipient, ..*self };
-        Verdict::Refuse(about.refusal(code, (5, 1, 1), &text))
-    }
-
-    async fn known_by(&self, maps: &Maps, resolved: &Resolved) -> Result<bool, Reply> {
-        // In small letters, for tables that do not fold by themselves.
-        let address = tables::fold(&String::from_utf8_lossy(resolved.address.as_bytes()), true).into_owned();
-        let ours = resolved.class == Class::Local;
-        match maps.find(search::mapping(&address, &self.rules.recipient_delimiter, ours)).await {
-            Lookup::Found(_) => Ok(true),
-            Lookup::NotFound => Ok(false),
-            Lookup::TempFail(_) => Err(self.lookup_failed()),
-        }
-    }
-
-    /// The refusal of what delivery would only fail: the code of the reason, with a class that agrees.
-    fn undeliverable(&self, undeliverable: &Undeliverable) -> Reply {
-        let (code, class) = if undeliverable.for_now { (450, 4) } else { (550, 5) };
-        let (dsn, text) = Dsn::parse_prefix(&undeliverable.reason)
-            .unwrap_or((Dsn::new(class, 1, 1), &undeliverable.reason));
-        let about = About { stage: Stage::Recipient, ..*self };
-        about.refusal(code, (class, dsn.subject, dsn.detail), text)
     }
 }

@@ -1,23 +1,84 @@
 //! Access tables (access(5)): which keys are asked, and what a result means.
 
-use crate::about::About;
-use crate::complaint::Complaint;
-use crate::restrictions::{self, Make, Verdict};
+use crate::about::{About, Stage};
+use crate::complaint::{Complaint, Mistake};
+use crate::list::Nested;
+use crate::restrictions::{Act, Effect, Verdict, misconfigured};
 use mail::{Address, Dsn, Reply};
+use std::net::IpAddr;
+use std::sync::Arc;
 use tables::search::{self, Key};
 use tables::{Lookup, Table};
 
+/// What is looked up, as refusals and the log show it: `<VALUE>: CLASS rejected: …`.
+#[derive(Clone, Copy)]
+pub struct Subject<'a> {
+    /// A name, an address, `name[address]`.
+    pub value: &'a str,
+    /// `Client host`, `Helo command`, …
+    pub class: &'a str,
+}
+
+/// The check of a table that stands in a list by itself.
+pub async fn of_stage(table: &Table, about: &About<'_>) -> Verdict {
+    match about.stage {
+        Stage::Client => client(table, about).await,
+        Stage::Helo => helo(table, about).await,
+        Stage::Sender => sender(table, about).await,
+        Stage::Recipient => recipient(table, about).await,
+        Stage::Etrn => etrn(table, about).await,
+        Stage::Data | Stage::EndOfData => {
+            Verdict::Broken(Complaint::BareTable(table.spec().to_owned()), misconfigured())
+        }
+    }
+}
+
 /// The client's name and its parents, then its address and shorter prefixes of it.
 pub async fn client(table: &Table, about: &About<'_>) -> Verdict {
-    let mut keys = search::client_name(&about.client.name, about.rules.parents);
-    keys.extend(search::client_address(about.client.address));
-    find(table, keys, about, &about.client.name_and_address, "Client host").await
+    let subject = Subject { value: &about.client.name_and_address, class: "Client host" };
+    host(table, &about.client.name, about.client.address, about, subject).await
+}
+
+/// The name that the client's address leads to, verified or not, and its parents.
+pub async fn reverse_name(table: &Table, about: &About<'_>) -> Verdict {
+    let name = &about.client.reverse_name;
+    let subject = Subject { value: name, class: "Unverified Client host" };
+    name_and_parents(table, name, about, subject).await
+}
+
+/// A host's name and its parents, then its address and shorter prefixes of it.
+async fn host(
+    table: &Table,
+    name: &str,
+    address: IpAddr,
+    about: &About<'_>,
+    subject: Subject<'_>,
+) -> Verdict {
+    let mut keys = search::client_name(name, about.rules.parents);
+    keys.extend(search::client_address(address));
+    find(table, keys, about, subject).await
+}
+
+/// An address and shorter prefixes of it.
+pub async fn numbers(table: &Table, ip: IpAddr, about: &About<'_>, subject: Subject<'_>) -> Verdict {
+    find(table, search::client_address(ip), about, subject).await
+}
+
+/// A name and its parents.
+pub async fn name_and_parents(table: &Table, name: &str, about: &About<'_>, subject: Subject<'_>) -> Verdict {
+    find(table, search::domain(name, about.rules.parents), about, subject).await
 }
 
 /// The HELO name and its parents.
 pub async fn helo(table: &Table, about: &About<'_>) -> Verdict {
     let Some(helo) = about.helo else { return Verdict::Dunno };
-    find(table, search::domain(helo, about.rules.parents), about, helo, "Helo command").await
+    name_and_parents(table, helo, about, Subject { value: helo, class: "Helo command" }).await
+}
+
+/// The domain that ETRN asks for, and its parents.
+pub async fn etrn(table: &Table, about: &About<'_>) -> Verdict {
+    let Some(domain) = about.etrn else { return Verdict::Dunno };
+    name_and_parents(table, domain, about, Subject { value: domain, class: "Etrn command" }).await
 }
 
 /// The sender's address, its domain and parents, `user@`; the null sender has a key of its own.
@@ -32,126 +93,177 @@ pub async fn recipient(table: &Table, about: &About<'_>) -> Verdict {
     address(table, about, recipient, "Recipient address").await
 }
 
+/// The login, as it is.
+pub async fn login(table: &Table, about: &About<'_>) -> Verdict {
+    let Some(login) = &about.client.sasl else { return Verdict::Dunno };
+    let name = login.username.as_str();
+    let key = Key { text: name.to_owned(), part: false };
+    find(table, vec![key], about, Subject { value: name, class: "SASL login name" }).await
+}
+
 async fn address(table: &Table, about: &About<'_>, address: &Address, class: &str) -> Verdict {
     let rules = about.rules;
     let value = String::from_utf8_lossy(address.as_bytes());
+    let subject = Subject { value: &value, class };
     if address.is_null() {
         let key = Key { text: rules.null_access_lookup_key.clone(), part: false };
-        return find(table, vec![key], about, &value, class).await;
+        return find(table, vec![key], about, subject).await;
     }
     let full = rules.addresses.complete(address);
     // Here Postfix folds the key itself; elsewhere patterns see an address as it was written.
     let full = tables::fold(&String::from_utf8_lossy(full.as_bytes()), true).into_owned();
     let keys = search::access_address(&full, &rules.recipient_delimiter, rules.parents);
-    find(table, keys, about, &value, class).await
+    find(table, keys, about, subject).await
 }
 
 /// Asks for the keys in order; the first that the table knows decides.
-async fn find(table: &Table, keys: Vec<Key>, about: &About<'_>, value: &str, class: &str) -> Verdict {
+async fn find(table: &Table, keys: Vec<Key>, about: &About<'_>, subject: Subject<'_>) -> Verdict {
     for key in keys {
         if key.part && !table.takes_parts() {
             continue;
         }
-        match table.lookup(&key.text).await {
+        let found = table.lookup(&key.text).await;
+        if let Some(trail) = about.trail {
+            trail.looked_up(table.spec(), &key.text, &found);
+        }
+        match found {
             Lookup::NotFound => {}
             Lookup::Found(action) if table.found_nothing_in(&key.text, &action) => {
-                return refuse(451, Dsn::new(4, 3, 5), value, class, "Server configuration error");
+                return unable(Dsn::new(4, 3, 5), subject, "Server configuration error");
             }
-            Lookup::Found(action) => {
-                let verdict = act(&action, about, value, class).await;
-                return if about.is_before_mail() { at_once(verdict, table) } else { verdict };
-            }
-            Lookup::TempFail(_) => {
-                return refuse(451, Dsn::new(4, 3, 0), value, class, "Temporary lookup failure");
-            }
+            Lookup::Found(action) => return result(&action, table.spec(), &key.text, about, subject),
+            Lookup::TempFail(_) => return unable(Dsn::new(4, 3, 0), subject, "Temporary lookup failure"),
         }
     }
     Verdict::Dunno
 }
 
-/// Before MAIL there is nothing that could be held or thrown away.
-fn at_once(verdict: Verdict, table: &Table) -> Verdict {
-    let action = match verdict {
-        Verdict::Note("hold", _) => "HOLD",
-        Verdict::Discard(_) => "DISCARD",
-        other => return other,
-    };
-    Verdict::Complain(Complaint::TooEarly { table: table.spec().to_owned(), action })
-}
-
-/// What the right-hand side of an access table says.
-async fn act(action: &str, about: &About<'_>, value: &str, class: &str) -> Verdict {
+/// What a result means. `source` and `key` are for what the log says where it makes no sense.
+pub fn result(action: &str, source: &str, key: &str, about: &About<'_>, subject: Subject<'_>) -> Verdict {
     let action = action.trim();
     let (word, text) = action.split_once(|c: char| c.is_ascii_whitespace()).unwrap_or((action, ""));
     let text = text.trim_start();
     let codes = &about.rules.codes;
-    let is = |name: &str| word.eq_ignore_ascii_case(name);
-    let denied = |text: &str, code: u16| {
-        refuse(code, Dsn::new(if code / 100 == 4 { 4 } else { 5 }, 7, 1), value, class, text)
+    let upper = word.to_ascii_uppercase();
+    let mistake = |mistake| {
+        let (source, key) = (source.to_owned(), key.to_owned());
+        Verdict::Complain(Complaint::Entry { source, key, mistake })
     };
-    if is("DUNNO") {
-        Verdict::Dunno
-    } else if is("OK") || is("RELAY") {
-        Verdict::Permit
-    } else if is("REJECT") {
-        denied(text, codes.access_map_reject)
-    } else if is("DEFER") {
-        denied(text, codes.access_map_defer)
-    } else if is("HOLD") {
-        let what = if text.is_empty() { "triggers HOLD action" } else { text };
-        Verdict::Note("hold", format!("<{value}>: {class} {what}"))
-    } else if is("DISCARD") {
-        let what = if text.is_empty() { "triggers DISCARD action" } else { text };
-        Verdict::Discard(format!("<{value}>: {class} {what}"))
-    } else if is("INFO") || is("WARN") {
-        let action = if is("INFO") { "info" } else { "warn" };
-        let default = || format!("<{value}>: {class} triggers {} action", word.to_ascii_uppercase());
-        Verdict::Note(action, if text.is_empty() { default() } else { text.to_owned() })
-    } else if !action.is_empty() && action.bytes().all(|b| b.is_ascii_digit()) {
+    match upper.as_str() {
+        "DUNNO" => Verdict::Dunno,
+        "OK" | "RELAY" => Verdict::Permit,
+        "REJECT" => Verdict::Refuse(refusal(codes.access_map_reject, subject, text, "Access denied")),
+        "DEFER" => Verdict::Refuse(refusal(codes.access_map_defer, subject, text, "Access denied")),
+        "DEFER_IF_PERMIT" => {
+            Verdict::DeferIfPermit(refusal(codes.access_map_defer, subject, text, "Service unavailable"))
+        }
+        "DEFER_IF_REJECT" => {
+            Verdict::DeferIfReject(refusal(codes.access_map_defer, subject, text, "Service unavailable"))
+        }
+        "INFO" | "WARN" => {
+            let default = format!("<{}>: {} triggers {upper} action", subject.value, subject.class);
+            let text = if text.is_empty() { default } else { text.to_owned() };
+            let name = if upper == "INFO" { "info" } else { "warn" };
+            Verdict::Act(Act { name, text, effect: Effect::None })
+        }
+        "HOLD" | "DISCARD" | "FILTER" | "REDIRECT" | "BCC" | "PREPEND" => {
+            match on_message(&upper, text, about, subject) {
+                Ok(act) => Verdict::Act(act),
+                Err(Wrong::TooEarly(action)) => {
+                    Verdict::Complain(Complaint::TooEarly { table: source.to_owned(), action })
+                }
+                Err(Wrong::Entry(what)) => mistake(what),
+            }
+        }
         // Also `550`: a code refuses only where a text stands behind it.
-        Verdict::Permit
-    } else if word.len() == 3 && word.starts_with(['4', '5']) && word.bytes().all(|b| b.is_ascii_digit()) {
-        denied(text, word.parse().unwrap_or(554))
-    } else {
-        by_name(action, about).await
+        _ if !action.is_empty() && action.bytes().all(|b| b.is_ascii_digit()) => Verdict::Permit,
+        _ if is_refusing_code(word) => {
+            Verdict::Refuse(refusal(word.parse().unwrap_or(554), subject, text, "Access denied"))
+        }
+        _ => by_name(action, source, about),
     }
 }
 
-/// A result may name restrictions; those that need a table are not for tables.
-async fn by_name(action: &str, about: &About<'_>) -> Verdict {
-    // It might have been a refusal.
-    let unknown = |word: &str| {
-        let reply = Reply::new(451, Dsn::new(4, 3, 5), "Server configuration error");
-        Verdict::Broken(Complaint::Unknown(word.to_owned()), reply)
+/// Why an action on the message is not taken.
+enum Wrong {
+    TooEarly(&'static str),
+    Entry(Mistake),
+}
+
+/// What is done with the message.
+fn on_message(word: &str, text: &str, about: &About<'_>, subject: Subject<'_>) -> Result<Act, Wrong> {
+    const ACTIONS: [(&str, &str); 6] = [
+        ("HOLD", "hold"),
+        ("DISCARD", "discard"),
+        ("FILTER", "filter"),
+        ("REDIRECT", "redirect"),
+        ("BCC", "bcc"),
+        ("PREPEND", "prepend"),
+    ];
+    let found = ACTIONS.iter().find(|(action, _)| *action == word);
+    let (action, name) = *found.expect("the caller asks for these only");
+    if about.is_before_mail() {
+        return Err(Wrong::TooEarly(action));
+    }
+    let triggers = |more: &str| format!("<{}>: {} triggers {action}{more}", subject.value, subject.class);
+    let own = |default: &str| match text.is_empty() {
+        true => triggers(default),
+        false => format!("<{}>: {} {text}", subject.value, subject.class),
     };
-    let mut words = action.split([',', ' ', '\t']).filter(|w| !w.is_empty()).peekable();
-    if words.peek().is_none() {
-        return unknown(action);
+    let wrong = |mistake| Err(Wrong::Entry(mistake));
+    let address = || Some(Address::new(text.as_bytes())).filter(|_| text.contains('@'));
+    let (text, effect) = match action {
+        "HOLD" => (own(" action"), Effect::Hold),
+        "DISCARD" => (own(" action"), Effect::Discard),
+        "FILTER" if text.is_empty() => return wrong(Mistake::NoFilter),
+        "FILTER" if !text.contains(':') => return wrong(Mistake::NoDestination),
+        "FILTER" => (triggers(&format!(" {text}")), Effect::Filter(text.to_owned())),
+        "PREPEND" if !is_header(text) => return wrong(Mistake::BadHeader),
+        // The log says nothing of it.
+        "PREPEND" => (String::new(), Effect::Prepend(text.to_owned())),
+        _ => match address() {
+            None => return wrong(Mistake::BadAddress),
+            Some(address) if action == "BCC" => (triggers(&format!(" {text}")), Effect::Bcc(address)),
+            Some(address) => (triggers(&format!(" {text}")), Effect::Redirect(address)),
+        },
+    };
+    Ok(Act { name, text, effect })
+}
+
+/// A name of printable characters and a colon.
+fn is_header(text: &str) -> bool {
+    let name = text.split(':').next().unwrap_or_default().trim_end();
+    text.contains(':') && !name.is_empty() && name.bytes().all(|b| b.is_ascii_graphic())
+}
+
+fn is_refusing_code(word: &str) -> bool {
+    word.len() == 3 && word.starts_with(['4', '5']) && word.bytes().all(|b| b.is_ascii_digit())
+}
+
+/// A result may name restrictions and classes, but no tables.
+fn by_name(action: &str, source: &str, about: &About<'_>) -> Verdict {
+    if action.is_empty() {
+        return Verdict::Broken(Complaint::Unknown(String::new()), misconfigured());
     }
-    while let Some(word) = words.next() {
-        let Some((kind, Make::Alone(make))) = restrictions::find(word).map(|kind| (kind, &kind.make)) else {
-            return unknown(word);
-        };
-        let restriction = make();
-        let verdict = restriction.check(about).verdict().await;
-        match (verdict, words.peek()) {
-            (Verdict::Dunno, _) => {}
-            (verdict, Some(next)) if restrictions::FINAL.contains(&kind.name) => {
-                let next = (*next).to_owned();
-                return Verdict::Final(Box::new(verdict), Complaint::Ignored { first: kind.name, next });
-            }
-            (verdict, _) => return verdict,
-        }
+    if action.contains(':') {
+        let (source, result) = (source.to_owned(), action.to_owned());
+        return Verdict::Broken(Complaint::TableInResult { source, result }, misconfigured());
     }
-    Verdict::Dunno
+    let list = Arc::new(about.vocabulary.list(action));
+    Verdict::List(Nested { list, forbids_permit: None })
 }
 
 /// The refusal; a text that begins with an enhanced code brings its own, with the class that the code has.
-fn refuse(code: u16, dsn: Dsn, value: &str, class: &str, text: &str) -> Verdict {
+fn refusal(code: u16, subject: Subject<'_>, text: &str, default: &str) -> Reply {
+    let class = if code / 100 == 4 { 4 } else { 5 };
     let (dsn, text) = match Dsn::parse_prefix(text) {
-        Some((own, rest)) => (own.with_class(dsn.class), rest),
-        None => (dsn, text),
+        Some((own, rest)) => (own.with_class(class), rest),
+        None => (Dsn::new(class, 7, 1), text),
     };
-    let text = if text.is_empty() { "Access denied" } else { text };
-    Verdict::Refuse(Reply::new(code, dsn, format!("<{value}>: {class} rejected: {text}")))
+    let text = if text.is_empty() { default } else { text };
+    Reply::new(code, dsn, format!("<{}>: {} rejected: {text}", subject.value, subject.class))
+}
+
+fn unable(dsn: Dsn, subject: Subject<'_>, text: &str) -> Verdict {
+    Verdict::Unable(Reply::new(451, dsn, format!("<{}>: {} rejected: {text}", subject.value, subject.class)))
 }

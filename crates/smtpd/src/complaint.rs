@@ -1,7 +1,7 @@
 //! What makes no sense in lists and access tables, and is found only when it is used.
 
 use observe::events::smtpd as events;
-use observe::{Tag, emit};
+use observe::{Tag, emit, warn};
 
 /// Something for the administrator; each is a warning in the log.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -15,6 +15,44 @@ pub enum Complaint {
         /// The action.
         action: &'static str,
     },
+    /// An entry of an access table has no meaning.
+    Entry {
+        /// The table.
+        source: String,
+        /// The key of the entry.
+        key: String,
+        /// What is wrong with it.
+        mistake: Mistake,
+    },
+    /// The result of an access table names a table.
+    TableInResult {
+        /// The access table.
+        source: String,
+        /// Its result.
+        result: String,
+    },
+    /// This restriction stands without its table.
+    NoTable(&'static str),
+    /// A table by itself in a list whose stage gives it no meaning.
+    BareTable(String),
+    /// These restrictions mean nothing where nobody can log in.
+    NoSasl(&'static [&'static str]),
+    /// Lists within lists, too many.
+    TooDeep,
+    /// Something permits where that would open a hole.
+    ForbidsPermit {
+        /// The restriction.
+        restriction: &'static str,
+        /// What was looked up.
+        value: String,
+    },
+    /// A list in DNS could not be asked.
+    Blocklist {
+        /// The question.
+        query: String,
+        /// Why there is no answer.
+        reason: String,
+    },
     /// Behind a restriction that always decides stands another.
     Ignored {
         /// The one that decides.
@@ -24,12 +62,67 @@ pub enum Complaint {
     },
 }
 
+/// What is wrong with an entry of an access table.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Mistake {
+    /// `FILTER` alone.
+    NoFilter,
+    /// `FILTER` with a word that is no `transport:destination`.
+    NoDestination,
+    /// `REDIRECT` or `BCC` without an address.
+    BadAddress,
+    /// `PREPEND` without a header.
+    BadHeader,
+}
+
 impl Complaint {
     /// Logs it.
     pub(crate) fn log(&self, tag: &Tag) {
         match self {
             Complaint::Unknown(name) => emit(tag, &events::UnknownRestriction { name }),
             Complaint::TooEarly { table, action } => emit(tag, &events::ActionTooEarly { table, action }),
+            Complaint::Entry { source, key, mistake } => {
+                let entry = format_args!("access table {source} entry \"{key}\"");
+                match mistake {
+                    Mistake::NoFilter => warn(tag, format_args!("{entry} has FILTER entry without value")),
+                    Mistake::NoDestination => {
+                        warn(tag, format_args!("{entry} requires transport:destination"))
+                    }
+                    Mistake::BadAddress => warn(tag, format_args!("{entry} requires user@domain target")),
+                    Mistake::BadHeader => warn(tag, format_args!("{entry} requires header: text")),
+                }
+            }
+            Complaint::TableInResult { source, result } => {
+                warn(tag, format_args!("access table {source} has entry with lookup table: {result}"));
+                warn(tag, format_args!("do not specify lookup tables inside SMTPD access maps"));
+                warn(tag, format_args!("define a restriction class and specify its name instead."));
+            }
+            Complaint::NoTable(name) => {
+                let argument = format_args!("bad argument \"{name}\": need maptype:mapname");
+                warn(tag, format_args!("restriction {name}: {argument}"));
+            }
+            Complaint::BareTable(table) => {
+                warn(tag, format_args!("specify a restriction before the table \"{table}\""));
+            }
+            Complaint::NoSasl(names) => {
+                for name in *names {
+                    warn(tag, format_args!("restriction `{name}' ignored: no SASL support"));
+                }
+            }
+            Complaint::TooDeep => {
+                warn(
+                    tag,
+                    format_args!("restriction lists name each other without end: 100 lists within lists"),
+                );
+            }
+            Complaint::ForbidsPermit { restriction, value } => {
+                warn(tag, format_args!("restriction {restriction} returns OK for {value}"));
+                warn(tag, format_args!("this is not allowed for security reasons"));
+                warn(tag, format_args!("use DUNNO instead of OK if you want to make an exception"));
+            }
+            Complaint::Blocklist { query, reason } => {
+                warn(tag, format_args!("{query}: RBL lookup error: {reason}"));
+            }
             Complaint::Ignored { first, next } => emit(tag, &events::RestrictionIgnored { first, next }),
         }
     }

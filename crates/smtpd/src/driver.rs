@@ -1,8 +1,8 @@
 //! One session: it reads, asks the machine what to do, and does it.
 
 use crate::about::{About, Stage};
+use crate::list::{Effects, Said};
 use crate::listener::Ends;
-use crate::lists::Finding;
 use crate::notes::Scene;
 use crate::peer::PeerInfo;
 use crate::serve::Shared;
@@ -16,7 +16,7 @@ use observe::events::smtpd as events;
 use observe::{Tag, emit};
 use protocol::smtp::server::{Answer, Ask, Input, Next, Outputs, Peer, Session, Transaction};
 use queue::{CommitError, NoRoom};
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::net::IpAddr;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -34,6 +34,10 @@ pub struct Driver {
     /// Until when the client has to say or take something.
     deadline: Instant,
     standing: Standing,
+    /// What the client would put off if nothing refuses (`smtpd_delay_reject = no`).
+    deferred_client: RefCell<Option<Reply>>,
+    /// The same of its HELO, with the client's.
+    deferred_helo: RefCell<Option<Reply>>,
 }
 
 /// Serves one client until the end.
@@ -71,6 +75,8 @@ pub(crate) async fn session(
         socket,
         deadline,
         standing,
+        deferred_client: RefCell::default(),
+        deferred_helo: RefCell::default(),
     };
     driver.serve(counted.count).await;
 }
@@ -199,36 +205,38 @@ impl Driver {
         let lists = &self.settings.lists;
         match ask {
             Ask::Connect => {
-                let finding = lists.connect(&self.about(Stage::Client, session, None, None)).await;
-                self.told(finding, &Scene::of(session, "CONNECT")).into()
+                let mut finding = lists.connect(&self.about(Stage::Client, session, None, None)).await;
+                self.deferred_client.replace(finding.effects.defer_if_permit.clone());
+                self.told(&mut finding.effects, finding.verdict, &Scene::of(session, "CONNECT")).into()
             }
             Ask::Helo { .. } if lists.delay_reject => Answer::Pass,
             Ask::Helo { verb, name } => {
-                let about = About { helo: Some(&name), ..self.about(Stage::Helo, session, None, None) };
-                let finding = lists.helo(&about).await;
+                let deferred = self.deferred_client.borrow().clone();
+                let about = self.about(Stage::Helo, session, None, None);
+                let about = About { helo: Some(&name), deferred: deferred.as_ref(), ..about };
+                let mut finding = lists.helo(&about).await;
                 let scene = Scene { helo: Some(&name), ..Scene::of(session, verb.name()) };
-                self.told(finding, &scene).into()
+                self.deferred_helo.replace(finding.effects.defer_if_permit.clone());
+                self.told(&mut finding.effects, finding.verdict, &scene).into()
             }
             Ask::Mail(request) => self.mail(&request.sender, session).await,
             Ask::Rcpt(recipient) => self.recipient(&recipient.address, session).await,
             Ask::Data(verb) => {
                 let scene = Scene::of(session, verb.name());
                 let mut finding = lists.data(&self.about(Stage::Data, session, scene.sender, None)).await;
-                let held = session.transaction().is_some_and(|t| t.mail.hold.is_some());
-                let (hold, discard) = (finding.hold(held), finding.effects.discard);
+                finding.effects.told_hold_once(is_held(session));
                 let recipient = session.transaction().and_then(sole_recipient);
-                let verdict = self.told(finding, &Scene { recipient, ..scene });
+                let verdict = self.told(&mut finding.effects, finding.verdict, &Scene { recipient, ..scene });
                 if let Some(mail) = session.mail_mut() {
-                    mail.hold = mail.hold.take().or(hold);
-                    mail.discard |= discard;
+                    mail.wishes.add(&mut finding.effects);
                 }
                 verdict.into()
             }
             Ask::Vrfy(address) => {
                 let scene = Scene { recipient: Some(&address), ..Scene::of(session, "VRFY") };
                 let about = self.about(Stage::Recipient, session, scene.sender, Some(&address));
-                let finding = lists.recipient(&about).await;
-                self.told(finding, &scene).map(|_| ()).into()
+                let mut finding = lists.recipient(&about).await;
+                self.told(&mut finding.effects, finding.verdict, &scene).map(|_| ()).into()
             }
         }
     }
@@ -239,10 +247,14 @@ impl Driver {
         let scene = Scene::of(session, "MAIL");
         let mut mail = Mail { arrival: now, ..Mail::default() };
         if !lists.delay_reject {
+            let deferred = self.deferred_helo.borrow().clone().or(self.deferred_client.borrow().clone());
             let about = self.about(Stage::Sender, session, Some(sender), None);
+            let about = About { deferred: deferred.as_ref(), ..about };
             let mut finding = lists.sender(&about).await;
-            (mail.hold, mail.discard) = (finding.hold(false), finding.effects.discard);
-            if let Err(reply) = self.told(finding, &Scene { sender: Some(sender), ..scene }) {
+            mail.deferred = finding.effects.defer_if_permit.clone();
+            mail.wishes.add(&mut finding.effects);
+            let scene = Scene { sender: Some(sender), ..scene };
+            if let Err(reply) = self.told(&mut finding.effects, finding.verdict, &scene) {
                 return Answer::Refuse(reply);
             }
         }
@@ -262,11 +274,12 @@ impl Driver {
 
     async fn recipient(&self, recipient: &Address, session: &mut Session<Smtpd>) -> Answer<Smtpd> {
         let scene = Scene { recipient: Some(recipient), ..Scene::of(session, "RCPT") };
+        let deferred = session.transaction().and_then(|t| t.mail.deferred.clone());
         let about = self.about(Stage::Recipient, session, scene.sender, Some(recipient));
+        let about = About { deferred: deferred.as_ref(), ..about };
         let mut finding = self.settings.lists.recipient(&about).await;
-        let held = session.transaction().is_some_and(|t| t.mail.hold.is_some());
-        let (hold, discard) = (finding.hold(held), finding.effects.discard);
-        let permit = match self.told(finding, &scene) {
+        finding.effects.told_hold_once(is_held(session));
+        let permit = match self.told(&mut finding.effects, finding.verdict, &scene) {
             Ok(permit) => permit,
             Err(reply) => return Answer::Refuse(reply),
         };
@@ -275,8 +288,7 @@ impl Driver {
                 mail.arrival = net::clock::now();
                 self.open(mail);
             }
-            mail.hold = mail.hold.take().or(hold);
-            mail.discard |= discard;
+            mail.wishes.add(&mut finding.effects);
         }
         Answer::Recipient(permit)
     }
@@ -289,17 +301,22 @@ impl Driver {
     }
 
     /// Logs what restrictions found, and gives the verdict.
-    fn told<T>(&self, finding: Finding<T>, scene: &Scene<'_>) -> Result<T, Reply> {
-        for complaint in &finding.effects.complaints {
-            complaint.log(&self.tag);
+    fn told<T>(
+        &self,
+        effects: &mut Effects,
+        verdict: Result<T, Reply>,
+        scene: &Scene<'_>,
+    ) -> Result<T, Reply> {
+        for said in effects.said.drain(..) {
+            match said {
+                Said::Complaint(complaint) => complaint.log(&self.tag),
+                Said::Acted(action, text) => self.acted(action, &text, scene),
+            }
         }
-        for (action, text) in &finding.effects.actions {
-            self.acted(action, text, scene);
-        }
-        finding.verdict.map_err(|reply| {
+        verdict.map_err(|reply| {
             let reply = if self.settings.dialogue.soft_bounce { reply.softened() } else { reply };
             self.acted("reject", &reply.to_string(), scene);
-            if let Some(complaint) = &finding.effects.afterthought {
+            if let Some(complaint) = &effects.afterthought {
                 complaint.log(&self.tag);
             }
             reply
@@ -314,14 +331,29 @@ impl Driver {
         recipient: Option<&'a Address>,
     ) -> About<'a> {
         let (rules, client) = (&self.settings.rules, &self.peer);
-        let discarded = session.transaction().is_some_and(|t| t.mail.discard);
-        About { rules, client, helo: session.helo(), sender, recipient, stage, discarded }
+        let transaction = session.transaction();
+        About {
+            rules,
+            client,
+            helo: session.helo(),
+            sender,
+            recipient,
+            stage,
+            etrn: None,
+            improper_pipelining: session.pipelined_improperly(),
+            recipients: transaction.map_or(0, |t| t.recipients().len()),
+            discarded: transaction.is_some_and(|t| t.mail.wishes.discard),
+            deferred: None,
+            vocabulary: &self.settings.lists.vocabulary,
+            dns: &*self.shared.resolver,
+            trail: None,
+        }
     }
 
     /// A piece of content.
     fn body(&self, session: &mut Session<Smtpd>, piece: Bytes) {
         let Some(mail) = session.mail_mut() else { return };
-        if mail.discard {
+        if mail.wishes.discard {
             return;
         }
         if mail.message.is_none() {
@@ -358,7 +390,7 @@ impl Driver {
             self.not_queued(&id, false);
             return Answer::Refuse(reply);
         }
-        if transaction.mail.discard {
+        if transaction.mail.wishes.discard {
             self.not_queued(&id, true);
             return Answer::Discarded(id);
         }
@@ -382,16 +414,20 @@ impl Driver {
         sole: Option<&Address>,
         session: &Session<Smtpd>,
     ) -> Result<(), Reply> {
+        let transaction_recipients = transaction.recipients().len();
         let Transaction { request, mail, .. } = transaction;
         let sender = Some(&request.sender);
-        let about = About { discarded: mail.discard, ..self.about(Stage::EndOfData, session, sender, None) };
+        let about = About {
+            discarded: mail.wishes.discard,
+            recipients: transaction_recipients,
+            ..self.about(Stage::EndOfData, session, sender, None)
+        };
         let mut finding = self.settings.lists.end_of_data(&about).await;
-        let hold = finding.hold(mail.hold.is_some());
-        mail.hold = mail.hold.take().or(hold);
-        mail.discard |= finding.effects.discard;
+        finding.effects.told_hold_once(mail.wishes.hold.is_some());
+        mail.wishes.add(&mut finding.effects);
         let scene =
             Scene { queue_id: Some(id), sender, recipient: sole, ..Scene::of(session, "END-OF-MESSAGE") };
-        self.told(finding, &scene)
+        self.told(&mut finding.effects, finding.verdict, &scene)
     }
 
     async fn enqueue(
@@ -410,7 +446,7 @@ impl Driver {
         let finished = message.finish()?;
         let flags = flags.with(finished.flags);
         let envelope =
-            envelope(&self.settings, request, recipients, client, &mail, flags, self.standing.local);
+            envelope(&self.settings, request, recipients, client, mail, flags, self.standing.local);
         let committed = self.shared.intake.commit(finished.sink, envelope, flags).await;
         committed.map(OnDisk::from).map_err(|error| self.commit_failed(&error, id))
     }
@@ -445,6 +481,10 @@ impl Driver {
             server_port: self.peer.server.port().to_string(),
         }
     }
+}
+
+fn is_held(session: &Session<Smtpd>) -> bool {
+    session.transaction().is_some_and(|t| t.mail.wishes.hold.is_some())
 }
 
 fn sole_recipient(transaction: &Transaction<Smtpd>) -> Option<&Address> {

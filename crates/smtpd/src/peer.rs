@@ -11,6 +11,28 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 /// A name that is not known or not verified.
 pub const UNKNOWN: &str = "unknown";
 
+/// Who a client has proved to be (RFC 4954), or a trusted host says that it has (XCLIENT LOGIN).
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Login {
+    /// The mechanism.
+    pub method: String,
+    /// The name.
+    pub username: String,
+    /// `AUTH=` of MAIL.
+    pub sender: String,
+}
+
+/// How sure a name is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NameStatus {
+    /// It is known, and where that is asked verified.
+    Ok,
+    /// It cannot be known now.
+    Temporary,
+    /// There is none, or it leads elsewhere.
+    Permanent,
+}
+
 /// The client of a session.
 #[derive(Clone, Debug)]
 pub struct PeerInfo {
@@ -24,6 +46,12 @@ pub struct PeerInfo {
     pub reverse_name: String,
     /// `name[address]`, as replies and the log show it.
     pub name_and_address: String,
+    /// Whether `name` is known.
+    pub name_status: NameStatus,
+    /// Whether `reverse_name` is known.
+    pub reverse_name_status: NameStatus,
+    /// Who it has proved to be.
+    pub sasl: Option<Login>,
     /// The address of ours that it reached.
     pub server: SocketAddr,
 }
@@ -38,6 +66,9 @@ impl PeerInfo {
             name: UNKNOWN.to_owned(),
             reverse_name: UNKNOWN.to_owned(),
             name_and_address: format!("{UNKNOWN}[{address}]"),
+            name_status: NameStatus::Permanent,
+            reverse_name_status: NameStatus::Permanent,
+            sasl: None,
             server,
         }
     }
@@ -53,17 +84,28 @@ impl PeerInfo {
             name_and_address: format!("{name}[{address}]"),
             reverse_name: name.clone(),
             name,
+            name_status: NameStatus::Ok,
+            reverse_name_status: NameStatus::Ok,
+            sasl: None,
             server: (address, 0).into(),
         }
     }
 
     /// Asks for the client's name, and whether the name leads back. The resolver bounds how long that takes.
     pub async fn look_up(&mut self, resolver: &dyn Resolver, families: Families, tag: &Tag) {
-        let Ok(names) = resolver.ptr(self.address).await else { return };
+        let names = match resolver.ptr(self.address).await {
+            Ok(names) => names,
+            Err(error) => {
+                let status = status_of(error.problem);
+                (self.name_status, self.reverse_name_status) = (status, status);
+                return;
+            }
+        };
         let Some(name) = names.into_iter().next() else { return };
         if let Some(problem) = problem_of(&name) {
             return emit(tag, &NameInvalid { problem, name: &name });
         }
+        self.reverse_name_status = NameStatus::Ok;
         let verified = match resolver.host_addresses(&name, families).await {
             Ok(addresses) => addresses.iter().any(|a| a.to_canonical() == self.address),
             Err(error) => {
@@ -73,12 +115,14 @@ impl PeerInfo {
                     Problem::NoData => "No address associated with hostname",
                     _ => "Name or service not known",
                 };
+                self.name_status = status_of(error.problem);
                 self.complain(&name, Some(reason), tag);
                 self.reverse_name = name;
                 return;
             }
         };
         if verified {
+            self.name_status = NameStatus::Ok;
             self.name.clone_from(&name);
             self.name_and_address = format!("{name}[{}]", self.address);
         } else {
@@ -89,6 +133,13 @@ impl PeerInfo {
 
     fn complain(&self, name: &str, reason: Option<&str>, tag: &Tag) {
         emit(tag, &NameUnverified { name, address: &self.address.to_string(), reason });
+    }
+}
+
+fn status_of(problem: Problem) -> NameStatus {
+    match problem {
+        Problem::TryAgain => NameStatus::Temporary,
+        _ => NameStatus::Permanent,
     }
 }
 

@@ -1,7 +1,8 @@
 //! What one smtpd service works by, read from the configuration.
 
-use crate::about::{Codes, Listed, Rules};
+use crate::about::{Codes, Rules};
 use crate::addresses::Addresses;
+use crate::listed::Listed;
 use crate::lists::Lists;
 use crate::peer::PeerInfo;
 use config::parameters::{Cleanup, Global, Smtpd, Virtual};
@@ -193,6 +194,9 @@ impl Reader<'_> {
             recipient_delimiter: global.recipient_delimiter.clone(),
             null_access_lookup_key: p.smtpd_null_access_lookup_key.clone(),
             allow_untrusted_routing: p.allow_untrusted_routing,
+            smtputf8: global.smtputf8_enable,
+            sasl_enabled: self.scope.expanded("smtpd_sasl_auth_enable").is_ok_and(|on| on == "yes"),
+            sender_login_maps: self.maps("smtpd_sender_login_maps", &p.smtpd_sender_login_maps),
         };
         let bare_newline = match p.smtpd_forbid_bare_newline.as_str() {
             "no" => BareNewline::Allow,
@@ -361,6 +365,14 @@ fn codes(p: &Smtpd) -> Codes {
         access_map_reject: code(p.access_map_reject_code),
         access_map_defer: code(p.access_map_defer_code),
         relay_domains: code(p.relay_domains_reject_code),
+        invalid_hostname: code(p.invalid_hostname_reject_code),
+        non_fqdn: code(p.non_fqdn_reject_code),
+        multi_recipient_bounce: code(p.multi_recipient_bounce_reject_code),
+        plaintext_reject: code(p.plaintext_reject_code),
+        unknown_client: code(p.unknown_client_reject_code),
+        unknown_hostname: code(p.unknown_hostname_reject_code),
+        unknown_address: code(p.unknown_address_reject_code),
+        maps_rbl: code(p.maps_rbl_reject_code),
         unknown_local_recipient: code(p.unknown_local_recipient_reject_code),
         unknown_relay_recipient: code(p.unknown_relay_recipient_reject_code),
         unknown_virtual_alias: code(p.unknown_virtual_alias_reject_code),

@@ -1,11 +1,13 @@
 //! What the driver keeps for a mail transaction, and the proofs that it brings into a session.
 
+use crate::list::Effects;
 use crate::lists::Permitted;
 use crate::serve::Shared;
 use crate::settings::Settings;
 use cleanup::{Context, Message, Origin};
 use mail::{
-    Address, Client, ContentFlags, Encoding, Envelope, QueueId, Recipient, RewriteContext, Timestamp,
+    Address, Client, ContentFlags, Encoding, Envelope, Notify, QueueId, Recipient, Reply, RewriteContext,
+    Timestamp,
 };
 use observe::Tag;
 use protocol::smtp::server::{Host, MailRequest, Queued, Recipients};
@@ -42,12 +44,58 @@ pub struct Mail {
     pub queue_id: Option<QueueId>,
     /// When the id was given.
     pub arrival: Timestamp,
-    /// Restrictions asked for the message to be taken and thrown away.
-    pub discard: bool,
-    /// Restrictions asked for the message to be held.
-    pub hold: Option<String>,
+    /// What restrictions want done with the message.
+    pub wishes: Wishes,
+    /// What would be put off already at MAIL if nothing refuses (`smtpd_delay_reject = no`).
+    pub deferred: Option<Reply>,
     /// The content so far.
     pub(crate) message: Option<Box<Message>>,
+}
+
+/// What restrictions want done with a message.
+#[derive(Default)]
+pub struct Wishes {
+    /// It is taken and thrown away.
+    pub discard: bool,
+    /// Why it is held.
+    pub hold: Option<String>,
+    /// `transport:nexthop` through which it goes.
+    pub filter: Option<String>,
+    /// Its only recipient.
+    pub redirect: Option<Address>,
+    /// Recipients in addition.
+    pub bcc: Vec<Address>,
+    /// Headers above its own.
+    pub prepend: Vec<String>,
+}
+
+impl Wishes {
+    /// Adds what a step wants; of what can be only once, the last counts, but the first reason to hold.
+    pub(crate) fn add(&mut self, effects: &mut Effects) {
+        self.discard |= effects.discard;
+        self.hold = self.hold.take().or(effects.hold.take());
+        self.filter = effects.filter.take().or(self.filter.take());
+        self.redirect = effects.redirect.take().or(self.redirect.take());
+        self.bcc.append(&mut effects.bcc);
+        self.prepend.append(&mut effects.prepend);
+    }
+
+    /// What the queue keeps of it.
+    fn keep(self, envelope: &mut Envelope, complete: impl Fn(&Address) -> Address) {
+        envelope.hold = self.hold;
+        let mut attribute = |name: &str, value: Vec<u8>| envelope.attributes.push((name.to_owned(), value));
+        if let Some(filter) = self.filter {
+            attribute("L", filter.into_bytes());
+        }
+        if let Some(address) = self.redirect {
+            attribute(">", complete(&address).as_bytes().to_vec());
+        }
+        for address in self.bcc {
+            // Nobody is told what becomes of a copy that nobody asked for.
+            let recipient = Recipient { notify: Notify::NEVER, ..Recipient::new(complete(&address)) };
+            envelope.recipients.push(recipient);
+        }
+    }
 }
 
 impl Mail {
@@ -61,7 +109,7 @@ impl Mail {
         sole_recipient: Option<&Address>,
     ) -> &mut Message {
         let id = self.queue_id.clone().expect("a transaction with recipients has an id");
-        let arrival = self.arrival;
+        let (arrival, wishes) = (self.arrival, &mut self.wishes);
         self.message.get_or_insert_with(|| {
             let context = Context {
                 queue_id: id.clone(),
@@ -69,6 +117,7 @@ impl Mail {
                 sender: settings.rules.addresses.complete(sender),
                 full_name: String::new(),
                 rewrite_context: context(local),
+                prepended: std::mem::take(&mut wishes.prepend),
             };
             let tag = Tag { program: Arc::clone(&shared.cleanup_program), number: tag.number };
             let origin = Origin::Smtp(client);
@@ -88,7 +137,7 @@ pub(crate) fn envelope(
     request: MailRequest,
     recipients: Recipients<Smtpd>,
     client: Client,
-    mail: &Mail,
+    mail: Mail,
     flags: ContentFlags,
     local: bool,
 ) -> Envelope {
@@ -110,7 +159,7 @@ pub(crate) fn envelope(
     }
     envelope.client = client;
     envelope.rewrite_context = context(local);
-    envelope.hold = mail.hold.clone();
+    mail.wishes.keep(&mut envelope, |address| addresses.complete(address));
     if !settings.delay_warning_time.is_zero() {
         envelope.warn_at = Some(mail.arrival.after(settings.delay_warning_time));
     }

@@ -101,6 +101,24 @@ parameters! {
         unknown_virtual_alias_reject_code: Count = "550", range 400..=599,
         /// The code for unknown recipients of virtual_mailbox_domains.
         unknown_virtual_mailbox_reject_code: Count = "550", range 400..=599,
+        /// The code of reject_invalid_helo_hostname.
+        invalid_hostname_reject_code: Count = "501", range 400..=599,
+        /// The code of refusals of names without a domain.
+        non_fqdn_reject_code: Count = "504", range 400..=599,
+        /// The code of reject_multi_recipient_bounce.
+        multi_recipient_bounce_reject_code: Count = "550", range 400..=599,
+        /// The code of reject_plaintext_session.
+        plaintext_reject_code: Count = "450", range 400..=599,
+        /// The code of reject_unknown_client_hostname.
+        unknown_client_reject_code: Count = "450", range 400..=599,
+        /// The code of reject_unknown_helo_hostname.
+        unknown_hostname_reject_code: Count = "450", range 400..=599,
+        /// The code of refusals of domains that cannot get mail.
+        unknown_address_reject_code: Count = "450", range 400..=599,
+        /// The code of refusals that come from DNS lists.
+        maps_rbl_reject_code: Count = "554", range 400..=599,
+        /// The logins that own a sender address.
+        smtpd_sender_login_maps: Tables = "",
         /// Whether `User unknown` tells in which table.
         show_user_unknown_table_name: Bool = "yes",
         /// Whether addresses like `a%b@c` may be relayed by strangers.

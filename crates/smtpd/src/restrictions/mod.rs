@@ -1,10 +1,15 @@
 //! The restrictions, one file each: what may stand in `smtpd_…_restrictions`.
 
 mod check_client_access;
+mod check_etrn_access;
 mod check_helo_access;
 mod check_recipient_access;
+mod check_reverse_client_hostname_access;
+mod check_sasl_access;
 mod check_sender_access;
 mod defer;
+mod defer_if_permit;
+mod defer_if_reject;
 mod defer_unauth_destination;
 mod permit;
 mod permit_auth_destination;
@@ -12,18 +17,32 @@ mod permit_inet_interfaces;
 mod permit_mynetworks;
 mod permit_sasl_authenticated;
 mod reject;
+mod reject_authenticated_sender_login_mismatch;
+mod reject_invalid_helo_hostname;
+mod reject_known_sender_login_mismatch;
+mod reject_multi_recipient_bounce;
+mod reject_non_fqdn_helo_hostname;
+mod reject_non_fqdn_recipient;
+mod reject_non_fqdn_sender;
+mod reject_plaintext_session;
+mod reject_sender_login_mismatch;
 mod reject_unauth_destination;
+mod reject_unauth_pipelining;
+mod reject_unauthenticated_sender_login_mismatch;
 mod reject_unlisted_recipient;
+mod reject_unlisted_sender;
+mod sleep;
 
 use crate::about::About;
 use crate::complaint::Complaint;
-use mail::Reply;
+use crate::list::Nested;
+use mail::{Address, Dsn, Reply};
 use std::future::Future;
 use std::pin::Pin;
 use tables::Table;
 
 /// What a restriction finds.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone)]
 pub enum Verdict {
     /// Nothing: the next one decides.
     Dunno,
@@ -31,16 +50,50 @@ pub enum Verdict {
     Permit,
     /// No.
     Refuse(Reply),
-    /// The message is taken and thrown away, with a text for the log; nothing more is decided about it.
-    Discard(String),
+    /// It cannot be known: refused for now, also behind `warn_if_reject`.
+    Unable(Reply),
+    /// If all is permitted in the end, it is put off instead, with this reply.
+    DeferIfPermit(Reply),
+    /// If something behind it refuses for good, it is put off instead, with this reply.
+    DeferIfReject(Reply),
+    /// Something is done with the message, and the next one decides.
+    Act(Act),
     /// Something makes no sense, and nothing comes of it: the next one decides.
     Complain(Complaint),
     /// Something makes no sense and might have been a refusal.
     Broken(Complaint, Reply),
-    /// A verdict behind which more stands in the same list that is never asked.
-    Final(Box<Verdict>, Complaint),
-    /// Something for the log: `hold` (the message goes to the hold queue), `info`, `warn`. The next one decides.
-    Note(&'static str, String),
+    /// Another list decides in its place.
+    List(Nested),
+}
+
+/// What is done with a message without deciding about it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Act {
+    /// As the log names it: `hold`, `filter`, …
+    pub name: &'static str,
+    /// For the log.
+    pub text: String,
+    /// What is done.
+    pub effect: Effect,
+}
+
+/// What an action does to a message.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Effect {
+    /// Only the log tells.
+    None,
+    /// It goes to the hold queue.
+    Hold,
+    /// It is taken and thrown away.
+    Discard,
+    /// It goes through `transport:nexthop`.
+    Filter(String),
+    /// It goes to this recipient instead of all.
+    Redirect(Address),
+    /// It goes to this recipient too.
+    Bcc(Address),
+    /// This header stands above its own.
+    Prepend(String),
 }
 
 /// A finding, at once or later.
@@ -83,15 +136,27 @@ pub enum Make {
     Alone(fn() -> Box<dyn Restriction>),
     /// A table.
     WithTable(fn(Table) -> Box<dyn Restriction>),
+    /// A word; the error says what is wrong with it.
+    WithWord(&'static str, fn(&str) -> Result<Box<dyn Restriction>, String>),
+}
+
+/// `451 4.3.5 Server configuration error`.
+pub fn misconfigured() -> Reply {
+    Reply::new(451, Dsn::new(4, 3, 5), "Server configuration error")
 }
 
 /// All kinds, sorted by name.
 pub const KINDS: &[Kind] = &[
     check_client_access::KIND,
+    check_etrn_access::KIND,
     check_helo_access::KIND,
     check_recipient_access::KIND,
+    check_reverse_client_hostname_access::KIND,
+    check_sasl_access::KIND,
     check_sender_access::KIND,
     defer::KIND,
+    defer_if_permit::KIND,
+    defer_if_reject::KIND,
     defer_unauth_destination::KIND,
     permit::KIND,
     permit_auth_destination::KIND,
@@ -99,20 +164,49 @@ pub const KINDS: &[Kind] = &[
     permit_mynetworks::KIND,
     permit_sasl_authenticated::KIND,
     reject::KIND,
+    reject_authenticated_sender_login_mismatch::KIND,
+    reject_invalid_helo_hostname::KIND,
+    reject_known_sender_login_mismatch::KIND,
+    reject_multi_recipient_bounce::KIND,
+    reject_non_fqdn_helo_hostname::KIND,
+    reject_non_fqdn_recipient::KIND,
+    reject_non_fqdn_sender::KIND,
+    reject_plaintext_session::KIND,
+    reject_sender_login_mismatch::KIND,
     reject_unauth_destination::KIND,
+    reject_unauth_pipelining::KIND,
+    reject_unauthenticated_sender_login_mismatch::KIND,
     reject_unlisted_recipient::KIND,
+    reject_unlisted_sender::KIND,
+    sleep::KIND,
 ];
 
 /// Restrictions that always decide, so that whatever stands behind them is ignored.
 pub const FINAL: &[&str] = &["defer", "permit", "reject"];
 
+/// Postfix's older names, and what they are now.
+const OLDER_NAMES: &[(&str, &str)] = &[
+    ("check_recipient_maps", "reject_unlisted_recipient"),
+    ("reject_invalid_hostname", "reject_invalid_helo_hostname"),
+    ("reject_non_fqdn_hostname", "reject_non_fqdn_helo_hostname"),
+    ("reject_rbl", "reject_rbl_client"),
+    ("reject_unknown_address", "reject_unknown_sender_domain"),
+    ("reject_unknown_client", "reject_unknown_client_hostname"),
+    ("reject_unknown_hostname", "reject_unknown_helo_hostname"),
+];
+
+/// Names that Postfix took away, and what to write instead.
+pub const REMOVED: &[(&str, &str)] = &[
+    ("check_relay_domains", "reject_unauth_destination"),
+    ("permit_naked_ip_address", "permit_mynetworks or permit_sasl_authenticated"),
+    ("reject_maps_rbl", "reject_rbl_client and a domain"),
+];
+
 /// The kind of that name; Postfix's older names are understood.
 pub fn find(name: &str) -> Option<&'static Kind> {
-    let name = match name {
-        "check_recipient_maps" => "reject_unlisted_recipient",
-        name => name,
-    };
-    KINDS.iter().find(|kind| kind.name.eq_ignore_ascii_case(name))
+    let is = |other: &str| name.eq_ignore_ascii_case(other);
+    let newer = OLDER_NAMES.iter().find(|(older, _)| is(older)).map_or(name, |(_, newer)| newer);
+    KINDS.iter().find(|kind| kind.name.eq_ignore_ascii_case(newer))
 }
 
 /// Restrictions of Postfix that are not built yet.
@@ -121,7 +215,6 @@ pub const NOT_YET: &[&str] = &[
     "check_client_a_access",
     "check_client_mx_access",
     "check_client_ns_access",
-    "check_etrn_access",
     "check_helo_a_access",
     "check_helo_mx_access",
     "check_helo_ns_access",
@@ -130,47 +223,27 @@ pub const NOT_YET: &[&str] = &[
     "check_recipient_mx_access",
     "check_recipient_ns_access",
     "check_reverse_client_hostname_a_access",
-    "check_reverse_client_hostname_access",
     "check_reverse_client_hostname_mx_access",
     "check_reverse_client_hostname_ns_access",
-    "check_sasl_access",
     "check_sender_a_access",
     "check_sender_mx_access",
     "check_sender_ns_access",
-    "defer_if_permit",
-    "defer_if_reject",
     "permit_dnswl_client",
     "permit_mx_backup",
     "permit_rhswl_client",
     "permit_tls_all_clientcerts",
     "permit_tls_clientcerts",
-    "reject_authenticated_sender_login_mismatch",
-    "reject_invalid_helo_hostname",
-    "reject_known_sender_login_mismatch",
-    "reject_multi_recipient_bounce",
-    "reject_non_fqdn_helo_hostname",
-    "reject_non_fqdn_recipient",
-    "reject_non_fqdn_sender",
-    "reject_plaintext_session",
     "reject_rbl_client",
     "reject_rhsbl_client",
     "reject_rhsbl_helo",
     "reject_rhsbl_recipient",
     "reject_rhsbl_reverse_client",
     "reject_rhsbl_sender",
-    "reject_sender_login_mismatch",
-    "reject_unauth_pipelining",
-    "reject_unauthenticated_sender_login_mismatch",
-    "reject_unknown_client",
     "reject_unknown_client_hostname",
     "reject_unknown_helo_hostname",
-    "reject_unknown_hostname",
     "reject_unknown_recipient_domain",
     "reject_unknown_reverse_client_hostname",
     "reject_unknown_sender_domain",
-    "reject_unlisted_sender",
     "reject_unverified_recipient",
     "reject_unverified_sender",
-    "sleep",
-    "warn_if_reject",
 ];

@@ -139,6 +139,11 @@ impl<H: Host> Session<H> {
         &self.counts
     }
 
+    /// The client once sent more where it had to wait for a reply.
+    pub fn pipelined_improperly(&self) -> bool {
+        self.noted_pipelining
+    }
+
     /// The session is between commands and holds nothing of the next one: it may be ended without loss.
     pub fn is_idle(&self) -> bool {
         matches!(self.state, State::Command) && self.partial.is_empty() && self.transaction.is_none()

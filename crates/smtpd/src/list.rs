@@ -1,0 +1,269 @@
+//! A restriction list: its entries in order, and what comes of asking them (Postfix: SMTPD_ACCESS_README).
+
+use crate::about::{About, Stage};
+use crate::complaint::Complaint;
+use crate::restrictions::{Effect, Restriction, Verdict};
+use crate::{access, restrictions};
+use mail::{Address, Reply};
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use tables::Table;
+
+/// Lists within lists at most. Classes cannot hold themselves, but a table can name a class that asks the table.
+const NESTING_MAX: u32 = 100;
+
+/// A restriction list, a restriction class, or what an access table names as its result.
+#[derive(Default)]
+pub struct List(Vec<Entry>);
+
+/// One entry.
+pub struct Entry {
+    /// As it is written.
+    pub(crate) text: String,
+    pub(crate) what: What,
+    /// `warn_if_reject` stands before it.
+    pub(crate) warns: bool,
+    /// What stands behind it is never asked.
+    pub(crate) ignored: Option<Complaint>,
+}
+
+/// What an entry does.
+pub enum What {
+    /// It asks one restriction.
+    One {
+        /// The restriction.
+        restriction: Box<dyn Restriction>,
+        /// It stops strangers from relaying.
+        guards_relaying: bool,
+    },
+    /// A table by itself: the access check of the stage.
+    Bare(Table),
+    /// A restriction class.
+    Class(Arc<List>),
+    /// It makes no sense: refused for now, and the log says why.
+    Broken(Complaint),
+}
+
+/// A list that decides in the place of a restriction.
+#[derive(Clone)]
+pub struct Nested {
+    /// The list.
+    pub list: Arc<List>,
+    /// Where it must not permit anything: what the log says if it does.
+    pub forbids_permit: Option<Complaint>,
+}
+
+/// What came of a list.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Decision {
+    /// No entry decided.
+    Open,
+    /// One permits: what stands behind it in the same list is passed over.
+    Permit,
+    /// One refuses.
+    Refuse(Reply),
+}
+
+/// For the log, in the order in which it happened.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Said {
+    /// A restriction acted: `hold`, `reject_warning`, … and the text.
+    Acted(&'static str, String),
+    /// Something makes no sense.
+    Complaint(Complaint),
+}
+
+/// What restrictions do besides deciding.
+#[derive(Default)]
+pub struct Effects {
+    /// For the log.
+    pub said: Vec<Said>,
+    /// For the log, behind the refusal.
+    pub afterthought: Option<Complaint>,
+    /// The message is taken and thrown away; no further restriction is asked about it.
+    pub discard: bool,
+    /// Why the message goes to the hold queue.
+    pub hold: Option<String>,
+    /// `transport:nexthop` through which the message goes instead of its recipients' own (`FILTER`).
+    pub filter: Option<String>,
+    /// The only recipient in the place of all (`REDIRECT`).
+    pub redirect: Option<Address>,
+    /// Recipients in addition (`BCC`).
+    pub bcc: Vec<Address>,
+    /// Headers to stand above the message's own (`PREPEND`).
+    pub prepend: Vec<String>,
+    /// What is permitted in the end is put off instead, with this reply.
+    pub defer_if_permit: Option<Reply>,
+    /// What the same list refuses for good is put off instead, with this reply.
+    pub defer_if_reject: Option<Reply>,
+}
+
+/// Where in nested lists an entry is asked.
+#[derive(Clone, Copy, Default)]
+struct Place {
+    depth: u32,
+    warns: bool,
+}
+
+type Deciding<'a> = Pin<Box<dyn Future<Output = Decision> + 'a>>;
+
+impl List {
+    /// A list of entries.
+    pub fn of(entries: Vec<Entry>) -> List {
+        List(entries)
+    }
+
+    /// Whether it stops strangers from relaying wherever it is asked: a guard stands before any `permit`.
+    pub fn guards_relaying(&self) -> bool {
+        let asked = self.0.iter().take_while(|entry| entry.text != "permit").filter(|entry| !entry.warns);
+        asked.into_iter().any(|entry| match &entry.what {
+            What::One { guards_relaying, .. } => *guards_relaying,
+            What::Class(list) => list.guards_relaying(),
+            What::Bare(_) | What::Broken(_) => false,
+        })
+    }
+
+    /// From left to right, until one decides: what the list says at `stage`.
+    pub async fn on(&self, about: &About<'_>, stage: Stage, effects: &mut Effects) -> Result<(), Reply> {
+        let about = About { stage, ..*about };
+        effects.defer_if_reject = None;
+        match self.decide(&about, effects, Place::default()).await {
+            Decision::Open | Decision::Permit => Ok(()),
+            Decision::Refuse(reply) => Err(reply),
+        }
+    }
+
+    async fn decide(&self, about: &About<'_>, effects: &mut Effects, place: Place) -> Decision {
+        for entry in &self.0 {
+            // Nothing can change what becomes of the message: it is thrown away, or put off either way.
+            if effects.discard || (effects.defer_if_permit.is_some() && effects.defer_if_reject.is_some()) {
+                break;
+            }
+            let place = Place { warns: place.warns || entry.warns, ..place };
+            match entry.decide(about, effects, place).await {
+                Decision::Open => {}
+                decided => return decided,
+            }
+        }
+        Decision::Open
+    }
+}
+
+impl Entry {
+    async fn decide(&self, about: &About<'_>, effects: &mut Effects, place: Place) -> Decision {
+        let verdict = match &self.what {
+            What::One { restriction, .. } => restriction.check(about).verdict().await,
+            What::Bare(table) => access::of_stage(table, about).await,
+            What::Class(list) => Verdict::List(Nested { list: Arc::clone(list), forbids_permit: None }),
+            What::Broken(complaint) => Verdict::Broken(complaint.clone(), restrictions::misconfigured()),
+        };
+        if let Some(trail) = about.trail {
+            trail.asked(self, about.stage, place.depth, &verdict);
+        }
+        let decision = act(verdict, about, effects, place).await;
+        match (&decision, &self.ignored) {
+            (Decision::Permit, Some(ignored)) => effects.said.push(Said::Complaint(ignored.clone())),
+            (Decision::Refuse(_), ignored) if effects.afterthought.is_none() => {
+                effects.afterthought.clone_from(ignored);
+            }
+            _ => {}
+        }
+        decision
+    }
+}
+
+/// What a verdict does.
+async fn act(verdict: Verdict, about: &About<'_>, effects: &mut Effects, place: Place) -> Decision {
+    match verdict {
+        Verdict::Dunno => Decision::Open,
+        Verdict::Permit => Decision::Permit,
+        Verdict::Refuse(reply) | Verdict::DeferIfPermit(reply) if place.warns => {
+            effects.said.push(Said::Acted("reject_warning", reply.to_string()));
+            Decision::Open
+        }
+        Verdict::Refuse(reply) => Decision::Refuse(effects.refusal(reply)),
+        Verdict::Unable(reply) => Decision::Refuse(reply),
+        Verdict::DeferIfPermit(reply) => {
+            effects.defer_if_permit.get_or_insert(reply);
+            Decision::Open
+        }
+        Verdict::DeferIfReject(reply) => {
+            effects.defer_if_reject.get_or_insert(reply);
+            Decision::Open
+        }
+        Verdict::Act(act) => {
+            if !act.text.is_empty() {
+                effects.said.push(Said::Acted(act.name, act.text.clone()));
+            }
+            effects.take(act.effect, act.text);
+            Decision::Open
+        }
+        Verdict::Complain(complaint) => {
+            effects.said.push(Said::Complaint(complaint));
+            Decision::Open
+        }
+        Verdict::Broken(complaint, reply) => {
+            effects.said.push(Said::Complaint(complaint));
+            Decision::Refuse(reply)
+        }
+        Verdict::List(nested) => nested.decide(about, effects, place).await,
+    }
+}
+
+impl Nested {
+    fn decide<'a>(self, about: &'a About<'_>, effects: &'a mut Effects, place: Place) -> Deciding<'a> {
+        Box::pin(async move {
+            if place.depth == NESTING_MAX {
+                effects.said.push(Said::Complaint(Complaint::TooDeep));
+                return Decision::Refuse(restrictions::misconfigured());
+            }
+            let place = Place { depth: place.depth + 1, ..place };
+            match (self.list.decide(about, effects, place).await, self.forbids_permit) {
+                (Decision::Permit, Some(complaint)) => {
+                    effects.said.push(Said::Complaint(complaint));
+                    Decision::Refuse(restrictions::misconfigured())
+                }
+                (decision, _) => decision,
+            }
+        })
+    }
+}
+
+impl Effects {
+    /// What a refusal becomes where something before it could not be asked.
+    fn refusal(&mut self, reply: Reply) -> Reply {
+        match self.defer_if_reject.take() {
+            Some(instead) if reply.is_permanent() => instead,
+            _ => reply,
+        }
+    }
+
+    /// What comes of all lists of a step: a permission may have to wait.
+    pub fn in_the_end(&mut self, verdict: Result<(), Reply>) -> Result<(), Reply> {
+        match self.defer_if_permit.take() {
+            Some(instead) if verdict.is_ok() => Err(instead),
+            _ => verdict,
+        }
+    }
+
+    fn take(&mut self, effect: Effect, text: String) {
+        match effect {
+            Effect::None => {}
+            Effect::Hold => {
+                self.hold.get_or_insert(text);
+            }
+            Effect::Discard => self.discard = true,
+            Effect::Filter(destination) => self.filter = Some(destination),
+            Effect::Redirect(address) => self.redirect = Some(address),
+            Effect::Bcc(address) => self.bcc.push(address),
+            Effect::Prepend(header) => self.prepend.push(header),
+        }
+    }
+
+    /// Why the message is to be held, if it is. That stands in the log once a message: not again if it `is_held`.
+    pub fn told_hold_once(&mut self, is_held: bool) {
+        let mut to_be_told = !is_held;
+        self.said.retain(|said| !matches!(said, Said::Acted("hold", _)) || std::mem::take(&mut to_be_told));
+    }
+}
