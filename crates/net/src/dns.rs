@@ -16,6 +16,7 @@ use crate::Families;
 use std::future::Future;
 use std::net::IpAddr;
 use std::pin::Pin;
+use std::time::Duration;
 
 /// A mail exchanger.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -24,6 +25,38 @@ pub struct Mx {
     pub preference: u16,
     /// Host name, without final dot.
     pub host: String,
+}
+
+/// What one record says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Record {
+    /// An address (A, AAAA).
+    Address(IpAddr),
+    /// A mail exchanger; the host of a null MX (RFC 7505) is empty.
+    Mx(Mx),
+    /// A host: a name server, or a name of an address.
+    Name(String),
+    /// A text, its strings joined.
+    Text(String),
+}
+
+/// The records of one type that a name has.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Records {
+    /// What they say; not empty.
+    pub data: Vec<Record>,
+    /// How long the answer may be believed: the shortest time to live.
+    pub ttl: Duration,
+}
+
+impl Records {
+    /// The addresses among them.
+    pub fn addresses(&self) -> impl Iterator<Item = IpAddr> {
+        self.data.iter().filter_map(|record| match record {
+            Record::Address(address) => Some(*address),
+            _ => None,
+        })
+    }
 }
 
 /// A lookup on its way. Loop-local: it does not cross threads.
@@ -44,4 +77,7 @@ pub trait Resolver {
 
     /// The names of an address from /etc/hosts and then DNS; the first is the one to believe, if it resolves back.
     fn ptr(&self, address: IpAddr) -> Lookup<'_, Vec<String>>;
+
+    /// The records of one type that a name has, by DNS alone.
+    fn records<'a>(&'a self, name: &'a str, record_type: RecordType) -> Lookup<'a, Records>;
 }

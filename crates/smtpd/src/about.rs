@@ -2,6 +2,7 @@
 
 use crate::addresses::{Addresses, Class, Resolved};
 use crate::listed::Listed;
+use crate::macros::Macros;
 use crate::names;
 use crate::peer::PeerInfo;
 use crate::reading::Vocabulary;
@@ -9,6 +10,7 @@ use crate::restrictions::Verdict;
 use crate::trail::Trail;
 use mail::{Address, Dsn, Reply};
 use net::Resolver;
+use observe::Tag;
 use std::net::IpAddr;
 use std::sync::Arc;
 use tables::Maps;
@@ -73,6 +75,15 @@ pub struct Codes {
     pub unknown_virtual_mailbox: u16,
 }
 
+/// `default_rbl_reply` and `rbl_reply_maps`.
+#[derive(Default)]
+pub struct BlocklistReplies {
+    /// For lists without their own.
+    pub default: String,
+    /// By the list's domain.
+    pub by_domain: Maps,
+}
+
 /// What restrictions decide by: the same for all sessions of a service.
 pub struct Rules {
     /// `mynetworks`.
@@ -93,10 +104,20 @@ pub struct Rules {
     pub null_access_lookup_key: String,
     /// `allow_untrusted_routing`.
     pub allow_untrusted_routing: bool,
-    /// `smtputf8_enable`.
-    pub smtputf8: bool,
     /// `smtpd_sasl_auth_enable`.
     pub sasl_enabled: bool,
+    /// `myhostname`.
+    pub myhostname: String,
+    /// `inet_protocols`.
+    pub families: net::Families,
+    /// `unknown_helo_hostname_tempfail_action = defer`.
+    pub unknown_helo_defers: bool,
+    /// `unknown_address_tempfail_action = defer`.
+    pub unknown_address_defers: bool,
+    /// What clients that a list in DNS names are told.
+    pub blocklist_replies: BlocklistReplies,
+    /// `smtpd_expansion_filter`, as bytes.
+    pub expansion_filter: Vec<u8>,
     /// `smtpd_sender_login_maps`.
     pub sender_login_maps: Maps,
 }
@@ -128,6 +149,8 @@ pub struct About<'a> {
     pub deferred: Option<&'a Reply>,
     /// What results of access tables may name.
     pub vocabulary: &'a Vocabulary,
+    /// For the log.
+    pub tag: &'a Tag,
     /// Asks DNS.
     pub dns: &'a dyn Resolver,
     /// Where it is written down what was asked, for who wants to know why.
@@ -196,12 +219,25 @@ impl About<'_> {
         let Some(address) = address.filter(|address| !address.is_null()) else { return Verdict::Dunno };
         let text = String::from_utf8_lossy(address.as_bytes());
         let domain = names::without_dot(names::domain_of(&text));
-        let whole = names::is_host_name(domain, self.rules.smtputf8) && domain.contains('.');
+        let whole = names::is_host_name(domain) && domain.contains('.');
         if whole || domain.starts_with('[') {
             return Verdict::Dunno;
         }
         let about = About { stage, ..*self };
         Verdict::Refuse(about.refusal(self.rules.codes.non_fqdn, (5, 5, 2), "need fully-qualified address"))
+    }
+
+    /// What a text for the client may name.
+    pub(crate) fn macros<'m>(&'m self, own: &'m [(&'m str, &'m str)]) -> Macros<'m> {
+        Macros {
+            peer: self.client,
+            server_name: &self.rules.myhostname,
+            helo: self.helo,
+            sender: self.sender,
+            recipient: self.recipient,
+            own,
+            tag: self.tag,
+        }
     }
 
     /// A table or list could not be asked.

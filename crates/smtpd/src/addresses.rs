@@ -21,6 +21,13 @@ pub enum Class {
     Default,
 }
 
+impl Class {
+    /// Mail for it ends on this host, whatever DNS says of the domain.
+    pub fn is_final(self) -> bool {
+        matches!(self, Class::Local | Class::VirtualAlias | Class::VirtualMailbox)
+    }
+}
+
 /// What became known of a recipient.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Resolved {

@@ -46,6 +46,15 @@ pub enum Complaint {
         /// What was looked up.
         value: String,
     },
+    /// A host behind a name could not be looked up.
+    Lookup(String),
+    /// The reply of a list in DNS cannot be made.
+    Template {
+        /// The list.
+        domain: String,
+        /// What is wrong.
+        wrong: String,
+    },
     /// A list in DNS could not be asked.
     Blocklist {
         /// The question.
@@ -119,6 +128,10 @@ impl Complaint {
                 warn(tag, format_args!("restriction {restriction} returns OK for {value}"));
                 warn(tag, format_args!("this is not allowed for security reasons"));
                 warn(tag, format_args!("use DUNNO instead of OK if you want to make an exception"));
+            }
+            Complaint::Lookup(text) => warn(tag, format_args!("{text}")),
+            Complaint::Template { domain, wrong } => {
+                warn(tag, format_args!("bad rbl reply template syntax: {domain}: {wrong}"));
             }
             Complaint::Blocklist { query, reason } => {
                 warn(tag, format_args!("{query}: RBL lookup error: {reason}"));

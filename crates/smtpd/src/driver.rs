@@ -345,6 +345,7 @@ impl Driver {
             discarded: transaction.is_some_and(|t| t.mail.wishes.discard),
             deferred: None,
             vocabulary: &self.settings.lists.vocabulary,
+            tag: &self.tag,
             dns: &*self.shared.resolver,
             trail: None,
         }

@@ -207,6 +207,10 @@ async fn act(verdict: Verdict, about: &About<'_>, effects: &mut Effects, place: 
             effects.said.push(Said::Complaint(complaint));
             Decision::Refuse(reply)
         }
+        Verdict::Told(complaint, verdict) => {
+            effects.said.push(Said::Complaint(complaint));
+            Box::pin(act(*verdict, about, effects, place)).await
+        }
         Verdict::List(nested) => nested.decide(about, effects, place).await,
     }
 }

@@ -1,9 +1,10 @@
 //! What one smtpd service works by, read from the configuration.
 
-use crate::about::{Codes, Rules};
+use crate::about::{BlocklistReplies, Codes, Rules};
 use crate::addresses::Addresses;
 use crate::listed::Listed;
 use crate::lists::Lists;
+use crate::macros;
 use crate::peer::PeerInfo;
 use config::parameters::{Cleanup, Global, Smtpd, Virtual};
 use config::{Config, Error, Errors, Scope, ServiceLine, ServiceType};
@@ -194,8 +195,16 @@ impl Reader<'_> {
             recipient_delimiter: global.recipient_delimiter.clone(),
             null_access_lookup_key: p.smtpd_null_access_lookup_key.clone(),
             allow_untrusted_routing: p.allow_untrusted_routing,
-            smtputf8: global.smtputf8_enable,
             sasl_enabled: self.scope.expanded("smtpd_sasl_auth_enable").is_ok_and(|on| on == "yes"),
+            myhostname: global.myhostname.clone(),
+            families: families(&global.inet_protocols),
+            unknown_helo_defers: p.unknown_helo_hostname_tempfail_action == "defer",
+            unknown_address_defers: p.unknown_address_tempfail_action == "defer",
+            blocklist_replies: BlocklistReplies {
+                default: p.default_rbl_reply.clone(),
+                by_domain: self.maps("rbl_reply_maps", &p.rbl_reply_maps),
+            },
+            expansion_filter: macros::allowed(&p.smtpd_expansion_filter),
             sender_login_maps: self.maps("smtpd_sender_login_maps", &p.smtpd_sender_login_maps),
         };
         let bare_newline = match p.smtpd_forbid_bare_newline.as_str() {

@@ -90,6 +90,7 @@ fn told(verdict: &Verdict) -> String {
         Verdict::DeferIfReject(reply) => format!("puts off what is refused: {reply}"),
         Verdict::Act(act) => format!("{}: {}", act.name, act.text),
         Verdict::Complain(_) => "makes no sense, goes on".to_owned(),
+        Verdict::Told(_, verdict) => told(verdict),
         Verdict::List(_) => "asks a list".to_owned(),
     }
 }

@@ -119,6 +119,18 @@ parameters! {
         maps_rbl_reject_code: Count = "554", range 400..=599,
         /// The logins that own a sender address.
         smtpd_sender_login_maps: Tables = "",
+        /// The reply to clients that a list in DNS names.
+        default_rbl_reply: RawText = "$rbl_code Service unavailable; $rbl_class [$rbl_what] blocked using $rbl_domain${rbl_reason?; $rbl_reason}",
+        /// Replies by DNS list, in place of default_rbl_reply.
+        rbl_reply_maps: Tables = "",
+        /// What a reject_… restriction does where its lookup fails for now.
+        reject_tempfail_action: Text = "defer_if_permit", one_of &["defer", "defer_if_permit"],
+        /// What such a refusal does where DNS fails for now.
+        unknown_address_tempfail_action: Text = "$reject_tempfail_action", one_of &["defer", "defer_if_permit"],
+        /// What reject_unknown_helo_hostname does where DNS fails for now.
+        unknown_helo_hostname_tempfail_action: Text = "$reject_tempfail_action", one_of &["defer", "defer_if_permit"],
+        /// Characters that may stand in values within replies; others become `_`.
+        smtpd_expansion_filter: RawText = r##"\t\40!"#$%&'()*+,-./0123456789:;<=>?@ABCDEFGHIJKLMNOPQRSTUVWXYZ[\\]^_`abcdefghijklmnopqrstuvwxyz{|}~"##,
         /// Whether `User unknown` tells in which table.
         show_user_unknown_table_name: Bool = "yes",
         /// Whether addresses like `a%b@c` may be relayed by strangers.

@@ -14,6 +14,10 @@ pub enum RecordType {
     Mx,
     /// Names of an address.
     Ptr,
+    /// Name servers.
+    Ns,
+    /// Texts.
+    Txt,
 }
 
 /// What kind of failure: whose turn it is follows from it.
@@ -77,6 +81,8 @@ impl fmt::Display for RecordType {
             RecordType::Aaaa => "AAAA",
             RecordType::Mx => "MX",
             RecordType::Ptr => "PTR",
+            RecordType::Ns => "NS",
+            RecordType::Txt => "TXT",
         })
     }
 }

@@ -1,9 +1,13 @@
 //! A resolver whose answers a test writes down.
 
-use super::{DnsError, Lookup, Mx, Problem, RecordType, Resolver};
+use super::{DnsError, Lookup, Mx, Problem, Record, RecordType, Records, Resolver};
 use crate::Families;
 use std::collections::HashMap;
 use std::net::IpAddr;
+use std::time::Duration;
+
+/// How long scripted answers may be believed.
+const TTL: Duration = Duration::from_secs(60);
 
 /// Answers from a table; what is not in it does not exist.
 #[derive(Default)]
@@ -11,6 +15,7 @@ pub struct ScriptedResolver {
     mx: HashMap<String, Vec<Mx>>,
     addresses: HashMap<String, Vec<IpAddr>>,
     names: HashMap<IpAddr, Vec<String>>,
+    records: HashMap<(String, RecordType), Vec<Record>>,
     problems: HashMap<(String, RecordType), Problem>,
 }
 
@@ -31,6 +36,12 @@ impl ScriptedResolver {
         let address: IpAddr = address.parse().expect("a test's addresses are addresses");
         self.addresses.entry(host.into()).or_default().push(address);
         self.names.entry(address).or_default().push(host.into());
+        self
+    }
+
+    /// Adds a record for [`Resolver::records`].
+    pub fn with_record(mut self, name: &str, record_type: RecordType, record: Record) -> Self {
+        self.records.entry((name.into(), record_type)).or_default().push(record);
         self
     }
 
@@ -74,6 +85,11 @@ impl Resolver for ScriptedResolver {
 
     fn host_addresses<'a>(&'a self, host: &'a str, families: Families) -> Lookup<'a, Vec<IpAddr>> {
         self.addresses(host, families)
+    }
+
+    fn records<'a>(&'a self, name: &'a str, record_type: RecordType) -> Lookup<'a, Records> {
+        let answer = self.answer(name, record_type, self.records.get(&(name.to_owned(), record_type)));
+        Box::pin(async move { Ok(Records { data: answer?, ttl: TTL }) })
     }
 
     fn ptr(&self, address: IpAddr) -> Lookup<'_, Vec<String>> {

@@ -1,7 +1,7 @@
 //! The resolver over real name servers and /etc/hosts.
 
 use super::hosts::Table;
-use super::{DnsError, Hosts, Lookup, Mx, Problem, RecordType, Resolver};
+use super::{DnsError, Hosts, Lookup, Mx, Problem, Record, RecordType, Records, Resolver};
 use crate::Families;
 use hickory_resolver::TokioResolver;
 use hickory_resolver::config::{
@@ -129,6 +129,17 @@ impl SystemResolver {
         record_type: RecordType,
         take: impl Fn(&RData) -> Option<T>,
     ) -> Result<Vec<T>, DnsError> {
+        let found = self.ask_with_time(name, record_type, take).await?;
+        Ok(found.0)
+    }
+
+    /// What is taken of the answer, and the shortest time to live.
+    async fn ask_with_time<T>(
+        &self,
+        name: &str,
+        record_type: RecordType,
+        take: impl Fn(&RData) -> Option<T>,
+    ) -> Result<(Vec<T>, Duration), DnsError> {
         let error = |problem| DnsError { problem, name: name.to_string(), record_type };
         let mut fqdn = Name::from_utf8(name).map_err(|_| error(Problem::InvalidName))?;
         fqdn.set_fqdn(true);
@@ -137,14 +148,24 @@ impl SystemResolver {
             RecordType::Aaaa => Type::AAAA,
             RecordType::Mx => Type::MX,
             RecordType::Ptr => Type::PTR,
+            RecordType::Ns => Type::NS,
+            RecordType::Txt => Type::TXT,
         };
         let lookup = self.dns.lookup(fqdn, kind).await.map_err(|e| error(problem_of(&e)))?;
-        let found: Vec<T> = lookup.answers().iter().filter_map(|r| take(&r.data)).take(RECORDS_MAX).collect();
+        let mut ttl = u32::MAX;
+        let taken = lookup.answers().iter().filter_map(|r| Some((take(&r.data)?, r.ttl)));
+        let found: Vec<T> = taken
+            .take(RECORDS_MAX)
+            .map(|(data, of)| {
+                ttl = ttl.min(of);
+                data
+            })
+            .collect();
         if found.is_empty() {
             let gone = lookup.message().response_code == ResponseCode::NXDomain;
             return Err(error(if gone { Problem::NotFound } else { Problem::NoData }));
         }
-        Ok(found)
+        Ok((found, Duration::from_secs(ttl.into())))
     }
 }
 
@@ -235,6 +256,25 @@ fn clean_name(name: &Name) -> Option<String> {
     clean.then(|| text.to_string())
 }
 
+/// What a record says, where it is of the type that was asked for.
+fn record(data: &RData, record_type: RecordType) -> Option<Record> {
+    match (data, record_type) {
+        (RData::A(a), RecordType::A) => Some(Record::Address(a.0.into())),
+        (RData::AAAA(a), RecordType::Aaaa) => Some(Record::Address(a.0.into())),
+        (RData::NS(name), RecordType::Ns) => host_name(&name.0).map(Record::Name),
+        (RData::PTR(name), RecordType::Ptr) => clean_name(&name.0).map(Record::Name),
+        (RData::MX(mx), RecordType::Mx) => {
+            let host = if mx.exchange.is_root() { Some(String::new()) } else { exchanger(&mx.exchange) };
+            Some(Record::Mx(Mx { preference: mx.preference, host: host? }))
+        }
+        (RData::TXT(text), RecordType::Txt) => {
+            let bytes: Vec<u8> = text.txt_data.iter().flat_map(|piece| piece.iter().copied()).collect();
+            Some(Record::Text(String::from_utf8_lossy(&bytes).into_owned()))
+        }
+        _ => None,
+    }
+}
+
 /// A mail exchanger's name. Addresses are forbidden there (RFC 1035 3.3.9), but common, and Postfix uses them.
 fn exchanger(name: &Name) -> Option<String> {
     let text = name.to_ascii();
@@ -283,6 +323,13 @@ impl Resolver for SystemResolver {
         Box::pin(async move {
             let known = self.hosts.addresses(host, families);
             if known.is_empty() { self.addresses(host, families).await } else { Ok(known) }
+        })
+    }
+
+    fn records<'a>(&'a self, name: &'a str, record_type: RecordType) -> Lookup<'a, Records> {
+        Box::pin(async move {
+            let (data, ttl) = self.ask_with_time(name, record_type, |data| record(data, record_type)).await?;
+            Ok(Records { data, ttl })
         })
     }
 

@@ -1,20 +1,37 @@
 //! The restrictions, one file each: what may stand in `smtpd_…_restrictions`.
 
+mod check_client_a_access;
 mod check_client_access;
+mod check_client_mx_access;
+mod check_client_ns_access;
 mod check_etrn_access;
+mod check_helo_a_access;
 mod check_helo_access;
+mod check_helo_mx_access;
+mod check_helo_ns_access;
+mod check_recipient_a_access;
 mod check_recipient_access;
+mod check_recipient_mx_access;
+mod check_recipient_ns_access;
+mod check_reverse_client_hostname_a_access;
 mod check_reverse_client_hostname_access;
+mod check_reverse_client_hostname_mx_access;
+mod check_reverse_client_hostname_ns_access;
 mod check_sasl_access;
+mod check_sender_a_access;
 mod check_sender_access;
+mod check_sender_mx_access;
+mod check_sender_ns_access;
 mod defer;
 mod defer_if_permit;
 mod defer_if_reject;
 mod defer_unauth_destination;
 mod permit;
 mod permit_auth_destination;
+mod permit_dnswl_client;
 mod permit_inet_interfaces;
 mod permit_mynetworks;
+mod permit_rhswl_client;
 mod permit_sasl_authenticated;
 mod reject;
 mod reject_authenticated_sender_login_mismatch;
@@ -25,10 +42,21 @@ mod reject_non_fqdn_helo_hostname;
 mod reject_non_fqdn_recipient;
 mod reject_non_fqdn_sender;
 mod reject_plaintext_session;
+mod reject_rbl_client;
+mod reject_rhsbl_client;
+mod reject_rhsbl_helo;
+mod reject_rhsbl_recipient;
+mod reject_rhsbl_reverse_client;
+mod reject_rhsbl_sender;
 mod reject_sender_login_mismatch;
 mod reject_unauth_destination;
 mod reject_unauth_pipelining;
 mod reject_unauthenticated_sender_login_mismatch;
+mod reject_unknown_client_hostname;
+mod reject_unknown_helo_hostname;
+mod reject_unknown_recipient_domain;
+mod reject_unknown_reverse_client_hostname;
+mod reject_unknown_sender_domain;
 mod reject_unlisted_recipient;
 mod reject_unlisted_sender;
 mod sleep;
@@ -62,6 +90,8 @@ pub enum Verdict {
     Complain(Complaint),
     /// Something makes no sense and might have been a refusal.
     Broken(Complaint, Reply),
+    /// Something for the log, and then what was found.
+    Told(Complaint, Box<Verdict>),
     /// Another list decides in its place.
     List(Nested),
 }
@@ -147,21 +177,38 @@ pub fn misconfigured() -> Reply {
 
 /// All kinds, sorted by name.
 pub const KINDS: &[Kind] = &[
+    check_client_a_access::KIND,
     check_client_access::KIND,
+    check_client_mx_access::KIND,
+    check_client_ns_access::KIND,
     check_etrn_access::KIND,
+    check_helo_a_access::KIND,
     check_helo_access::KIND,
+    check_helo_mx_access::KIND,
+    check_helo_ns_access::KIND,
+    check_recipient_a_access::KIND,
     check_recipient_access::KIND,
+    check_recipient_mx_access::KIND,
+    check_recipient_ns_access::KIND,
+    check_reverse_client_hostname_a_access::KIND,
     check_reverse_client_hostname_access::KIND,
+    check_reverse_client_hostname_mx_access::KIND,
+    check_reverse_client_hostname_ns_access::KIND,
     check_sasl_access::KIND,
+    check_sender_a_access::KIND,
     check_sender_access::KIND,
+    check_sender_mx_access::KIND,
+    check_sender_ns_access::KIND,
     defer::KIND,
     defer_if_permit::KIND,
     defer_if_reject::KIND,
     defer_unauth_destination::KIND,
     permit::KIND,
     permit_auth_destination::KIND,
+    permit_dnswl_client::KIND,
     permit_inet_interfaces::KIND,
     permit_mynetworks::KIND,
+    permit_rhswl_client::KIND,
     permit_sasl_authenticated::KIND,
     reject::KIND,
     reject_authenticated_sender_login_mismatch::KIND,
@@ -172,10 +219,21 @@ pub const KINDS: &[Kind] = &[
     reject_non_fqdn_recipient::KIND,
     reject_non_fqdn_sender::KIND,
     reject_plaintext_session::KIND,
+    reject_rbl_client::KIND,
+    reject_rhsbl_client::KIND,
+    reject_rhsbl_helo::KIND,
+    reject_rhsbl_recipient::KIND,
+    reject_rhsbl_reverse_client::KIND,
+    reject_rhsbl_sender::KIND,
     reject_sender_login_mismatch::KIND,
     reject_unauth_destination::KIND,
     reject_unauth_pipelining::KIND,
     reject_unauthenticated_sender_login_mismatch::KIND,
+    reject_unknown_client_hostname::KIND,
+    reject_unknown_helo_hostname::KIND,
+    reject_unknown_recipient_domain::KIND,
+    reject_unknown_reverse_client_hostname::KIND,
+    reject_unknown_sender_domain::KIND,
     reject_unlisted_recipient::KIND,
     reject_unlisted_sender::KIND,
     sleep::KIND,
@@ -212,38 +270,10 @@ pub fn find(name: &str) -> Option<&'static Kind> {
 /// Restrictions of Postfix that are not built yet.
 pub const NOT_YET: &[&str] = &[
     "check_ccert_access",
-    "check_client_a_access",
-    "check_client_mx_access",
-    "check_client_ns_access",
-    "check_helo_a_access",
-    "check_helo_mx_access",
-    "check_helo_ns_access",
     "check_policy_service",
-    "check_recipient_a_access",
-    "check_recipient_mx_access",
-    "check_recipient_ns_access",
-    "check_reverse_client_hostname_a_access",
-    "check_reverse_client_hostname_mx_access",
-    "check_reverse_client_hostname_ns_access",
-    "check_sender_a_access",
-    "check_sender_mx_access",
-    "check_sender_ns_access",
-    "permit_dnswl_client",
     "permit_mx_backup",
-    "permit_rhswl_client",
     "permit_tls_all_clientcerts",
     "permit_tls_clientcerts",
-    "reject_rbl_client",
-    "reject_rhsbl_client",
-    "reject_rhsbl_helo",
-    "reject_rhsbl_recipient",
-    "reject_rhsbl_reverse_client",
-    "reject_rhsbl_sender",
-    "reject_unknown_client_hostname",
-    "reject_unknown_helo_hostname",
-    "reject_unknown_recipient_domain",
-    "reject_unknown_reverse_client_hostname",
-    "reject_unknown_sender_domain",
     "reject_unverified_recipient",
     "reject_unverified_sender",
 ];

@@ -25,7 +25,7 @@ fn find(about: &About<'_>) -> Verdict {
         return about.bad_literal(helo);
     }
     let name = without_dot(helo);
-    if is_host_name(name, about.rules.smtputf8) || name.parse::<IpAddr>().is_ok() {
+    if is_host_name(name) || name.parse::<IpAddr>().is_ok() {
         return Verdict::Dunno;
     }
     Verdict::Refuse(about.helo_refusal(about.rules.codes.invalid_hostname, (5, 5, 2), "Invalid name"))

@@ -24,7 +24,7 @@ fn find(about: &About<'_>) -> Verdict {
         return about.bad_literal(helo);
     }
     let name = without_dot(helo);
-    if is_host_name(name, about.rules.smtputf8) && name.contains('.') {
+    if is_host_name(name) && name.contains('.') {
         return Verdict::Dunno;
     }
     let text = "need fully-qualified hostname";

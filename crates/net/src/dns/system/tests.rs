@@ -2,7 +2,7 @@
 
 use super::*;
 use hickory_resolver::proto::op::{Message, OpCode};
-use hickory_resolver::proto::rr::Record;
+use hickory_resolver::proto::rr::Record as WireRecord;
 use hickory_resolver::proto::rr::rdata::{A, AAAA, MX, PTR, TXT};
 use std::cell::Cell;
 use std::future::Future;
@@ -58,7 +58,7 @@ async fn server(questions: Rc<Cell<usize>>) -> SocketAddr {
             reply.metadata.recursion_available = true;
             reply.add_query(query.clone());
             for data in found {
-                reply.add_answer(Record::from_rdata(query.name().clone(), 60, data));
+                reply.add_answer(WireRecord::from_rdata(query.name().clone(), 60, data));
             }
             socket.send_to(&reply.to_vec().unwrap(), from).await.unwrap();
         }
@@ -90,6 +90,22 @@ fn exchangers_addresses_and_names_are_found() {
         assert_eq!(resolver.addresses("a.example", only(false, true)).await.unwrap(), [v6]);
         assert_eq!(resolver.addresses("b.example", Families::ALL).await.unwrap().len(), 1);
         assert_eq!(resolver.ptr(v4).await.unwrap(), ["a.example"]);
+    });
+}
+
+#[test]
+fn records_come_with_their_time_to_live() {
+    run(async {
+        let resolver = resolver(Rc::default()).await;
+        let found = resolver.records("text.example", RecordType::Txt).await.unwrap();
+        let text = Record::Text("x".into());
+        assert_eq!(found, Records { data: vec![text], ttl: Duration::from_secs(60) });
+        let found = resolver.records("null.example", RecordType::Mx).await.unwrap();
+        assert_eq!(found.data, [Record::Mx(Mx { preference: 0, host: String::new() })]);
+        let found = resolver.records("a.example", RecordType::Aaaa).await.unwrap();
+        assert_eq!(found.addresses().next(), "2001:db8::1".parse().ok());
+        let error = resolver.records("b.example", RecordType::Ns).await.unwrap_err();
+        assert_eq!((error.problem, error.record_type), (Problem::NoData, RecordType::Ns));
     });
 }
 

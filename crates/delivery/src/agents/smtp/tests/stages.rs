@@ -398,6 +398,13 @@ fn a_panic_costs_the_delivery_and_nothing_else() {
         fn ptr(&self, _: std::net::IpAddr) -> net::dns::Lookup<'_, Vec<String>> {
             unreachable!()
         }
+        fn records<'a>(
+            &'a self,
+            _: &'a str,
+            _: net::dns::RecordType,
+        ) -> net::dns::Lookup<'a, net::dns::Records> {
+            unreachable!()
+        }
     }
     run(async {
         let at = Server::new(&[]).start().await;

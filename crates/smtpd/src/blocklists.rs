@@ -1,0 +1,269 @@
+//! Lists in DNS: blocked and allowed clients, names and domains (RBL, RHSBL, DNSWL; RFC 5782).
+
+use crate::about::About;
+use crate::complaint::Complaint;
+use crate::names;
+use crate::restrictions::{Verdict, misconfigured};
+use mail::{Address, Dsn, Reply};
+use net::dns::{Record, RecordType, Records};
+use std::net::IpAddr;
+use tables::Lookup;
+use tables::search::Key;
+
+/// Bytes of a list's text in a reply at most.
+const REASON_MAX: usize = 400;
+
+/// A list: its domain, and which of its answers count.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DnsList {
+    /// As it is written, which is what tables of replies are asked for.
+    pub domain: String,
+    filter: Option<Vec<Octets>>,
+}
+
+/// What one octet may be: ranges.
+type Octet = Vec<(u8, u8)>;
+type Octets = [Octet; 4];
+
+/// Who is looked up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Who {
+    /// The client's address.
+    ClientAddress,
+    /// The client's verified name.
+    ClientName,
+    /// The name that the client's address leads to.
+    ReverseName,
+    /// The HELO name.
+    Helo,
+    /// The sender's domain.
+    Sender,
+    /// The recipient's domain.
+    Recipient,
+}
+
+impl DnsList {
+    /// Reads `domain` or `domain=d.d.d.d` with `[n;m..k]` for an octet.
+    pub fn parse(word: &str) -> Result<DnsList, String> {
+        let (domain, filter) = match word.split_once('=') {
+            Some((domain, filter)) => (domain, Some(vec![octets(filter)?])),
+            None => (word, None),
+        };
+        if domain.is_empty() {
+            return Err("no domain".to_owned());
+        }
+        Ok(DnsList { domain: domain.to_owned(), filter })
+    }
+
+    /// Whether an answer counts.
+    pub fn counts(&self, answer: IpAddr) -> bool {
+        let IpAddr::V4(answer) = answer else { return false };
+        let fits = |octets: &Octets| {
+            let pairs = octets.iter().zip(answer.octets());
+            pairs.into_iter().all(|(octet, n)| octet.iter().any(|(from, to)| (*from..=*to).contains(&n)))
+        };
+        self.filter.as_ref().is_none_or(|filters| filters.iter().any(fits))
+    }
+}
+
+fn octets(text: &str) -> Result<Octets, String> {
+    let mut all = Vec::new();
+    let mut rest = text;
+    while !rest.is_empty() || all.is_empty() {
+        let (octet, behind) = match rest.strip_prefix('[') {
+            Some(inner) => {
+                let (ranges, behind) = inner.split_once(']').ok_or("`[` without `]`")?;
+                let ranges: Result<Octet, String> = ranges.split(';').map(range).collect();
+                (ranges?, behind)
+            }
+            None => {
+                let end = rest.find('.').unwrap_or(rest.len());
+                let n = number(&rest[..end])?;
+                (vec![(n, n)], &rest[end..])
+            }
+        };
+        all.push(octet);
+        rest = match behind.strip_prefix('.') {
+            Some("") => return Err("expected an octet behind the last dot".to_owned()),
+            Some(more) => more,
+            None if behind.is_empty() => "",
+            None => return Err(format!("expected a dot, found `{behind}`")),
+        };
+    }
+    let found = all.len();
+    all.try_into().map_err(|_| format!("expected four octets, found {found}"))
+}
+
+fn range(text: &str) -> Result<(u8, u8), String> {
+    let (from, to) = text.split_once("..").unwrap_or((text, text));
+    let (from, to) = (number(from)?, number(to)?);
+    if from > to { Err(format!("expected a range, found `{text}`")) } else { Ok((from, to)) }
+}
+
+fn number(text: &str) -> Result<u8, String> {
+    text.parse().map_err(|_| format!("expected a number from 0 to 255 for an octet, found `{text}`"))
+}
+
+/// The name under which an address is asked for: its octets or nibbles backwards.
+pub fn reversed(address: IpAddr) -> String {
+    match address {
+        IpAddr::V4(ip) => ip.octets().iter().rev().map(u8::to_string).collect::<Vec<_>>().join("."),
+        IpAddr::V6(ip) => {
+            let nibbles = ip.octets().into_iter().rev().flat_map(|b| [b & 15, b >> 4]);
+            nibbles.map(|n| format!("{n:x}")).collect::<Vec<_>>().join(".")
+        }
+    }
+}
+
+impl About<'_> {
+    /// What is looked up: the name in front of the list's domain, and how the reply calls it.
+    fn listed_as(&self, who: Who) -> Option<(String, String, &'static str)> {
+        let text = |address: Option<&Address>| {
+            let address = address.filter(|address| !address.is_null())?;
+            Some(String::from_utf8_lossy(address.as_bytes()).into_owned())
+        };
+        let known = |name: &str| Some(name.to_owned()).filter(|name| name != crate::peer::UNKNOWN);
+        let (what, class) = match who {
+            Who::ClientAddress => {
+                let address = self.client.address;
+                return Some((reversed(address), address.to_string(), "Client host"));
+            }
+            Who::ClientName => (known(&self.client.name)?, "Client host"),
+            Who::ReverseName => (known(&self.client.reverse_name)?, "Unverified Client host"),
+            Who::Helo => (self.helo?.to_owned(), "Helo command"),
+            Who::Sender => (text(self.sender)?, "Sender address"),
+            Who::Recipient => (text(self.recipient)?, "Recipient address"),
+        };
+        let domain = what.rsplit_once('@').map_or(what.as_str(), |(_, domain)| domain);
+        let is_name = names::is_host_name(domain);
+        is_name.then(|| (domain.to_owned(), what.clone(), class))
+    }
+
+    /// Refuses who stands in a list.
+    pub(crate) async fn blocked(&self, list: &DnsList, who: Who) -> Verdict {
+        let Some((name, what, class)) = self.listed_as(who) else { return Verdict::Dunno };
+        let query = format!("{name}.{}", list.domain);
+        match self.records(&query, RecordType::A).await {
+            Ok(records) if records.addresses().any(|answer| list.counts(answer)) => {
+                let reason = self.reason(&query).await;
+                self.blocked_reply(list, &what, class, &reason).await
+            }
+            Err(error) if !error.is_absent() => {
+                Verdict::Complain(Complaint::Blocklist { query, reason: error.to_string() })
+            }
+            _ => Verdict::Dunno,
+        }
+    }
+
+    /// Permits who stands in a list of allowed ones.
+    pub(crate) async fn allowed(&self, list: &DnsList, who: Who) -> Verdict {
+        let Some((name, ..)) = self.listed_as(who) else { return Verdict::Dunno };
+        let query = format!("{name}.{}", list.domain);
+        match self.records(&query, RecordType::A).await {
+            Ok(records) if records.addresses().any(|answer| list.counts(answer)) => Verdict::Permit,
+            Err(error) if !error.is_absent() => {
+                let reply = self.refusal(450, (4, 7, 1), "Service unavailable");
+                let complaint = Complaint::Blocklist { query, reason: error.to_string() };
+                Verdict::Told(complaint, Box::new(Verdict::DeferIfReject(reply)))
+            }
+            _ => Verdict::Dunno,
+        }
+    }
+
+    async fn reason(&self, query: &str) -> String {
+        let text = |records: Records| {
+            records.data.into_iter().find_map(|record| match record {
+                Record::Text(text) => Some(text),
+                _ => None,
+            })
+        };
+        let mut found = self.records(query, RecordType::Txt).await.ok().and_then(text).unwrap_or_default();
+        while found.len() > REASON_MAX {
+            found.pop();
+        }
+        found.chars().map(|c| if c.is_control() { '?' } else { c }).collect()
+    }
+
+    async fn blocked_reply(&self, list: &DnsList, what: &str, class: &str, reason: &str) -> Verdict {
+        let replies = &self.rules.blocklist_replies;
+        let key = Key { text: list.domain.clone(), part: false };
+        let template = match replies.by_domain.lookup(&key).await {
+            Lookup::Found(template) => template.to_string(),
+            Lookup::NotFound => replies.default.clone(),
+            Lookup::TempFail(_) => return Verdict::Unable(self.lookup_failed()),
+        };
+        let code = self.rules.codes.maps_rbl;
+        let code_text = code.to_string();
+        let own = [
+            ("rbl_code", code_text.as_str()),
+            ("rbl_domain", list.domain.as_str()),
+            ("rbl_reason", reason),
+            ("rbl_txt", reason),
+            ("rbl_class", class),
+            ("rbl_what", what),
+        ];
+        let text = match self.macros(&own).expand(&template, &self.rules.expansion_filter) {
+            Ok(text) => text,
+            Err(wrong) => {
+                let complaint = Complaint::Template { domain: list.domain.clone(), wrong };
+                return Verdict::Broken(complaint, misconfigured());
+            }
+        };
+        Verdict::Refuse(reply_of(&text, code))
+    }
+}
+
+/// A reply from a text that begins with a code and perhaps an enhanced code.
+fn reply_of(text: &str, default: u16) -> Reply {
+    let (code, rest) = match text.split_once(' ') {
+        Some((code, rest)) if code.len() == 3 => match code.parse() {
+            Ok(code @ 400..=599) => (code, rest.trim_start()),
+            _ => (default, text),
+        },
+        _ => (default, text),
+    };
+    let class = if code / 100 == 4 { 4 } else { 5 };
+    let (dsn, rest) = match Dsn::parse_prefix(rest) {
+        Some((own, rest)) => (own.with_class(class), rest),
+        None => (Dsn::new(class, 7, 1), rest),
+    };
+    Reply::new(code, dsn, rest)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn filters_say_which_answers_count() {
+        let counts = |list: &str, answer: &str| DnsList::parse(list).unwrap().counts(answer.parse().unwrap());
+        assert!(counts("bl.example", "127.0.0.2"));
+        assert!(counts("bl.example=127.0.0.2", "127.0.0.2"));
+        assert!(!counts("bl.example=127.0.0.2", "127.0.0.3"));
+        assert!(counts("bl.example=127.0.0.[2..4;9]", "127.0.0.9"));
+        assert!(!counts("bl.example=127.0.0.[2..4;9]", "127.0.0.5"));
+        assert!(counts("bl.example=127.[0..255].0.[1..3]", "127.7.0.3"));
+    }
+
+    #[test]
+    fn wrong_filters_are_told() {
+        for wrong in [
+            "=127.0.0.1",
+            "a=",
+            "a=127.0.0",
+            "a=127.0.0.1.1",
+            "a=127.0.0.[1",
+            "a=127.0.0.[3..1]",
+            "a=x.0.0.1",
+        ] {
+            assert!(DnsList::parse(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn addresses_are_asked_for_backwards() {
+        assert_eq!(reversed("192.0.2.10".parse().unwrap()), "10.2.0.192");
+        let v6 = reversed("2001:db8::1".parse().unwrap());
+        assert_eq!(v6, "1.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.8.b.d.0.1.0.0.2");
+    }
+}

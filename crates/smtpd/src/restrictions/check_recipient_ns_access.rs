@@ -1,0 +1,19 @@
+//! Looks up the name servers behind the recipient's domain in an access table.
+
+use super::{Checked, Kind, Make, Restriction};
+use crate::about::About;
+use crate::servers::{self, Of, Whose};
+use tables::Table;
+
+pub(super) const KIND: Kind =
+    Kind { name: NAME, make: Make::WithTable(|table| Box::new(This(table))), guards_relaying: false };
+
+const NAME: &str = "check_recipient_ns_access";
+
+struct This(Table);
+
+impl Restriction for This {
+    fn check<'a>(&'a self, about: &'a About<'a>) -> Checked<'a> {
+        Checked::Later(Box::pin(servers::check(&self.0, about, Of::Ns, Whose::Recipient, NAME)))
+    }
+}

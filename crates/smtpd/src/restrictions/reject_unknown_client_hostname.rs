@@ -1,0 +1,32 @@
+//! Refuses clients without a verified name.
+
+use super::{Checked, Kind, Make, Restriction, Verdict};
+use crate::about::About;
+use crate::dns::dsn_of;
+use crate::peer::NameStatus;
+use mail::Reply;
+
+pub(super) const KIND: Kind = Kind {
+    name: "reject_unknown_client_hostname",
+    make: Make::Alone(|| Box::new(This)),
+    guards_relaying: false,
+};
+
+struct This;
+
+impl Restriction for This {
+    fn check<'a>(&'a self, about: &'a About<'a>) -> Checked<'a> {
+        Checked::Now(find(about))
+    }
+}
+
+fn find(about: &About<'_>) -> Verdict {
+    let code = match about.client.name_status {
+        NameStatus::Ok => return Verdict::Dunno,
+        // Perhaps it is known later.
+        NameStatus::Temporary => 450,
+        NameStatus::Permanent => about.rules.codes.unknown_client,
+    };
+    let text = format!("Client host rejected: cannot find your hostname, [{}]", about.client.address);
+    Verdict::Refuse(Reply::new(code, dsn_of(code, 7, 25), text))
+}

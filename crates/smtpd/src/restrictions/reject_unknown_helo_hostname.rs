@@ -1,0 +1,32 @@
+//! Refuses HELO names that have no address and no mail exchanger.
+
+use super::{Checked, Kind, Make, Restriction, Verdict};
+use crate::about::About;
+use net::dns::RecordType;
+
+pub(super) const KIND: Kind = Kind {
+    name: "reject_unknown_helo_hostname",
+    make: Make::Alone(|| Box::new(This)),
+    guards_relaying: false,
+};
+
+struct This;
+
+impl Restriction for This {
+    fn check<'a>(&'a self, about: &'a About<'a>) -> Checked<'a> {
+        Checked::Later(Box::pin(find(about)))
+    }
+}
+
+async fn find(about: &About<'_>) -> Verdict {
+    let Some(helo) = about.helo else { return Verdict::Dunno };
+    if helo.starts_with('[') {
+        return about.bad_literal(helo);
+    }
+    let refusal = |code| about.helo_refusal(code, (4, 7, 1), "Host not found");
+    match about.has_any(helo, &[RecordType::A, RecordType::Aaaa, RecordType::Mx]).await {
+        Ok(true) => Verdict::Dunno,
+        Ok(false) => Verdict::Refuse(refusal(about.rules.codes.unknown_hostname)),
+        Err(_) => about.rules.put_off(about.rules.unknown_helo_defers, refusal(450)),
+    }
+}
