@@ -14,7 +14,7 @@ pub use system::{HostFiles, SystemResolver, SystemResolverSettings};
 
 use crate::Families;
 use std::future::Future;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
 use std::pin::Pin;
 use std::time::Duration;
 
@@ -36,34 +36,23 @@ pub enum Record {
     Mx(Mx),
     /// A host: a name server, or a name of an address.
     Name(String),
-    /// A text, its strings joined.
-    Text(String),
 }
 
-/// The records of one type that a name has.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Records {
-    /// What they say; not empty.
-    pub data: Vec<Record>,
-    /// How long the answer may be believed: the shortest time to live.
-    pub ttl: Duration,
-}
-
-impl Records {
-    /// The addresses among them.
-    pub fn addresses(&self) -> impl Iterator<Item = IpAddr> {
-        self.data.iter().filter_map(|record| match record {
-            Record::Address(address) => Some(*address),
-            _ => None,
-        })
-    }
+/// What a list that answers in DNS (RFC 5782) says of a name.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Listing {
+    /// The A records; none where the name is not listed.
+    pub addresses: Vec<Ipv4Addr>,
+    /// How long that may be believed: the shortest time of the records, or what the zone says of names that it does
+    /// not have; nothing where it does not say.
+    pub time_to_live: Option<Duration>,
 }
 
 /// A lookup on its way. Loop-local: it does not cross threads.
 pub type Lookup<'a, T> = Pin<Box<dyn Future<Output = Result<T, DnsError>> + 'a>>;
 
-/// Asks for names. Contract: every answer is bounded in count and time; no answer is empty (that is `NoData`);
-/// names come without final dot and only where they are valid host names; no search list is applied.
+/// Asks for names. Contract: every answer is bounded in count and time; no answer is empty (that is `NoData`)
+/// but that of `listing`; names come without final dot and only where they are valid host names; no search list is applied.
 pub trait Resolver {
     /// The mail exchangers of a domain, unsorted. A null MX (RFC 7505) is the error `NullMx`.
     fn mx<'a>(&'a self, domain: &'a str) -> Lookup<'a, Vec<Mx>>;
@@ -79,5 +68,13 @@ pub trait Resolver {
     fn ptr(&self, address: IpAddr) -> Lookup<'_, Vec<String>>;
 
     /// The records of one type that a name has, by DNS alone.
-    fn records<'a>(&'a self, name: &'a str, record_type: RecordType) -> Lookup<'a, Records>;
+    fn records<'a>(&'a self, name: &'a str, record_type: RecordType) -> Lookup<'a, Vec<Record>>;
+
+    /// What a DNSBL or the like says of a name, with the time of its answer as the server gives it. Where the name does
+    /// not exist or has no address, it is not listed, and that is an answer; an error is a list that cannot be asked.
+    fn listing<'a>(&'a self, name: &'a str) -> Lookup<'a, Listing>;
+
+    /// The texts (TXT) of a name, in the order of the answer; the strings of one record are one text. Octets outside of
+    /// printable ASCII are `?`, since the texts go to clients and to the log.
+    fn texts<'a>(&'a self, name: &'a str) -> Lookup<'a, Vec<String>>;
 }

@@ -2,11 +2,11 @@
 
 use crate::about::About;
 use crate::complaint::Complaint;
+use crate::dns::dsn_of;
 use crate::names;
 use crate::restrictions::{Verdict, misconfigured};
 use mail::{Address, Dsn, Reply};
-use net::dns::{Record, RecordType, Records};
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
 use tables::Lookup;
 use tables::search::Key;
 
@@ -56,8 +56,7 @@ impl DnsList {
     }
 
     /// Whether an answer counts.
-    pub fn counts(&self, answer: IpAddr) -> bool {
-        let IpAddr::V4(answer) = answer else { return false };
+    pub fn counts(&self, answer: Ipv4Addr) -> bool {
         let fits = |octets: &Octets| {
             let pairs = octets.iter().zip(answer.octets());
             pairs.into_iter().all(|(octet, n)| octet.iter().any(|(from, to)| (*from..=*to).contains(&n)))
@@ -143,45 +142,37 @@ impl About<'_> {
     pub(crate) async fn blocked(&self, list: &DnsList, who: Who) -> Verdict {
         let Some((name, what, class)) = self.listed_as(who) else { return Verdict::Dunno };
         let query = format!("{name}.{}", list.domain);
-        match self.records(&query, RecordType::A).await {
-            Ok(records) if records.addresses().any(|answer| list.counts(answer)) => {
+        match self.listing(&query).await {
+            Ok(found) if found.addresses.iter().any(|answer| list.counts(*answer)) => {
                 let reason = self.reason(&query).await;
                 self.blocked_reply(list, &what, class, &reason).await
             }
-            Err(error) if !error.is_absent() => {
-                Verdict::Complain(Complaint::Blocklist { query, reason: error.to_string() })
-            }
-            _ => Verdict::Dunno,
+            Err(error) => Verdict::Complain(Complaint::Blocklist { query, reason: error.to_string() }),
+            Ok(_) => Verdict::Dunno,
         }
     }
 
     /// Permits who stands in a list of allowed ones.
     pub(crate) async fn allowed(&self, list: &DnsList, who: Who) -> Verdict {
-        let Some((name, ..)) = self.listed_as(who) else { return Verdict::Dunno };
+        let Some((name, what, class)) = self.listed_as(who) else { return Verdict::Dunno };
         let query = format!("{name}.{}", list.domain);
-        match self.records(&query, RecordType::A).await {
-            Ok(records) if records.addresses().any(|answer| list.counts(answer)) => Verdict::Permit,
-            Err(error) if !error.is_absent() => {
-                let reply = self.refusal(450, (4, 7, 1), "Service unavailable");
+        match self.listing(&query).await {
+            Ok(found) if found.addresses.iter().any(|answer| list.counts(*answer)) => Verdict::Permit,
+            Err(error) => {
+                let text = format!("<{what}>: {class} rejected: Service unavailable");
+                let reply = Reply::new(450, Dsn::new(4, 7, 1), text);
                 let complaint = Complaint::Blocklist { query, reason: error.to_string() };
                 Verdict::Told(complaint, Box::new(Verdict::DeferIfReject(reply)))
             }
-            _ => Verdict::Dunno,
+            Ok(_) => Verdict::Dunno,
         }
     }
 
     async fn reason(&self, query: &str) -> String {
-        let text = |records: Records| {
-            records.data.into_iter().find_map(|record| match record {
-                Record::Text(text) => Some(text),
-                _ => None,
-            })
-        };
-        let mut found = self.records(query, RecordType::Txt).await.ok().and_then(text).unwrap_or_default();
-        while found.len() > REASON_MAX {
-            found.pop();
-        }
-        found.chars().map(|c| if c.is_control() { '?' } else { c }).collect()
+        let mut text = self.text(query).await.unwrap_or_default();
+        // Printable ASCII, so any place will do.
+        text.truncate(REASON_MAX);
+        text
     }
 
     async fn blocked_reply(&self, list: &DnsList, what: &str, class: &str, reason: &str) -> Verdict {
@@ -190,7 +181,11 @@ impl About<'_> {
         let template = match replies.by_domain.lookup(&key).await {
             Lookup::Found(template) => template.to_string(),
             Lookup::NotFound => replies.default.clone(),
-            Lookup::TempFail(_) => return Verdict::Unable(self.lookup_failed()),
+            Lookup::TempFail(_) => {
+                let tables: Vec<_> = replies.by_domain.tables().iter().map(tables::Table::spec).collect();
+                let lookup = format!("{} lookup error for \"{}\"", tables.join(" "), list.domain);
+                return Verdict::Broken(Complaint::Lookup(lookup), misconfigured());
+            }
         };
         let code = self.rules.codes.maps_rbl;
         let code_text = code.to_string();
@@ -209,25 +204,30 @@ impl About<'_> {
                 return Verdict::Broken(complaint, misconfigured());
             }
         };
-        Verdict::Refuse(reply_of(&text, code))
+        match reply_of(&text) {
+            Some(reply) => Verdict::Refuse(reply),
+            None => {
+                let complaint = Complaint::Lookup(format!("rbl response code configuration error: {text}"));
+                let reply = Reply::new(450, Dsn::new(4, 7, 1), "Service unavailable");
+                Verdict::Told(complaint, Box::new(Verdict::Refuse(reply)))
+            }
+        }
     }
 }
 
-/// A reply from a text that begins with a code and perhaps an enhanced code.
-fn reply_of(text: &str, default: u16) -> Reply {
-    let (code, rest) = match text.split_once(' ') {
-        Some((code, rest)) if code.len() == 3 => match code.parse() {
-            Ok(code @ 400..=599) => (code, rest.trim_start()),
-            _ => (default, text),
-        },
-        _ => (default, text),
+/// The reply that a text says: a code, perhaps an enhanced code, and words.
+fn reply_of(text: &str) -> Option<Reply> {
+    let (code, rest) = text.split_once(' ').unwrap_or((text, ""));
+    let code = Some(code).filter(|code| code.len() == 3)?.parse().ok()?;
+    if !(400..=599).contains(&code) {
+        return None;
+    }
+    let rest = rest.trim_start();
+    let (dsn, words) = match Dsn::parse_prefix(rest) {
+        Some((own, words)) => (own.with_class(dsn_of(code, 0, 0).class), words),
+        None => (dsn_of(code, 7, 1), rest),
     };
-    let class = if code / 100 == 4 { 4 } else { 5 };
-    let (dsn, rest) = match Dsn::parse_prefix(rest) {
-        Some((own, rest)) => (own.with_class(class), rest),
-        None => (Dsn::new(class, 7, 1), rest),
-    };
-    Reply::new(code, dsn, rest)
+    Some(Reply::new(code, dsn, words))
 }
 
 #[cfg(test)]

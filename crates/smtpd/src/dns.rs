@@ -3,28 +3,53 @@
 use crate::about::{About, Stage};
 use crate::restrictions::Verdict;
 use mail::{Dsn, Reply};
-use net::dns::{DnsError, Record, RecordType, Records};
+use net::dns::{DnsError, Listing, Problem, Record, RecordType};
 
 /// What is found where a name should be able to get mail.
 enum Mailhost {
     Exists,
     Null,
+    Malformed,
     Unknown,
     TryAgain,
 }
 
 impl About<'_> {
     /// The records of a name.
-    pub(crate) async fn records(&self, name: &str, record_type: RecordType) -> Result<Records, DnsError> {
+    pub(crate) async fn records(&self, name: &str, record_type: RecordType) -> Result<Vec<Record>, DnsError> {
         let answer = self.dns.records(name, record_type).await;
+        self.note(name, record_type, &answer, |records| list(records.iter().map(told)));
+        answer
+    }
+
+    /// What a list says of a name.
+    pub(crate) async fn listing(&self, name: &str) -> Result<Listing, DnsError> {
+        let answer = self.dns.listing(name).await;
+        self.note(name, RecordType::A, &answer, |listing| match listing.addresses.is_empty() {
+            true => "not listed".to_owned(),
+            false => list(listing.addresses.iter().map(ToString::to_string)),
+        });
+        answer
+    }
+
+    /// The first text of a name, if it has any.
+    pub(crate) async fn text(&self, name: &str) -> Option<String> {
+        let answer = self.dns.texts(name).await;
+        self.note(name, RecordType::Txt, &answer, |texts| list(texts.iter().map(|t| format!("\"{t}\""))));
+        answer.ok()?.into_iter().next()
+    }
+
+    fn note<T>(
+        &self,
+        name: &str,
+        record_type: RecordType,
+        answer: &Result<T, DnsError>,
+        show: impl Fn(&T) -> String,
+    ) {
         if let Some(trail) = self.trail {
-            let told = match &answer {
-                Ok(records) => records.data.iter().map(told).collect::<Vec<_>>().join(", "),
-                Err(error) => error.to_string(),
-            };
+            let told = answer.as_ref().map_or_else(ToString::to_string, show);
             trail.resolved(format!("{name} {record_type}"), told);
         }
-        answer
     }
 
     /// Whether any of these records exists, asked for in order; an error is temporary.
@@ -60,6 +85,9 @@ impl About<'_> {
         match about.mailhost(domain).await {
             Mailhost::Exists => Verdict::Dunno,
             Mailhost::Unknown => refused(codes.unknown_address, (4, 1, detail), "Domain not found"),
+            Mailhost::Malformed => {
+                refused(codes.unknown_address, (4, 1, detail), "Malformed DNS server reply")
+            }
             Mailhost::Null => {
                 let (code, dsn) = if stage == Stage::Sender { (550, (5, 7, 27)) } else { (556, (5, 1, 10)) };
                 refused(code, dsn, &format!("Domain {domain} does not accept mail (nullMX)"))
@@ -72,9 +100,14 @@ impl About<'_> {
     }
 
     async fn mailhost(&self, domain: &str) -> Mailhost {
-        let first = match self.records(domain, RecordType::Mx).await {
-            Ok(records) if is_null_mx(&records) => return Mailhost::Null,
+        let answer = self.dns.mx(domain).await;
+        self.note(domain, RecordType::Mx, &answer, |found| {
+            list(found.iter().map(|mx| format!("{} {}.", mx.preference, mx.host)))
+        });
+        let first = match answer {
             Ok(_) => return Mailhost::Exists,
+            Err(error) if error.problem == Problem::NullMx => return Mailhost::Null,
+            Err(error) if error.problem == Problem::Malformed => return Mailhost::Malformed,
             Err(error) => error,
         };
         match self.has_any(domain, &[RecordType::A, RecordType::Aaaa]).await {
@@ -92,8 +125,8 @@ impl crate::about::Rules {
     }
 }
 
-fn is_null_mx(records: &Records) -> bool {
-    matches!(records.data.as_slice(), [Record::Mx(mx)] if mx.host.is_empty())
+fn list(words: impl Iterator<Item = String>) -> String {
+    words.collect::<Vec<_>>().join(", ")
 }
 
 fn told(record: &Record) -> String {
@@ -101,7 +134,6 @@ fn told(record: &Record) -> String {
         Record::Address(address) => address.to_string(),
         Record::Mx(mx) => format!("{} {}.", mx.preference, mx.host),
         Record::Name(name) => name.clone(),
-        Record::Text(text) => format!("\"{text}\""),
     }
 }
 

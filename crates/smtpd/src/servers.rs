@@ -7,7 +7,7 @@ use crate::complaint::Complaint;
 use crate::list::Nested;
 use crate::names;
 use crate::restrictions::{Verdict, misconfigured};
-use net::dns::{DnsError, Record, RecordType};
+use net::dns::{DnsError, Problem, Record, RecordType};
 use std::net::IpAddr;
 use tables::Table;
 
@@ -105,16 +105,15 @@ async fn hosts(about: &About<'_>, of: Of, name: &str, subject: Subject<'_>) -> R
     let domain = name.rsplit_once('@').map_or(name, |(_, domain)| domain);
     if domain.starts_with('[') {
         return match names::literal(domain) {
-            Some(address) if of == Of::A => Ok(vec![Host::Address(address)]),
+            Some(address) if of != Of::Ns => Ok(vec![Host::Address(address)]),
             _ => Err(Verdict::Dunno),
         };
     }
-    let domain = names::without_dot(domain);
-    if of == Of::A {
-        return Ok(vec![Host::Name(domain.to_owned())]);
-    }
-    if domain.is_empty() || domain.parse::<IpAddr>().is_ok() {
+    if domain.is_empty() {
         return Err(Verdict::Dunno);
+    }
+    if of == Of::A {
+        return Ok(vec![Host::Name(names::without_dot(domain).to_owned())]);
     }
     let record_type = if of == Of::Mx { RecordType::Mx } else { RecordType::Ns };
     let mut asked = domain;
@@ -123,6 +122,8 @@ async fn hosts(about: &About<'_>, of: Of, name: &str, subject: Subject<'_>) -> R
             // The zone above serves it.
             Err(error) if of == Of::Ns && error.is_absent() => match asked.split_once('.') {
                 Some((_, above)) if above.contains('.') => asked = above,
+                // A final dot is no part of a host's name.
+                _ if domain.ends_with('.') => break Err(DnsError { problem: Problem::NotFound, ..error }),
                 _ => break Err(error),
             },
             found => break found,
@@ -135,16 +136,18 @@ async fn hosts(about: &About<'_>, of: Of, name: &str, subject: Subject<'_>) -> R
                 Record::Name(name) => Some(name),
                 _ => None,
             };
-            Ok(records.data.into_iter().filter_map(name).map(Host::Name).collect())
+            Ok(records.into_iter().filter_map(name).map(Host::Name).collect())
         }
         Err(error) if of == Of::Mx && error.is_absent() => Ok(vec![Host::Name(domain.to_owned())]),
-        Err(error) => Err(complain(of, subject, None, &error, domain)),
+        // Postfix names what was asked where it may be found later, and what it was asked for where it is not.
+        Err(error) if error.is_temporary() => Err(complain(of, subject, None, &error, domain)),
+        Err(error) => Err(complain(of, subject, None, &error, name)),
     }
 }
 
-fn complain(of: Of, subject: Subject<'_>, host: Option<&str>, error: &DnsError, domain: &str) -> Verdict {
+fn complain(of: Of, subject: Subject<'_>, host: Option<&str>, error: &DnsError, name: &str) -> Verdict {
     let text = match host {
-        None => format!("Unable to look up {} host for {domain}: {}", of.label(), resolver_text(error)),
+        None => format!("Unable to look up {} host for {name}: {}", of.label(), resolver_text(error)),
         Some(host) => format!(
             "Unable to look up {} host {host} for {} {}: {}",
             of.label(),
@@ -158,7 +161,6 @@ fn complain(of: Of, subject: Subject<'_>, host: Option<&str>, error: &DnsError, 
 
 /// The words of the resolver library (`h_errno`).
 fn resolver_text(error: &DnsError) -> &'static str {
-    use net::dns::Problem;
     match error.problem {
         Problem::NotFound => "Host not found",
         Problem::NoData => "Host found but no data record of requested type",
@@ -169,7 +171,6 @@ fn resolver_text(error: &DnsError) -> &'static str {
 
 /// The words of getaddrinfo(3).
 fn system_text(error: &DnsError) -> &'static str {
-    use net::dns::Problem;
     match error.problem {
         Problem::TryAgain => "Temporary failure in name resolution",
         Problem::NoData => "No address associated with hostname",
@@ -184,12 +185,21 @@ async fn ask(table: &Table, about: &About<'_>, of: Of, subject: Subject<'_>, hos
         let addresses = match &host {
             Host::Address(address) => vec![*address],
             Host::Name(name) => {
-                match access::name_and_parents(table, name, about, subject).await {
-                    Verdict::Dunno => {}
-                    decided => return decided,
+                // A name that is asked for its own address is a matter of the other tables.
+                if of != Of::A {
+                    match access::name_and_parents(table, name, about, subject).await {
+                        Verdict::Dunno => {}
+                        decided => return decided,
+                    }
                 }
-                match about.dns.host_addresses(name, about.rules.families).await {
+                let known = name.parse().map(|address| vec![address]);
+                let found = match known {
+                    Ok(addresses) => Ok(addresses),
+                    Err(_) => about.dns.host_addresses(name, about.rules.families).await,
+                };
+                match found {
                     Ok(addresses) => addresses,
+                    Err(_) if of == Of::A => continue,
                     Err(error) => {
                         complaint = Some(complain(of, subject, Some(name), &error, name));
                         continue;

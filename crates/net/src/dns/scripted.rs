@@ -1,13 +1,10 @@
 //! A resolver whose answers a test writes down.
 
-use super::{DnsError, Lookup, Mx, Problem, Record, RecordType, Records, Resolver};
+use super::{DnsError, Listing, Lookup, Mx, Problem, Record, RecordType, Resolver};
 use crate::Families;
 use std::collections::HashMap;
 use std::net::IpAddr;
 use std::time::Duration;
-
-/// How long scripted answers may be believed.
-const TTL: Duration = Duration::from_secs(60);
 
 /// Answers from a table; what is not in it does not exist.
 #[derive(Default)]
@@ -16,6 +13,8 @@ pub struct ScriptedResolver {
     addresses: HashMap<String, Vec<IpAddr>>,
     names: HashMap<IpAddr, Vec<String>>,
     records: HashMap<(String, RecordType), Vec<Record>>,
+    listings: HashMap<String, Listing>,
+    texts: HashMap<String, Vec<String>>,
     problems: HashMap<(String, RecordType), Problem>,
 }
 
@@ -42,6 +41,20 @@ impl ScriptedResolver {
     /// Adds a record for [`Resolver::records`].
     pub fn with_record(mut self, name: &str, record_type: RecordType, record: Record) -> Self {
         self.records.entry((name.into(), record_type)).or_default().push(record);
+        self
+    }
+
+    /// Adds an address that a list gives for a name, believed so many seconds.
+    pub fn with_listing(mut self, name: &str, address: &str, seconds: u64) -> Self {
+        let listing = self.listings.entry(name.into()).or_default();
+        listing.addresses.push(address.parse().expect("a test's addresses are addresses"));
+        listing.time_to_live = Some(Duration::from_secs(seconds));
+        self
+    }
+
+    /// Adds a text of a name.
+    pub fn with_text(mut self, name: &str, text: &str) -> Self {
+        self.texts.entry(name.into()).or_default().push(text.into());
         self
     }
 
@@ -87,14 +100,27 @@ impl Resolver for ScriptedResolver {
         self.addresses(host, families)
     }
 
-    fn records<'a>(&'a self, name: &'a str, record_type: RecordType) -> Lookup<'a, Records> {
+    fn records<'a>(&'a self, name: &'a str, record_type: RecordType) -> Lookup<'a, Vec<Record>> {
         let answer = self.answer(name, record_type, self.records.get(&(name.to_owned(), record_type)));
-        Box::pin(async move { Ok(Records { data: answer?, ttl: TTL }) })
+        Box::pin(async move { answer })
     }
 
     fn ptr(&self, address: IpAddr) -> Lookup<'_, Vec<String>> {
         let name = address.to_string();
         let answer = self.answer(&name, RecordType::Ptr, self.names.get(&address));
+        Box::pin(async move { answer })
+    }
+
+    fn listing<'a>(&'a self, name: &'a str) -> Lookup<'a, Listing> {
+        let problem = self.problems.get(&(name.to_string(), RecordType::A)).copied();
+        let error = |problem| DnsError { problem, name: name.to_string(), record_type: RecordType::A };
+        let found = self.listings.get(name).cloned().unwrap_or_default();
+        let answer = problem.map_or(Ok(found), |problem| Err(error(problem)));
+        Box::pin(async move { answer })
+    }
+
+    fn texts<'a>(&'a self, name: &'a str) -> Lookup<'a, Vec<String>> {
+        let answer = self.answer(name, RecordType::Txt, self.texts.get(name));
         Box::pin(async move { answer })
     }
 }

@@ -1,7 +1,7 @@
 //! The resolver over real name servers and /etc/hosts.
 
 use super::hosts::Table;
-use super::{DnsError, Hosts, Lookup, Mx, Problem, Record, RecordType, Records, Resolver};
+use super::{DnsError, Hosts, Listing, Lookup, Mx, Problem, Record, RecordType, Resolver};
 use crate::Families;
 use hickory_resolver::TokioResolver;
 use hickory_resolver::config::{
@@ -95,32 +95,24 @@ impl SystemResolverSettings {
 /// Real name servers behind a bounded cache, and /etc/hosts.
 pub struct SystemResolver {
     dns: TokioResolver,
+    /// For lists: their answers are believed as long as they say, and tell how long that is.
+    lists: TokioResolver,
     hosts: Hosts,
 }
 
 impl SystemResolver {
     /// Reads resolv.conf unless name servers are given. Nothing is asked yet.
     pub fn open(settings: &SystemResolverSettings) -> io::Result<Self> {
-        let mut builder = if settings.name_servers.is_empty() {
-            let found = match &settings.files {
-                Some(files) => files.resolv_conf.clone(),
-                None => read_system_conf().map_err(|e| e.to_string()),
-            };
-            let (config, options) = found.map_err(|e| io::Error::other(format!("/etc/resolv.conf: {e}")))?;
-            let builder = TokioResolver::builder_with_config(config, TokioRuntimeProvider::default());
-            builder.with_options(options)
-        } else {
-            let servers = settings.name_servers.iter().map(|at| name_server(*at)).collect();
-            let config = ResolverConfig::from_parts(None, Vec::new(), servers);
-            TokioResolver::builder_with_config(config, TokioRuntimeProvider::default())
-        };
-        limit(builder.options_mut(), settings.question_timeout);
-        let dns = builder.build().map_err(io::Error::other)?;
+        let (config, mut options) = name_servers(settings)?;
+        limit(&mut options, settings.question_timeout);
+        let lists = build(config.clone(), options.clone())?;
+        (options.positive_max_ttl, options.negative_max_ttl) = (Some(CACHE_TIME_MAX), Some(CACHE_TIME_MAX));
+        let dns = build(config, options)?;
         let hosts = match &settings.files {
             Some(files) => Hosts::fixed(files.hosts.clone()),
             None => Hosts::open(settings.hosts_file.clone().unwrap_or_else(|| HOSTS_FILE.into())),
         };
-        Ok(SystemResolver { dns, hosts })
+        Ok(SystemResolver { dns, lists, hosts })
     }
 
     async fn ask<T>(
@@ -129,17 +121,6 @@ impl SystemResolver {
         record_type: RecordType,
         take: impl Fn(&RData) -> Option<T>,
     ) -> Result<Vec<T>, DnsError> {
-        let found = self.ask_with_time(name, record_type, take).await?;
-        Ok(found.0)
-    }
-
-    /// What is taken of the answer, and the shortest time to live.
-    async fn ask_with_time<T>(
-        &self,
-        name: &str,
-        record_type: RecordType,
-        take: impl Fn(&RData) -> Option<T>,
-    ) -> Result<(Vec<T>, Duration), DnsError> {
         let error = |problem| DnsError { problem, name: name.to_string(), record_type };
         let mut fqdn = Name::from_utf8(name).map_err(|_| error(Problem::InvalidName))?;
         fqdn.set_fqdn(true);
@@ -152,21 +133,31 @@ impl SystemResolver {
             RecordType::Txt => Type::TXT,
         };
         let lookup = self.dns.lookup(fqdn, kind).await.map_err(|e| error(problem_of(&e)))?;
-        let mut ttl = u32::MAX;
-        let taken = lookup.answers().iter().filter_map(|r| Some((take(&r.data)?, r.ttl)));
-        let found: Vec<T> = taken
-            .take(RECORDS_MAX)
-            .map(|(data, of)| {
-                ttl = ttl.min(of);
-                data
-            })
-            .collect();
+        let found: Vec<T> = lookup.answers().iter().filter_map(|r| take(&r.data)).take(RECORDS_MAX).collect();
         if found.is_empty() {
             let gone = lookup.message().response_code == ResponseCode::NXDomain;
             return Err(error(if gone { Problem::NotFound } else { Problem::NoData }));
         }
-        Ok((found, Duration::from_secs(ttl.into())))
+        Ok(found)
     }
+}
+
+/// Who is asked, and how.
+fn name_servers(settings: &SystemResolverSettings) -> io::Result<(ResolverConfig, ResolverOpts)> {
+    if !settings.name_servers.is_empty() {
+        let servers = settings.name_servers.iter().map(|at| name_server(*at)).collect();
+        return Ok((ResolverConfig::from_parts(None, Vec::new(), servers), ResolverOpts::default()));
+    }
+    let found = match &settings.files {
+        Some(files) => files.resolv_conf.clone(),
+        None => read_system_conf().map_err(|e| e.to_string()),
+    };
+    found.map_err(|e| io::Error::other(format!("/etc/resolv.conf: {e}")))
+}
+
+fn build(config: ResolverConfig, options: ResolverOpts) -> io::Result<TokioResolver> {
+    let builder = TokioResolver::builder_with_config(config, TokioRuntimeProvider::default());
+    builder.with_options(options).build().map_err(io::Error::other)
 }
 
 fn name_server(at: SocketAddr) -> NameServerConfig {
@@ -180,8 +171,6 @@ fn name_server(at: SocketAddr) -> NameServerConfig {
 
 fn limit(options: &mut ResolverOpts, question_timeout: Duration) {
     options.cache_size = CACHE_ANSWERS_MAX;
-    options.positive_max_ttl = Some(CACHE_TIME_MAX);
-    options.negative_max_ttl = Some(CACHE_TIME_MAX);
     options.timeout = question_timeout;
     options.attempts = QUESTION_REPEATS;
     options.num_concurrent_reqs = 1;
@@ -267,10 +256,6 @@ fn record(data: &RData, record_type: RecordType) -> Option<Record> {
             let host = if mx.exchange.is_root() { Some(String::new()) } else { exchanger(&mx.exchange) };
             Some(Record::Mx(Mx { preference: mx.preference, host: host? }))
         }
-        (RData::TXT(text), RecordType::Txt) => {
-            let bytes: Vec<u8> = text.txt_data.iter().flat_map(|piece| piece.iter().copied()).collect();
-            Some(Record::Text(String::from_utf8_lossy(&bytes).into_owned()))
-        }
         _ => None,
     }
 }
@@ -326,11 +311,8 @@ impl Resolver for SystemResolver {
         })
     }
 
-    fn records<'a>(&'a self, name: &'a str, record_type: RecordType) -> Lookup<'a, Records> {
-        Box::pin(async move {
-            let (data, ttl) = self.ask_with_time(name, record_type, |data| record(data, record_type)).await?;
-            Ok(Records { data, ttl })
-        })
+    fn records<'a>(&'a self, name: &'a str, record_type: RecordType) -> Lookup<'a, Vec<Record>> {
+        Box::pin(self.ask(name, record_type, move |data| record(data, record_type)))
     }
 
     fn ptr(&self, address: IpAddr) -> Lookup<'_, Vec<String>> {
@@ -345,6 +327,42 @@ impl Resolver for SystemResolver {
             self.ask(name, RecordType::Ptr, take).await
         })
     }
+
+    fn listing<'a>(&'a self, name: &'a str) -> Lookup<'a, Listing> {
+        Box::pin(async move {
+            let error = |problem| DnsError { problem, name: name.to_string(), record_type: RecordType::A };
+            let mut fqdn = Name::from_utf8(name).map_err(|_| error(Problem::InvalidName))?;
+            fqdn.set_fqdn(true);
+            let lookup = match self.lists.lookup(fqdn, Type::A).await {
+                Ok(lookup) => lookup,
+                Err(e) if matches!(problem_of(&e), Problem::NotFound | Problem::NoData) => {
+                    let NetError::Dns(ServerError::NoRecordsFound(none)) = &e else {
+                        return Ok(Listing::default());
+                    };
+                    let time_to_live = none.negative_ttl.map(|s| Duration::from_secs(s.into()));
+                    return Ok(Listing { time_to_live, ..Listing::default() });
+                }
+                Err(e) => return Err(error(problem_of(&e))),
+            };
+            let records = lookup.answers();
+            let seconds = records.iter().map(|r| r.ttl).min();
+            let take = |data: &RData| if let RData::A(a) = data { Some(a.0) } else { None };
+            let addresses = records.iter().filter_map(|r| take(&r.data)).take(RECORDS_MAX).collect();
+            Ok(Listing { addresses, time_to_live: seconds.map(|s| Duration::from_secs(s.into())) })
+        })
+    }
+
+    fn texts<'a>(&'a self, name: &'a str) -> Lookup<'a, Vec<String>> {
+        Box::pin(self.ask(name, RecordType::Txt, |data| match data {
+            RData::TXT(txt) => Some(printable(txt.txt_data.iter().flat_map(|string| string.iter()))),
+            _ => None,
+        }))
+    }
+}
+
+/// Octets as text, with `?` for what is not printable.
+fn printable<'a>(octets: impl Iterator<Item = &'a u8>) -> String {
+    octets.map(|b| if (b' '..=b'~').contains(b) { *b as char } else { '?' }).collect()
 }
 
 #[cfg(test)]

@@ -3,7 +3,7 @@
 use super::*;
 use hickory_resolver::proto::op::{Message, OpCode};
 use hickory_resolver::proto::rr::Record as WireRecord;
-use hickory_resolver::proto::rr::rdata::{A, AAAA, MX, PTR, TXT};
+use hickory_resolver::proto::rr::rdata::{A, AAAA, MX, PTR, SOA, TXT};
 use std::cell::Cell;
 use std::future::Future;
 use std::rc::Rc;
@@ -32,7 +32,12 @@ fn answer(of: &str, kind: Type) -> (ResponseCode, Vec<RData>) {
         ("a.example.", Type::A) => vec![RData::A(A::new(192, 0, 2, 1))],
         ("a.example.", Type::AAAA) => vec![RData::AAAA(AAAA::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 1))],
         ("b.example.", Type::A) => vec![RData::A(A::new(192, 0, 2, 2))],
-        ("text.example.", Type::TXT) => vec![RData::TXT(TXT::new(vec!["x".into()]))],
+        ("text.example.", Type::TXT) => {
+            vec![RData::TXT(TXT::from_bytes(vec![b"x", b"y\xff\n"])), RData::TXT(TXT::new(vec!["z".into()]))]
+        }
+        ("2.0.0.127.list.example.", Type::A) => {
+            vec![RData::A(A::new(127, 0, 0, 2)), RData::A(A::new(127, 0, 0, 4))]
+        }
         ("1.2.0.192.in-addr.arpa.", Type::PTR) => vec![RData::PTR(PTR(name("a.example.")))],
         ("text.example." | "b.example.", _) => return (ResponseCode::NoError, Vec::new()),
         ("fail.example.", _) => return (ResponseCode::ServFail, Vec::new()),
@@ -57,8 +62,14 @@ async fn server(questions: Rc<Cell<usize>>) -> SocketAddr {
             reply.metadata.response_code = code;
             reply.metadata.recursion_available = true;
             reply.add_query(query.clone());
+            // Names of the list live longer than other answers are believed.
+            let seconds = if query.name().to_ascii().contains("list") { 900 } else { 60 };
+            if code == ResponseCode::NXDomain {
+                let soa = SOA::new(name("ns.list.example."), name("root.list.example."), 1, 2, 3, 4, 120);
+                reply.add_authority(WireRecord::from_rdata(name("list.example."), 240, RData::SOA(soa)));
+            }
             for data in found {
-                reply.add_answer(WireRecord::from_rdata(query.name().clone(), 60, data));
+                reply.add_answer(WireRecord::from_rdata(query.name().clone(), seconds, data));
             }
             socket.send_to(&reply.to_vec().unwrap(), from).await.unwrap();
         }
@@ -94,16 +105,13 @@ fn exchangers_addresses_and_names_are_found() {
 }
 
 #[test]
-fn records_come_with_their_time_to_live() {
+fn records_are_found_by_their_type() {
     run(async {
         let resolver = resolver(Rc::default()).await;
-        let found = resolver.records("text.example", RecordType::Txt).await.unwrap();
-        let text = Record::Text("x".into());
-        assert_eq!(found, Records { data: vec![text], ttl: Duration::from_secs(60) });
         let found = resolver.records("null.example", RecordType::Mx).await.unwrap();
-        assert_eq!(found.data, [Record::Mx(Mx { preference: 0, host: String::new() })]);
+        assert_eq!(found, [Record::Mx(Mx { preference: 0, host: String::new() })]);
         let found = resolver.records("a.example", RecordType::Aaaa).await.unwrap();
-        assert_eq!(found.addresses().next(), "2001:db8::1".parse().ok());
+        assert_eq!(found, [Record::Address("2001:db8::1".parse().unwrap())]);
         let error = resolver.records("b.example", RecordType::Ns).await.unwrap_err();
         assert_eq!((error.problem, error.record_type), (Problem::NoData, RecordType::Ns));
     });
@@ -175,6 +183,36 @@ fn answers_are_remembered_and_hosts_come_first_where_asked() {
             resolver.addresses("local.example", Families::ALL).await.is_err(),
             "DNS alone does not know it"
         );
+    });
+}
+
+#[test]
+fn a_list_tells_how_long_it_may_be_believed_and_not_listed_is_an_answer() {
+    run(async {
+        let resolver = resolver(Rc::default()).await;
+        let listed = resolver.listing("2.0.0.127.list.example").await.unwrap();
+        let addresses = [Ipv4Addr::new(127, 0, 0, 2), Ipv4Addr::new(127, 0, 0, 4)];
+        assert_eq!(listed.addresses, addresses);
+        assert_eq!(
+            listed.time_to_live,
+            Some(Duration::from_secs(900)),
+            "not cut to what others are believed"
+        );
+        let not = resolver.listing("3.0.0.127.list.example").await.unwrap();
+        assert_eq!(not, Listing { addresses: Vec::new(), time_to_live: Some(Duration::from_secs(120)) });
+        assert_eq!(resolver.listing("text.example").await.unwrap(), Listing::default());
+        assert_eq!(resolver.listing("fail.example").await.unwrap_err().problem, Problem::TryAgain);
+        assert_eq!(resolver.listing("refused.example").await.unwrap_err().problem, Problem::Refused);
+    });
+}
+
+#[test]
+fn texts_are_printable_and_one_a_record() {
+    run(async {
+        let resolver = resolver(Rc::default()).await;
+        assert_eq!(resolver.texts("text.example").await.unwrap(), ["xy??", "z"]);
+        let error = resolver.texts("nosuch.example").await.unwrap_err().to_string();
+        assert!(error.ends_with("name=nosuch.example type=TXT: Host not found"), "{error}");
     });
 }
 

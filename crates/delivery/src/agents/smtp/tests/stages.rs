@@ -402,7 +402,13 @@ fn a_panic_costs_the_delivery_and_nothing_else() {
             &'a self,
             _: &'a str,
             _: net::dns::RecordType,
-        ) -> net::dns::Lookup<'a, net::dns::Records> {
+        ) -> net::dns::Lookup<'a, Vec<net::dns::Record>> {
+            unreachable!()
+        }
+        fn listing<'a>(&'a self, _: &'a str) -> net::dns::Lookup<'a, net::dns::Listing> {
+            unreachable!()
+        }
+        fn texts<'a>(&'a self, _: &'a str) -> net::dns::Lookup<'a, Vec<String>> {
             unreachable!()
         }
     }
