@@ -1,5 +1,6 @@
-//! Listening, dialling, names and deadlines.
+//! Listening, dialling, names, deadlines, and when a server is left in peace.
 
+pub mod breaker;
 pub mod clock;
 mod deadline;
 mod dial;
@@ -8,6 +9,7 @@ mod families;
 mod listen;
 mod shutdown;
 
+pub use breaker::Breaker;
 pub use deadline::{TimedOut, deadline};
 pub use dial::dial;
 pub use dns::Resolver;

@@ -1,4 +1,4 @@
-//! Where the server of a table is, and a stream to it.
+//! Where a server is, and a stream to one that answers a table.
 
 use crate::lookup::now;
 use crate::pool::Failure;
@@ -12,7 +12,7 @@ use tokio::task::unconstrained;
 
 /// The address of a server.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Endpoint {
+pub enum Endpoint {
     /// A host by name or address, and its port.
     Inet(String, u16),
     /// A socket of this machine.
@@ -29,7 +29,7 @@ impl<T: AsyncRead + AsyncWrite + Send + Unpin> Bytes for T {}
 impl Endpoint {
     /// Parses `inet:host:port` or `unix:path`; a relative path starts at queue_directory. The error says what was
     /// expected.
-    pub(crate) fn parse(text: &str, settings: &Settings) -> Result<Endpoint, String> {
+    pub fn parse(text: &str, settings: &Settings) -> Result<Endpoint, String> {
         match text.split_once(':') {
             Some(("inet", rest)) => Endpoint::inet(rest),
             Some(("unix" | "local", path)) if !path.is_empty() => Ok(Endpoint::Unix(settings.socket(path))),
@@ -38,7 +38,7 @@ impl Endpoint {
     }
 
     /// Parses `host:port`, with an IPv6 address in brackets and a port by number or by name; no host is this one.
-    pub(crate) fn inet(text: &str) -> Result<Endpoint, String> {
+    pub fn inet(text: &str) -> Result<Endpoint, String> {
         let (host, port) = config::split_endpoint(text);
         let Some(port) = config::port_number(port).filter(|&port| port > 0) else {
             return Err(format!("expected `host:port` with a port from 1 to 65535, found `{text}`"));

@@ -3,7 +3,6 @@
 //! A lookup is a future, since some kinds ask a server; the kinds that hold their content in memory answer at
 //! once, and [`now`] takes their answer without an executor.
 
-mod breaker;
 mod check;
 mod endpoint;
 mod entries;
@@ -36,6 +35,7 @@ mod table_config;
 mod watched;
 
 pub use check::{Named, proxied, survey, unknown_kinds, unopenable};
+pub use endpoint::Endpoint;
 pub use fold::fold;
 pub use lookup::{Lookup, LookupFuture, now, wait};
 pub use maps::Maps;

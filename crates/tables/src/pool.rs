@@ -4,8 +4,8 @@
 //! next; one that fails again and again is left in peace ([`Breaker`]). A server that answers too late loses its
 //! connection, since the answer that comes next would be that of another question.
 
-use crate::breaker::{Breaker, PAUSE_MAX};
 use crate::service::{self, within};
+use net::breaker::{Breaker, PAUSE_MAX};
 use std::future::Future;
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::sync::atomic::{AtomicUsize, Ordering};

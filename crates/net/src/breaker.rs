@@ -1,6 +1,6 @@
 //! When a server that fails is left in peace: after some failures in a row it is not asked for a while.
 //!
-//! While it is left in peace lookups fail at once with the reason instead of waiting for a time-out each. Then one
+//! While it is left in peace questions fail at once with the reason instead of waiting for a time-out each. Then one
 //! is let through; when that fails as well, the server is left in peace for twice as long. Pure: time comes in.
 
 use std::fmt;
@@ -13,11 +13,11 @@ const FAILURES_MAX: u32 = 3;
 const PAUSE_MIN: Duration = Duration::from_secs(1);
 
 /// For how long at most where nothing else is set, so that mail moves within a minute of the server's return.
-pub(crate) const PAUSE_MAX: Duration = Duration::from_secs(60);
+pub const PAUSE_MAX: Duration = Duration::from_secs(60);
 
 /// What is known of the health of one server.
 #[derive(Debug)]
-pub(crate) struct Breaker {
+pub struct Breaker {
     server: String,
     pause_max: Duration,
     failures: u32,
@@ -37,7 +37,7 @@ struct Open {
 
 /// Why a server is not asked now.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct LeftInPeace {
+pub struct LeftInPeace {
     server: String,
     failures: u32,
     for_seconds: u64,
@@ -47,13 +47,18 @@ pub(crate) struct LeftInPeace {
 
 impl Breaker {
     /// The breaker of a server that has not failed yet; its name is for the reader of errors. It is left in peace for
-    /// `pause_max` at most, but for [`PAUSE_MIN`] at least.
-    pub(crate) fn new(server: impl Into<String>, pause_max: Duration) -> Breaker {
+    /// `pause_max` at most, but for a second at least.
+    pub fn new(server: impl Into<String>, pause_max: Duration) -> Breaker {
         Breaker { server: server.into(), pause_max: pause_max.max(PAUSE_MIN), failures: 0, open: None }
     }
 
+    /// Whether the server is left in peace, or on trial.
+    pub fn is_open(&self) -> bool {
+        self.open.is_some()
+    }
+
     /// Whether the server may be asked now. Whoever asks says how it went: [`Breaker::succeeded`], [`Breaker::failed`].
-    pub(crate) fn may_ask(&mut self, now: Instant) -> Result<(), LeftInPeace> {
+    pub fn may_ask(&mut self, now: Instant) -> Result<(), LeftInPeace> {
         let Some(open) = &mut self.open else { return Ok(()) };
         if now >= open.until {
             // This one is let through alone. The next may follow after another pause, should the first never report.
@@ -71,13 +76,13 @@ impl Breaker {
     }
 
     /// The server answered.
-    pub(crate) fn succeeded(&mut self) {
+    pub fn succeeded(&mut self) {
         self.failures = 0;
         self.open = None;
     }
 
     /// The server did not answer, for this reason.
-    pub(crate) fn failed(&mut self, reason: &str, now: Instant) {
+    pub fn failed(&mut self, reason: &str, now: Instant) {
         self.failures = self.failures.saturating_add(1);
         if self.failures < FAILURES_MAX {
             return;
@@ -147,7 +152,9 @@ mod tests {
         let later = start + PAUSE_MIN;
         assert_eq!(breaker.may_ask(later), Ok(()));
         assert!(breaker.may_ask(later).is_err(), "only one is let through");
+        assert!(breaker.is_open());
         breaker.succeeded();
+        assert!(!breaker.is_open());
         assert_eq!(breaker.may_ask(later), Ok(()));
         assert_eq!(breaker.may_ask(later), Ok(()));
     }
