@@ -1,3 +1,4 @@
 //! Dialogues as state machines: input and time in, output and actions out; no I/O.
 
+pub mod policy;
 pub mod smtp;

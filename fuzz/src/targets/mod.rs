@@ -7,6 +7,7 @@ mod journal;
 mod main_cf;
 mod master_cf;
 mod pcre_table;
+mod policy_answer;
 mod queue_file;
 mod regexp_table;
 mod smtp_command;
@@ -24,6 +25,7 @@ pub const KINDS: &[Target] = &[
     main_cf::TARGET,
     master_cf::TARGET,
     pcre_table::TARGET,
+    policy_answer::TARGET,
     queue_file::TARGET,
     regexp_table::TARGET,
     smtp_command::TARGET,
