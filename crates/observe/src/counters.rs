@@ -18,6 +18,24 @@ counters! {
     SmtpdAccepted = "posthaste_smtpd_accepted_total",
     /// Commands answered with a rejection.
     SmtpdRejects = "posthaste_smtpd_rejects_total",
+    /// Requests to policy services.
+    PolicyRequests = "posthaste_smtpd_policy_requests_total",
+    /// Requests that no answer came to, so that the default action counts.
+    PolicyUnanswered = "posthaste_smtpd_policy_unanswered_total",
+    /// Tries in which an answer did not come in time.
+    PolicyTimeouts = "posthaste_smtpd_policy_timeouts_total",
+    /// Tries after a failed one.
+    PolicyRetries = "posthaste_smtpd_policy_retries_total",
+    /// Connections to policy services.
+    PolicyConnections = "posthaste_smtpd_policy_connections_total",
+    /// Requests that were not sent, since the server is left in peace.
+    PolicyNotAsked = "posthaste_smtpd_policy_not_asked_total",
+    /// How often a server began to be left in peace.
+    PolicyBreakerOpened = "posthaste_smtpd_policy_breaker_opened_total",
+    /// How often one answered again; as often as opened where none is left in peace.
+    PolicyBreakerClosed = "posthaste_smtpd_policy_breaker_closed_total",
+    /// How long all requests took together.
+    PolicyMicroseconds = "posthaste_smtpd_policy_microseconds_total",
     /// Recipients delivered or relayed.
     DeliverySent = "posthaste_delivery_sent_total",
     /// Recipients put off.

@@ -22,6 +22,7 @@ mod names;
 mod notes;
 mod passed;
 pub mod peer;
+pub mod policy;
 mod reading;
 pub mod restrictions;
 mod serve;

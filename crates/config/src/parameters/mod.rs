@@ -234,6 +234,7 @@ mod client;
 mod delivery;
 mod global;
 mod master;
+mod policy;
 mod qmgr;
 mod queue;
 mod rewrite;
@@ -245,6 +246,7 @@ pub use client::Client;
 pub use delivery::Virtual;
 pub use global::Global;
 pub use master::Master;
+pub use policy::Policy;
 pub use qmgr::{Qmgr, Transport};
 pub use queue::Queue;
 pub use rewrite::Rewrite;
@@ -255,6 +257,7 @@ pub const VIEWS: &[(&str, &[Parameter])] = &[
     ("Global", Global::PARAMETERS),
     ("Master", Master::PARAMETERS),
     ("SMTP server", Smtpd::PARAMETERS),
+    ("Policy services", Policy::PARAMETERS),
     ("Cleanup", Cleanup::PARAMETERS),
     ("Address rewriting", Rewrite::PARAMETERS),
     ("Queue", Queue::PARAMETERS),

@@ -5,5 +5,6 @@ pub mod cleanup;
 pub mod delivery;
 pub mod master;
 pub mod pickup;
+pub mod policy;
 pub mod qmgr;
 pub mod smtpd;
