@@ -1,6 +1,7 @@
 //! What restrictions decide about, and by which rules.
 
 use crate::addresses::{Addresses, Class, Resolved};
+use crate::facts::Facts;
 use crate::listed::Listed;
 use crate::macros::Macros;
 use crate::names;
@@ -34,6 +35,21 @@ pub enum Stage {
     EndOfData,
     /// ETRN.
     Etrn,
+}
+
+impl Stage {
+    /// The command at which it comes, where nothing is put off.
+    pub fn command(self) -> &'static str {
+        match self {
+            Stage::Client => "CONNECT",
+            Stage::Helo => "HELO",
+            Stage::Sender => "MAIL",
+            Stage::Recipient => "RCPT",
+            Stage::Data => "DATA",
+            Stage::EndOfData => "END-OF-MESSAGE",
+            Stage::Etrn => "ETRN",
+        }
+    }
 }
 
 /// Reply codes of the parameters.
@@ -153,6 +169,8 @@ pub struct About<'a> {
     pub tag: &'a Tag,
     /// Asks DNS.
     pub dns: &'a dyn Resolver,
+    /// What policy services are told besides.
+    pub facts: Facts<'a>,
     /// Where it is written down what was asked, for who wants to know why.
     pub trail: Option<&'a Trail>,
 }

@@ -1,6 +1,7 @@
 //! One session: it reads, asks the machine what to do, and does it.
 
 use crate::about::{About, Stage};
+use crate::facts::{self, Facts};
 use crate::list::{Effects, Said};
 use crate::listener::Ends;
 use crate::notes::Scene;
@@ -14,7 +15,7 @@ use mail::{Address, Client, Dsn, QueueId, Reply};
 use observe::events::cleanup::NotQueued;
 use observe::events::smtpd as events;
 use observe::{Tag, emit};
-use protocol::smtp::server::{Answer, Ask, Input, Next, Outputs, Peer, Session, Transaction};
+use protocol::smtp::server::{Answer, Ask, Input, MailRequest, Next, Outputs, Peer, Session, Transaction};
 use queue::{CommitError, NoRoom};
 use std::cell::{Cell, RefCell};
 use std::net::IpAddr;
@@ -213,13 +214,14 @@ impl Driver {
             Ask::Helo { verb, name } => {
                 let deferred = self.deferred_client.borrow().clone();
                 let about = self.about(Stage::Helo, session, None, None);
-                let about = About { helo: Some(&name), deferred: deferred.as_ref(), ..about };
+                let facts = Facts { command: verb.name(), ..about.facts };
+                let about = About { helo: Some(&name), deferred: deferred.as_ref(), facts, ..about };
                 let mut finding = lists.helo(&about).await;
                 let scene = Scene { helo: Some(&name), ..Scene::of(session, verb.name()) };
                 self.deferred_helo.replace(finding.effects.defer_if_permit.clone());
                 self.told(&mut finding.effects, finding.verdict, &scene).into()
             }
-            Ask::Mail(request) => self.mail(&request.sender, session).await,
+            Ask::Mail(request) => self.mail(&request, session).await,
             Ask::Rcpt(recipient) => self.recipient(&recipient.address, session).await,
             Ask::Data(verb) => {
                 let scene = Scene::of(session, verb.name());
@@ -235,21 +237,25 @@ impl Driver {
             Ask::Vrfy(address) => {
                 let scene = Scene { recipient: Some(&address), ..Scene::of(session, "VRFY") };
                 let about = self.about(Stage::Recipient, session, scene.sender, Some(&address));
+                let about = About { facts: Facts { command: "VRFY", ..about.facts }, ..about };
                 let mut finding = lists.recipient(&about).await;
                 self.told(&mut finding.effects, finding.verdict, &scene).map(|_| ()).into()
             }
         }
     }
 
-    async fn mail(&self, sender: &Address, session: &Session<Smtpd>) -> Answer<Smtpd> {
+    async fn mail(&self, request: &MailRequest, session: &Session<Smtpd>) -> Answer<Smtpd> {
+        let sender = &request.sender;
         let now = net::clock::now();
         let lists = &self.settings.lists;
         let scene = Scene::of(session, "MAIL");
-        let mut mail = Mail { arrival: now, ..Mail::default() };
+        let instance = Some(facts::new_instance(self.tag.number, now));
+        let mut mail = Mail { arrival: now, instance, ..Mail::default() };
         if !lists.delay_reject {
             let deferred = self.deferred_helo.borrow().clone().or(self.deferred_client.borrow().clone());
             let about = self.about(Stage::Sender, session, Some(sender), None);
-            let about = About { deferred: deferred.as_ref(), ..about };
+            let facts = Facts { size: request.size, ..about.facts };
+            let about = About { deferred: deferred.as_ref(), facts, ..about };
             let mut finding = lists.sender(&about).await;
             mail.deferred = finding.effects.defer_if_permit.clone();
             mail.wishes.add(&mut finding.effects);
@@ -347,6 +353,7 @@ impl Driver {
             vocabulary: &self.settings.lists.vocabulary,
             tag: &self.tag,
             dns: &*self.shared.resolver,
+            facts: Facts::of(stage.command(), session.protocol()).with(transaction),
             trail: None,
         }
     }
@@ -415,15 +422,16 @@ impl Driver {
         sole: Option<&Address>,
         session: &Session<Smtpd>,
     ) -> Result<(), Reply> {
-        let transaction_recipients = transaction.recipients().len();
-        let Transaction { request, mail, .. } = transaction;
-        let sender = Some(&request.sender);
+        let about = self.about(Stage::EndOfData, session, Some(&transaction.request.sender), None);
         let about = About {
-            discarded: mail.wishes.discard,
-            recipients: transaction_recipients,
-            ..self.about(Stage::EndOfData, session, sender, None)
+            discarded: transaction.mail.wishes.discard,
+            recipients: transaction.recipients().len(),
+            facts: about.facts.with(Some(transaction)),
+            ..about
         };
         let mut finding = self.settings.lists.end_of_data(&about).await;
+        let Transaction { request, mail, .. } = transaction;
+        let sender = Some(&request.sender);
         finding.effects.told_hold_once(mail.wishes.hold.is_some());
         mail.wishes.add(&mut finding.effects);
         let scene =

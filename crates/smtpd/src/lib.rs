@@ -12,6 +12,7 @@ mod clients;
 pub mod complaint;
 mod dns;
 pub mod driver;
+pub mod facts;
 mod list;
 mod listed;
 mod listener;

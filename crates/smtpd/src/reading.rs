@@ -2,6 +2,7 @@
 
 use crate::complaint::Complaint;
 use crate::list::{Entry, List, What};
+use crate::policy::Defaults;
 use crate::restrictions::{self, FINAL, Make, NOT_YET, REMOVED};
 use config::{Error, Origin, Scope};
 use std::collections::HashMap;
@@ -12,10 +13,11 @@ use tables::{Settings, Table};
 /// Restrictions of one list at most: each costs time at every recipient.
 const RESTRICTIONS_MAX: usize = 10_000;
 
-/// The restriction classes of a service, which results of access tables may name.
+/// The restriction classes of a service, and what holds for policy services: results of access tables may name both.
 #[derive(Default)]
 pub struct Vocabulary {
     classes: HashMap<String, Arc<List>>,
+    policies: Defaults,
 }
 
 /// Where tables and classes come from, and where mistakes go.
@@ -24,6 +26,8 @@ trait Source {
     fn table(&mut self, spec: &str) -> Option<Table>;
     /// The class of that name; the inner nothing is one that has been told to be wrong.
     fn class(&mut self, name: &str) -> Option<Option<Arc<List>>>;
+    /// What holds for policy services.
+    fn policies(&self) -> &Defaults;
     /// Something is wrong with a word.
     fn wrong(&mut self, text: String);
 }
@@ -95,6 +99,17 @@ fn entry<'w>(
                 of(kind.name.to_owned(), What::Broken(Complaint::NoTable(kind.name)))
             }
         },
+        Make::WithService(make) => {
+            let word = words.next();
+            let made = word.ok_or_else(|| "expected a service, found nothing".to_owned());
+            match made.and_then(|word| make(word, source.policies())) {
+                Ok(made) => of(format!("{} {}", kind.name, word.unwrap_or_default()), one(made)),
+                Err(why) => {
+                    source.wrong(format!("{}: {why}", kind.name));
+                    broken(kind.name)
+                }
+            }
+        }
         Make::WithWord(what, make) => {
             let made = words.next().ok_or_else(|| "nothing".to_owned()).and_then(|word| {
                 let made = make(word).map_err(|why| format!("`{word}`: {why}"))?;
@@ -138,6 +153,10 @@ impl Source for Known<'_> {
         self.0.classes.get(name).cloned().map(Some)
     }
 
+    fn policies(&self) -> &Defaults {
+        &self.0.policies
+    }
+
     // The log tells when it is asked.
     fn wrong(&mut self, _: String) {}
 }
@@ -165,13 +184,17 @@ impl<'a> Reading<'a> {
         errors: &'a mut Vec<Error>,
     ) -> Reading<'a> {
         let declared = declared.to_vec();
+        let policies = Defaults::read(scope, open).unwrap_or_else(|wrong| {
+            errors.extend(wrong.into_vec());
+            Defaults::default()
+        });
         let mut reading = Reading {
             scope,
             open,
             errors,
             declared,
             under_way: Vec::new(),
-            vocabulary: Vocabulary::default(),
+            vocabulary: Vocabulary { policies, ..Vocabulary::default() },
             parameter: "smtpd_restriction_classes".to_owned(),
         };
         // Also those that only tables name.
@@ -237,6 +260,10 @@ impl Source for Reading<'_> {
             return Some(Some(Arc::clone(list)));
         }
         self.declared.iter().any(|declared| declared == name).then(|| self.read_class(name))
+    }
+
+    fn policies(&self) -> &Defaults {
+        &self.vocabulary.policies
     }
 
     fn wrong(&mut self, text: String) {

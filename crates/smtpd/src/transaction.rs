@@ -10,6 +10,7 @@ use mail::{
     Timestamp,
 };
 use observe::Tag;
+use protocol::policy::Instance;
 use protocol::smtp::server::{Host, MailRequest, Queued, Recipients};
 use std::sync::Arc;
 
@@ -44,6 +45,8 @@ pub struct Mail {
     pub queue_id: Option<QueueId>,
     /// When the id was given.
     pub arrival: Timestamp,
+    /// What policy services know the transaction by.
+    pub instance: Option<Instance>,
     /// What restrictions want done with the message.
     pub wishes: Wishes,
     /// What would be put off already at MAIL if nothing refuses (`smtpd_delay_reject = no`).

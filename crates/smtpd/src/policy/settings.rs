@@ -43,6 +43,15 @@ pub(super) struct Service {
     pub rules: Rules,
 }
 
+impl Default for Defaults {
+    /// Of an empty main.cf, for a configuration that is not used in the end.
+    fn default() -> Defaults {
+        let config = config::Config::parse(std::path::Path::new(""), "", "", config::Host::default());
+        let config = config.expect("nothing is wrong with an empty main.cf");
+        Defaults::read(&config.scope(None), &tables::Settings::default()).expect("defaults can be read")
+    }
+}
+
 impl Defaults {
     /// Reads the parameters; `places` knows where sockets are.
     pub fn read(scope: &Scope<'_>, places: &tables::Settings) -> Result<Defaults, config::Errors> {
@@ -70,13 +79,6 @@ impl Defaults {
             mail_version: text("mail_version"),
             places: places.clone(),
         })
-    }
-
-    /// Without any parameter, for a configuration that is not used in the end.
-    pub fn built_in(places: &tables::Settings) -> Defaults {
-        let config = config::Config::parse(std::path::Path::new(""), "", "", config::Host::default());
-        let config = config.expect("nothing is wrong with an empty main.cf");
-        Defaults::read(&config.scope(None), places).expect("defaults can be read")
     }
 
     /// Reads a word of a restriction list; the error says what was expected.

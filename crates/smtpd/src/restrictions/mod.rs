@@ -9,6 +9,7 @@ mod check_helo_a_access;
 mod check_helo_access;
 mod check_helo_mx_access;
 mod check_helo_ns_access;
+mod check_policy_service;
 mod check_recipient_a_access;
 mod check_recipient_access;
 mod check_recipient_mx_access;
@@ -64,6 +65,7 @@ mod sleep;
 use crate::about::About;
 use crate::complaint::Complaint;
 use crate::list::Nested;
+use crate::policy::Defaults;
 use mail::{Address, Dsn, Reply};
 use std::future::Future;
 use std::pin::Pin;
@@ -160,6 +162,9 @@ pub struct Kind {
     pub guards_relaying: bool,
 }
 
+/// A restriction, or what is wrong with the word that it was to be made of.
+pub type Made = Result<Box<dyn Restriction>, String>;
+
 /// What stands behind the name in the list.
 pub enum Make {
     /// Nothing.
@@ -167,7 +172,9 @@ pub enum Make {
     /// A table.
     WithTable(fn(Table) -> Box<dyn Restriction>),
     /// A word; the error says what is wrong with it.
-    WithWord(&'static str, fn(&str) -> Result<Box<dyn Restriction>, String>),
+    WithWord(&'static str, fn(&str) -> Made),
+    /// A policy service; the error says what was expected.
+    WithService(fn(&str, &Defaults) -> Made),
 }
 
 /// `451 4.3.5 Server configuration error`.
@@ -186,6 +193,7 @@ pub const KINDS: &[Kind] = &[
     check_helo_access::KIND,
     check_helo_mx_access::KIND,
     check_helo_ns_access::KIND,
+    check_policy_service::KIND,
     check_recipient_a_access::KIND,
     check_recipient_access::KIND,
     check_recipient_mx_access::KIND,
@@ -270,7 +278,6 @@ pub fn find(name: &str) -> Option<&'static Kind> {
 /// Restrictions of Postfix that are not built yet.
 pub const NOT_YET: &[&str] = &[
     "check_ccert_access",
-    "check_policy_service",
     "permit_mx_backup",
     "permit_tls_all_clientcerts",
     "permit_tls_clientcerts",

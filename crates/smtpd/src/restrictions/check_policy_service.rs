@@ -1,0 +1,67 @@
+//! Asks a policy service, whose answer is what an access table may say.
+
+use super::{Checked, Kind, Made, Make, Restriction, Verdict};
+use crate::about::About;
+use crate::access::{self, Subject};
+use crate::policy::{Around, Defaults, Server};
+use mail::Address;
+use protocol::policy::Request;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+pub(super) const KIND: Kind =
+    Kind { name: "check_policy_service", make: Make::WithService(make), guards_relaying: false };
+
+fn make(word: &str, defaults: &Defaults) -> Made {
+    let server = Server::of(word, defaults)?;
+    Ok(Box::new(This { server, defaults: defaults.clone() }))
+}
+
+struct This {
+    server: Arc<Server>,
+    defaults: Defaults,
+}
+
+impl Restriction for This {
+    fn check<'a>(&'a self, about: &'a About<'a>) -> Checked<'a> {
+        Checked::Later(Box::pin(self.decide(about)))
+    }
+}
+
+impl This {
+    async fn decide(&self, about: &About<'_>) -> Verdict {
+        let around = Around { resolver: about.dns, families: about.rules.families, tag: about.tag };
+        let answer = self.server.ask(&self.request(about), &around).await;
+        let action = answer.as_deref().unwrap_or(self.server.default_action());
+        let subject = Subject { value: &about.value(), class: about.class() };
+        access::result(action, self.server.spec(), "", about, subject)
+    }
+
+    fn request<'a>(&'a self, about: &'a About<'_>) -> Request<'a> {
+        let (facts, client) = (&about.facts, about.client);
+        let sasl = client.sasl.as_ref();
+        let bytes = |address: Option<&'a Address>| address.map_or(&b""[..], Address::as_bytes);
+        Request {
+            protocol_state: facts.command,
+            protocol_name: facts.protocol,
+            client_name: &client.name,
+            reverse_client_name: &client.reverse_name,
+            helo_name: about.helo.unwrap_or_default(),
+            sender: bytes(about.sender),
+            recipient: bytes(about.recipient.or(facts.sole_recipient)),
+            recipient_count: facts.recipients,
+            queue_id: facts.queue_id.map_or("", |id| id.as_str()),
+            instance: facts.instance,
+            size: facts.size,
+            etrn_domain: about.etrn.unwrap_or_default(),
+            sasl_method: sasl.map_or("", |login| &login.method),
+            sasl_username: sasl.map_or("", |login| &login.username),
+            sasl_sender: sasl.map_or("", |login| &login.sender),
+            stress: &self.defaults.stress,
+            policy_context: self.server.policy_context(),
+            compatibility_level: &self.defaults.compatibility_level,
+            mail_version: &self.defaults.mail_version,
+            ..Request::of(SocketAddr::new(client.address, client.port), client.server)
+        }
+    }
+}
