@@ -8,6 +8,7 @@
 //! dns: NAME TYPE DATA           see `dns`
 //! sink: ADDRESS:PORT [lmtp]     its rules follow in lines beginning with `| `, see `sink`
 //! tables: ADDRESS:PORT          its answers follow in lines beginning with `| `, see `asked`
+//! policy: ADDRESS:PORT         a policy service; its rules follow in lines beginning with `| `, see `policy`
 //! spool: no                     leaves the queue directory for the program to make
 //!
 //! case: NAME
@@ -24,6 +25,7 @@
 
 use crate::asked::TablesSettings;
 use crate::dialogue::{self, Step};
+use crate::policy::PolicySettings;
 use crate::sink::SinkSettings;
 use std::collections::BTreeSet;
 
@@ -109,6 +111,8 @@ pub struct CaseFile {
     pub sinks: Vec<SinkSettings>,
     /// Servers of tables to start.
     pub tables: Vec<TablesSettings>,
+    /// Policy services to start.
+    pub policies: Vec<PolicySettings>,
     /// The cases in order.
     pub cases: Vec<Case>,
 }
@@ -160,7 +164,8 @@ impl CaseFile {
                 }
                 Block::Sink => self.sinks.last_mut().expect("a sink came before").rule(content),
                 Block::Tables => self.tables.last_mut().expect("a server came before").rule(content),
-                Block::None => Err("`|` continues a `file:`, `sink:` or `tables:` only".into()),
+                Block::Policy => self.policies.last_mut().expect("a service came before").rule(content),
+                Block::None => Err("`|` continues a `file:`, `sink:`, `tables:` or `policy:` only".into()),
             };
         }
         *last = Block::None;
@@ -202,6 +207,10 @@ impl CaseFile {
             "tables" => {
                 self.tables.push(TablesSettings::new(value));
                 *last = Block::Tables;
+            }
+            "policy" => {
+                self.policies.push(PolicySettings::parse(value)?);
+                *last = Block::Policy;
             }
             other => return Err(format!("`{other}:` is not known")),
         }
@@ -306,6 +315,7 @@ enum Block {
     File,
     Sink,
     Tables,
+    Policy,
 }
 
 #[cfg(test)]

@@ -12,5 +12,6 @@ pub mod dns;
 pub mod mask;
 pub mod mta;
 pub mod play;
+pub mod policy;
 pub mod sink;
 pub mod world;

@@ -6,6 +6,7 @@ use crate::dialogue::Player;
 use crate::dns::Zone;
 use crate::mask::{LogLine, Masker};
 use crate::mta::{self, Mta};
+use crate::policy::Policy;
 use crate::sink::{Sink, Transaction};
 use crate::world;
 use std::collections::BTreeMap;
@@ -87,6 +88,7 @@ pub fn inside(program: &str) -> Result<(), String> {
     }
     let sinks: Vec<Sink> = file.sinks.iter().cloned().map(|sink| sink.start()).collect::<Result<_, _>>()?;
     let tables: Vec<Tables> = file.tables.iter().cloned().map(|t| t.start()).collect::<Result<_, _>>()?;
+    let policies: Vec<Policy> = file.policies.iter().cloned().map(|p| p.start()).collect::<Result<_, _>>()?;
     let mut mta = mta::by_name(program)?;
     mta.configure(&file.main_cf(), &file.master_cf())?;
     mta.start(25)?;
@@ -97,6 +99,7 @@ pub fn inside(program: &str) -> Result<(), String> {
             mta: mta.as_ref(),
             sinks: &sinks,
             tables: &tables,
+            policies: &policies,
             from: offset,
             masker: Masker::default(),
             out: Vec::new(),
@@ -135,6 +138,7 @@ struct Run<'a> {
     mta: &'a dyn Mta,
     sinks: &'a [Sink],
     tables: &'a [Tables],
+    policies: &'a [Policy],
     from: usize,
     masker: Masker,
     out: Vec<(String, String)>,
@@ -175,6 +179,10 @@ impl Run<'_> {
         self.mail();
         for tables in self.tables {
             self.push_all("asked", tables.take().into_iter());
+        }
+        for policy in self.policies {
+            let told: Vec<String> = policy.take().iter().map(|line| self.masker.mask(line)).collect();
+            self.push_all("asked", told.into_iter());
         }
     }
 

@@ -81,7 +81,7 @@ impl Server {
         Ok(server)
     }
 
-    /// The endpoint as it is written: `inet:127.0.0.1:10023`.
+    /// The word of the list: `inet:127.0.0.1:10023`, `{ inet:127.0.0.1:10023, timeout=10s }`.
     pub fn spec(&self) -> &str {
         &self.service.spec
     }
@@ -141,7 +141,7 @@ impl Server {
             (false, true) => Counter::PolicyBreakerOpened.one(),
             (true, false) => {
                 Counter::PolicyBreakerClosed.one();
-                emit(around.tag, &events::PolicyBack { server: self.service.name() });
+                emit(around.tag, &events::PolicyBack { server: &self.service.name });
             }
             _ => {}
         }
@@ -218,7 +218,7 @@ impl Server {
     }
 
     fn unreachable(&self, why: Unreachable, around: &Around<'_>) -> Failed {
-        let server = self.service.name();
+        let server = &self.service.name;
         let (reason, kind) = match why {
             Unreachable::Refused(error) => (words(&error), error.kind()),
             Unreachable::NoHost(why) => {
@@ -254,7 +254,7 @@ impl Server {
                 ("input too long from", format!("; expected an answer of at most {most} bytes"))
             }
         };
-        emit(around.tag, &events::PolicyNonsense { problem, server: self.service.name(), detail: &detail });
+        emit(around.tag, &events::PolicyNonsense { problem, server: &self.service.name, detail: &detail });
         Failed::application(false)
     }
 
@@ -265,11 +265,11 @@ impl Server {
             Stop::Name => " while reading input attribute name",
             Stop::Value => " while reading input attribute value",
         };
-        emit(around.tag, &events::PolicyNonsense { problem, server: self.service.name(), detail });
+        emit(around.tag, &events::PolicyNonsense { problem, server: &self.service.name, detail });
     }
 
     fn unanswered(&self, reason: &str, around: &Around<'_>) {
-        emit(around.tag, &events::PolicyUnanswered { server: self.service.name(), reason });
+        emit(around.tag, &events::PolicyUnanswered { server: &self.service.name, reason });
     }
 
     fn breaker(&self) -> MutexGuard<'_, Breaker> {

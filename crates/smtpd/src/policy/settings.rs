@@ -37,8 +37,10 @@ pub(super) struct Rules {
 /// One policy service.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Service {
-    /// The endpoint as it is written.
+    /// The word as it is written.
     pub spec: String,
+    /// The endpoint without its type, as the log names it.
+    pub name: String,
     pub endpoint: Endpoint,
     pub rules: Rules,
 }
@@ -88,7 +90,7 @@ impl Defaults {
         let Some(spec) = parts.next() else {
             return Err("expected `{ inet:host:port, name=value… }`, found nothing in the braces".to_owned());
         };
-        let mut service = self.plain(spec)?;
+        let mut service = Service { spec: word.to_owned(), ..self.plain(spec)? };
         for part in parts {
             let setting = words::unbraced(part).unwrap_or(part);
             let Some((name, value)) = setting.split_once('=') else {
@@ -101,14 +103,8 @@ impl Defaults {
 
     fn plain(&self, spec: &str) -> Result<Service, String> {
         let endpoint = Endpoint::parse(spec, &self.places)?;
-        Ok(Service { spec: spec.to_owned(), endpoint, rules: self.rules.clone() })
-    }
-}
-
-impl Service {
-    /// The endpoint without its type, as the log names it.
-    pub(super) fn name(&self) -> &str {
-        self.spec.split_once(':').map_or(&*self.spec, |(_, name)| name)
+        let name = spec.split_once(':').map_or(spec, |(_, name)| name).to_owned();
+        Ok(Service { spec: spec.to_owned(), name, endpoint, rules: self.rules.clone() })
     }
 }
 
@@ -162,11 +158,11 @@ pub(super) mod tests {
         let defaults = defaults("smtpd_policy_service_timeout = 7s\n");
         let plain = defaults.service("unix:private/policy").unwrap();
         assert_eq!(plain.endpoint, Endpoint::Unix(Path::new("/var/spool/postfix/private/policy").into()));
-        assert_eq!((plain.name(), plain.rules.timeout.as_secs()), ("private/policy", 7));
+        assert_eq!((plain.name.as_str(), plain.rules.timeout.as_secs()), ("private/policy", 7));
         let word = "{ inet:localhost:10023, default_action=DUNNO, { policy_context = a b } try_limit=3 retry_delay=2m, \
                     max_idle=5 max_ttl=6, request_limit=0 }";
         let own = defaults.service(word).unwrap();
-        assert_eq!((own.name(), own.spec.as_str()), ("localhost:10023", "inet:localhost:10023"));
+        assert_eq!((own.name.as_str(), own.spec.as_str()), ("localhost:10023", word));
         assert_eq!(own.rules.default_action, "DUNNO");
         assert_eq!(own.rules.policy_context, "a b");
         let times = [own.rules.timeout, own.rules.retry_delay, own.rules.max_idle, own.rules.max_ttl];
