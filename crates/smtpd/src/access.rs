@@ -140,7 +140,8 @@ async fn find(table: &Table, keys: Vec<Key>, about: &About<'_>, subject: Subject
 
 /// What a result means. `source` and `key` are for what the log says where it makes no sense.
 pub fn result(action: &str, source: &str, key: &str, about: &About<'_>, subject: Subject<'_>) -> Verdict {
-    let action = action.trim();
+    // What stands at the end belongs to a header or a reply, as a policy service sent it.
+    let action = action.trim_start();
     let (word, text) = action.split_once(|c: char| c.is_ascii_whitespace()).unwrap_or((action, ""));
     let text = text.trim_start();
     let codes = &about.rules.codes;
