@@ -8,6 +8,7 @@ use crate::known::{self, Default};
 use crate::main_cf::MainCf;
 use crate::master_cf::{MasterCf, ServiceLine, ServiceType};
 use crate::parameters;
+use crate::port::Ports;
 use std::borrow::Cow;
 use std::path::Path;
 use std::sync::{Arc, LazyLock};
@@ -19,6 +20,7 @@ pub struct Config {
     main: MainCf,
     master: MasterCf,
     host: Host,
+    ports: Ports,
     /// The name in the file that myorigin names (Debian: `myorigin = /etc/mailname`).
     origin_from_file: Option<String>,
 }
@@ -47,7 +49,7 @@ impl Config {
         let (main, master) =
             (read(directory, "main.cf", &mut errors), read(directory, "master.cf", &mut errors));
         Errors::check(errors)?;
-        Ok(Config::survey_texts(directory, &main, &master, Host::this()))
+        Ok(Config::survey_here(directory, &main, &master))
     }
 
     /// [`Config::survey`] of main.cf alone: enough to find the queue, so that a slip in master.cf keeps nobody from it.
@@ -55,7 +57,12 @@ impl Config {
         let mut errors = Vec::new();
         let main = read(directory, "main.cf", &mut errors);
         Errors::check(errors)?;
-        Ok(Config::survey_texts(directory, &main, "", Host::this()))
+        Ok(Config::survey_here(directory, &main, ""))
+    }
+
+    fn survey_here(directory: &Path, main_cf: &str, master_cf: &str) -> (Config, Vec<Error>) {
+        let (config, errors) = Config::survey_texts(directory, main_cf, master_cf, Host::this());
+        (Config { ports: Ports::of_host(), ..config }, errors)
     }
 
     /// The configuration that the texts of two files give, as if they stood in `directory`.
@@ -89,7 +96,8 @@ impl Config {
         let main = MainCf::parse(&directory.join("main.cf").into(), main_cf, &mut errors);
         let master = MasterCf::parse(&directory.join("master.cf").into(), master_cf, &mut errors);
         let origin_from_file = read_origin(&main, &mut errors);
-        let config = Config { directory: directory.into(), main, master, host, origin_from_file };
+        let (directory, ports) = (directory.into(), Ports::default());
+        let config = Config { directory, main, master, host, ports, origin_from_file };
         (config, errors)
     }
 
@@ -135,6 +143,11 @@ impl Config {
     /// The host that defaults are taken from.
     pub fn host(&self) -> &Host {
         &self.host
+    }
+
+    /// The ports that the host knows by name.
+    pub fn ports(&self) -> &Ports {
+        &self.ports
     }
 
     /// How `service` sees the parameters: its `-o` settings, then main.cf, then the defaults.

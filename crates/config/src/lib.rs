@@ -27,4 +27,4 @@ pub use error::{Error, Errors, Origin};
 pub use host::Host;
 pub use main_cf::{Entry, MainCf};
 pub use master_cf::{MasterCf, ServiceLine, ServiceType, Wakeup, split_endpoint};
-pub use port::port_number;
+pub use port::Ports;

@@ -4,7 +4,7 @@ use crate::columns;
 use crate::owners::{Identity, IdentityError};
 use crate::role::RoleKind;
 use config::parameters::{Global, Master};
-use config::{Config, Error, Errors, Origin, ServiceLine, ServiceType, Severity, port_number};
+use config::{Config, Error, Errors, Origin, ServiceLine, ServiceType, Severity};
 use net::Families;
 use observe::{Destination, Facility, Fallback, Settings};
 use std::fs::{File, OpenOptions, Permissions};
@@ -277,7 +277,7 @@ fn listeners(
             continue;
         }
         let (host, port) = service.endpoint().unwrap_or((None, &service.name));
-        let Some(port) = port_number(port) else {
+        let Some(port) = config.ports().to_listen(port) else {
             errors.push(wrong(format!("expected a port or a name of /etc/services, found `{port}`")));
             continue;
         };

@@ -31,16 +31,16 @@ impl Endpoint {
     /// expected.
     pub fn parse(text: &str, settings: &Settings) -> Result<Endpoint, String> {
         match text.split_once(':') {
-            Some(("inet", rest)) => Endpoint::inet(rest),
+            Some(("inet", rest)) => Endpoint::inet(rest, settings),
             Some(("unix" | "local", path)) if !path.is_empty() => Ok(Endpoint::Unix(settings.socket(path))),
             _ => Err(format!("expected `inet:host:port` or `unix:path`, found `{text}`")),
         }
     }
 
     /// Parses `host:port`, with an IPv6 address in brackets and a port by number or by name; no host is this one.
-    pub fn inet(text: &str) -> Result<Endpoint, String> {
+    pub fn inet(text: &str, settings: &Settings) -> Result<Endpoint, String> {
         let (host, port) = config::split_endpoint(text);
-        let Some(port) = config::port_number(port).filter(|&port| port > 0) else {
+        let Some(port) = settings.ports.to_connect(port) else {
             return Err(format!("expected `host:port` with a port from 1 to 65535, found `{text}`"));
         };
         Ok(Endpoint::Inet(host.filter(|host| !host.is_empty()).unwrap_or("localhost").to_owned(), port))

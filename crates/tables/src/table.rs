@@ -3,8 +3,8 @@
 use crate::fold::fold;
 use crate::kinds;
 use crate::lookup::{Lookup, LookupFuture, now};
-use config::Config;
 use config::parameters::Global;
+use config::{Config, Ports};
 use std::borrow::Cow;
 use std::collections::{BTreeSet, HashMap};
 use std::fmt;
@@ -71,6 +71,8 @@ pub struct Settings {
     /// The expanded value of a parameter of main.cf, for kinds that have some (`socketmap_max_reply_size`, the settings
     /// of `mysql:name` without a file …); nothing where there is none.
     pub parameter: Parameter,
+    /// The names that an `inet:host:port` may have for a port.
+    pub ports: Ports,
     /// The socket by which a process below another root asks for its `proxy:` tables.
     pub proxy: Option<PathBuf>,
     /// What the tables are trusted with.
@@ -95,6 +97,7 @@ impl Default for Settings {
             directory: None,
             follow_changes: true,
             chrooted: false,
+            ports: Ports::default(),
             proxy: None,
             trust: Trust::Any,
             opened: Opened::default(),
@@ -113,6 +116,7 @@ impl Settings {
         let global = Global::read(config, None)?;
         let config = config.clone();
         Ok(Settings {
+            ports: config.ports().clone(),
             utf8: global.smtputf8_enable,
             directory: Some(global.queue_directory.into()),
             parameter: Arc::new(move |name| {

@@ -24,8 +24,8 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(30);
 /// Bytes of an answer with its line end, as in Postfix; a longer one costs the connection.
 const ANSWER_BYTES_MAX: usize = 4096;
 
-fn open(name: &str, spec: &str, _: &Settings) -> Result<Box<dyn Source>, TableError> {
-    let endpoint = Endpoint::inet(name).map_err(|text| TableError::new(spec, text))?;
+fn open(name: &str, spec: &str, settings: &Settings) -> Result<Box<dyn Source>, TableError> {
+    let endpoint = Endpoint::inet(name, settings).map_err(|text| TableError::new(spec, text))?;
     let limits = Limits { connect: CONNECT_TIMEOUT, query: ANSWER_TIMEOUT, ..Limits::default() };
     let hosts = vec![endpoint.to_string()];
     Ok(Box::new(Tcp {

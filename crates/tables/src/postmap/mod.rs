@@ -119,8 +119,10 @@ fn settings(directory: &Path, bytes: bool) -> Result<Settings, String> {
     }
     let (config, _) = Config::survey_main(directory).map_err(|errors| errors.to_string())?;
     let on = config.text("smtputf8_enable").map_err(|error| error.to_string())? == "yes";
+    let ports = config.ports().clone();
     let parameter: Parameter = Arc::new(move |name| config.text(name).ok());
     Ok(Settings {
+        ports,
         utf8: on && !bytes,
         directory: None,
         follow_changes: false,

@@ -35,7 +35,7 @@ pub(super) fn parse(nexthop: &str, settings: &Settings) -> Result<Vec<Site>, Str
     let mut sites = Vec::new();
     for word in nexthop.split([',', ' ', '\t']).filter(|w| !w.is_empty()) {
         let place = if lmtp { word.strip_prefix("inet:").unwrap_or(word) } else { word };
-        sites.push(inet(place, settings.port, lmtp, nexthop)?);
+        sites.push(inet(place, settings, lmtp, nexthop)?);
     }
     if sites.is_empty() { Err(format!("bad destination: {nexthop:?}")) } else { Ok(sites) }
 }
@@ -47,7 +47,7 @@ fn socket(path: &str, settings: &Settings) -> PathBuf {
     if !path.starts_with('/') || (settings.chrooted && below.exists()) { below } else { path.into() }
 }
 
-fn inet(place: &str, default_port: u16, lmtp: bool, nexthop: &str) -> Result<Site, String> {
+fn inet(place: &str, settings: &Settings, lmtp: bool, nexthop: &str) -> Result<Site, String> {
     let (name, port, bracketed) = match place.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
         Some((name, "")) => (name, None, true),
         Some((name, rest)) => (name, rest.strip_prefix(':'), true),
@@ -57,9 +57,10 @@ fn inet(place: &str, default_port: u16, lmtp: bool, nexthop: &str) -> Result<Sit
         },
     };
     let port = match port {
-        None => default_port,
+        None => settings.port,
         Some(port) => {
-            port_number(port).ok_or_else(|| format!("bad network port: {port} for destination: {nexthop}"))?
+            let wrong = || format!("bad network port: {port} for destination: {nexthop}");
+            settings.ports.to_connect(port).ok_or_else(wrong)?
         }
     };
     let name = match name.get(..5) {
@@ -67,16 +68,6 @@ fn inet(place: &str, default_port: u16, lmtp: bool, nexthop: &str) -> Result<Sit
         _ => name,
     };
     Ok(Site::Inet { name: name.to_string(), port, mail_exchangers: !bracketed && !lmtp })
-}
-
-/// A port by number or by name.
-pub(super) fn port_number(port: &str) -> Option<u16> {
-    match port {
-        "smtp" => Some(25),
-        "smtps" | "submissions" => Some(465),
-        "submission" => Some(587),
-        number => number.parse().ok().filter(|n| *n > 0),
-    }
 }
 
 #[cfg(test)]

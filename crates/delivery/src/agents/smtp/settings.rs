@@ -1,9 +1,8 @@
 //! What the SMTP and LMTP client takes from the configuration.
 
-use super::destination::port_number;
 use crate::ReportStyle;
 use config::parameters::{Client, Global, Rewrite};
-use config::{Error, Errors, Scope};
+use config::{Error, Errors, Ports, Scope};
 use net::Families;
 use protocol::smtp::client::{EhloUse, Protocol, Settings as Dialogue, Stage};
 use std::net::IpAddr;
@@ -28,6 +27,8 @@ pub struct Settings {
     pub request_rate: Option<u64>,
     /// The port where the destination names none.
     pub port: u16,
+    /// The names that a destination may have for a port.
+    pub ports: Ports,
     /// `inet_protocols`.
     pub families: Families,
     /// Our own addresses, to notice mail that would come back to us (`inet_interfaces`, `proxy_interfaces`).
@@ -157,6 +158,7 @@ impl Default for Settings {
             timeouts: Timeouts::default(),
             request_rate: None,
             port: 25,
+            ports: Ports::default(),
             families: Families::ALL,
             own_addresses: Vec::new(),
             myhostname: "localhost".into(),
@@ -193,7 +195,8 @@ impl Settings {
         let global = Global::read_in(scope)?;
         let rewrite = Rewrite::read_in(scope)?;
         let client = Client::read_in(scope, protocol == Protocol::Lmtp)?;
-        let port = port_number(&client.tcp_port).ok_or_else(|| {
+        let ports = scope.config().ports().clone();
+        let port = ports.to_connect(&client.tcp_port).ok_or_else(|| {
             let name = if protocol == Protocol::Lmtp { "lmtp_tcp_port" } else { "smtp_tcp_port" };
             Error::new(None, name, format!("expected a port, found `{}`", client.tcp_port))
         })?;
@@ -231,6 +234,7 @@ impl Settings {
             },
             request_rate: client.per_request_deadline.then_some(client.min_data_rate),
             port,
+            ports,
             families,
             own_addresses,
             myhostname: global.myhostname,
