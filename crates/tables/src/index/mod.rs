@@ -17,6 +17,7 @@ use std::fs::File;
 use std::path::{Path, PathBuf};
 
 pub use back::{Stale, stale_for_postfix};
+pub(crate) use berkeley::BUSY;
 use bytes::Bytes;
 pub(crate) use bytes::without_number;
 pub use choose::{Opened, open_newest};

@@ -31,7 +31,8 @@ const META: usize = 512;
 const HASH_MAGIC: u32 = 0x0006_1561;
 const BTREE_MAGIC: u32 = 0x0005_3162;
 
-const BUSY: &str = "is being written by another process; wait until it is done";
+/// What a lookup fails with while a writer has the file locked.
+pub(crate) const BUSY: &str = "is being written by another process; wait until it is done";
 
 /// An open file.
 pub(super) struct Berkeley {
