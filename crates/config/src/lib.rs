@@ -17,6 +17,7 @@ pub mod parameters;
 mod pieces;
 mod port;
 pub mod postconf;
+pub mod table_settings;
 pub mod words;
 
 pub use attributes::Attributes;

@@ -32,6 +32,8 @@ mod substitute;
 mod table;
 #[allow(dead_code)]
 mod table_config;
+#[cfg(any(feature = "ldap", feature = "pgsql"))]
+mod tls;
 mod watched;
 
 pub use check::{Named, proxied, survey, unknown_kinds, unopenable};

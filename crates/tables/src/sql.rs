@@ -85,18 +85,13 @@ impl Sql {
     /// Reads the query and what all such tables have; nothing where something is wrong, which is noted. `function` is
     /// the setting that may name a function instead of a query, if there is one.
     pub(crate) fn read(config: &mut TableConfig<'_>, function: Option<&'static str>) -> Option<Sql> {
-        let query = match Template::parse(&query(config, function)?) {
-            Ok(query) => Some(Arc::new(query)),
-            Err(text) => {
-                config.wrong("query", text);
-                None
-            }
-        };
+        let query = query(config, function);
+        let query = query.map(|text| Template::parse(&text).map_err(|text| config.wrong("query", text)));
         let expansion = config.expansion();
         Some(Sql {
             spec: config.spec().to_owned(),
             settings: config.settings().clone(),
-            query: query?,
+            query: Arc::new(query?.ok()?),
             expansion: expansion?,
         })
     }
@@ -189,7 +184,7 @@ mod tests {
             value.map(str::to_owned)
         });
         let settings = Settings { parameter, ..Settings::default() };
-        let mut config = TableConfig::open("t", "x:t", &settings).unwrap();
+        let mut config = TableConfig::open("pgsql", "t", "x:t", &settings).unwrap();
         let sql = Sql::read(&mut config, function);
         config.finish().map_err(|error| error.to_string())?;
         Ok(sql.expect("what is wrong was noted"))

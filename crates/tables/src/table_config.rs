@@ -8,7 +8,7 @@ use crate::expansion::Expansion;
 use crate::table::{Settings, TableError};
 use crate::watched;
 use config::kinds::{self, Kind, Limits};
-use config::{Error, MainCf, words};
+use config::{Error, MainCf, table_settings, words};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,9 +16,9 @@ use std::time::Duration;
 /// The settings of the table, read one by one; [`TableConfig::finish`] tells all that is wrong.
 pub(crate) struct TableConfig<'a> {
     spec: &'a str,
+    kind: &'static str,
     settings: &'a Settings,
     place: Place,
-    known: Vec<&'static str>,
     errors: Vec<Error>,
 }
 
@@ -29,8 +29,9 @@ enum Place {
 }
 
 impl<'a> TableConfig<'a> {
-    /// Reads the settings of `type:name`: from a file where the name starts with `/` or `.`, from main.cf elsewhere.
+    /// Reads the settings of a table `name` of this type: from a file where the name starts with `/` or `.`, from main.cf elsewhere.
     pub(crate) fn open(
+        kind: &'static str,
         name: &str,
         spec: &'a str,
         settings: &'a Settings,
@@ -57,7 +58,7 @@ impl<'a> TableConfig<'a> {
         } else {
             Place::MainCf(name.to_owned())
         };
-        Ok(TableConfig { spec, settings, place, known: Vec::new(), errors })
+        Ok(TableConfig { spec, kind, settings, place, errors })
     }
 
     /// `type:name` as it was written.
@@ -72,7 +73,7 @@ impl<'a> TableConfig<'a> {
 
     /// The value of a setting; nothing where it is not set. An empty value is a value.
     pub(crate) fn text(&mut self, name: &'static str) -> Option<String> {
-        self.known.push(name);
+        assert!(self.has(name), "{} tables have `{name}` among their settings", self.kind);
         match &self.place {
             Place::File(_, file) => file.get(name).map(|entry| entry.value.clone()),
             Place::MainCf(table) => (self.settings.parameter)(&format!("{table}_{name}")),
@@ -110,6 +111,11 @@ impl<'a> TableConfig<'a> {
             self.wrong(name, format!("expected a number up to {}, found `{value}`", i32::MAX));
             default
         })
+    }
+
+    /// Whether tables of this type have such a setting.
+    fn has(&self, name: &str) -> bool {
+        table_settings::of_kind(self.kind).any(|known| known == name)
     }
 
     fn read<K: Kind>(&mut self, name: &'static str, limits: &Limits) -> Option<K::Value> {
@@ -151,10 +157,10 @@ impl<'a> TableConfig<'a> {
         }
     }
 
-    /// Tells all mistakes, and warns about settings that nobody asked for.
+    /// Tells all mistakes, and warns about settings that no table of the type has.
     pub(crate) fn finish(mut self) -> Result<(), TableError> {
         if let Place::File(_, file) = &self.place {
-            for (name, _) in file.iter().filter(|(name, _)| !self.known.contains(name)) {
+            for (name, _) in file.iter().filter(|(name, _)| !self.has(name)) {
                 self.warn(name, "tables of this type have no such setting; it is ignored");
             }
         }
@@ -198,15 +204,18 @@ mod tests {
     #[test]
     fn values_of_a_file_stand_as_they_are_written() {
         let (settings, warnings) = settings();
-        with_file("# c\nhosts = a $b,\n  c\nquery = select '%s'\nidle_interval = 2m\nx_y = no\n", |path| {
-            let mut config = TableConfig::open(path, "mysql:f", &settings).unwrap();
-            assert_eq!(config.list("hosts"), ["a", "$b", "c"]);
-            assert_eq!(config.required("query", "a query"), "select '%s'");
-            assert_eq!(config.seconds("idle_interval", Duration::ZERO), Duration::from_secs(120));
-            assert_eq!(config.number("expansion_limit", 7), 7);
-            assert!(!config.yes_no("x_y", true));
-            assert_eq!(config.finish(), Ok(()));
-        });
+        with_file(
+            "# c\nhosts = a $b,\n  c\nquery = select '%s'\nidle_interval = 2m\nrequire_result_set = no\n",
+            |path| {
+                let mut config = TableConfig::open("mysql", path, "mysql:f", &settings).unwrap();
+                assert_eq!(config.list("hosts"), ["a", "$b", "c"]);
+                assert_eq!(config.required("query", "a query"), "select '%s'");
+                assert_eq!(config.seconds("idle_interval", Duration::ZERO), Duration::from_secs(120));
+                assert_eq!(config.number("expansion_limit", 7), 7);
+                assert!(!config.yes_no("require_result_set", true));
+                assert_eq!(config.finish(), Ok(()));
+            },
+        );
         assert!(warnings.lock().unwrap().is_empty());
     }
 
@@ -214,7 +223,7 @@ mod tests {
     fn all_mistakes_of_a_file_are_told_with_their_lines() {
         let (settings, warnings) = settings();
         with_file("expansion_limit = x\nqeury = select 1\nno assignment\nresult_format =\n", |path| {
-            let mut config = TableConfig::open(path, "mysql:f", &settings).unwrap();
+            let mut config = TableConfig::open("mysql", path, "mysql:f", &settings).unwrap();
             assert!(config.expansion().is_none());
             config.required("query", "a SELECT statement");
             let text = config.finish().unwrap_err().to_string().replace(path, "F");
@@ -236,7 +245,7 @@ mod tests {
     fn a_setting_that_is_there_twice_is_told_without_its_value() {
         let (settings, warnings) = settings();
         with_file("password = s3cret\npassword = other\n", |path| {
-            let mut config = TableConfig::open(path, "mysql:f", &settings).unwrap();
+            let mut config = TableConfig::open("mysql", path, "mysql:f", &settings).unwrap();
             assert_eq!(config.required("password", "a password"), "other");
             assert_eq!(
                 warnings.lock().unwrap().join("\n").replace(path, "F"),
@@ -248,7 +257,7 @@ mod tests {
     #[test]
     fn a_name_without_a_path_stands_for_settings_of_main_cf() {
         let (settings, _) = settings();
-        let mut config = TableConfig::open("db", "mysql:db", &settings).unwrap();
+        let mut config = TableConfig::open("mysql", "db", "mysql:db", &settings).unwrap();
         assert_eq!(config.list("hosts"), ["a", "b"]);
         config.required("query", "a query");
         let error = config.finish().unwrap_err().to_string();
@@ -257,7 +266,9 @@ mod tests {
 
     #[test]
     fn a_file_that_cannot_be_read_is_an_error_with_its_name() {
-        let error = TableConfig::open("/nonexistent/f", "mysql:/nonexistent/f", &settings().0).err().unwrap();
+        let error = TableConfig::open("mysql", "/nonexistent/f", "mysql:/nonexistent/f", &settings().0)
+            .err()
+            .unwrap();
         let text =
             "mysql:/nonexistent/f: /nonexistent/f cannot be read: No such file or directory (os error 2)";
         assert_eq!(error.to_string(), text);

@@ -4,6 +4,7 @@ use super::entry::Entry;
 use crate::expand::names_in;
 use crate::known::{self, Default};
 use crate::parameters::{self, Transport};
+use crate::table_settings;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::LazyLock;
 
@@ -79,123 +80,10 @@ pub(super) fn of_services(services: &[Entry]) -> BTreeMap<String, String> {
     found
 }
 
-/// What follows the name of a table in the parameters that tables had before they had files of their own:
-/// `ldap:NAME` and `NAME_server_host`.
-fn table_suffixes(kind: &str) -> &'static [&'static str] {
-    match kind {
-        "ldap" => &[
-            "bind",
-            "bind_dn",
-            "bind_pw",
-            "cache",
-            "cache_expiry",
-            "cache_size",
-            "chase_referrals",
-            "debuglevel",
-            "dereference",
-            "domain",
-            "expansion_limit",
-            "leaf_result_attribute",
-            "query_filter",
-            "recursion_limit",
-            "result_attribute",
-            "result_filter",
-            "result_format",
-            "scope",
-            "search_base",
-            "server_host",
-            "server_port",
-            "size_limit",
-            "special_result_attribute",
-            "start_tls",
-            "terminal_result_attribute",
-            "timeout",
-            "tls_ca_cert_dir",
-            "tls_ca_cert_file",
-            "tls_cert",
-            "tls_cipher_suite",
-            "tls_key",
-            "tls_random_file",
-            "tls_require_cert",
-            "version",
-            "bind_mechs",
-            "sasl_mechs",
-            "sasl_realm",
-            "sasl_authz_id",
-            "sasl_minssf",
-        ],
-        "mysql" => &[
-            "additional_conditions",
-            "dbname",
-            "domain",
-            "expansion_limit",
-            "hosts",
-            "password",
-            "query",
-            "result_format",
-            "select_field",
-            "table",
-            "user",
-            "where_field",
-            "option_file",
-            "option_group",
-            "tls_cert_file",
-            "tls_key_file",
-            "tls_CAfile",
-            "tls_CApath",
-            "tls_ciphers",
-            "tls_verify_cert",
-            "require_result_set",
-            "charset",
-        ],
-        "pgsql" => &[
-            "additional_conditions",
-            "dbname",
-            "domain",
-            "expansion_limit",
-            "hosts",
-            "password",
-            "query",
-            "result_format",
-            "select_field",
-            "select_function",
-            "table",
-            "user",
-            "where_field",
-            "encoding",
-        ],
-        "sqlite" => &[
-            "additional_conditions",
-            "dbpath",
-            "domain",
-            "expansion_limit",
-            "query",
-            "result_format",
-            "select_field",
-            "table",
-            "where_field",
-        ],
-        "memcache" => &[
-            "backup",
-            "data_size_limit",
-            "domain",
-            "flags",
-            "key_format",
-            "line_size_limit",
-            "max_try",
-            "memcache",
-            "retry_pause",
-            "timeout",
-            "ttl",
-        ],
-        _ => &[],
-    }
-}
-
 /// The parameters of the table that a word `[proxy:]type:name` names in the old way.
 pub(super) fn of_table(word: &str) -> impl Iterator<Item = String> + '_ {
     let word = word.strip_prefix("proxy:").unwrap_or(word);
     let (kind, name) = word.split_once(':').unwrap_or_default();
-    let suffixes = if name.starts_with(['/', '.']) { &[] } else { table_suffixes(kind) };
-    suffixes.iter().map(move |suffix| format!("{name}_{suffix}"))
+    let kind = if name.starts_with(['/', '.']) { "" } else { kind };
+    table_settings::of_kind(kind).map(move |setting| format!("{name}_{setting}"))
 }

@@ -18,7 +18,7 @@ use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt};
 pub const KIND: Kind = Kind { name: "memcache", open };
 
 fn open(name: &str, spec: &str, settings: &Settings) -> Result<Box<dyn Source>, TableError> {
-    let mut config = TableConfig::open(name, spec, settings)?;
+    let mut config = TableConfig::open(KIND.name, name, spec, settings)?;
     let server = config.text("memcache").unwrap_or_else(|| "inet:localhost:11211".to_owned());
     let endpoint = Endpoint::parse(&server, settings).map_err(|text| config.wrong("memcache", text)).ok();
     let backup = config.text("backup").filter(|spec| !spec.is_empty());

@@ -32,7 +32,7 @@ const PACKET_BYTES_MAX: usize = 16 << 20;
 const GOODBYE_MAX: Duration = Duration::from_secs(1);
 
 fn open(name: &str, spec: &str, settings: &Settings) -> Result<Box<dyn Source>, TableError> {
-    let mut config = TableConfig::open(name, spec, settings)?;
+    let mut config = TableConfig::open(KIND.name, name, spec, settings)?;
     let servers = servers(&mut config);
     let limits = crate::sql::limits(&mut config);
     let needs_rows = config.yes_no("require_result_set", true);

@@ -29,7 +29,7 @@ const STEPS: i32 = 10_000;
 const IN_MEMORY: &str = ":memory:";
 
 fn open(name: &str, spec: &str, settings: &Settings) -> Result<Box<dyn Source>, TableError> {
-    let mut config = TableConfig::open(name, spec, settings)?;
+    let mut config = TableConfig::open(KIND.name, name, spec, settings)?;
     let path = config.required("dbpath", "the file of a SQLite database");
     let sql = Sql::read(&mut config, None);
     config.finish()?;

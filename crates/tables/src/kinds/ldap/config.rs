@@ -21,7 +21,7 @@ const OF_SASL: &[&str] = &["sasl_mechs", "sasl_realm", "sasl_authz_id", "sasl_mi
 
 /// Opens `ldap:name`.
 pub(super) fn open(name: &str, spec: &str, settings: &Settings) -> Result<Box<dyn Source>, TableError> {
-    let mut config = TableConfig::open(name, spec, settings)?;
+    let mut config = TableConfig::open(super::KIND.name, name, spec, settings)?;
     let servers = servers(&mut config);
     let search_base = config.required("search_base", "the name of an entry such as dc=example,dc=org");
     let search_base = template(&mut config, "search_base", &search_base);

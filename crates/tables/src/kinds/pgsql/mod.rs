@@ -26,7 +26,7 @@ use uri::TlsParameters;
 pub const KIND: Kind = Kind { name: "pgsql", open };
 
 fn open(name: &str, spec: &str, settings: &Settings) -> Result<Box<dyn Source>, TableError> {
-    let mut config = TableConfig::open(name, spec, settings)?;
+    let mut config = TableConfig::open(KIND.name, name, spec, settings)?;
     let servers = servers(&mut config);
     let limits = crate::sql::limits(&mut config);
     encoding(&mut config);
