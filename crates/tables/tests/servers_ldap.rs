@@ -9,7 +9,7 @@ mod script;
 use debian::{Directory, Server};
 use script::{Act, ask, say, serve};
 use std::os::unix::fs::chown;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use tables::{Lookup, Settings, Table, wait};
 
@@ -25,26 +25,51 @@ struct Slapd {
 
 /// A slapd with the people of people.ldif; nothing where there is no slapd.
 fn slapd() -> Option<Slapd> {
-    debian::program("usr/sbin/slapd")?;
+    slapd_with(PEOPLE)
+}
+
+/// A slapd with these entries, in which PORT is its own.
+fn slapd_with(entries: &str) -> Option<Slapd> {
+    // Between finding a port and listening there, somebody else may take it.
+    for _ in 0..10 {
+        let port = testkit::free_port();
+        let (directory, configuration) = prepared(&entries.replace("PORT", &port.to_string()))?;
+        let tls_port = testkit::free_port();
+        let socket = directory.path().join("socket").display().to_string().replace('/', "%2F");
+        let listen = format!("ldap://127.0.0.1:{port} ldaps://127.0.0.1:{tls_port} ldapi://{socket}");
+        let mut command = debian::program("usr/sbin/slapd")?;
+        command.args(["-d", "0", "-h", &listen, "-f"]).arg(&configuration);
+        if debian::is_root() {
+            command.args(["-u", "nobody", "-g", "nogroup"]);
+        }
+        if let Some(server) = Server::start_at(port, command) {
+            return Some(Slapd { server, tls_port, directory });
+        }
+    }
+    panic!("slapd does not start");
+}
+
+/// A directory with slapd's configuration and these entries.
+fn prepared(entries: &str) -> Option<(Directory, PathBuf)> {
+    let mut load = debian::program("usr/sbin/slapd")?;
     let directory = Directory::new("slapd");
     let here = directory.path();
     let copy = |from: &Path, name: &str| std::fs::copy(from, here.join(name)).unwrap();
-    // The server's user may not be able to reach the tree of the packages or of the sources.
+    // The server's user may not be able to reach the tree of the packages.
     for schema in ["core", "cosine", "inetorgperson"] {
         copy(&debian::root().join(format!("etc/ldap/schema/{schema}.schema")), &format!("{schema}.schema"));
     }
     copy(&debian::root().join("usr/lib/ldap/back_mdb.so"), "back_mdb.so");
-    let sources = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/ldap");
-    for name in ["authority.pem", "server.pem", "server.key"] {
-        copy(&sources.join(name), name);
-    }
+    let authority = ["basicConstraints=critical,CA:TRUE", "keyUsage=critical,keyCertSign"];
+    debian::certificate(&directory, "authority", &authority, None)?;
+    let server = ["subjectAltName=DNS:localhost,IP:127.0.0.1", "basicConstraints=CA:FALSE"];
+    debian::certificate(&directory, "server", &server, Some("authority"))?;
     let data = here.join("data");
     std::fs::create_dir(&data).unwrap();
     let configuration = SLAPD_CONF.replace("HERE", &here.display().to_string());
-    let (configuration, people) =
-        (directory.write("slapd.conf", &configuration), directory.write("people.ldif", PEOPLE));
-    let mut load = debian::program("usr/sbin/slapd").unwrap();
-    let loaded = load.args(["-Ta", "-f"]).arg(&configuration).arg("-l").arg(&people).output().unwrap();
+    let (configuration, entries) =
+        (directory.write("slapd.conf", &configuration), directory.write("entries.ldif", entries));
+    let loaded = load.args(["-Ta", "-f"]).arg(&configuration).arg("-l").arg(&entries).output().unwrap();
     assert!(loaded.status.success(), "{}", String::from_utf8_lossy(&loaded.stderr));
     if debian::is_root() {
         let nobody = Some(debian::NOBODY);
@@ -52,18 +77,7 @@ fn slapd() -> Option<Slapd> {
             chown(entry.unwrap().path(), nobody, nobody).unwrap();
         }
     }
-    let tls_port = debian::free_port();
-    let socket = here.join("socket").display().to_string().replace('/', "%2F");
-    let server = Server::start(|port| {
-        let mut command = debian::program("usr/sbin/slapd").unwrap();
-        let listen = format!("ldap://127.0.0.1:{port} ldaps://127.0.0.1:{tls_port} ldapi://{socket}");
-        command.args(["-d", "0", "-h", &listen, "-f"]).arg(&configuration);
-        if debian::is_root() {
-            command.args(["-u", "nobody", "-g", "nogroup"]);
-        }
-        command
-    });
-    Some(Slapd { server, tls_port, directory })
+    Some((directory, configuration))
 }
 
 impl Slapd {
@@ -200,8 +214,12 @@ const GROUPS: &[&str] =
 #[test]
 fn slapd_answers_as_it_does_for_postfix() {
     let Some(slapd) = slapd() else { return };
+    answers_as_for_postfix(&slapd, CASES);
+}
+
+fn answers_as_for_postfix(slapd: &Slapd, cases: &[(&str, &[&str])]) {
     let mut found_some = 0;
-    for (lines, keys) in CASES {
+    for (lines, keys) in cases {
         let spec = slapd.spec(lines);
         let table = Table::open(&spec, &Settings::default()).unwrap();
         let found = |key: &&str| match wait(table.lookup(key)) {
@@ -210,11 +228,11 @@ fn slapd_answers_as_it_does_for_postfix() {
             Lookup::TempFail(text) => panic!("{lines}: {text}"),
         };
         let ours: Vec<_> = keys.iter().filter_map(found).collect();
-        assert_eq!(ours, debian::postmap(&slapd.directory, keys, &spec), "{lines}");
         found_some += usize::from(!ours.is_empty());
+        assert_eq!(Some(ours), debian::postmap(&slapd.directory, keys, &spec), "{lines}");
     }
     // Or nobody would notice that nothing is ever found.
-    assert!(found_some > CASES.len() * 3 / 4, "{found_some} of {}", CASES.len());
+    assert!(found_some > cases.len() * 2 / 3, "{found_some} of {}", cases.len());
 }
 
 #[test]

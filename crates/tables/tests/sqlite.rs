@@ -4,8 +4,10 @@
 #![allow(clippy::unwrap_used)]
 
 mod databases;
+mod debian;
 
-use databases::{Asked, Directory, postmap};
+use databases::Asked;
+use debian::{Directory, postmap};
 use rusqlite::Connection;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
@@ -77,7 +79,7 @@ fn the_first_column_of_each_row_counts_and_what_is_empty_is_left_out() {
 #[test]
 fn what_is_found_is_what_postmap_finds() {
     let directory = Directory::new("sqlite-postmap");
-    let database = directory.0.join("db");
+    let database = directory.path().join("db");
     Connection::open(&database)
         .unwrap()
         .execute_batch(
@@ -127,15 +129,13 @@ fn what_is_found_is_what_postmap_finds() {
     for settings in settings {
         let settings = format!("dbpath = {}\n{settings}", database.display());
         let asked = Asked::open("sqlite", &directory, &settings);
-        let ours: Vec<Option<String>> = keys
-            .iter()
-            .map(|key| match asked.look(key) {
-                Lookup::Found(text) => Some(text),
-                Lookup::NotFound => None,
-                Lookup::TempFail(text) => panic!("{settings}{key}: {text}"),
-            })
-            .collect();
-        let Some(theirs) = postmap("sqlite", &directory, &asked.file, &keys) else { return };
+        let ours = keys.iter().filter_map(|key| match asked.look(key) {
+            Lookup::Found(text) => Some((key.to_string(), text)),
+            Lookup::NotFound => None,
+            Lookup::TempFail(text) => panic!("{settings}{key}: {text}"),
+        });
+        let ours: Vec<_> = ours.collect();
+        let Some(theirs) = postmap(&directory, &keys, asked.table.spec()) else { return };
         assert_eq!(ours, theirs, "{settings}");
     }
 }

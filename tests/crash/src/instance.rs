@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::io::{Error, Result};
-use std::net::{TcpListener, TcpStream};
+use std::net::TcpStream;
 use std::os::unix::fs::{PermissionsExt, chown};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -67,7 +67,7 @@ impl Instance {
         for sub in ["etc", "spool", "data"] {
             fs::create_dir_all(dir.join(sub))?;
         }
-        let port = free_port()?;
+        let port = testkit::free_port();
         fs::copy(binary()?, dir.join("posthaste"))?;
         fs::write(dir.join("etc/main.cf"), main_cf(&dir, &options))?;
         fs::write(dir.join("etc/master.cf"), master_cf(port))?;
@@ -230,10 +230,6 @@ fn greeted(port: u16) -> bool {
     drop(stream.set_read_timeout(Some(Duration::from_secs(2))));
     let mut digits = [0; 3];
     stream.read_exact(&mut digits).is_ok() && &digits == b"220"
-}
-
-fn free_port() -> Result<u16> {
-    Ok(TcpListener::bind("127.0.0.1:0")?.local_addr()?.port())
 }
 
 fn is_root() -> bool {

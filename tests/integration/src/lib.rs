@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
+pub use testkit::free_port;
 
 /// How long a condition may take on a busy machine.
 pub const PATIENCE: Duration = Duration::from_secs(20);
@@ -140,12 +141,6 @@ pub fn run(program: &Path, words: &[&str]) -> Output {
 /// What a command printed, both streams.
 pub fn said(output: &Output) -> String {
     String::from_utf8_lossy(&[&output.stdout[..], &output.stderr[..]].concat()).into_owned()
-}
-
-/// A port that nobody listens on at the moment.
-pub fn free_port() -> u16 {
-    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port of loopback");
-    listener.local_addr().expect("a bound socket has an address").port()
 }
 
 /// Waits until something holds.

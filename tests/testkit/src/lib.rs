@@ -15,3 +15,9 @@ pub mod play;
 pub mod policy;
 pub mod sink;
 pub mod world;
+
+/// A port of loopback that nobody listens on at the moment.
+pub fn free_port() -> u16 {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("loopback has a free port");
+    listener.local_addr().expect("a bound socket has an address").port()
+}

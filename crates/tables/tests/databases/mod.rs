@@ -3,81 +3,23 @@
 //! The programs are the host's, or those of Debian's packages that `tests/testkit/world/fetch` unpacked. Where there
 //! are none the test says so and ends; with CI set it fails.
 
-#![allow(dead_code)]
+#![allow(dead_code, unused_macros)]
 
-use std::collections::HashMap;
+#[macro_use]
+pub mod scenarios;
+
+use crate::debian::{Directory, is_root, missing, root};
 use std::fs;
-use std::io::Write;
-use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 use tables::{Lookup, Settings, Table, wait};
-
-/// The user that servers run as when the test is root, who may not start them.
-const NOBODY: u32 = 65534;
+use testkit::free_port;
 
 /// Waits of a tenth of a second for a server to come up.
 const STARTS_MAX: u32 = 600;
-
-/// A directory that the private user owns; gone with the test.
-pub struct Directory(pub PathBuf);
-
-impl Directory {
-    pub fn new(name: &str) -> Directory {
-        static NEXT: AtomicU32 = AtomicU32::new(0);
-        let number = NEXT.fetch_add(1, Ordering::Relaxed);
-        let path = std::env::temp_dir().join(format!("{name}-{}-{number}", std::process::id()));
-        fs::create_dir_all(&path).unwrap();
-        if is_root() {
-            std::os::unix::fs::chown(&path, Some(NOBODY), Some(NOBODY)).unwrap();
-        }
-        Directory(path)
-    }
-
-    pub fn file(&self, name: &str, text: &str) -> PathBuf {
-        let path = self.0.join(name);
-        fs::write(&path, text).unwrap();
-        // Postfix reads a file that is younger than some seconds again and again until it lies still.
-        let old = SystemTime::now() - Duration::from_secs(3600);
-        fs::File::options().write(true).open(&path).unwrap().set_modified(old).unwrap();
-        path
-    }
-
-    /// Gives a file to the private user.
-    pub fn own(&self, name: &str) {
-        if is_root() {
-            std::os::unix::fs::chown(self.0.join(name), Some(NOBODY), Some(NOBODY)).unwrap();
-        }
-    }
-}
-
-impl Drop for Directory {
-    fn drop(&mut self) {
-        let _ = fs::remove_dir_all(&self.0);
-    }
-}
-
-pub fn is_root() -> bool {
-    use std::os::unix::fs::MetadataExt;
-    fs::metadata("/proc/self").unwrap().uid() == 0
-}
-
-/// Where Debian's packages lie unpacked.
-pub fn oracle() -> PathBuf {
-    let unpacked = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target/oracle");
-    std::env::var_os("POSTHASTE_ORACLE").map_or(unpacked, PathBuf::from).join("root")
-}
-
-/// Says that a test cannot run for want of a program; with CI set that is a failure.
-pub fn missing<T>(program: &str) -> Option<T> {
-    let ci = std::env::var("CI").is_ok_and(|ci| !ci.is_empty() && ci != "false");
-    assert!(!ci, "{program} is missing: install it, or run tests/testkit/world/fetch target/oracle");
-    eprintln!("skipped: {program} is missing");
-    None
-}
 
 /// A program as the private user; it ends with the thread that starts it.
 fn as_nobody(program: &Path, directory: &Path) -> Command {
@@ -88,8 +30,8 @@ fn as_nobody(program: &Path, directory: &Path) -> Command {
     command.args(["--pdeathsig", "KILL"]).arg(program).current_dir(directory).stdin(Stdio::null());
     // A server clears up its temporary directory when it starts, so each has its own.
     command.env("TMPDIR", directory);
-    let libraries = oracle().join("usr/lib/x86_64-linux-gnu");
-    if program.starts_with(oracle()) {
+    let libraries = root().join("usr/lib/x86_64-linux-gnu");
+    if program.starts_with(root()) {
         command.env("LD_LIBRARY_PATH", libraries);
     }
     command
@@ -99,10 +41,6 @@ fn succeeds(command: &mut Command) -> Output {
     let output = command.output().unwrap();
     assert!(output.status.success(), "{command:?}: {}", String::from_utf8_lossy(&output.stderr));
     output
-}
-
-fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
 }
 
 /// A server that runs, or is stopped for a while.
@@ -138,8 +76,8 @@ impl Postgres {
     pub fn start() -> Option<Postgres> {
         let Some(programs) = Postgres::programs() else { return missing("postgres") };
         let directory = Directory::new("pgsql");
-        let password = directory.file("password", "secret\n");
-        let mut initdb = as_nobody(&programs.join("initdb"), &directory.0);
+        let password = directory.write("password", "secret\n");
+        let mut initdb = as_nobody(&programs.join("initdb"), directory.path());
         initdb
             .args(["-D", "data", "-U", "mail", "-E", "UTF8", "--no-locale", "-N", "--pwfile"])
             .arg(password);
@@ -152,36 +90,36 @@ impl Postgres {
     }
 
     fn programs() -> Option<PathBuf> {
-        let versions = ["/usr/lib/postgresql".into(), oracle().join("usr/lib/postgresql")];
+        let versions = ["/usr/lib/postgresql".into(), root().join("usr/lib/postgresql")];
         let found = versions.iter().filter_map(|path| fs::read_dir(path).ok()).flatten().flatten();
         found.map(|version| version.path().join("bin")).find(|bin| bin.join("initdb").exists())
     }
 
     /// Starts it (again) and waits until it takes connections.
     pub fn run(&mut self) {
-        let mut command = as_nobody(&self.programs.join("postgres"), &self.directory.0);
+        let mut command = as_nobody(&self.programs.join("postgres"), self.directory.path());
         let port = self.port.to_string();
         command
             .args(["-D", "data", "-F", "-c", "jit=off", "-h", "127.0.0.1", "-p", &port, "-k"])
-            .arg(&self.directory.0);
+            .arg(self.directory.path());
         command.args(&self.more);
-        let log = fs::File::create(self.directory.0.join("log")).unwrap();
+        let log = fs::File::create(self.directory.path().join("log")).unwrap();
         self.process.0 = Some(command.stderr(log).stdout(Stdio::null()).spawn().unwrap());
         let ready = || self.psql("postgres", "SELECT 1").output().unwrap().status.success();
-        assert!(comes(ready), "{}", fs::read_to_string(self.directory.0.join("log")).unwrap());
+        assert!(comes(ready), "{}", fs::read_to_string(self.directory.path().join("log")).unwrap());
     }
 
     /// Kills it without a word to its clients.
     pub fn kill(&mut self) {
         self.process.kill();
-        let _ = fs::remove_file(self.directory.0.join("data/postmaster.pid"));
+        let _ = fs::remove_file(self.directory.path().join("data/postmaster.pid"));
     }
 
     fn psql(&self, database: &str, sql: &str) -> Command {
-        let mut command = as_nobody(&self.programs.join("psql"), &self.directory.0);
+        let mut command = as_nobody(&self.programs.join("psql"), self.directory.path());
         let port = self.port.to_string();
         command.args(["-X", "-q", "-A", "-t", "-v", "ON_ERROR_STOP=1", "-U", "mail", "-p", &port, "-h"]);
-        command.arg(&self.directory.0).args(["-d", database, "-c", sql]);
+        command.arg(self.directory.path()).args(["-d", database, "-c", sql]);
         command
     }
 
@@ -215,9 +153,9 @@ impl Mariadb {
     pub fn start() -> Option<Mariadb> {
         let Some(programs) = Mariadb::programs() else { return missing("mariadbd") };
         let directory = Directory::new("mysql");
-        let mut install = as_nobody(&programs.join("bin/mariadb-install-db"), &directory.0);
+        let mut install = as_nobody(&programs.join("bin/mariadb-install-db"), directory.path());
         install.arg("--no-defaults").arg(format!("--basedir={}", programs.display()));
-        install.arg(format!("--datadir={}", directory.0.join("data").display()));
+        install.arg(format!("--datadir={}", directory.path().join("data").display()));
         succeeds(install.args([
             "--auth-root-authentication-method=normal",
             "--skip-test-db",
@@ -235,14 +173,14 @@ impl Mariadb {
     }
 
     fn programs() -> Option<PathBuf> {
-        let places = [PathBuf::from("/usr"), oracle().join("usr")];
+        let places = [PathBuf::from("/usr"), root().join("usr")];
         places.into_iter().find(|usr| usr.join("sbin/mariadbd").exists() && usr.join("bin/mariadb").exists())
     }
 
     /// Starts it (again) and waits until it takes connections.
     pub fn run(&mut self) {
-        let mut command = as_nobody(&self.programs.join("sbin/mariadbd"), &self.directory.0);
-        let path = |name: &str| self.directory.0.join(name).display().to_string();
+        let mut command = as_nobody(&self.programs.join("sbin/mariadbd"), self.directory.path());
+        let path = |name: &str| self.directory.path().join(name).display().to_string();
         command.args(["--no-defaults", "--bind-address=127.0.0.1", "--skip-name-resolve"]);
         command.arg(format!("--basedir={}", self.programs.display()));
         command.arg(format!("--lc-messages-dir={}", self.programs.join("share/mysql").display()));
@@ -250,10 +188,10 @@ impl Mariadb {
         command
             .args([format!("--pid-file={}", path("pid")), format!("--port={}", self.port)])
             .args(&self.more);
-        let log = fs::File::create(self.directory.0.join("log")).unwrap();
+        let log = fs::File::create(self.directory.path().join("log")).unwrap();
         self.process.0 = Some(command.stderr(log).stdout(Stdio::null()).spawn().unwrap());
         let ready = || self.client("mysql", "SELECT 1").output().unwrap().status.success();
-        assert!(comes(ready), "{}", fs::read_to_string(self.directory.0.join("log")).unwrap());
+        assert!(comes(ready), "{}", fs::read_to_string(self.directory.path().join("log")).unwrap());
     }
 
     /// Kills it without a word to its clients.
@@ -262,8 +200,8 @@ impl Mariadb {
     }
 
     fn client(&self, database: &str, sql: &str) -> Command {
-        let mut command = as_nobody(&self.programs.join("bin/mariadb"), &self.directory.0);
-        let socket = format!("--socket={}", self.directory.0.join("socket").display());
+        let mut command = as_nobody(&self.programs.join("bin/mariadb"), self.directory.path());
+        let socket = format!("--socket={}", self.directory.path().join("socket").display());
         command.args(["--no-defaults", "--default-character-set=utf8mb4", "-N", "-B", "-uroot", &socket]);
         command.args([database, "-e", sql]);
         command
@@ -286,31 +224,8 @@ impl Mariadb {
 
 /// A key and a certificate for db.example.org and 127.0.0.1, owned by the private user.
 pub fn certificate(directory: &Directory) -> Option<(PathBuf, PathBuf)> {
-    let (key, cert) = (directory.0.join("key"), directory.0.join("cert"));
-    let mut make = Command::new("openssl");
-    make.args([
-        "req",
-        "-x509",
-        "-newkey",
-        "ec",
-        "-pkeyopt",
-        "ec_paramgen_curve:P-256",
-        "-nodes",
-        "-days",
-        "2",
-    ]);
-    make.args(["-subj", "/CN=db.example.org", "-addext", "subjectAltName=DNS:db.example.org,IP:127.0.0.1"]);
-    make.args(["-addext", "basicConstraints=critical,CA:FALSE"])
-        .arg("-keyout")
-        .arg(&key)
-        .arg("-out")
-        .arg(&cert);
-    match make.output() {
-        Ok(output) => assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr)),
-        Err(_) => return missing("openssl"),
-    }
-    directory.own("key");
-    Some((key, cert))
+    let extensions = ["subjectAltName=DNS:db.example.org,IP:127.0.0.1", "basicConstraints=critical,CA:FALSE"];
+    crate::debian::certificate(directory, "db.example.org", &extensions, None)
 }
 
 /// Whether a condition comes true within a minute.
@@ -334,7 +249,7 @@ impl Asked {
     /// Opens the table of a kind whose settings are these.
     pub fn open(kind: &str, directory: &Directory, settings: &str) -> Asked {
         static NEXT: AtomicU32 = AtomicU32::new(0);
-        let file = directory.file(&format!("{}.cf", NEXT.fetch_add(1, Ordering::Relaxed)), settings);
+        let file = directory.write(&format!("{}.cf", NEXT.fetch_add(1, Ordering::Relaxed)), settings);
         let warnings = Arc::new(Mutex::new(Vec::new()));
         let sink = warnings.clone();
         let warn = Arc::new(move |text: &str| sink.lock().unwrap().push(text.to_owned()));
@@ -362,41 +277,4 @@ impl Asked {
 
 pub fn found(text: impl Into<String>) -> Lookup {
     Lookup::Found(text.into())
-}
-
-/// What Debian's `postmap -q` finds for each key in the same table; nothing where that program is not there.
-pub fn postmap(kind: &str, directory: &Directory, file: &Path, keys: &[&str]) -> Option<Vec<Option<String>>> {
-    let root = oracle();
-    let (program, library) =
-        (root.join("usr/sbin/postmap"), root.join(format!("usr/lib/postfix/postfix-{kind}.so")));
-    if !program.exists() || !library.exists() {
-        return missing(&format!("postmap with {kind}"));
-    }
-    let libraries = root.join("usr/lib/postfix");
-    fs::create_dir_all(directory.0.join("etc")).unwrap();
-    directory.file("etc/master.cf", "");
-    directory.file("etc/dynamicmaps.cf", &format!("{kind}\tpostfix-{kind}.so\tdict_{kind}_open\n"));
-    directory.file(
-        "etc/main.cf",
-        &format!(
-            "meta_directory = {0}/etc\nshlib_directory = {1}\nqueue_directory = {0}\nmail_owner = mail\n\
-             setgid_group = games\ndefault_privs = nobody\ncompatibility_level = 3.6\n",
-            directory.0.display(),
-            libraries.display()
-        ),
-    );
-    let paths = [libraries, root.join("usr/lib/x86_64-linux-gnu")];
-    let paths = std::env::join_paths(paths).unwrap();
-    let mut postmap = Command::new(&program);
-    postmap.env("LD_LIBRARY_PATH", &paths).env("MAIL_CONFIG", directory.0.join("etc"));
-    postmap.args(["-q", "-", &format!("{kind}:{}", file.display())]);
-    let mut child =
-        postmap.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
-    child.stdin.take().unwrap().write_all((keys.join("\n") + "\n").as_bytes()).unwrap();
-    let output = child.wait_with_output().unwrap();
-    let errors = String::from_utf8_lossy(&output.stderr);
-    assert!(!errors.contains("fatal:"), "{errors}");
-    let found = String::from_utf8(output.stdout).unwrap();
-    let answers: HashMap<&str, &str> = found.lines().filter_map(|line| line.split_once('\t')).collect();
-    Some(keys.iter().map(|key| answers.get(key).map(|&answer| answer.to_owned())).collect())
 }

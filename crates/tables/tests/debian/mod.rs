@@ -5,12 +5,13 @@
 
 use std::fs::File;
 use std::io::Write;
-use std::net::{TcpListener, TcpStream};
+use std::net::TcpStream;
 use std::os::unix::fs::chown;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, SystemTime};
+use testkit::free_port;
 
 /// Debian's user for nobody's programs, whom the servers run as when the tests run as root.
 pub const NOBODY: u32 = 65_534;
@@ -25,17 +26,21 @@ pub fn root() -> PathBuf {
 pub fn program(path: &str) -> Option<Command> {
     let program = root().join(path);
     if !program.exists() {
-        let ci = std::env::var("CI").is_ok_and(|ci| !ci.is_empty() && ci != "false");
-        let missing = format!("{} is missing: `tests/testkit/world/fetch target/oracle`", program.display());
-        assert!(!ci, "{missing}");
-        eprintln!("passed over: {missing}");
-        return None;
+        return missing(&program.display().to_string());
     }
     let mut command = Command::new(program);
     let libraries = ["usr/lib/x86_64-linux-gnu", "usr/lib/aarch64-linux-gnu"].map(|lib| root().join(lib));
     let libraries = std::env::join_paths(libraries).unwrap();
     command.env("LD_LIBRARY_PATH", libraries).stdin(Stdio::null());
     Some(command)
+}
+
+/// Says that a test cannot run for want of a program; with CI set that is a failure.
+pub fn missing<T>(program: &str) -> Option<T> {
+    let ci = std::env::var("CI").is_ok_and(|ci| !ci.is_empty() && ci != "false");
+    assert!(!ci, "{program} is missing: install it, or run tests/testkit/world/fetch target/oracle");
+    eprintln!("passed over: {program} is missing");
+    None
 }
 
 /// Whether the tests run as root, so that the servers have to change to [`NOBODY`].
@@ -65,6 +70,13 @@ impl Directory {
         &self.0
     }
 
+    /// Gives a file to the private user.
+    pub fn own(&self, name: &str) {
+        if is_root() {
+            chown(self.0.join(name), Some(NOBODY), Some(NOBODY)).unwrap();
+        }
+    }
+
     /// Writes a file that the server may read, an hour old: Postfix waits until a file lies still for a second.
     pub fn write(&self, name: &str, text: &str) -> PathBuf {
         let path = self.0.join(name);
@@ -79,6 +91,41 @@ impl Drop for Directory {
     fn drop(&mut self) {
         let _ = std::fs::remove_dir_all(&self.0);
     }
+}
+
+/// Makes `NAME.key` and `NAME.pem` with these extensions, signed by the authority of another name or by itself, and gives
+/// their paths. Nothing where there is no openssl.
+pub fn certificate(
+    directory: &Directory,
+    name: &str,
+    extensions: &[&str],
+    authority: Option<&str>,
+) -> Option<(PathBuf, PathBuf)> {
+    let path = |name: &str, suffix: &str| directory.path().join(format!("{name}.{suffix}"));
+    let (key, certificate) = (path(name, "key"), path(name, "pem"));
+    let mut make = Command::new("openssl");
+    make.args([
+        "req",
+        "-x509",
+        "-newkey",
+        "ec",
+        "-pkeyopt",
+        "ec_paramgen_curve:P-256",
+        "-nodes",
+        "-days",
+        "2",
+    ]);
+    make.args(["-subj", &format!("/CN={name}")]).args(extensions.iter().flat_map(|one| ["-addext", one]));
+    make.arg("-keyout").arg(&key).arg("-out").arg(&certificate);
+    if let Some(authority) = authority {
+        make.arg("-CA").arg(path(authority, "pem")).arg("-CAkey").arg(path(authority, "key"));
+    }
+    match make.output() {
+        Ok(output) => assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr)),
+        Err(_) => return missing("openssl"),
+    }
+    directory.own(&format!("{name}.key"));
+    Some((key, certificate))
 }
 
 /// A server that ends with the value.
@@ -125,13 +172,9 @@ impl Drop for Server {
     }
 }
 
-/// A port where nobody listens now.
-pub fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
-}
-
-/// What Debian's Postfix answers for each key (without line feeds in it): `postmap -q -`, found values by key.
-pub fn postmap(directory: &Directory, keys: &[&str], spec: &str) -> Vec<(String, String)> {
+/// What Debian's Postfix answers for each key (without line feeds in it): `postmap -q -`, found values by key. Nothing where
+/// that program is not there.
+pub fn postmap(directory: &Directory, keys: &[&str], spec: &str) -> Option<Vec<(String, String)>> {
     let here = directory.path().display();
     let library = root().join("usr/lib/postfix");
     let main_cf = format!(
@@ -139,11 +182,11 @@ pub fn postmap(directory: &Directory, keys: &[&str], spec: &str) -> Vec<(String,
          shlib_directory = {}\nmeta_directory = {here}\ndata_directory = {here}\nqueue_directory = {here}\n",
         library.display()
     );
+    let mut command = program("usr/sbin/postmap")?;
     directory.write("main.cf", &main_cf);
     std::fs::copy(root().join("usr/share/postfix/dynamicmaps.cf"), directory.path().join("dynamicmaps.cf"))
         .unwrap();
     let keys_file = directory.write("keys", &format!("{}\n", keys.join("\n")));
-    let mut command = program("usr/sbin/postmap").unwrap();
     let libraries = std::iter::once(library).chain([root().join("usr/lib/x86_64-linux-gnu")]);
     let output = command
         .env("LD_LIBRARY_PATH", std::env::join_paths(libraries).unwrap())
@@ -152,7 +195,10 @@ pub fn postmap(directory: &Directory, keys: &[&str], spec: &str) -> Vec<(String,
         .output()
         .unwrap();
     let errors = String::from_utf8_lossy(&output.stderr);
-    assert!(!errors.contains("fatal: "), "Postfix's postmap -q - {spec}: {errors}");
+    // A server that refuses us is an answer, too.
+    let fatal = errors.contains("fatal: ") && !errors.contains(": query error: ");
+    assert!(!fatal, "Postfix's postmap -q - {spec}: {errors}");
     let text = String::from_utf8(output.stdout).unwrap();
-    text.lines().filter_map(|line| line.split_once('\t')).map(|(k, v)| (k.to_owned(), v.to_owned())).collect()
+    let pairs = text.lines().filter_map(|line| line.split_once('\t'));
+    Some(pairs.map(|(key, value)| (key.to_owned(), value.to_owned())).collect())
 }
