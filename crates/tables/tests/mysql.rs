@@ -174,12 +174,75 @@ fn tls_is_spoken_where_a_setting_names_it_and_the_servers_certificate_counts() {
     assert_eq!(server.table(&format!("{ca}tls_verify_cert = yes\n")).look("k"), found("Ssl_version,TLSv1.3"));
     // The system's authorities do not know this server.
     server.table(&format!("{cipher}tls_verify_cert = yes\n")).fails("k");
-    // The same server under an address that its certificate does not have. The library checks the name in any case.
+    // The same server under an address that its certificate does not have: only who asks for the name minds.
     server.kill();
     server.more.push("--bind-address=127.0.0.2".to_owned());
     server.run();
-    for verify in ["no", "yes"] {
-        let other = format!("{ca}hosts = 127.0.0.2:{}\ntls_verify_cert = {verify}\n", server.port);
-        assert!(server.table(&other).fails("k").contains("not valid for name"));
+    let other = |verify: &str| format!("{ca}hosts = 127.0.0.2:{}\ntls_verify_cert = {verify}\n", server.port);
+    assert!(server.table(&other("yes")).fails("k").contains("not valid for name"));
+    assert_eq!(server.table(&other("no")).look("k"), found("Ssl_version,TLSv1.3"));
+    // Nobody vouches for it by this file, whatever its name is.
+    let stranger = Directory::new("mysql-other");
+    let Some((_, stranger)) = certificate(&stranger) else { return };
+    let hosts = format!("hosts = 127.0.0.2:{}\ntls_CAfile = {}\n", server.port, stranger.display());
+    assert!(server.table(&format!("{cipher}{hosts}")).fails("k").contains("invalid peer certificate"));
+}
+
+#[test]
+fn option_files_give_what_the_table_leaves_out_as_postmap_says() {
+    let Some(server) = server() else { return };
+    let directory = &server.directory;
+    let socket = directory.path().join("socket").display().to_string();
+    let login = format!("[client]\nuser = mail\nsocket={socket}\n[mysqld]\nuser = x\n");
+    let password = "password = secret\n".to_owned();
+    let keys = ["which", "ann@example.org", "nobody"];
+    for (options, settings, finds) in [
+        (login.clone(), password.clone(), true),
+        (login.clone(), format!("{password}user = other\n"), false),
+        (format!("{login}[mail]\nuser = other\n"), password.clone(), true),
+        (format!("{login}[mail]\nuser = other\n"), format!("{password}option_group = mail\n"), false),
+        (
+            login.replace("= mail", "= 'mail'").replace("[client]", "# c\n[client] \n; d\n"),
+            password.clone(),
+            true,
+        ),
+        (login.replace("= mail", "= mail # comment"), password.clone(), false),
+        (login.replace("[client]", "[client-server]"), password.clone(), true),
+        (
+            format!("[client]\nport = {}\nuser=mail\n", server.port),
+            format!("{password}hosts = 127.0.0.1\n"),
+            true,
+        ),
+        (format!("[client]\nhost = 127.0.0.1\nport = {}\nuser=mail\n", server.port), password.clone(), true),
+        (
+            format!("[client]\nhost = 127.0.0.1\nport = {}\nuser=mail\n", server.port),
+            format!("{password}hosts = localhost\n"),
+            true,
+        ),
+        (format!("{login}[client]\npassword = secret\n"), String::new(), false),
+    ] {
+        let file = directory.write("my.cnf", &options);
+        let settings = format!("{TARGET}dbname = mail\noption_file = {}\n{settings}", file.display());
+        let asked = Asked::open("mysql", directory, &settings);
+        let ours = keys.iter().filter_map(|key| match asked.look(key) {
+            Lookup::Found(text) => Some((key.to_string(), text)),
+            _ => None,
+        });
+        let ours: Vec<_> = ours.collect();
+        assert_eq!(!ours.is_empty(), finds, "{options}{settings}");
+        let Some(theirs) = debian::postmap(directory, &keys, asked.table.spec()) else { return };
+        assert_eq!(ours, theirs, "{options}{settings}");
     }
+}
+
+#[test]
+fn option_files_name_what_tls_needs() {
+    let Some(mut server) = server() else { return };
+    let Some((key, cert)) = certificate(&server.directory) else { return };
+    server.kill();
+    server.more = vec![format!("--ssl-key={}", key.display()), format!("--ssl-cert={}", cert.display())];
+    server.run();
+    let options = server.directory.write("my.cnf", &format!("[client]\nssl-ca = {}\n", cert.display()));
+    let settings = format!("query = SHOW STATUS LIKE 'Ssl_version'\noption_file = {}\n", options.display());
+    assert_eq!(server.table(&settings).look("k"), found("Ssl_version,TLSv1.3"));
 }

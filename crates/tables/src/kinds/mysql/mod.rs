@@ -3,6 +3,10 @@
 //! Postfix: mysql_table(5). Each field of each row is a result. A query goes as text, as Postfix sends it; a stored
 //! procedure gives one set of rows, or none where `require_result_set` allows that.
 
+mod options;
+mod tls;
+
+use self::options::Options;
 use super::Kind;
 use crate::hosts::Host;
 use crate::lookup::LookupFuture;
@@ -11,7 +15,7 @@ use crate::sql::{Fields, Question, Sql};
 use crate::table::{Settings, Source, TableError};
 use crate::table_config::TableConfig;
 use mysql_async::prelude::Queryable;
-use mysql_async::{ClientIdentity, Conn, Error, IoError, Opts, OptsBuilder, SslOpts, Value};
+use mysql_async::{Conn, Error, IoError, Opts, OptsBuilder, Value};
 use std::borrow::Cow;
 use std::path::Path;
 use std::time::Duration;
@@ -22,7 +26,7 @@ pub const KIND: Kind = Kind { name: "mysql", open };
 /// Where `localhost` listens: MySQL's clients take it for a socket, never for TCP. The first of these that exists.
 const SOCKETS: &[&str] = &["/run/mysqld/mysqld.sock", "/var/lib/mysql/mysql.sock", "/tmp/mysql.sock"];
 
-/// The port where `hosts` names none.
+/// The port where neither `hosts` nor an option file names one.
 const PORT: u16 = 3306;
 
 /// Bytes of the longest packet that we take, as MySQL's own client.
@@ -33,11 +37,11 @@ const GOODBYE_MAX: Duration = Duration::from_secs(1);
 
 fn open(name: &str, spec: &str, settings: &Settings) -> Result<Box<dyn Source>, TableError> {
     let mut config = TableConfig::open(KIND.name, name, spec, settings)?;
-    let servers = servers(&mut config);
+    let options = Options::read(&mut config);
+    let servers = servers(&mut config, &options);
     let limits = crate::sql::limits(&mut config);
     let needs_rows = config.yes_no("require_result_set", true);
-    charset(&mut config);
-    options(&mut config);
+    charset(&mut config, &options);
     let sql = Sql::read(&mut config, None);
     config.finish()?;
     let sql = sql.expect("what is wrong with the query was told by the settings");
@@ -58,14 +62,17 @@ impl Source for Mysql {
 }
 
 /// The servers of `hosts` by their names, with what is needed to log in; mistakes are noted.
-fn servers(config: &mut TableConfig<'_>) -> Vec<(String, Opts)> {
+fn servers(config: &mut TableConfig<'_>, options: &Options) -> Vec<(String, Opts)> {
     let mut hosts = config.list("hosts");
     if hosts.is_empty() {
         hosts.push("localhost".to_owned());
     }
     let [user, password] = ["user", "password"].map(|name| config.text(name).filter(|text| !text.is_empty()));
+    // The file's password is for clients that ask for none: Postfix sends an empty one of its own.
+    let user = user.or_else(|| options.text("user"));
     let dbname = config.required("dbname", "the name of a database");
-    let tls = tls(config);
+    let tls = tls::settings(config, options);
+    let default_port = default_port(config, options);
     let mut servers = Vec::new();
     for name in hosts {
         let login = OptsBuilder::default()
@@ -77,100 +84,54 @@ fn servers(config: &mut TableConfig<'_>) -> Vec<(String, Opts)> {
             .wait_timeout(Some(usize::MAX))
             .stmt_cache_size(0);
         let place = match Host::parse(&name) {
-            Ok(Host::Unix(path)) => login.socket(Some(path)),
-            Ok(Host::Inet(host, _)) if host == "localhost" => {
-                let there = SOCKETS.iter().find(|path| Path::new(path).exists()).unwrap_or(&SOCKETS[0]);
-                login.socket(Some(*there))
-            }
-            Ok(Host::Inet(host, port)) => {
-                login.ip_or_hostname(host).tcp_port(port.unwrap_or(PORT)).ssl_opts(tls.clone())
-            }
+            Ok(host) => meant(host, options),
             Err(error) => {
                 config.wrong("hosts", error);
                 continue;
             }
         };
-        servers.push((name, place.into()));
+        let login = match place {
+            Host::Unix(path) => login.socket(Some(path)),
+            Host::Inet(host, port) => {
+                login.ip_or_hostname(host).tcp_port(port.unwrap_or(default_port)).ssl_opts(tls.clone())
+            }
+        };
+        servers.push((name, login.into()));
     }
     servers
 }
 
-/// How TCP connections are encrypted; where a setting names anything of it they always are. Files are read here, while
-/// they are in reach.
-fn tls(config: &mut TableConfig<'_>) -> Option<SslOpts> {
-    let verify = config.yes_no("tls_verify_cert", false);
-    let [cert, key, authorities, directory] =
-        ["tls_cert_file", "tls_key_file", "tls_CAfile", "tls_CApath"].map(|name| file(config, name));
-    if !verify && [&cert, &key, &authorities, &directory].iter().all(|setting| setting.is_none()) {
-        return None;
+/// Where a host listens: `localhost` is what an option file says, and the socket of this host where it says nothing.
+fn meant(host: Host, options: &Options) -> Host {
+    match &host {
+        Host::Inet(name, _) if name == "localhost" => {}
+        _ => return host,
     }
-    let roots = authorities.or(directory).unwrap_or_default();
-    let trusts_all = roots.is_empty() && !verify;
-    let mut tls = SslOpts::default()
-        .with_disable_built_in_roots(!roots.is_empty())
-        .with_root_certs(roots.into_iter().map(Into::into).collect())
-        .with_danger_skip_domain_validation(!verify)
-        .with_danger_accept_invalid_certs(trusts_all);
-    match (cert.and_then(only), key.and_then(only)) {
-        (None, None) => {}
-        (Some(cert), Some(key)) => {
-            tls = tls.with_client_identity(Some(ClientIdentity::new(cert.into(), key.into())))
-        }
-        (Some(_), None) => config.wrong("tls_key_file", "expected the key of tls_cert_file, found nothing"),
-        (None, Some(_)) => {
-            config.wrong("tls_cert_file", "expected the certificate of tls_key_file, found nothing")
-        }
+    if let Some(other) = options.text("host").filter(|other| other != "localhost") {
+        return Host::Inet(other, None);
     }
-    Some(tls)
+    let there = || SOCKETS.iter().find(|path| Path::new(path).exists()).unwrap_or(&SOCKETS[0]);
+    Host::Unix(options.text("socket").unwrap_or_else(|| there().to_string()))
 }
 
-fn only(files: Vec<Vec<u8>>) -> Option<Vec<u8>> {
-    files.into_iter().next()
-}
-
-/// The content of the file that a setting names, or of all files where it names a directory; a mistake is noted.
-fn file(config: &mut TableConfig<'_>, name: &'static str) -> Option<Vec<Vec<u8>>> {
-    let path = config.text(name).filter(|path| !path.is_empty())?;
-    let path = config.settings().path(&path);
-    let content = match path.is_dir() {
-        false => std::fs::read(&path).map(|content| vec![content]),
-        true => std::fs::read_dir(&path).map(|entries| {
-            let files = entries.flatten().map(|entry| entry.path()).filter(|path| path.is_file());
-            let contents = files.filter_map(|path| std::fs::read(path).ok());
-            contents.filter(|content| is_certificate(content)).collect()
-        }),
-    };
-    let content =
-        content.map_err(|error| config.wrong(name, format!("{} cannot be read: {error}", path.display())));
-    Some(content.unwrap_or_default())
-}
-
-/// Directories of certificates hold lists of revoked ones and notes, too.
-fn is_certificate(content: &[u8]) -> bool {
-    String::from_utf8_lossy(content).contains("-----BEGIN CERTIFICATE-----")
+/// The port where `hosts` names none.
+fn default_port(config: &mut TableConfig<'_>, options: &Options) -> u16 {
+    let Some(port) = options.text("port") else { return PORT };
+    port.parse().ok().filter(|&port| port > 0).unwrap_or_else(|| {
+        config.wrong("option_file", format!("expected a port from 1 to 65535, found `{port}`"));
+        PORT
+    })
 }
 
 /// Text goes in UTF-8, whatever is set: the server converts it.
-fn charset(config: &mut TableConfig<'_>) {
-    if let Some(value) = config.text("charset")
+fn charset(config: &mut TableConfig<'_>, options: &Options) {
+    if let Some(value) = config.text("charset").or_else(|| options.text("default_character_set"))
         && !["utf8mb4", "utf8mb3", "utf8"].contains(&value.to_lowercase().as_str())
     {
         config.warn(
             "charset",
             format!("expected utf8mb4, found `{value}`; utf8mb4 is used, the server converts it"),
         );
-    }
-}
-
-/// Files with options for MySQL's own client library, which we are not.
-fn options(config: &mut TableConfig<'_>) {
-    if config.text("option_file").is_some_and(|value| !value.is_empty()) {
-        let text = "files with options of MySQL's client library are not read; write user, password, tls_CAfile and \
-                    the like here instead";
-        config.wrong("option_file", text);
-    }
-    if config.text("option_group").is_some_and(|value| !["", "client"].contains(&value.as_str())) {
-        config.warn("option_group", "files with options of MySQL's client library are not read");
     }
 }
 
@@ -205,7 +166,14 @@ impl Client for Servers {
 
     async fn connect(&self, host: &str) -> Result<Session, String> {
         let (_, options) = self.servers.iter().find(|(name, _)| name == host).ok_or("no such server")?;
-        let connection = Conn::new(options.clone()).await.map_err(|error| detailed(&error))?;
+        let connected = match Conn::new(options.clone()).await {
+            Err(error) => match tls::under_its_own_name(options, &error) {
+                Some(options) => Conn::new(options).await,
+                None => Err(error),
+            },
+            connected => connected,
+        };
+        let connection = connected.map_err(|error| detailed(&error))?;
         let mut session = Session { connection: Some(connection), plain_backslash: false };
         session.plain_backslash = agree(session.open()).await.map_err(|error| detailed(&error))?;
         Ok(session)
