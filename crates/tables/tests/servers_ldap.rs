@@ -14,6 +14,7 @@ use std::sync::{Arc, Mutex};
 use tables::{Lookup, Settings, Table, wait};
 
 const PEOPLE: &str = include_str!("ldap/people.ldif");
+const ELSEWHERE: &str = include_str!("ldap/elsewhere.ldif");
 const SLAPD_CONF: &str = include_str!("ldap/slapd.conf");
 
 /// slapd on three sockets: `ldap:` at its port, `ldaps:` at `tls_port`, `ldapi:` at `socket` in its directory.
@@ -196,6 +197,10 @@ const CASES: &[(&str, &[&str])] = &[
     ("server_host = 127.0.0.1:1 127.0.0.1:PORT", &["bob@example.org"]),
     ("server_host = LDAP://127.0.0.1:PORT/dc=x", &["bob@example.org"]),
     ("server_host = ldapi://SOCKET", &["bob@example.org"]),
+    (
+        "server_host = ldapi://SOCKET\nbind = sasl\nsasl_mechs = EXTERNAL",
+        &["eve@example.org", "ann@example.org"],
+    ),
     ("server_host = ldaps://127.0.0.1:TLSPORT", &["bob@example.org"]),
     (
         "server_host = ldaps://127.0.0.1:TLSPORT\ntls_require_cert = yes\ntls_ca_cert_file = HERE/authority.pem",
@@ -233,6 +238,53 @@ fn answers_as_for_postfix(slapd: &Slapd, cases: &[(&str, &[&str])]) {
     }
     // Or nobody would notice that nothing is ever found.
     assert!(found_some > cases.len() * 2 / 3, "{found_some} of {}", cases.len());
+}
+
+/// Settings that follow referrals or do not, and keys.
+const REFERRED: &[(&str, &[&str])] = &[
+    (
+        "search_base = ou=elsewhere,dc=example,dc=org\nchase_referrals = yes",
+        &["far@example.org", "further@example.org"],
+    ),
+    (
+        "chase_referrals = yes",
+        &["far@example.org", "further@example.org", "ann@example.org", "nobody@example.org"],
+    ),
+    ("chase_referrals = no", &["far@example.org", "ann@example.org"]),
+    (
+        "chase_referrals = yes\nscope = one\nsearch_base = ou=elsewhere,dc=example,dc=org",
+        &["far@example.org"],
+    ),
+    ("chase_referrals = yes\nquery_filter = (mail=f*)\nresult_attribute = uid\nsize_limit = 3", &["x"]),
+];
+
+#[test]
+fn other_servers_that_the_directory_refers_to_are_asked_where_that_is_set() {
+    let Some(other) = slapd_with(ELSEWHERE) else { return };
+    let refer = |ou: &str, to: &str| {
+        format!(
+            "\ndn: ou={ou},dc=example,dc=org\nobjectClass: referral\nobjectClass: extensibleObject\nou: {ou}\n\
+             ref: ldap://127.0.0.1:{}/ou={to},dc=example,dc=org\n",
+            other.server.port
+        )
+    };
+    let people = &PEOPLE[..PEOPLE.find("dn: ou=elsewhere").unwrap()];
+    let Some(slapd) = slapd_with(&format!("{people}{}", refer("elsewhere", "elsewhere"))) else { return };
+    answers_as_for_postfix(&slapd, REFERRED);
+    let Some(slapd) = slapd_with(&format!("{people}{}", refer("dark", "secret"))) else { return };
+    // What is there for those who log in is not there for us: our password is for the table's own servers.
+    let login = "chase_referrals = yes\nbind_dn = cn=postfix,dc=example,dc=org\nbind_pw = secret";
+    let found = ask(&slapd.table(login), "ida@example.org");
+    assert!(found.contains("referred to `ou=secret,dc=example,dc=org`, which is not there"), "{found}");
+    let Some(slapd) = slapd_with(&format!("{people}{}", refer("loop", "loop"))) else { return };
+    let found = ask(&slapd.table("chase_referrals = yes"), "far@example.org");
+    assert!(found.contains("expected at most 5 referrals one after another"), "{found}");
+    let Some(slapd) = slapd_with(PEOPLE) else { return };
+    let found = ask(&slapd.table("chase_referrals = yes"), "far@example.org");
+    assert!(
+        found.contains("referred to `ldap://127.0.0.1:1/") && found.contains("Connection refused"),
+        "{found}"
+    );
 }
 
 #[test]

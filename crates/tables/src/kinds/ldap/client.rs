@@ -1,10 +1,13 @@
 //! Searches of a directory, and of what its entries refer to, deepest first in the order of the server's answer.
 
 use super::reference::{ALL, Reference};
+use super::referral::{self, Place};
 use crate::pool::{Client, Failure};
 use crate::service::within;
 use ldap3::asn1::{PL, StructureTag};
-use ldap3::{DerefAliases, LdapConnAsync, LdapConnSettings, LdapError, LdapResult, Scope, SearchOptions};
+use ldap3::{
+    DerefAliases, LdapConnAsync, LdapConnSettings, LdapError, LdapResult, Scope, SearchOptions, parse_refs,
+};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -17,6 +20,7 @@ const SEARCHES_MAX: u32 = 100_000;
 /// Result codes of RFC 4511 that we tell apart.
 const SUCCESS: u32 = 0;
 const NO_SUCH_OBJECT: u32 = 32;
+const REFERRAL: u32 = 10;
 const BUSY: u32 = 51;
 const UNAVAILABLE: u32 = 52;
 
@@ -36,12 +40,16 @@ pub(super) struct Directory {
     pub(super) size_limit: i32,
     /// How long one search may take.
     pub(super) timeout: Duration,
+    /// Whether servers are asked that the directory refers to.
+    pub(super) chases: bool,
 }
 
 /// Whom we are to the server.
-pub(super) struct Login {
-    pub(super) name: String,
-    pub(super) password: String,
+pub(super) enum Login {
+    /// An entry of the directory, by its password.
+    Simple { name: String, password: String },
+    /// Who the connection says: the user at the other end of a socket, or the owner of a certificate (SASL EXTERNAL).
+    External,
 }
 
 /// The attributes of entries that count.
@@ -95,18 +103,17 @@ impl Client for Directory {
     type Answer = Vec<String>;
 
     async fn connect(&self, url: &str) -> Result<ldap3::Ldap, String> {
-        let opened = LdapConnAsync::with_settings(self.connection.clone(), url).await;
-        let (connection, mut ldap) = opened.map_err(|error| error.to_string())?;
-        // It ends when the last handle is dropped; an error shows with the next search.
-        tokio::spawn(async move { connection.drive().await });
-        if let Some(login) = &self.login {
-            let bound = ldap.simple_bind(&login.name, &login.password).await;
-            let result = bound.map_err(|error| error.to_string())?;
-            if result.rc != SUCCESS {
-                return Err(format!("cannot bind as `{}`: {result}", login.name));
-            }
+        let mut ldap = self.open(url).await?;
+        let (name, bound) = match &self.login {
+            None => return Ok(ldap),
+            Some(Login::Simple { name, password }) => (name.as_str(), ldap.simple_bind(name, password).await),
+            Some(Login::External) => ("EXTERNAL", ldap.sasl_external_bind().await),
+        };
+        let result = bound.map_err(|error| error.to_string())?;
+        match result.rc {
+            SUCCESS => Ok(ldap),
+            _ => Err(format!("cannot bind as `{name}`: {result}")),
         }
-        Ok(ldap)
     }
 
     async fn query(&self, ldap: &mut ldap3::Ldap, search: &Search) -> Result<Vec<String>, Failure> {
@@ -114,7 +121,8 @@ impl Client for Directory {
         if all.is_empty() {
             return Ok(Vec::new());
         }
-        let mut lookup = Lookup { directory: self, ldap, values: Vec::new(), bytes: 0, searches: 0 };
+        let mut lookup =
+            Lookup { directory: self, ldap, values: Vec::new(), bytes: 0, searches: 0, referrals: 0 };
         let found = lookup.search(&search.base, self.scope, &search.filter, all).await?;
         let Some(entries) = found else {
             return match search.base_may_miss {
@@ -127,6 +135,17 @@ impl Client for Directory {
     }
 }
 
+impl Directory {
+    /// A connection over which nobody has logged in.
+    pub(super) async fn open(&self, url: &str) -> Result<ldap3::Ldap, String> {
+        let opened = LdapConnAsync::with_settings(self.connection.clone(), url).await;
+        let (connection, ldap) = opened.map_err(|error| error.to_string())?;
+        // It ends when the last handle is dropped; an error shows with the next search.
+        tokio::spawn(async move { connection.drive().await });
+        Ok(ldap)
+    }
+}
+
 /// A lookup under way.
 struct Lookup<'a> {
     directory: &'a Directory,
@@ -134,6 +153,15 @@ struct Lookup<'a> {
     values: Vec<String>,
     bytes: usize,
     searches: u32,
+    referrals: u32,
+}
+
+/// What a search gave.
+struct Answer {
+    entries: Vec<Entry>,
+    /// The URLs of other servers that hold parts of the answer, each in several forms.
+    parts: Vec<Vec<String>>,
+    result: LdapResult,
 }
 
 impl Lookup<'_> {
@@ -185,7 +213,7 @@ impl Lookup<'_> {
         Ok(found.unwrap_or_default())
     }
 
-    /// The entries below a base; nothing where there is no base.
+    /// The entries below a base, and below those that servers refer to; nothing where there is no base.
     async fn search(
         &mut self,
         base: &str,
@@ -193,6 +221,31 @@ impl Lookup<'_> {
         filter: &str,
         attributes: Vec<String>,
     ) -> Result<Option<Vec<Entry>>, Failure> {
+        let (base, filter) = (base.to_owned(), filter.to_owned());
+        let mut places = vec![Place { ldap: self.ldap.clone(), base, scope, filter, hops: 0 }];
+        let mut found: Option<Vec<Entry>> = None;
+        while let Some(mut place) = places.pop() {
+            let Answer { entries, mut parts, result } = self.search_at(&mut place, &attributes).await?;
+            if result.rc == REFERRAL && self.directory.chases {
+                parts.push(result.refs);
+            } else if told(&place.base, &result)? {
+                found.get_or_insert_default().extend(entries);
+            } else if place.hops > 0 {
+                return Err(Failure::Request(format!("referred to `{}`, which is not there", place.base)));
+            }
+            if !self.directory.chases {
+                continue;
+            }
+            for urls in parts {
+                self.referrals += 1;
+                places.push(referral::follow(self.directory, &place, &urls, self.referrals).await?);
+            }
+        }
+        Ok(found)
+    }
+
+    /// One search.
+    async fn search_at(&mut self, place: &mut Place, attributes: &[String]) -> Result<Answer, Failure> {
         self.searches += 1;
         if self.searches > SEARCHES_MAX {
             return Err(Failure::Request(format!("expected at most {SEARCHES_MAX} searches for a key")));
@@ -202,31 +255,28 @@ impl Lookup<'_> {
             .deref(self.directory.dereference)
             .sizelimit(self.directory.size_limit)
             .timelimit(i32::try_from(timeout.as_secs()).unwrap_or(i32::MAX));
-        let entries = async {
-            let mut entries = Vec::new();
-            let mut bytes = 0;
-            let mut stream = self
-                .ldap
-                .with_search_options(options)
-                .streaming_search(base, scope, filter, attributes)
-                .await?;
+        let Place { ldap, base, scope, filter, .. } = place;
+        let answer = async {
+            let (mut entries, mut parts, mut bytes) = (Vec::new(), Vec::new(), 0);
+            let ldap = ldap.with_search_options(options);
+            let mut stream = ldap.streaming_search(base, *scope, filter, attributes.to_vec()).await?;
             while let Some(item) = stream.next().await? {
-                // Referrals and intermediate messages are no entries.
-                if item.is_ref() || item.is_intermediate() {
-                    continue;
+                if item.is_ref() {
+                    parts.push(parse_refs(item.0));
+                } else if !item.is_intermediate() {
+                    let entry = Entry::read(item.0);
+                    bytes += entry.bytes();
+                    entries.push(entry);
                 }
-                let entry = Entry::read(item.0);
-                bytes += entry.bytes();
                 if bytes > VALUES_BYTES_MAX {
                     break;
                 }
-                entries.push(entry);
             }
             let result = stream.finish().await;
-            Ok::<_, LdapError>((entries, bytes, result))
+            Ok::<_, LdapError>((Answer { entries, parts, result }, bytes))
         };
-        let searched = within(timeout, "answer to a search", entries).await.map_err(Failure::Server)?;
-        let (entries, bytes, result) = searched.map_err(|error| match error {
+        let searched = within(timeout, "answer to a search", answer).await.map_err(Failure::Server)?;
+        let (answer, bytes) = searched.map_err(|error| match error {
             LdapError::FilterParsing => Failure::Request(format!("expected a filter, found `{filter}`")),
             error => Failure::Server(error.to_string()),
         })?;
@@ -234,7 +284,7 @@ impl Lookup<'_> {
             let text = format!("expected at most {VALUES_BYTES_MAX} bytes of values, found more");
             return Err(Failure::Request(text));
         }
-        told(base, &result).map(|found| found.then_some(entries))
+        Ok(answer)
     }
 }
 

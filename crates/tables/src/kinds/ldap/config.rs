@@ -16,8 +16,8 @@ const SEARCHES_LATE: u32 = 3;
 const OF_THE_LIBRARY: &[&str] =
     &["cache", "cache_expiry", "cache_size", "debuglevel", "tls_random_file", "tls_cipher_suite"];
 
-/// Settings of SASL binds.
-const OF_SASL: &[&str] = &["sasl_mechs", "sasl_realm", "sasl_authz_id", "sasl_minssf"];
+/// Settings of SASL binds by other mechanisms than EXTERNAL.
+const OF_OTHER_MECHANISMS: [&str; 3] = ["bind_mechs", "sasl_realm", "sasl_authz_id"];
 
 /// Opens `ldap:name`.
 pub(super) fn open(name: &str, spec: &str, settings: &Settings) -> Result<Box<dyn Source>, TableError> {
@@ -37,8 +37,10 @@ pub(super) fn open(name: &str, spec: &str, settings: &Settings) -> Result<Box<dy
     let timeout = Duration::from_secs(at_least_one(&mut config, "timeout", 10).into());
     let (scope, dereference) = (scope(&mut config), dereference(&mut config));
     let login = login(&mut config);
-    refuse_what_is_not_built(&mut config);
-    let connection = tls::settings(&mut config, servers.iter().any(|url| url.starts_with("ldaps:")));
+    pass_over_what_is_not_built(&mut config);
+    let chases = yes_or_one(&mut config, "chase_referrals");
+    let ldaps = chases || servers.iter().any(|url| url.starts_with("ldaps:"));
+    let connection = tls::settings(&mut config, ldaps);
     config.finish()?;
     let (Some(search_base), Some(query_filter), Some(expansion), Some(connection)) =
         (search_base, query_filter, expansion, connection)
@@ -57,6 +59,7 @@ pub(super) fn open(name: &str, spec: &str, settings: &Settings) -> Result<Box<dy
         recursion_limit,
         size_limit,
         timeout,
+        chases,
     };
     let servers = Pool::new(directory, servers, Order::InTurn, limits);
     Ok(Box::new(Ldap { spec: spec.to_owned(), search_base, query_filter, expansion, servers }))
@@ -101,7 +104,7 @@ fn servers(config: &mut TableConfig<'_>) -> Vec<String> {
 }
 
 /// One server as a URL; what stands behind the port of an LDAP URL (a base, a filter) counts for nothing.
-fn server(word: &str, port: u16) -> Result<String, String> {
+pub(super) fn server(word: &str, port: u16) -> Result<String, String> {
     let expected = || {
         format!(
             "expected a host, host:port, or an LDAP URL such as ldap://host:389, ldaps:// or ldapi://%2Fpath, found `{word}`"
@@ -198,33 +201,41 @@ fn dereference(config: &mut TableConfig<'_>) -> DerefAliases {
 /// How to bind: nothing where `bind` says not to.
 fn login(config: &mut TableConfig<'_>) -> Option<Login> {
     let bind = config.text("bind").unwrap_or_else(|| "yes".to_owned());
-    let login = Login {
+    let simple = Login::Simple {
         name: config.text("bind_dn").unwrap_or_default(),
         password: config.text("bind_pw").unwrap_or_default(),
     };
+    let (mechanisms, minssf) = (config.list("sasl_mechs"), config.number("sasl_minssf", 0));
+    let others = OF_OTHER_MECHANISMS.map(|name| (name, config.text(name).unwrap_or_default()));
     match bind.to_ascii_lowercase().as_str() {
-        "yes" | "simple" => Some(login),
+        "yes" | "simple" => Some(simple),
         "no" | "none" => None,
         "sasl" => {
-            let text =
-                "SASL binds are not built in; write `bind = simple` with bind_dn and bind_pw, over ldaps://";
-            config.wrong("bind", text);
-            None
+            if mechanisms.is_empty() || mechanisms.iter().any(|name| !name.eq_ignore_ascii_case("EXTERNAL")) {
+                let text = format!(
+                    "expected sasl_mechs = EXTERNAL, the one that is built in, found `{}`; or write `bind = simple` \
+                     with bind_dn and bind_pw, over ldaps://",
+                    mechanisms.join(" ")
+                );
+                config.wrong(if mechanisms.is_empty() { "bind" } else { "sasl_mechs" }, text);
+            }
+            for (name, value) in others.iter().filter(|(_, value)| !value.is_empty()) {
+                config.wrong(name, format!("expected nothing with the mechanism EXTERNAL, found `{value}`"));
+            }
+            if minssf > 0 {
+                config.warn("sasl_minssf", "EXTERNAL encrypts nothing by itself; it is ignored");
+            }
+            Some(Login::External)
         }
         _ => {
-            config.wrong("bind", format!("expected yes, simple, no or none, found `{bind}`"));
+            config.wrong("bind", format!("expected yes, simple, sasl, no or none, found `{bind}`"));
             None
         }
     }
 }
 
-/// Names what cannot be done, and passes over what concerns Postfix's library alone.
-fn refuse_what_is_not_built(config: &mut TableConfig<'_>) {
-    if yes_or_one(config, "chase_referrals") {
-        let text =
-            "referrals to other servers are not followed; name the servers in server_host, and set it to no";
-        config.wrong("chase_referrals", text);
-    }
+/// Passes over what concerns Postfix's library alone.
+fn pass_over_what_is_not_built(config: &mut TableConfig<'_>) {
     let version = config.number("version", 3);
     if version != 3 {
         config.warn("version", format!("expected 3, found `{version}`; 3 is used"));
@@ -233,9 +244,6 @@ fn refuse_what_is_not_built(config: &mut TableConfig<'_>) {
         if config.text(name).is_some_and(|value| !value.is_empty()) {
             config.warn(name, "the LDAP library of this program has no such setting; it is ignored");
         }
-    }
-    for name in OF_SASL {
-        let _ = config.text(name);
     }
 }
 

@@ -6,6 +6,7 @@
 mod client;
 mod config;
 mod reference;
+mod referral;
 mod tls;
 
 use self::client::{Directory, Search};

@@ -1,7 +1,7 @@
 //! What an attribute's value refers to: an entry by its name, or a search by its LDAP URL.
 //!
-//! RFC 4516: `ldap://host/base?attributes?scope?filter`. The host counts for nothing: the table's own server is asked, so
-//! that nobody who may write to the directory makes this host connect elsewhere.
+//! RFC 4516: `ldap://host/base?attributes?scope?filter`. The host of a value counts for nothing: the table's own server is
+//! asked, so that nobody who may write to the directory makes this host connect elsewhere.
 
 use ldap3::Scope;
 
@@ -31,27 +31,51 @@ impl Reference {
             Some(prefix) if prefix.eq_ignore_ascii_case("url:") => &bare[4..],
             _ => bare,
         };
-        let Some((scheme, rest)) = bare.split_once("://") else {
-            return Ok(Reference::Entry(value.to_owned()));
-        };
+        let Some(url) = Url::parse(bare)? else { return Ok(Reference::Entry(value.to_owned())) };
+        Ok(Reference::Search {
+            base: url.base,
+            attributes: url.attributes,
+            scope: url.scope.unwrap_or(Scope::Base),
+            filter: url.filter.unwrap_or_else(|| ALL.to_owned()),
+        })
+    }
+}
+
+/// An LDAP URL, without its percent-encoding.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Url {
+    /// `scheme://host:port`, as far as it is there.
+    pub(super) server: String,
+    /// The name of an entry; empty where there is none.
+    pub(super) base: String,
+    pub(super) attributes: Vec<String>,
+    pub(super) scope: Option<Scope>,
+    pub(super) filter: Option<String>,
+}
+
+impl Url {
+    /// Reads a URL; nothing where the text is none of a directory.
+    pub(super) fn parse(text: &str) -> Result<Option<Url>, String> {
+        let Some((scheme, rest)) = text.split_once("://") else { return Ok(None) };
         if !["ldap", "ldaps", "ldapi"].iter().any(|known| scheme.eq_ignore_ascii_case(known)) {
-            return Ok(Reference::Entry(value.to_owned()));
+            return Ok(None);
         }
-        let wrong = |what: &str| format!("expected an LDAP URL with {what}, found `{value}`");
-        let path = rest.split_once('/').map_or("", |(_, path)| path);
+        let wrong = |what: &str| format!("expected an LDAP URL with {what}, found `{text}`");
+        let (host, path) = rest.split_once('/').unwrap_or((rest, ""));
         let mut parts = path.split('?').map(decoded);
         let mut part =
             || parts.next().unwrap_or(Ok(String::new())).map_err(|()| wrong("%XX for what is encoded"));
         let (base, attributes, scope, filter) = (part()?, part()?, part()?, part()?);
         let scope = match scope.to_ascii_lowercase().as_str() {
-            "" | "base" => Scope::Base,
-            "one" => Scope::OneLevel,
-            "sub" => Scope::Subtree,
+            "" => None,
+            "base" => Some(Scope::Base),
+            "one" => Some(Scope::OneLevel),
+            "sub" => Some(Scope::Subtree),
             _ => return Err(wrong("the scope base, one or sub")),
         };
         let attributes = attributes.split(',').filter(|name| !name.is_empty()).map(str::to_owned).collect();
-        let filter = if filter.is_empty() { ALL.to_owned() } else { super::parenthesized(filter) };
-        Ok(Reference::Search { base, attributes, scope, filter })
+        let filter = (!filter.is_empty()).then(|| super::parenthesized(filter));
+        Ok(Some(Url { server: format!("{scheme}://{host}"), base, attributes, scope, filter }))
     }
 }
 
