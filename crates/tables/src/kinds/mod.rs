@@ -225,6 +225,31 @@ mod tests {
     }
 
     #[test]
+    fn each_setting_of_a_kind_is_read() {
+        use std::collections::BTreeSet;
+        use std::sync::{Arc, Mutex};
+        let mut kinds = 0;
+        for kind in KINDS {
+            let known: BTreeSet<String> =
+                config::table_settings::of_kind(kind.name).map(|name| format!("t_{name}")).collect();
+            let asked = Arc::new(Mutex::new(BTreeSet::new()));
+            let sink = asked.clone();
+            let parameter = Arc::new(move |name: &str| {
+                sink.lock().unwrap().insert(name.to_owned());
+                None
+            });
+            let settings = Settings { parameter, ..Settings::default() };
+            if !known.is_empty() {
+                // Whether it can be opened without any setting is another matter.
+                let _ = (kind.open)("t", "x:t", &settings);
+                assert_eq!(*asked.lock().unwrap(), known, "{}", kind.name);
+                kinds += 1;
+            }
+        }
+        assert!(kinds > 0);
+    }
+
+    #[test]
     fn whose_rights_a_delivery_has_is_not_asked_of_strangers() {
         let settings = Settings::default().with_trust(Trust::Authenticated);
         for spec in ["socketmap:inet:127.0.0.1:1:x", "tcp:127.0.0.1:1", "memcache:/x"] {
