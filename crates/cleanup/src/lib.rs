@@ -14,6 +14,6 @@ mod stray;
 
 pub use date::mail_date;
 pub use message::{Context, Finished, Message, Sink};
-pub use received::{Origin, received};
+pub use received::{Origin, SmtpSession, received};
 pub use recipients::without_duplicates;
 pub use settings::Settings;

@@ -304,7 +304,8 @@ mod tests {
         let client = Client { name: "unknown".into(), address: "192.0.2.1".into(), ..Client::default() };
         let tag = Tag::new("postfix", "cleanup", 1);
         let sink = Memory(Vec::new(), 1_000_000);
-        let mut message = Message::new(settings.into(), tag, sink, context, Origin::Smtp(&client), None);
+        let mut message =
+            Message::new(settings.into(), tag, sink, context, Origin::Smtp((&client).into()), None);
         for part in mail.as_bytes().chunks(step) {
             message.append(Bytes::copy_from_slice(part));
         }

@@ -142,7 +142,8 @@ impl Spool {
             let found = lookup::find(&*self.disk, &id).map_err(|e| format!("journal: {}", os_text(&e)))?;
             if let Some(mut message) = found {
                 let text = |e: io::Error| format!("{}: {}", message.segment.display(), os_text(&e));
-                if !message.envelope.client.address.is_empty() {
+                let envelope = &message.envelope;
+                if !envelope.client.address.is_empty() && envelope.attribute("log_ident").is_none() {
                     // Postfix's smtpd has its files say so.
                     message
                         .envelope

@@ -95,7 +95,7 @@ pub async fn recipient(table: &Table, about: &About<'_>) -> Verdict {
 
 /// The login, as it is.
 pub async fn login(table: &Table, about: &About<'_>) -> Verdict {
-    let Some(login) = &about.client.sasl else { return Verdict::Dunno };
+    let Some(login) = about.client.counted_login() else { return Verdict::Dunno };
     let name = login.username.as_str();
     let key = Key { text: name.to_owned(), part: false };
     find(table, vec![key], about, Subject { value: name, class: "SASL login name" }).await

@@ -1,9 +1,12 @@
 //! One session: it reads, asks the machine what to do, and does it.
 
 use crate::about::{About, Stage};
+use crate::clients::Counted;
 use crate::facts::{self, Facts};
+use crate::forward;
 use crate::list::{Effects, Said};
 use crate::listener::Ends;
+use crate::login::Login;
 use crate::notes::Scene;
 use crate::peer::PeerInfo;
 use crate::serve::Shared;
@@ -11,14 +14,16 @@ use crate::settings::{Settings, Standing};
 use crate::socket::{Heard, Socket};
 use crate::transaction::{Mail, OnDisk, Smtpd, envelope};
 use bytes::Bytes;
+use cleanup::{Origin, SmtpSession};
 use mail::{Address, Client, Dsn, QueueId, Reply};
 use observe::events::cleanup::NotQueued;
 use observe::events::smtpd as events;
 use observe::{Tag, emit};
-use protocol::smtp::server::{Answer, Ask, Input, MailRequest, Next, Outputs, Peer, Session, Transaction};
+use protocol::smtp::server::{
+    Answer, Ask, Input, MailRequest, Next, Outputs, Peer, Session, Transaction, Xforward,
+};
 use queue::{CommitError, NoRoom};
 use std::cell::{Cell, RefCell};
-use std::net::IpAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 use tokio::time::Instant;
@@ -30,11 +35,13 @@ pub struct Driver {
     pub(crate) tag: Tag,
     pub(crate) peer: PeerInfo,
     pub(crate) noted_bare_newline: Cell<bool>,
-    service: Arc<str>,
-    socket: Socket,
+    pub(crate) service: Arc<str>,
+    pub(crate) socket: Socket,
     /// Until when the client has to say or take something.
     deadline: Instant,
-    standing: Standing,
+    pub(crate) standing: Standing,
+    /// Counts the session for its client; dropped with the session.
+    pub(crate) counted: Counted,
     /// What the client would put off if nothing refuses (`smtpd_delay_reject = no`).
     deferred_client: RefCell<Option<Reply>>,
     /// The same of its HELO, with the client's.
@@ -55,11 +62,9 @@ pub(crate) async fn session(
         Ends::Local => PeerInfo::local(settings.families),
     };
     if settings.peername_lookup && matches!(ends, Ends::Internet { .. }) {
-        Box::pin(peer.look_up(&*shared.resolver, settings.families, &tag)).await;
+        Box::pin(peer.look_up(&*shared.resolver, &tag)).await;
     }
-    if settings.client_port_logging {
-        peer.name_and_address = format!("{}:{}", peer.name_and_address, peer.port);
-    }
+    peer.name_and_address = peer.shown(settings.client_port_logging);
     emit(&tag, &events::Connected { client: &peer.name_and_address });
     let bits = settings.network_bits;
     let counted = shared.clients.count(&service, peer.address, bits);
@@ -76,24 +81,20 @@ pub(crate) async fn session(
         socket,
         deadline,
         standing,
+        counted,
         deferred_client: RefCell::default(),
         deferred_helo: RefCell::default(),
     };
-    driver.serve(counted.count).await;
+    driver.serve().await;
 }
 
 impl Driver {
-    async fn serve(&mut self, sessions_of_client: u32) {
-        let peer = Peer {
-            name_and_address: self.peer.name_and_address.clone(),
-            bare_newline: self.standing.bare_newline,
-            discard_ehlo: self.standing.discard_ehlo,
-            early: self.socket.early(),
-        };
+    async fn serve(&mut self) {
+        let peer = self.introduction(self.socket.early());
         let mut out = self.shared.outputs.take();
         let (mut session, mut next) =
             Session::<Smtpd>::start(Arc::clone(&self.settings.dialogue), peer, &mut out);
-        if let Some(reply) = self.too_many(sessions_of_client) {
+        if let Some(reply) = self.too_many() {
             out.replies.clear();
             next = session.step(Input::Abort(reply), &mut out);
         }
@@ -105,6 +106,10 @@ impl Driver {
                 Next::Body(piece) => {
                     self.body(&mut session, piece);
                     session.step(Input::Bytes(&mut input), &mut out)
+                }
+                Next::Ask(Ask::Xclient(said)) => {
+                    let answer = Box::pin(self.renew(&said, &input)).await;
+                    session.step(Input::Answer(answer), &mut out)
                 }
                 Next::Ask(ask) => {
                     // Boxed: an idle session need not have room for what only a transaction holds.
@@ -180,7 +185,21 @@ impl Driver {
         written
     }
 
-    fn too_many(&self, sessions: u32) -> Option<Reply> {
+    /// What the session must know of the client, who sent `early` without being asked.
+    pub(crate) fn introduction(&self, early: Vec<u8>) -> Peer {
+        Peer {
+            name_and_address: self.peer.name_and_address.clone(),
+            bare_newline: self.standing.bare_newline,
+            discard_ehlo: self.standing.discard_ehlo,
+            xclient: self.standing.xclient,
+            xforward: self.standing.xforward,
+            early,
+        }
+    }
+
+    /// The refusal of a client with too many sessions.
+    pub(crate) fn too_many(&self) -> Option<Reply> {
+        let sessions = self.counted.count;
         let limit = self.settings.connection_count_limit;
         if limit == 0 || u64::from(sessions) <= limit || self.standing.event_exempt {
             return None;
@@ -208,7 +227,7 @@ impl Driver {
             Ask::Connect => {
                 let mut finding = lists.connect(&self.about(Stage::Client, session, None, None)).await;
                 self.deferred_client.replace(finding.effects.defer_if_permit.clone());
-                self.told(&mut finding.effects, finding.verdict, &Scene::of(session, "CONNECT")).into()
+                self.told(&mut finding.effects, finding.verdict, &Scene::of(session, session.place())).into()
             }
             Ask::Helo { .. } if lists.delay_reject => Answer::Pass,
             Ask::Helo { verb, name } => {
@@ -221,6 +240,7 @@ impl Driver {
                 self.deferred_helo.replace(finding.effects.defer_if_permit.clone());
                 self.told(&mut finding.effects, finding.verdict, &scene).into()
             }
+            Ask::Xclient(_) => unreachable!("XCLIENT is answered before, where the session may be changed"),
             Ask::Mail(request) => self.mail(&request, session).await,
             Ask::Rcpt(recipient) => self.recipient(&recipient.address, session).await,
             Ask::Data(verb) => {
@@ -273,7 +293,7 @@ impl Driver {
             return Answer::Refuse(reply);
         }
         if !self.settings.delay_open {
-            self.open(&mut mail);
+            self.open(&mut mail, &session.forwarded());
         }
         Answer::Mail(mail)
     }
@@ -289,10 +309,11 @@ impl Driver {
             Ok(permit) => permit,
             Err(reply) => return Answer::Refuse(reply),
         };
+        let forwarded = session.forwarded();
         if let Some(mail) = session.mail_mut() {
             if mail.queue_id.is_none() {
                 mail.arrival = net::clock::now();
-                self.open(mail);
+                self.open(mail, &forwarded);
             }
             mail.wishes.add(&mut finding.effects);
         }
@@ -300,9 +321,14 @@ impl Driver {
     }
 
     /// Gives the transaction its id.
-    fn open(&self, mail: &mut Mail) {
+    fn open(&self, mail: &mut Mail, forwarded: &Xforward) {
         let id = self.shared.intake.new_id(mail.arrival);
-        emit(&self.tag, &events::MailBegun { queue_id: &id, client: &self.peer.name_and_address });
+        let client = self.peer.name_and_address.as_str();
+        let login = self.peer.login.as_ref().map(Login::shown);
+        let (orig_queue_id, orig_client) =
+            (forwarded.ident.as_deref(), forward::client(forwarded, self.settings.client_port_logging));
+        let orig_client = orig_client.as_deref();
+        emit(&self.tag, &events::MailBegun { queue_id: &id, client, login, orig_queue_id, orig_client });
         mail.queue_id = Some(id);
     }
 
@@ -377,9 +403,10 @@ impl Driver {
         let sender = transaction.request.sender.clone();
         let sole = sole_recipient(transaction).cloned();
         let client = self.client(session, transaction.request.smtputf8);
+        let local = self.is_local(&session.forwarded());
         if let Some(mail) = session.mail_mut() {
             let surroundings = (&*self.shared, &*self.settings, &self.tag);
-            mail.begin(surroundings, &client, self.standing.local, &sender, sole.as_ref());
+            mail.begin(surroundings, self.origin(&client), local, &sender, sole.as_ref());
         }
     }
 
@@ -449,13 +476,19 @@ impl Driver {
         let flags = transaction.flags;
         let (request, mut mail, recipients) = transaction.into_parts();
         let client = self.client(session, request.smtputf8);
+        let forwarded = session.forwarded();
+        let local = self.is_local(&forwarded);
         let surroundings = (&*self.shared, &*self.settings, &self.tag);
-        mail.begin(surroundings, &client, self.standing.local, &request.sender, sole);
+        mail.begin(surroundings, self.origin(&client), local, &request.sender, sole);
         let message = mail.message.take().expect("the content has just been begun");
         let finished = message.finish()?;
         let flags = flags.with(finished.flags);
-        let envelope =
-            envelope(&self.settings, request, recipients, client, mail, flags, self.standing.local);
+        let mut envelope = envelope(&self.settings, request, recipients, client, mail, flags, local);
+        envelope.attributes.extend(forward::attributes(
+            self.peer.login.as_ref(),
+            &forwarded,
+            self.settings.client_port_logging,
+        ));
         let committed = self.shared.intake.commit(finished.sink, envelope, flags).await;
         committed.map(OnDisk::from).map_err(|error| self.commit_failed(&error, id))
     }
@@ -476,18 +509,34 @@ impl Driver {
         }
     }
 
+    /// What Received tells of the session.
+    fn origin<'a>(&'a self, client: &'a Client) -> Origin<'a> {
+        let known = &self.settings.peers;
+        let login = self.peer.login.as_ref();
+        Origin::Smtp(SmtpSession {
+            client,
+            authenticated: login.is_some(),
+            login: login.filter(|_| known.authenticated_header).map(|login| login.username.as_str()),
+            hidden: known.hide_client_session,
+        })
+    }
+
+    /// Whether headers are completed as those of our own clients.
+    fn is_local(&self, forwarded: &Xforward) -> bool {
+        forwarded.local.unwrap_or(self.standing.local)
+    }
+
     /// The client, as the queue and the Received header show it.
     fn client(&self, session: &Session<Smtpd>, smtputf8: bool) -> Client {
-        let text = |address: IpAddr| address.to_canonical().to_string();
         Client {
             name: self.peer.name.clone(),
             reverse_name: self.peer.reverse_name.clone(),
-            address: text(self.peer.address),
-            port: self.peer.port.to_string(),
+            address: self.peer.address_text(),
+            port: self.peer.port_text(),
             helo: session.helo().unwrap_or_default().to_owned(),
             protocol: if smtputf8 { "UTF8SMTP" } else { session.protocol() }.to_owned(),
-            server_address: text(self.peer.server.ip()),
-            server_port: self.peer.server.port().to_string(),
+            server_address: self.peer.server_address_text(),
+            server_port: self.peer.server_port_text(),
         }
     }
 }

@@ -1,59 +1,34 @@
-//! Whose a sender is: `smtpd_sender_login_maps` against the client's login.
+//! As whom a client has logged in: by AUTH, or by XCLIENT's LOGIN.
 
-use crate::about::{About, Stage};
-use crate::complaint::Complaint;
-use crate::restrictions::Verdict;
-use mail::Address;
-use tables::{Lookup, search};
+use crate::peer::PeerInfo;
+use observe::events::smtpd as events;
 
-/// Which mismatches are refused.
-#[derive(Clone, Copy, Default)]
-pub struct Mismatch {
-    /// Of clients that have logged in.
-    pub logged_in: bool,
-    /// Of clients that have not.
-    pub not_logged_in: bool,
-    /// Only of senders that belong to somebody.
-    pub known_only: bool,
+/// The method that XCLIENT's LOGIN counts as.
+pub const BY_XCLIENT: &str = "XCLIENT";
+
+/// A login.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Login {
+    /// How (`sasl_method`): `PLAIN`, or `XCLIENT`.
+    pub method: String,
+    /// Who (`sasl_username`).
+    pub username: String,
+    /// Who submitted the message first (`sasl_sender`, MAIL's `AUTH=`), where that is told.
+    pub sender: Option<String>,
+    /// Restrictions believe it: `smtpd_sasl_auth_enable`. Without that it is for headers and the log only.
+    pub counts: bool,
 }
 
-impl About<'_> {
-    /// Refuses a sender that is not the client's. `parts` are the restrictions that the log calls ignored without SASL.
-    pub(crate) async fn login_mismatch(&self, parts: &'static [&'static str], mismatch: Mismatch) -> Verdict {
-        if !self.rules.sasl_enabled {
-            return Verdict::Complain(Complaint::NoSasl(parts));
-        }
-        let Some(sender) = self.sender.filter(|sender| !sender.is_null()) else { return Verdict::Dunno };
-        let owners = match self.owners(sender).await {
-            Ok(owners) => owners,
-            Err(verdict) => return verdict,
-        };
-        let about = About { stage: Stage::Sender, ..*self };
-        let refuse = |text: &str| Verdict::Refuse(about.refusal(553, (5, 7, 1), text));
-        match &self.client.sasl {
-            Some(login) if mismatch.logged_in => {
-                let user = login.username.as_str();
-                let is_own = owners.iter().any(|owner| owner.eq_ignore_ascii_case(user));
-                match is_own || (mismatch.known_only && owners.is_empty()) {
-                    true => Verdict::Dunno,
-                    false => refuse(&format!("not owned by user {user}")),
-                }
-            }
-            None if mismatch.not_logged_in && !owners.is_empty() => refuse("not logged in"),
-            _ => Verdict::Dunno,
-        }
+impl Login {
+    /// As log lines show it.
+    pub fn shown(&self) -> events::Login<'_> {
+        events::Login { method: &self.method, username: &self.username, sender: self.sender.as_deref() }
     }
+}
 
-    async fn owners(&self, sender: &Address) -> Result<Vec<String>, Verdict> {
-        let full = self.rules.addresses.complete(sender);
-        let ours =
-            self.resolve(sender).await.map_err(Verdict::Unable)?.class == crate::addresses::Class::Local;
-        let text = String::from_utf8_lossy(full.as_bytes()).into_owned();
-        let keys = search::mapping(&text, &self.rules.recipient_delimiter, ours);
-        match self.rules.sender_login_maps.find(keys).await {
-            Lookup::Found(owners) => Ok(config::words::list(&owners)),
-            Lookup::NotFound => Ok(Vec::new()),
-            Lookup::TempFail(_) => Err(Verdict::Unable(self.lookup_failed())),
-        }
+impl PeerInfo {
+    /// The login, where restrictions believe it.
+    pub fn counted_login(&self) -> Option<&Login> {
+        self.login.as_ref().filter(|login| login.counts)
     }
 }

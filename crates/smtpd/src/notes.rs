@@ -1,6 +1,7 @@
 //! What a session notes becomes log lines.
 
 use crate::driver::Driver;
+use crate::login::Login;
 use crate::transaction::Smtpd;
 use mail::{Address, QueueId};
 use observe::Escaped;
@@ -128,6 +129,7 @@ impl Driver {
                 recipient,
                 protocol,
                 helo,
+                login: self.peer.login.as_ref().map(Login::shown),
             },
         );
     }

@@ -2,6 +2,7 @@
 //!
 //! Postfix: `smtpd_peername_lookup`, smtpd_peer.c.
 
+use crate::login::Login;
 use net::dns::Problem;
 use net::{Families, Resolver};
 use observe::events::smtpd::{NameInvalid, NameUnverified};
@@ -11,32 +12,36 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 /// A name that is not known or not verified.
 pub const UNKNOWN: &str = "unknown";
 
-/// Who a client has proved to be (RFC 4954), or a trusted host says that it has (XCLIENT LOGIN).
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Login {
-    /// The mechanism.
-    pub method: String,
-    /// The name.
-    pub username: String,
-    /// `AUTH=` of MAIL.
-    pub sender: String,
-}
-
-/// How sure a name is.
+/// How well a name is known.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum NameStatus {
-    /// It is known, and where that is asked verified.
-    Ok,
-    /// It cannot be known now.
-    Temporary,
-    /// There is none, or it leads elsewhere.
-    Permanent,
+    /// It is the client's.
+    Known,
+    /// There is none, or nobody asked.
+    Unknown,
+    /// It could not be found out now.
+    NotNow,
+    /// The address has a name that does not lead back to it.
+    Forged,
+}
+
+/// What XCLIENT says that nobody knows: `unknown` in the log.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Unavailable {
+    /// The client's address.
+    pub address: bool,
+    /// The client's port.
+    pub port: bool,
+    /// The server's address.
+    pub server_address: bool,
+    /// The server's port.
+    pub server_port: bool,
 }
 
 /// The client of a session.
 #[derive(Clone, Debug)]
 pub struct PeerInfo {
-    /// Its address; an IPv4 address in IPv6's clothes is one of IPv4.
+    /// Its address; an IPv4 address in IPv6's clothes is one of IPv4. 0.0.0.0 where it is unavailable.
     pub address: IpAddr,
     /// Its port.
     pub port: u16,
@@ -44,16 +49,18 @@ pub struct PeerInfo {
     pub name: String,
     /// The name that the address leads to, verified or not; or `unknown`.
     pub reverse_name: String,
+    /// What `name` is worth.
+    pub name_status: NameStatus,
+    /// What `reverse_name` is worth.
+    pub reverse_name_status: NameStatus,
     /// `name[address]`, as replies and the log show it.
     pub name_and_address: String,
-    /// Whether `name` is known.
-    pub name_status: NameStatus,
-    /// Whether `reverse_name` is known.
-    pub reverse_name_status: NameStatus,
-    /// Who it has proved to be.
-    pub sasl: Option<Login>,
     /// The address of ours that it reached.
     pub server: SocketAddr,
+    /// What of the addresses and ports is not known.
+    pub unavailable: Unavailable,
+    /// As whom it has logged in.
+    pub login: Option<Login>,
 }
 
 impl PeerInfo {
@@ -65,11 +72,12 @@ impl PeerInfo {
             port: client.port(),
             name: UNKNOWN.to_owned(),
             reverse_name: UNKNOWN.to_owned(),
+            name_status: NameStatus::Unknown,
+            reverse_name_status: NameStatus::Unknown,
             name_and_address: format!("{UNKNOWN}[{address}]"),
-            name_status: NameStatus::Permanent,
-            reverse_name_status: NameStatus::Permanent,
-            sasl: None,
             server,
+            unavailable: Unavailable::default(),
+            login: None,
         }
     }
 
@@ -84,28 +92,57 @@ impl PeerInfo {
             name_and_address: format!("{name}[{address}]"),
             reverse_name: name.clone(),
             name,
-            name_status: NameStatus::Ok,
-            reverse_name_status: NameStatus::Ok,
-            sasl: None,
+            name_status: NameStatus::Known,
+            reverse_name_status: NameStatus::Known,
             server: (address, 0).into(),
+            unavailable: Unavailable::default(),
+            login: None,
         }
     }
 
+    /// `name[address]`, with the port where `smtpd_client_port_logging` wants it.
+    pub fn shown(&self, with_port: bool) -> String {
+        let shown = format!("{}[{}]", self.name, self.address_text());
+        if with_port { format!("{shown}:{}", self.port_text()) } else { shown }
+    }
+
+    /// The client's address as text, or `unknown`.
+    pub fn address_text(&self) -> String {
+        or_unknown(self.unavailable.address, self.address.to_canonical())
+    }
+
+    /// The client's port as text, or `unknown`.
+    pub fn port_text(&self) -> String {
+        or_unknown(self.unavailable.port, self.port)
+    }
+
+    /// The server's address as text, or `unknown`.
+    pub fn server_address_text(&self) -> String {
+        or_unknown(self.unavailable.server_address, self.server.ip().to_canonical())
+    }
+
+    /// The server's port as text, or `unknown`.
+    pub fn server_port_text(&self) -> String {
+        or_unknown(self.unavailable.server_port, self.server.port())
+    }
+
     /// Asks for the client's name, and whether the name leads back. The resolver bounds how long that takes.
-    pub async fn look_up(&mut self, resolver: &dyn Resolver, families: Families, tag: &Tag) {
+    pub async fn look_up(&mut self, resolver: &dyn Resolver, tag: &Tag) {
         let names = match resolver.ptr(self.address).await {
             Ok(names) => names,
-            Err(error) => {
-                let status = status_of(error.problem);
-                (self.name_status, self.reverse_name_status) = (status, status);
+            Err(error) if error.is_temporary() => {
+                (self.name_status, self.reverse_name_status) = (NameStatus::NotNow, NameStatus::NotNow);
                 return;
             }
+            Err(_) => return,
         };
         let Some(name) = names.into_iter().next() else { return };
         if let Some(problem) = problem_of(&name) {
             return emit(tag, &NameInvalid { problem, name: &name });
         }
-        self.reverse_name_status = NameStatus::Ok;
+        self.reverse_name_status = NameStatus::Known;
+        // As Postfix: what the name has in the other family is not asked for.
+        let families = Families { v4: self.address.is_ipv4(), v6: self.address.is_ipv6() };
         let verified = match resolver.host_addresses(&name, families).await {
             Ok(addresses) => addresses.iter().any(|a| a.to_canonical() == self.address),
             Err(error) => {
@@ -115,17 +152,20 @@ impl PeerInfo {
                     Problem::NoData => "No address associated with hostname",
                     _ => "Name or service not known",
                 };
-                self.name_status = status_of(error.problem);
+                if error.is_temporary() {
+                    self.name_status = NameStatus::NotNow;
+                }
                 self.complain(&name, Some(reason), tag);
                 self.reverse_name = name;
                 return;
             }
         };
         if verified {
-            self.name_status = NameStatus::Ok;
             self.name.clone_from(&name);
+            self.name_status = NameStatus::Known;
             self.name_and_address = format!("{name}[{}]", self.address);
         } else {
+            self.name_status = NameStatus::Forged;
             self.complain(&name, None, tag);
         }
         self.reverse_name = name;
@@ -136,11 +176,8 @@ impl PeerInfo {
     }
 }
 
-fn status_of(problem: Problem) -> NameStatus {
-    match problem {
-        Problem::TryAgain => NameStatus::Temporary,
-        _ => NameStatus::Permanent,
-    }
+fn or_unknown(unavailable: bool, value: impl std::fmt::Display) -> String {
+    if unavailable { UNKNOWN.to_owned() } else { value.to_string() }
 }
 
 /// Why a name can be no host's, in Postfix's words.
@@ -186,11 +223,7 @@ mod tests {
         let mut peer =
             PeerInfo::unnamed("[::ffff:192.0.2.1]:7".parse().unwrap(), "[::1]:25".parse().unwrap());
         let resolver = ScriptedResolver::new();
-        runtime.block_on(peer.look_up(
-            &resolver,
-            Families::parse("all").unwrap(),
-            &Tag::new("postfix", "smtpd", 1),
-        ));
+        runtime.block_on(peer.look_up(&resolver, &Tag::new("postfix", "smtpd", 1)));
         assert_eq!((peer.name_and_address.as_str(), peer.name.as_str()), ("unknown[192.0.2.1]", "unknown"));
     }
 }

@@ -6,6 +6,7 @@ use crate::listed::Listed;
 use crate::lists::Lists;
 use crate::macros;
 use crate::peer::PeerInfo;
+use crate::peer_settings::PeerSettings;
 use config::parameters::{Cleanup, Global, Smtpd, Virtual};
 use config::{Config, Error, Errors, Scope, ServiceLine, ServiceType};
 use protocol::smtp::server::{self, BareNewline, EhloKeywords};
@@ -59,6 +60,7 @@ pub struct Settings {
     discard_ehlo: EhloKeywords,
     discard_ehlo_maps: Maps,
     local_clients: LocalClients,
+    pub(crate) peers: PeerSettings,
     pub(crate) delay_warning_time: Duration,
     pub(crate) families: net::Families,
     /// Sessions at once on one event loop; beyond them connections wait in the listener's backlog.
@@ -101,11 +103,14 @@ impl Settings {
 
     /// What lists and tables say of a client; asked once, when it has connected.
     pub(crate) async fn standing(&self, peer: &PeerInfo) -> Standing {
+        let xclient = is_in(&self.peers.xclient_hosts, peer).await;
         Standing {
             bare_newline: self.bare_newline_of(peer).await,
             discard_ehlo: self.discard_ehlo_of(peer).await,
             local: self.is_local(peer).await,
-            event_exempt: is_in(&self.event_limit_exceptions, peer).await,
+            event_exempt: xclient || is_in(&self.event_limit_exceptions, peer).await,
+            xclient,
+            xforward: is_in(&self.peers.xforward_hosts, peer).await,
         }
     }
 
@@ -142,6 +147,10 @@ pub(crate) struct Standing {
     pub local: bool,
     /// Whether limits on events do not count.
     pub event_exempt: bool,
+    /// Whether it may use XCLIENT.
+    pub xclient: bool,
+    /// Whether it may use XFORWARD.
+    pub xforward: bool,
 }
 
 /// Whether a client is in a list; a table that cannot be asked makes no exception for anybody.
@@ -161,8 +170,8 @@ fn cleanup_of(scope: &Scope<'_>) -> Result<Cleanup, Errors> {
     })
 }
 
-struct Reader<'a> {
-    scope: Scope<'a>,
+pub(crate) struct Reader<'a> {
+    pub(crate) scope: Scope<'a>,
     open: &'a tables::Settings,
     errors: Vec<Error>,
 }
@@ -244,6 +253,7 @@ impl Reader<'_> {
             discard_ehlo_maps: self
                 .maps("smtpd_discard_ehlo_keyword_address_maps", &p.smtpd_discard_ehlo_keyword_address_maps),
             local_clients: self.local_clients(&c.local_header_rewrite_clients),
+            peers: self.peers(p, &parents_of),
             delay_warning_time: self.delay_warning_time(),
             families: families(&global.inet_protocols),
             sessions_max: SESSIONS_MAX,
@@ -294,7 +304,7 @@ impl Reader<'_> {
         })
     }
 
-    fn clients(&mut self, name: &str, words: &[String], parents: Parents) -> AddressList {
+    pub(crate) fn clients(&mut self, name: &str, words: &[String], parents: Parents) -> AddressList {
         AddressList::parse(words, parents, self.open).unwrap_or_else(|texts| {
             for text in texts {
                 self.wrong(name, text);
@@ -414,6 +424,8 @@ fn keywords<'a>(words: impl Iterator<Item = &'a str>) -> EhloKeywords {
             "size" => off.size = true,
             "vrfy" => off.vrfy = true,
             "etrn" => off.etrn = true,
+            "xclient" => off.xclient = true,
+            "xforward" => off.xforward = true,
             "enhancedstatuscodes" => off.enhancedstatuscodes = true,
             "8bitmime" => off.eightbitmime = true,
             "dsn" => off.dsn = true,

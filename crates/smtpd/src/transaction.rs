@@ -106,7 +106,7 @@ impl Mail {
     pub(crate) fn begin(
         &mut self,
         (shared, settings, tag): (&Shared, &Settings, &Tag),
-        client: &Client,
+        origin: Origin<'_>,
         local: bool,
         sender: &Address,
         sole_recipient: Option<&Address>,
@@ -123,7 +123,6 @@ impl Mail {
                 prepended: std::mem::take(&mut wishes.prepend),
             };
             let tag = Tag { program: Arc::clone(&shared.cleanup_program), number: tag.number };
-            let origin = Origin::Smtp(client);
             let (cleanup, draft) = (Arc::clone(&settings.cleanup), shared.intake.draft(id));
             Box::new(Message::new(cleanup, tag, draft, context, origin, sole_recipient))
         })

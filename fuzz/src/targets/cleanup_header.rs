@@ -66,7 +66,7 @@ fn cleaned(text: &[u8], local: bool, mut step: impl FnMut() -> usize) -> Option<
     };
     let tag = Tag::new("fuzz", "cleanup", 1);
     let client = Client::default();
-    let origin = Origin::Smtp(&client);
+    let origin = Origin::Smtp((&client).into());
     let mut message = Message::new(Arc::new(settings), tag, Memory(Vec::new()), context, origin, None);
     let mut rest = text;
     while !rest.is_empty() {

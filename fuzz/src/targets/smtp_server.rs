@@ -5,7 +5,7 @@ use crate::input::Random;
 use bytes::Bytes;
 use mail::QueueId;
 use protocol::smtp::server::{
-    Answer, Ask, BareNewline, EhloKeywords, Host, Input, Next, Outputs, Peer, Queued, Session, Settings,
+    Answer, Ask, BareNewline, Host, Input, Next, Outputs, Peer, Queued, Session, Settings,
 };
 use std::sync::Arc;
 
@@ -98,12 +98,8 @@ pub(super) fn talk(
     mut step: impl FnMut() -> usize,
 ) -> Told {
     let limit = settings.message_size_limit;
-    let peer = Peer {
-        name_and_address: "unknown[192.0.2.1]".into(),
-        bare_newline: mode,
-        discard_ehlo: EhloKeywords::default(),
-        early: Vec::new(),
-    };
+    let trusted = |name| Peer { xclient: true, xforward: true, bare_newline: mode, ..Peer::stranger(name) };
+    let peer = trusted("unknown[192.0.2.1]");
     let mut told = Told::default();
     let mut out = Outputs::default();
     let (mut session, mut next) = Session::<Fuzz>::start(Arc::new(settings), peer, &mut out);
@@ -143,6 +139,7 @@ pub(super) fn talk(
                         Answer::Refuse(mail::Reply::new(554, mail::Dsn::new(5, 7, 1), "No"))
                     }
                     Ask::Rcpt(_) => Answer::Recipient(()),
+                    Ask::Xclient(_) => Answer::Peer(Box::new(trusted("unknown[192.0.2.2]"))),
                     _ => Answer::Pass,
                 };
                 session.step(Input::Answer(answer), &mut out)

@@ -53,6 +53,14 @@ parameters! {
         smtpd_peername_lookup: Bool = "yes",
         /// Whether log lines name the client's port.
         smtpd_client_port_logging: Bool = "no",
+        /// Clients that may use XCLIENT, and so be any other client.
+        smtpd_authorized_xclient_hosts: List = "",
+        /// Clients that may use XFORWARD, and so name another client in the log.
+        smtpd_authorized_xforward_hosts: List = "",
+        /// Whether Received headers name the login.
+        smtpd_sasl_authenticated_header: Bool = "no",
+        /// Whether Received headers leave the client out, for submission.
+        smtpd_hide_client_session: Bool = "no",
         /// Whether client, helo and sender restrictions wait for RCPT.
         smtpd_delay_reject: Bool = "yes",
         /// Whether a queue id is given at the first accepted recipient only.

@@ -18,6 +18,27 @@ impl fmt::Display for Id<'_> {
     }
 }
 
+/// As whom a client has logged in.
+#[derive(Clone, Copy, Debug)]
+pub struct Login<'a> {
+    /// How.
+    pub method: &'a str,
+    /// Who.
+    pub username: &'a str,
+    /// Who submitted the message first, where that is told.
+    pub sender: Option<&'a str>,
+}
+
+impl Login<'_> {
+    /// Appends `sasl_method=M`, `sasl_username=U` and `sasl_sender=S`, each behind `divider`.
+    fn write(&self, divider: &str, out: &mut String) {
+        let _ = write!(out, "{divider}sasl_method={}{divider}sasl_username={}", self.method, self.username);
+        if let Some(sender) = self.sender {
+            let _ = write!(out, "{divider}sasl_sender={sender}");
+        }
+    }
+}
+
 /// A session began.
 #[derive(Debug)]
 pub struct Connected<'a> {
@@ -78,18 +99,33 @@ impl fmt::Display for Ratio {
     }
 }
 
-/// A transaction has its queue id: `QID: client=unknown[192.0.2.10]`.
+/// A transaction has its queue id: `QID: client=unknown[192.0.2.10]`, with the login, and what XFORWARD said.
 #[derive(Debug)]
 pub struct MailBegun<'a> {
     /// The message.
     pub queue_id: &'a QueueId,
     /// `name[address]`.
     pub client: &'a str,
+    /// As whom it has logged in.
+    pub login: Option<Login<'a>>,
+    /// The message's id where it came from.
+    pub orig_queue_id: Option<&'a str>,
+    /// The client there.
+    pub orig_client: Option<&'a str>,
 }
 
 impl Event for MailBegun<'_> {
     fn line(&self, out: &mut String) {
         let _ = write!(out, "{}: client={}", self.queue_id, self.client);
+        if let Some(login) = self.login {
+            login.write(", ", out);
+        }
+        if let Some(id) = self.orig_queue_id {
+            let _ = write!(out, ", orig_queue_id={id}");
+        }
+        if let Some(client) = self.orig_client {
+            let _ = write!(out, ", orig_client={client}");
+        }
     }
 }
 
@@ -114,6 +150,8 @@ pub struct RestrictionActed<'a> {
     pub protocol: &'a str,
     /// Argument of HELO or EHLO.
     pub helo: Option<&'a str>,
+    /// As whom the client has logged in.
+    pub login: Option<Login<'a>>,
 }
 
 impl Event for RestrictionActed<'_> {
@@ -129,6 +167,9 @@ impl Event for RestrictionActed<'_> {
         let _ = write!(out, " proto={}", self.protocol);
         if let Some(helo) = self.helo {
             let _ = write!(out, " helo=<{helo}>");
+        }
+        if let Some(login) = self.login {
+            login.write(" ", out);
         }
     }
 
@@ -437,6 +478,7 @@ mod tests {
             recipient: Some(&recipient),
             protocol: "ESMTP",
             helo: Some("h"),
+            login: None,
         };
         assert_eq!(
             line(&event),
@@ -445,6 +487,27 @@ mod tests {
         );
         (event.sender, event.recipient, event.helo) = (None, None, None);
         assert!(line(&event).ends_with("denied; proto=ESMTP"));
+        event.login = Some(Login { method: "PLAIN", username: "ann", sender: Some("s") });
+        assert!(line(&event).ends_with("; proto=ESMTP sasl_method=PLAIN sasl_username=ann sasl_sender=s"));
+    }
+
+    #[test]
+    fn a_message_begins_with_all_that_is_known_of_its_client() {
+        let queue_id = QueueId::parse("4XyZ1").unwrap();
+        let mut event = MailBegun {
+            queue_id: &queue_id,
+            client: "c[1]",
+            login: None,
+            orig_queue_id: None,
+            orig_client: None,
+        };
+        assert_eq!(line(&event), "4XyZ1: client=c[1]");
+        event.login = Some(Login { method: "XCLIENT", username: "ann", sender: None });
+        (event.orig_queue_id, event.orig_client) = (Some("4Abc"), Some("o[2]"));
+        assert_eq!(
+            line(&event),
+            "4XyZ1: client=c[1], sasl_method=XCLIENT, sasl_username=ann, orig_queue_id=4Abc, orig_client=o[2]"
+        );
     }
 
     #[test]

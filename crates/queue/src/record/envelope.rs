@@ -156,6 +156,8 @@ const LOGGED: [&str; 6] = [
 fn put_logged_client(e: &Envelope, out: &mut Vec<u8>) {
     for name in LOGGED {
         match e.attribute(name) {
+            // XFORWARD told of the client, but not this.
+            Some([]) => {}
             Some(value) => put_attribute(out, name, value),
             None => match logged_by_default(&e.client, name) {
                 value if value.is_empty() => {}
@@ -168,6 +170,8 @@ fn put_logged_client(e: &Envelope, out: &mut Vec<u8>) {
 fn logged_by_default(c: &Client, name: &str) -> String {
     match name {
         "log_client_name" => c.name.clone(),
+        // As RFC 5321 writes addresses.
+        "log_client_address" if c.address.contains(':') => format!("IPv6:{}", c.address),
         "log_client_address" => c.address.clone(),
         "log_client_port" => c.port.clone(),
         "log_message_origin" if c.address.is_empty() => String::new(),

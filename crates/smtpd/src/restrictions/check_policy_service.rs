@@ -39,7 +39,7 @@ impl This {
 
     fn request<'a>(&'a self, about: &'a About<'_>) -> Request<'a> {
         let (facts, client) = (&about.facts, about.client);
-        let sasl = client.sasl.as_ref();
+        let sasl = client.login.as_ref();
         let bytes = |address: Option<&'a Address>| address.map_or(&b""[..], Address::as_bytes);
         Request {
             protocol_state: facts.command,
@@ -56,7 +56,7 @@ impl This {
             etrn_domain: about.etrn.unwrap_or_default(),
             sasl_method: sasl.map_or("", |login| &login.method),
             sasl_username: sasl.map_or("", |login| &login.username),
-            sasl_sender: sasl.map_or("", |login| &login.sender),
+            sasl_sender: sasl.and_then(|login| login.sender.as_deref()).unwrap_or_default(),
             stress: &self.defaults.stress,
             policy_context: self.server.policy_context(),
             compatibility_level: &self.defaults.compatibility_level,

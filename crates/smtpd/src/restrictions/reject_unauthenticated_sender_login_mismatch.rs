@@ -2,7 +2,7 @@
 
 use super::{Checked, Kind, Make, Restriction, Verdict};
 use crate::about::About;
-use crate::login::Mismatch;
+use crate::owners::Mismatch;
 
 pub(super) const KIND: Kind = Kind {
     name: "reject_unauthenticated_sender_login_mismatch",

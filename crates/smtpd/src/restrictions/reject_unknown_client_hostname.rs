@@ -22,10 +22,10 @@ impl Restriction for This {
 
 fn find(about: &About<'_>) -> Verdict {
     let code = match about.client.name_status {
-        NameStatus::Ok => return Verdict::Dunno,
+        NameStatus::Known => return Verdict::Dunno,
         // Perhaps it is known later.
-        NameStatus::Temporary => 450,
-        NameStatus::Permanent => about.rules.codes.unknown_client,
+        NameStatus::NotNow => 450,
+        NameStatus::Unknown | NameStatus::Forged => about.rules.codes.unknown_client,
     };
     let text = format!("Client host rejected: cannot find your hostname, [{}]", about.client.address);
     Verdict::Refuse(Reply::new(code, dsn_of(code, 7, 25), text))

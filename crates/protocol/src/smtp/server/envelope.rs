@@ -1,5 +1,6 @@
 //! HELO, EHLO, MAIL, RCPT, VRFY and ETRN: their syntax, their options, and the exact replies to mistakes.
 
+use super::identity::{XCLIENT_ATTRIBUTES, XFORWARD_ATTRIBUTES};
 use super::session::{Outputs, Session};
 use super::state::{Asked, Done};
 use super::{Ask, Host, MailRequest, Note};
@@ -40,11 +41,15 @@ impl<H: Host> Session<H> {
                 0 => "SIZE".to_owned(),
                 limit => format!("SIZE {limit}"),
             };
+            let xclient = format!("XCLIENT {XCLIENT_ATTRIBUTES}");
+            let xforward = format!("XFORWARD {XFORWARD_ATTRIBUTES}");
             let keywords = [
                 (!off.pipelining, "PIPELINING"),
                 (!off.size, &size),
                 (!off.vrfy && !s.disable_vrfy_command, "VRFY"),
                 (!off.etrn, "ETRN"),
+                (!off.xclient && self.peer.xclient, &xclient),
+                (!off.xforward && self.peer.xforward, &xforward),
                 (!off.enhancedstatuscodes, "ENHANCEDSTATUSCODES"),
                 (!off.eightbitmime, "8BITMIME"),
                 (!off.dsn, "DSN"),

@@ -7,12 +7,15 @@
 mod body;
 mod data;
 mod envelope;
+mod identity;
 mod note;
 mod session;
 mod settings;
 mod state;
+mod trusted;
 
 pub use body::{Framing, Scanner};
+pub use identity::{Told, Xclient, Xforward};
 pub use note::{Ending, Note};
 pub use session::{Outputs, Session};
 pub use settings::{BareNewline, EhloKeywords, Peer, Settings};
@@ -93,6 +96,8 @@ pub enum Ask {
     Data(Verb),
     /// VRFY of this address, checked as a recipient. Answer: Pass, Refuse.
     Vrfy(Address),
+    /// XCLIENT of one who may: the client is to be another. Answer: Peer, Refuse.
+    Xclient(Box<Xclient>),
 }
 
 /// What MAIL said.
@@ -120,6 +125,8 @@ pub enum Answer<H: Host> {
     Mail(H::Mail),
     /// The recipient is accepted.
     Recipient(H::Permit),
+    /// The client that XCLIENT tells of, with all that is known of it.
+    Peer(Box<Peer>),
     /// The message is on stable storage.
     Queued(H::Committed),
     /// The administrator has it thrown away, and the client is to believe that it is queued (`DISCARD`).

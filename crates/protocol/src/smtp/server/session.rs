@@ -2,7 +2,7 @@
 
 use super::data::Content;
 use super::state::{Asked, Counts, Done, Line, Place, State};
-use super::{Answer, Ask, Ending, Host, Input, Next, Note, Peer, Queued, Settings, Transaction};
+use super::{Answer, Ask, Ending, Host, Input, Next, Note, Peer, Queued, Settings, Transaction, Xforward};
 use crate::smtp::command::{self, Verb, Word};
 use crate::smtp::reply;
 use bytes::{Buf, Bytes};
@@ -30,10 +30,12 @@ pub struct Session<H: Host> {
     partial: Vec<u8>,
     /// The rest of a line that was too long.
     skipping: bool,
-    helo: Option<String>,
-    esmtp: bool,
+    pub(super) helo: Option<String>,
+    pub(super) esmtp: bool,
     pub(super) transaction: Option<Box<Transaction<H>>>,
     pub(super) content: Option<Box<Content>>,
+    /// What XFORWARD said; `None` is nothing.
+    pub(super) xforward: Option<Box<Xforward>>,
     overshoot: usize,
     errors: u32,
     junk: u32,
@@ -62,6 +64,7 @@ impl<H: Host> Session<H> {
             esmtp: false,
             transaction: None,
             content: None,
+            xforward: None,
             overshoot: 0,
             errors: 0,
             junk: 0,
@@ -72,16 +75,22 @@ impl<H: Host> Session<H> {
             slow: false,
             last_words_said: false,
         };
-        let early = std::mem::take(&mut session.peer.early);
-        if session.pipelined("CONNECT", &early, out) {
-            session.state = State::Closed;
-            (session, Next::Close)
-        } else if session.settings.delay_reject {
-            session.greet(out);
-            (session, Next::Read)
+        let next = session.begin(out);
+        (session, next)
+    }
+
+    /// Greets the client, or asks whether to.
+    pub(super) fn begin(&mut self, out: &mut Outputs) -> Next<H> {
+        let early = std::mem::take(&mut self.peer.early);
+        if self.pipelined(self.place_name(), &early, out) {
+            self.state = State::Closed;
+            Next::Close
+        } else if self.settings.delay_reject {
+            self.greet(out);
+            Next::Read
         } else {
-            session.state = State::Asked(Box::new(Asked::Connect));
-            (session, Next::Ask(Ask::Connect))
+            self.state = State::Asked(Box::new(Asked::Connect));
+            Next::Ask(Ask::Connect)
         }
     }
 
@@ -117,6 +126,11 @@ impl<H: Host> Session<H> {
     /// The argument of the last HELO or EHLO.
     pub fn helo(&self) -> Option<&str> {
         self.helo.as_deref()
+    }
+
+    /// The last command as `lost connection after …` names it; `CONNECT` before the first.
+    pub fn place(&self) -> &'static str {
+        self.place_name()
     }
 
     /// `SMTP` or `ESMTP`.
@@ -351,9 +365,8 @@ impl<H: Host> Session<H> {
             // Not offered: what Postfix answers where these are not set up.
             Verb::Starttls => self.fail(out, 502, (5, 5, 1), "Error: command not implemented"),
             Verb::Auth => self.fail(out, 503, (5, 5, 1), "Error: authentication not enabled"),
-            Verb::Xclient | Verb::Xforward => {
-                self.fail(out, 550, (5, 7, 0), "Error: insufficient authorization")
-            }
+            Verb::Xclient => self.xclient_command(words, out),
+            Verb::Xforward => self.xforward_command(words, out),
             Verb::Unknown => unreachable!("unknown commands were answered before"),
         }
     }
@@ -422,6 +435,7 @@ impl<H: Host> Session<H> {
                 out.replies.extend_from_slice(b"250 2.1.5 Ok\r\n");
                 (Verb::Rcpt, Done::Ok)
             }
+            (Asked::Xclient(said), Answer::Peer(peer)) => return Some(self.renew(*said, *peer, out)),
             (Asked::Data, Answer::Pass) => (Verb::Data, self.go_ahead(out)),
             (Asked::Bdat(chunk), Answer::Pass) => (Verb::Bdat, self.first_chunk(chunk)),
             (Asked::Vrfy(text), Answer::Pass) => {
@@ -479,6 +493,7 @@ impl<H: Host> Session<H> {
     pub(super) fn reset(&mut self) {
         self.transaction = None;
         self.content = None;
+        self.xforward = None;
         self.overshoot = 0;
         if !matches!(self.state, State::Closed) {
             self.state = State::Command;
@@ -529,7 +544,7 @@ impl<H: Host> Session<H> {
         }
     }
 
-    fn ok(&mut self, out: &mut Outputs) {
+    pub(super) fn ok(&mut self, out: &mut Outputs) {
         self.say(out, &Reply::new(250, mail::Dsn::new(2, 0, 0), "Ok"));
     }
 

@@ -107,6 +107,10 @@ pub struct EhloKeywords {
     pub vrfy: bool,
     /// ETRN.
     pub etrn: bool,
+    /// XCLIENT.
+    pub xclient: bool,
+    /// XFORWARD.
+    pub xforward: bool,
     /// ENHANCEDSTATUSCODES.
     pub enhancedstatuscodes: bool,
     /// 8BITMIME.
@@ -129,6 +133,8 @@ impl EhloKeywords {
             (self.size, "SIZE"),
             (self.vrfy, "VRFY"),
             (self.etrn, "ETRN"),
+            (self.xclient, "XCLIENT"),
+            (self.xforward, "XFORWARD"),
             (self.enhancedstatuscodes, "ENHANCEDSTATUSCODES"),
             (self.eightbitmime, "8BITMIME"),
             (self.dsn, "DSN"),
@@ -148,6 +154,24 @@ pub struct Peer {
     pub bare_newline: BareNewline,
     /// What EHLO leaves out.
     pub discard_ehlo: EhloKeywords,
+    /// It may use XCLIENT.
+    pub xclient: bool,
+    /// It may use XFORWARD.
+    pub xforward: bool,
     /// What it sent before it was greeted.
     pub early: Vec<u8>,
+}
+
+impl Peer {
+    /// A client of which nothing but its name and address is known.
+    pub fn stranger(name_and_address: impl Into<String>) -> Self {
+        Peer {
+            name_and_address: name_and_address.into(),
+            bare_newline: BareNewline::Normalize,
+            discard_ehlo: EhloKeywords::default(),
+            xclient: false,
+            xforward: false,
+            early: Vec::new(),
+        }
+    }
 }

@@ -1,7 +1,7 @@
 //! Where a session stands, what it asked, and what its handlers find.
 
 use super::data::Chunk;
-use super::{Ask, MailRequest};
+use super::{Ask, MailRequest, Xclient};
 use crate::smtp::command::Verb;
 use bytes::Bytes;
 use mail::{Recipient, Reply};
@@ -50,6 +50,7 @@ pub(super) enum Asked {
     Bdat(Chunk),
     /// What the client wrote.
     Vrfy(String),
+    Xclient(Box<Xclient>),
 }
 
 /// What `lost connection after …` says.

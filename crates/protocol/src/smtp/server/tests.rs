@@ -33,12 +33,7 @@ struct Talk {
 impl Talk {
     fn new(change: impl FnOnce(&mut Settings, &mut Peer)) -> (Talk, String) {
         let mut settings = Settings::of_host("mx.example.org");
-        let mut peer = Peer {
-            name_and_address: "unknown[192.0.2.1]".into(),
-            bare_newline: BareNewline::Normalize,
-            discard_ehlo: EhloKeywords::default(),
-            early: Vec::new(),
-        };
+        let mut peer = Peer::stranger("unknown[192.0.2.1]");
         change(&mut settings, &mut peer);
         let mut out = Outputs::default();
         let (session, next) = Session::start(Arc::new(settings), peer, &mut out);
@@ -87,6 +82,7 @@ impl Talk {
                     (Some(reply), _) => Answer::Refuse(reply),
                     (None, Ask::Mail(_)) => Answer::Mail(Vec::new()),
                     (None, Ask::Rcpt(_)) => Answer::Recipient(()),
+                    (None, Ask::Xclient(_)) => Answer::Peer(Box::new(Peer::stranger("other[192.0.2.2]"))),
                     (None, _) => Answer::Pass,
                 }),
                 Next::Commit(transaction) => {
@@ -301,12 +297,7 @@ fn a_refusal_by_the_driver_is_passed_on_and_421_ends_the_session() {
 fn a_client_refused_at_connect_may_only_quit() {
     let mut settings = Settings::of_host("mx.example.org");
     settings.delay_reject = false;
-    let peer = Peer {
-        name_and_address: "unknown[192.0.2.1]".into(),
-        bare_newline: BareNewline::Normalize,
-        discard_ehlo: EhloKeywords::default(),
-        early: Vec::new(),
-    };
+    let peer = Peer::stranger("unknown[192.0.2.1]");
     let mut out = Outputs::default();
     let (session, next) = Session::start(Arc::new(settings), peer, &mut out);
     let refuse = |ask: &Ask| (*ask == Ask::Connect).then(|| Reply::new(554, Dsn::new(5, 7, 1), "No"));
@@ -315,6 +306,37 @@ fn a_client_refused_at_connect_may_only_quit() {
     assert_eq!(said, "554 5.7.1 No\r\n");
     assert_eq!(talk.say("EHLO x\r\n"), "503 5.7.0 Error: access denied for unknown[192.0.2.1]\r\n");
     assert_eq!(talk.say("QUIT\r\n"), "221 2.0.0 Bye\r\n");
+}
+
+#[test]
+fn after_xclient_the_session_begins_anew_with_the_other_client() {
+    let mut talk = Talk::with(|_, peer| peer.xclient = true);
+    assert!(talk.say("EHLO x\r\n").contains("\r\n250-ETRN\r\n250-XCLIENT NAME ADDR PROTO HELO "));
+    assert_eq!(talk.say("XFORWARD NAME=x\r\n"), "550 5.7.0 Error: insufficient authorization\r\n");
+    assert_eq!(talk.say("XCLIENT NAME=other HELO=h\r\n"), "220 mx.example.org ESMTP Postfix\r\n");
+    assert_eq!((talk.session.helo(), talk.session.protocol()), (Some("h"), "SMTP"));
+    assert_eq!(talk.say("XCLIENT NAME=x\r\n"), "550 5.7.0 Error: insufficient authorization\r\n");
+}
+
+#[test]
+fn who_takes_no_other_client_refuses_xclient_at_once() {
+    let mut talk = Talk::with(|settings, peer| (settings.delay_reject, peer.xclient) = (false, true));
+    talk.refuse = |ask| matches!(ask, Ask::Connect).then(|| Reply::new(554, Dsn::new(5, 7, 1), "No"));
+    assert_eq!(talk.say("XCLIENT NAME=other\r\n"), "554 5.7.1 No\r\n");
+    assert_eq!(talk.say("NOOP\r\n"), "503 5.7.0 Error: access denied for other[192.0.2.2]\r\n");
+}
+
+#[test]
+fn what_xforward_says_holds_for_one_message() {
+    let mut talk = Talk::with(|_, peer| peer.xforward = true);
+    assert_eq!(talk.say("XFORWARD NAME=x\r\nXFORWARD IDENT=4X\r\n"), "250 2.0.0 Ok\r\n".repeat(2));
+    assert_eq!(talk.say("XFORWARD NAME=y PROTO\r\n"), "501 5.5.4 Error: attribute=value expected\r\n");
+    let said = talk.session.forwarded();
+    assert_eq!((said.name, said.ident.as_deref()), (Some(Told::Is("x".into())), Some("4X")));
+    talk.say(ENVELOPE);
+    assert_eq!(talk.say("XFORWARD NAME=x\r\n"), "503 5.5.1 Error: MAIL transaction in progress\r\n");
+    talk.say("RSET\r\n");
+    assert_eq!(talk.session.forwarded(), Xforward::default());
 }
 
 #[test]

@@ -1,0 +1,37 @@
+//! What a service must know about clients that speak for others, and about showing clients.
+
+use crate::settings::Reader;
+use config::parameters::Smtpd;
+use tables::lists::AddressList;
+use tables::search::Parents;
+
+/// The settings of one service.
+#[derive(Clone)]
+pub(crate) struct PeerSettings {
+    /// `smtpd_authorized_xclient_hosts`.
+    pub(crate) xclient_hosts: AddressList,
+    /// `smtpd_authorized_xforward_hosts`.
+    pub(crate) xforward_hosts: AddressList,
+    /// `smtpd_sasl_auth_enable`: restrictions believe logins.
+    pub(crate) sasl_auth_enable: bool,
+    /// `smtpd_sasl_authenticated_header`.
+    pub(crate) authenticated_header: bool,
+    /// `smtpd_hide_client_session`.
+    pub(crate) hide_client_session: bool,
+}
+
+impl Reader<'_> {
+    /// Reads them.
+    pub(crate) fn peers(&mut self, p: &Smtpd, parents_of: &dyn Fn(&str) -> Parents) -> PeerSettings {
+        const XCLIENT: &str = "smtpd_authorized_xclient_hosts";
+        const XFORWARD: &str = "smtpd_authorized_xforward_hosts";
+        PeerSettings {
+            xclient_hosts: self.clients(XCLIENT, &p.smtpd_authorized_xclient_hosts, parents_of(XCLIENT)),
+            xforward_hosts: self.clients(XFORWARD, &p.smtpd_authorized_xforward_hosts, parents_of(XFORWARD)),
+            // Not a parameter of the view: AUTH itself is not built yet.
+            sasl_auth_enable: self.scope.expanded("smtpd_sasl_auth_enable").is_ok_and(|v| v == "yes"),
+            authenticated_header: p.smtpd_sasl_authenticated_header,
+            hide_client_session: p.smtpd_hide_client_session,
+        }
+    }
+}
