@@ -1,4 +1,4 @@
-//! Accepts clients that logged in; without SASL nobody has.
+//! Accepts clients that have logged in.
 
 use super::{Checked, Kind, Make, Restriction, Verdict};
 use crate::about::About;
@@ -10,7 +10,7 @@ struct This;
 
 impl Restriction for This {
     fn check<'a>(&'a self, about: &'a About<'a>) -> Checked<'a> {
-        let _ = about;
-        Checked::Now(Verdict::Dunno)
+        let logged_in = about.client.login.as_ref().is_some_and(|login| login.counts);
+        Checked::Now(if logged_in { Verdict::Permit } else { Verdict::Dunno })
     }
 }
