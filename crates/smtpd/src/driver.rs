@@ -13,6 +13,7 @@ use crate::serve::Shared;
 use crate::settings::{Settings, Standing};
 use crate::socket::{Heard, Socket};
 use crate::transaction::{Mail, OnDisk, Smtpd, envelope};
+use crate::upstream::Arrival;
 use bytes::Bytes;
 use cleanup::{Origin, SmtpSession};
 use mail::{Address, Client, Dsn, QueueId, Reply};
@@ -57,11 +58,17 @@ pub(crate) async fn session(
     tag: Tag,
     ends: Ends,
 ) {
+    let Arrival { ends, unread, refusal } = match &settings.peers.upstream {
+        Some(upstream) => Box::pin(upstream.receive(&socket, ends, &settings, &tag)).await,
+        None => Arrival::from(ends),
+    };
     let mut peer = match ends {
-        Ends::Internet { client, server } => PeerInfo::unnamed(client, server),
+        Ends::Internet { client, server } | Ends::Told { client, server } => {
+            PeerInfo::unnamed(client, server)
+        }
         Ends::Local => PeerInfo::local(settings.families),
     };
-    if settings.peername_lookup && matches!(ends, Ends::Internet { .. }) {
+    if settings.peername_lookup && !matches!(ends, Ends::Local) && refusal.is_none() {
         Box::pin(peer.look_up(&*shared.resolver, &tag)).await;
     }
     peer.name_and_address = peer.shown(settings.client_port_logging);
@@ -85,20 +92,20 @@ pub(crate) async fn session(
         deferred_client: RefCell::default(),
         deferred_helo: RefCell::default(),
     };
-    driver.serve().await;
+    driver.serve(unread, refusal).await;
 }
 
 impl Driver {
-    async fn serve(&mut self) {
-        let peer = self.introduction(self.socket.early());
+    /// Serves the client, of which `input` is read already; a `refusal` is all that it hears.
+    async fn serve(&mut self, mut input: Bytes, refusal: Option<Reply>) {
+        let peer = self.introduction(self.early(&input));
         let mut out = self.shared.outputs.take();
         let (mut session, mut next) =
             Session::<Smtpd>::start(Arc::clone(&self.settings.dialogue), peer, &mut out);
-        if let Some(reply) = self.too_many() {
+        if let Some(reply) = refusal.or_else(|| self.too_many()) {
             out.replies.clear();
             next = session.step(Input::Abort(reply), &mut out);
         }
-        let mut input = Bytes::new();
         loop {
             let queue_id = session.transaction().and_then(|t| t.mail.queue_id.clone());
             next = match next {
@@ -128,7 +135,7 @@ impl Driver {
                     }
                     Heard::Lost => session.step(Input::Lost, &mut out),
                     Heard::Nothing => session.step(Input::Timeout, &mut out),
-                    Heard::Stop => session.step(Input::Abort(self.going_down()), &mut out),
+                    Heard::Stop => session.step(Input::Abort(self.settings.going_down()), &mut out),
                 },
                 Next::Sleep(pause) => {
                     if !pause.is_zero() {
@@ -214,11 +221,6 @@ impl Driver {
         let (host, address) = (&self.settings.dialogue.myhostname, self.peer.address);
         let text = format!("{host} Error: too many connections from {address}");
         Some(Reply::new(421, Dsn::new(4, 7, 0), text))
-    }
-
-    fn going_down(&self) -> Reply {
-        let host = &self.settings.dialogue.myhostname;
-        Reply::new(421, Dsn::new(4, 3, 2), format!("{host} Service going down - try again later"))
     }
 
     async fn answer(&self, ask: Ask, session: &mut Session<Smtpd>) -> Answer<Smtpd> {

@@ -35,6 +35,7 @@ mod settings;
 mod socket;
 pub mod trail;
 mod transaction;
+mod upstream;
 mod xclient;
 
 pub use clients::Clients;

@@ -59,7 +59,15 @@ pub(crate) enum Accepted {
 /// Between whom a session is.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Ends {
-    Internet { client: SocketAddr, server: SocketAddr },
+    Internet {
+        client: SocketAddr,
+        server: SocketAddr,
+    },
+    /// As who handed the connection on tells.
+    Told {
+        client: SocketAddr,
+        server: SocketAddr,
+    },
     Local,
 }
 

@@ -78,8 +78,8 @@ fn connection(fd: OwnedFd, attributes: &[(String, String)]) -> io::Result<(TcpSt
     stream.set_nonblocking(true)?;
     let stream = TcpStream::from_std(stream)?;
     let ends = match (told(attributes, "client")?, told(attributes, "server")?) {
-        (Some(client), Some(server)) => Ends::Internet { client, server },
-        (Some(client), None) => Ends::Internet { client, server: stream.local_addr()? },
+        (Some(client), Some(server)) => Ends::Told { client, server },
+        (Some(client), None) => Ends::Told { client, server: stream.local_addr()? },
         (None, _) => match (stream.peer_addr(), stream.local_addr()) {
             (Ok(client), Ok(server)) => Ends::Internet { client, server },
             // It is gone, or no connection of the internet.

@@ -1,6 +1,7 @@
 //! What a service must know about clients that speak for others, and about showing clients.
 
 use crate::settings::Reader;
+use crate::upstream::Upstream;
 use config::parameters::Smtpd;
 use tables::lists::AddressList;
 use tables::search::Parents;
@@ -18,6 +19,8 @@ pub(crate) struct PeerSettings {
     pub(crate) authenticated_header: bool,
     /// `smtpd_hide_client_session`.
     pub(crate) hide_client_session: bool,
+    /// `smtpd_upstream_proxy_protocol`.
+    pub(crate) upstream: Option<Upstream>,
 }
 
 impl Reader<'_> {
@@ -32,6 +35,18 @@ impl Reader<'_> {
             sasl_auth_enable: self.scope.expanded("smtpd_sasl_auth_enable").is_ok_and(|v| v == "yes"),
             authenticated_header: p.smtpd_sasl_authenticated_header,
             hide_client_session: p.smtpd_hide_client_session,
+            upstream: self.upstream(p),
         }
+    }
+
+    fn upstream(&mut self, p: &Smtpd) -> Option<Upstream> {
+        const NAME: &str = "smtpd_upstream_proxy_protocol";
+        match p.smtpd_upstream_proxy_protocol.as_str() {
+            "" => return None,
+            "haproxy" => {}
+            other => self.wrong(NAME, format!("expected `haproxy` or nothing, found `{other}`")),
+        }
+        let (timeout, direct) = (p.smtpd_upstream_proxy_timeout, p.posthaste_upstream_proxy_direct);
+        Some(Upstream { timeout, direct })
     }
 }

@@ -9,6 +9,7 @@ use crate::peer::PeerInfo;
 use crate::peer_settings::PeerSettings;
 use config::parameters::{Cleanup, Global, Smtpd, Virtual};
 use config::{Config, Error, Errors, Scope, ServiceLine, ServiceType};
+use mail::{Dsn, Reply};
 use protocol::smtp::server::{self, BareNewline, EhloKeywords};
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -112,6 +113,12 @@ impl Settings {
             xclient,
             xforward: is_in(&self.peers.xforward_hosts, peer).await,
         }
+    }
+
+    /// What a client hears when the service ends.
+    pub(crate) fn going_down(&self) -> Reply {
+        let text = format!("{} Service going down - try again later", self.dialogue.myhostname);
+        Reply::new(421, Dsn::new(4, 3, 2), text)
     }
 
     async fn bare_newline_of(&self, peer: &PeerInfo) -> BareNewline {
@@ -368,7 +375,7 @@ impl Reader<'_> {
         }
     }
 
-    fn wrong(&mut self, name: &str, text: String) {
+    pub(crate) fn wrong(&mut self, name: &str, text: String) {
         self.errors.push(Error::new(self.origin(name), name, text));
     }
 

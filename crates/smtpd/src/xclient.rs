@@ -35,11 +35,15 @@ impl Driver {
         if let Some(reply) = self.too_many() {
             return Answer::Refuse(reply);
         }
-        let early = match unread.len() {
+        Answer::Peer(Box::new(self.introduction(self.early(unread))))
+    }
+
+    /// The beginning of what the client sent without being asked: of `unread`, or of what waits to be read.
+    pub(crate) fn early(&self, unread: &Bytes) -> Vec<u8> {
+        match unread.len() {
             0 => self.socket.early(),
             length => unread[..length.min(EARLY_BYTES_MAX)].to_vec(),
-        };
-        Answer::Peer(Box::new(self.introduction(early)))
+        }
     }
 }
 

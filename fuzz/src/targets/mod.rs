@@ -2,6 +2,7 @@
 
 mod cidr_table;
 mod cleanup_header;
+mod haproxy;
 mod index_files;
 mod journal;
 mod main_cf;
@@ -20,6 +21,7 @@ use crate::Target;
 pub const KINDS: &[Target] = &[
     cidr_table::TARGET,
     cleanup_header::TARGET,
+    haproxy::TARGET,
     index_files::TARGET,
     journal::TARGET,
     main_cf::TARGET,

@@ -12,6 +12,8 @@ use std::sync::Arc;
 pub(super) const TARGET: Target = Target {
     name: "smtp_server",
     dictionary: &[
+        b"XCLIENT NAME=[UNAVAILABLE] ADDR=IPV6:::1 HELO=+28x LOGIN=a+40b\r\n",
+        b"XFORWARD NAME=a.example ADDR=192.0.2.9 PROTO=SMTP IDENT=4X SOURCE=LOCAL\r\n",
         b"EHLO x\r\n",
         b"HELO x\r\n",
         b"MAIL FROM:<>\r\n",

@@ -57,6 +57,12 @@ parameters! {
         smtpd_authorized_xclient_hosts: List = "",
         /// Clients that may use XFORWARD, and so name another client in the log.
         smtpd_authorized_xforward_hosts: List = "",
+        /// The protocol by which a proxy in front of smtpd tells the client's address.
+        smtpd_upstream_proxy_protocol: Text = "",
+        /// How long to wait for that.
+        smtpd_upstream_proxy_timeout: Duration = "5s", range 1..,
+        /// Ours: whether a client that tells no address by that protocol is taken for one without a proxy.
+        posthaste_upstream_proxy_direct: Bool = "no",
         /// Whether Received headers name the login.
         smtpd_sasl_authenticated_header: Bool = "no",
         /// Whether Received headers leave the client out, for submission.

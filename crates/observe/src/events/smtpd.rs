@@ -217,6 +217,32 @@ impl Event for ImproperPipelining<'_> {
     }
 }
 
+/// The proxy in front of us does not say for whom it speaks: `warning: haproxy read: short protocol header: EHLO\r\n`.
+#[derive(Debug)]
+pub struct UnusableProxyHeader<'a> {
+    /// What is wrong.
+    pub why: &'a str,
+    /// What came; nothing at a time-out.
+    pub header: &'a [u8],
+}
+
+impl Event for UnusableProxyHeader<'_> {
+    fn line(&self, out: &mut String) {
+        let _ = write!(out, "haproxy read: {}", self.why);
+        if !self.header.is_empty() {
+            out.push_str(": ");
+            push_c_escaped(out, &self.header[..self.header.len().min(PROXY_HEADER_SHOWN_MAX)]);
+        }
+    }
+
+    fn level(&self) -> Level {
+        Level::Warning
+    }
+}
+
+/// Bytes of a proxy's header in the log, as in Postfix.
+const PROXY_HEADER_SHOWN_MAX: usize = 536;
+
 /// A client speaks another language: `warning: non-SMTP command from …: GET / HTTP/1.1`.
 #[derive(Debug)]
 pub struct NonSmtpCommand<'a> {

@@ -1,0 +1,136 @@
+"""Debian's HAProxy in front of smtpd: versions 1 and 2, IPv4 and IPv6, its health checks, and clients without a proxy.
+
+Runs inside a world of the test kit. Argument: the unpacked packages. Prints one line a finding; the test counts them.
+"""
+import os
+import pathlib
+import socket
+import subprocess
+import sys
+import time
+
+oracle = pathlib.Path(sys.argv[1])
+LOG = pathlib.Path("/var/log/mail.log")
+
+
+def wait(what, condition, seconds=30):
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        if condition():
+            return
+        time.sleep(0.05)
+    print(LOG.read_text(errors="replace")[-4000:] if LOG.exists() else "no log")
+    sys.exit(f"timed out: {what}")
+
+
+pathlib.Path("/etc/postfix/main.cf").write_text(
+    """
+compatibility_level = 3.6
+maillog_file = /var/log/mail.log
+maillog_file_prefixes = /var
+myhostname = mail.example.com
+mydestination =
+alias_maps =
+local_recipient_maps =
+inet_interfaces = 127.0.0.1, [::1]
+mynetworks = 192.0.2.77, [2001:db8::77]
+smtpd_peername_lookup = no
+smtpd_upstream_proxy_protocol = haproxy
+smtpd_upstream_proxy_timeout = 1s
+default_transport = discard:
+"""
+)
+pathlib.Path("/etc/postfix/master.cf").write_text(
+    """smtp inet n - n - - smtpd
+2525 inet n - n - - smtpd -o posthaste_upstream_proxy_direct=yes -o mynetworks=
+pickup unix n - n 60 1 pickup
+cleanup unix n - n - 0 cleanup
+qmgr unix n - n 300 1 qmgr
+rewrite unix - - n - - trivial-rewrite
+discard unix - - n - - discard
+"""
+)
+pathlib.Path("/etc/haproxy.cfg").write_text(
+    """
+defaults
+    mode tcp
+    timeout connect 5s
+    timeout client 20s
+    timeout server 20s
+listen v1
+    bind 127.0.0.1:2601
+    bind ::1:2601
+    server s 127.0.0.1:25 send-proxy check inter 200
+listen v2
+    bind 127.0.0.1:2602
+    bind ::1:2602
+    server s ::1:25 send-proxy-v2 check inter 200
+listen mixed
+    bind 127.0.0.1:2603
+    server s 127.0.0.1:2525 send-proxy-v2
+"""
+)
+subprocess.run(["posthaste", "start"], check=True, stdout=subprocess.DEVNULL)
+libraries = f"{oracle}/root/usr/lib/x86_64-linux-gnu:{os.environ.get('LD_LIBRARY_PATH', '')}"
+proxy = subprocess.Popen(
+    [f"{oracle}/root/usr/sbin/haproxy", "-q", "-f", "/etc/haproxy.cfg"], env={**os.environ, "LD_LIBRARY_PATH": libraries}
+)
+
+
+def talk(client, server, commands, quiet=True):
+    """The last reply of each command, the greeting first."""
+    with socket.create_connection(server, 20, source_address=(client, 0)) as s:
+        lines, replies = s.makefile("rb"), []
+
+        def reply():
+            while line := lines.readline().decode():
+                if line[3:4] != "-":
+                    return line.strip()
+            return ""
+
+        if quiet:
+            replies.append(reply())
+        for command in commands:
+            s.sendall(command.encode() + b"\r\n")
+            replies.append(reply())
+        return replies
+
+
+def is_up():
+    try:
+        return talk("192.0.2.60", ("127.0.0.1", 2601), ["QUIT"])[0][:3] == "220"
+    except OSError:
+        return False
+
+
+wait("HAProxy and its servers are up", is_up)
+RELAY = ["EHLO x", "MAIL FROM:<a@example.net>", "RCPT TO:<x@example.org>", "QUIT"]
+for version, port in ((1, 2601), (2, 2602)):
+    for stranger, friend, host in (("192.0.2.60", "192.0.2.77", "127.0.0.1"), ("2001:db8::60", "2001:db8::77", "::1")):
+        refused = talk(stranger, (host, port), RELAY)
+        taken = talk(friend, (host, port), RELAY)
+        assert refused[3][:3] == "454" and taken[3][:3] == "250", (version, refused, taken)
+        for client in (stranger, friend):
+            wait("the log names the client", lambda: f"connect from unknown[{client}]" in LOG.read_text())
+        print(f"version {version} tells {stranger} and {friend} apart")
+# HAProxy's health checks come with LOCAL, or say nothing and go: neither keeps it from being up.
+wait("a check was logged", lambda: "connect from unknown[127.0.0.1]" in LOG.read_text())
+print("health checks are taken")
+proxied = talk("192.0.2.61", ("127.0.0.1", 2603), RELAY)
+direct = talk("192.0.2.62", ("127.0.0.1", 2525), RELAY)
+assert proxied[0][:3] == direct[0][:3] == "220", (proxied, direct)
+for client in ("192.0.2.61", "192.0.2.62"):
+    wait("the log names the client", lambda: f"connect from unknown[{client}]" in LOG.read_text())
+print("one listener takes clients with and without the proxy")
+# Who cannot wait is a client without a proxy at once; who begins a header must end it.
+early = talk("192.0.2.63", ("127.0.0.1", 2525), ["EHLO x"], quiet=False)
+assert early[0][:3] == "554", early
+wait("the log says so", lambda: "improper command pipelining after CONNECT from unknown[192.0.2.63]" in LOG.read_text())
+torn = talk("192.0.2.64", ("127.0.0.1", 2525), ["PROXY TCP4 192.0.2.9"], quiet=False)
+assert torn[0] == "421 4.3.0 mail.example.com Server local error", torn
+strict = talk("192.0.2.65", ("127.0.0.1", 25), [])
+assert strict[0] == "421 4.3.0 mail.example.com Server local error", strict
+print("a header that is begun must be whole")
+proxy.terminate()
+proxy.wait()
+subprocess.run(["posthaste", "stop"], check=True, stdout=subprocess.DEVNULL)
