@@ -4,7 +4,7 @@ use super::identity::{XCLIENT_ATTRIBUTES, XFORWARD_ATTRIBUTES};
 use super::session::{Outputs, Session};
 use super::state::{Asked, Done};
 use super::{Ask, Host, MailRequest, Note};
-use crate::smtp::command::{Verb, Word};
+use crate::smtp::command::{self, Verb, Word};
 use crate::smtp::{path, xtext};
 use mail::{Address, Dsn, Encoding, Notify, Recipient, Reply, Ret};
 
@@ -61,7 +61,18 @@ impl<H: Host> Session<H> {
         self.say(out, &Reply::plain(250, lines.join("\n")));
     }
 
-    pub(super) fn mail_command(&mut self, words: &[Word<'_>], out: &mut Outputs) -> Done {
+    /// A command that was counted and may go on.
+    pub(super) fn counted(&mut self, verb: Verb, line: &[u8], out: &mut Outputs) -> Done {
+        let words = command::words(line);
+        match verb {
+            Verb::Mail => self.mail_arguments(&words, out),
+            Verb::Rcpt => self.rcpt_arguments(&words, out),
+            Verb::Vrfy => self.vrfy_arguments(&words, out),
+            _ => unreachable!("no other command is counted"),
+        }
+    }
+
+    pub(super) fn mail_command(&mut self, words: &[Word<'_>], line: &[u8], out: &mut Outputs) -> Done {
         if self.settings.helo_required && self.helo().is_none() {
             return self.fail(out, 503, (5, 5, 1), "Error: send HELO/EHLO first");
         }
@@ -71,12 +82,17 @@ impl<H: Host> Session<H> {
         if self.content.is_some() {
             return self.fail(out, 503, (5, 5, 1), "Error: MAIL after BDAT");
         }
-        let [_, from, word, options @ ..] = words else {
-            return self.fail(out, 501, (5, 5, 4), "Syntax: MAIL FROM:<address>");
-        };
-        if !from.is("FROM:") {
+        if !matches!(words, [_, from, _, ..] if from.is("FROM:")) {
             return self.fail(out, 501, (5, 5, 4), "Syntax: MAIL FROM:<address>");
         }
+        match self.peer.counted.messages {
+            true => ask_count(Verb::Mail, line),
+            false => self.mail_arguments(words, out),
+        }
+    }
+
+    fn mail_arguments(&mut self, words: &[Word<'_>], out: &mut Outputs) -> Done {
+        let [_, _, word, options @ ..] = words else { unreachable!("the words were looked at before") };
         let Some(sender) = self.address(Verb::Mail, *word, true, out) else {
             return self.fail(out, 501, (5, 1, 7), "Bad sender address syntax");
         };
@@ -158,20 +174,27 @@ impl<H: Host> Session<H> {
         Ok(())
     }
 
-    pub(super) fn rcpt_command(&mut self, words: &[Word<'_>], out: &mut Outputs) -> Done {
-        let Some(transaction) = &self.transaction else {
+    pub(super) fn rcpt_command(&mut self, words: &[Word<'_>], line: &[u8], out: &mut Outputs) -> Done {
+        if self.transaction.is_none() {
             return self.fail(out, 503, (5, 5, 1), "Error: need MAIL command");
-        };
-        let (count, smtputf8) = (transaction.recipients.len(), transaction.request.smtputf8);
+        }
         if self.content.is_some() {
             return self.fail(out, 503, (5, 5, 1), "Error: RCPT after BDAT");
         }
-        let [_, to, word, options @ ..] = words else {
-            return self.fail(out, 501, (5, 5, 4), "Syntax: RCPT TO:<address>");
-        };
-        if !to.is("TO:") {
+        if !matches!(words, [_, to, _, ..] if to.is("TO:")) {
             return self.fail(out, 501, (5, 5, 4), "Syntax: RCPT TO:<address>");
         }
+        match self.peer.counted.recipients {
+            true => ask_count(Verb::Rcpt, line),
+            false => self.rcpt_arguments(words, out),
+        }
+    }
+
+    fn rcpt_arguments(&mut self, words: &[Word<'_>], out: &mut Outputs) -> Done {
+        let ([_, _, word, options @ ..], Some(transaction)) = (words, &self.transaction) else {
+            unreachable!("the words were looked at before, inside the transaction")
+        };
+        let (count, smtputf8) = (transaction.recipients.len(), transaction.request.smtputf8);
         let Some(address) = self.address(Verb::Rcpt, *word, false, out) else {
             return self.fail(out, 501, (5, 1, 3), "Bad recipient address syntax");
         };
@@ -226,10 +249,17 @@ impl<H: Host> Session<H> {
         Ok(())
     }
 
-    pub(super) fn vrfy_command(&mut self, words: &[Word<'_>], out: &mut Outputs) -> Done {
+    pub(super) fn vrfy_command(&mut self, words: &[Word<'_>], line: &[u8], out: &mut Outputs) -> Done {
         if self.settings.disable_vrfy_command {
             return self.fail(out, 502, (5, 5, 1), "VRFY command is disabled");
         }
+        match self.peer.counted.recipients && words.len() > 1 {
+            true => ask_count(Verb::Vrfy, line),
+            false => self.vrfy_arguments(words, out),
+        }
+    }
+
+    fn vrfy_arguments(&mut self, words: &[Word<'_>], out: &mut Outputs) -> Done {
         let word = match words {
             [_, word] => word,
             [_, word, option] if option.is("SMTPUTF8") => word,
@@ -287,6 +317,11 @@ impl<H: Host> Session<H> {
         }
         address
     }
+}
+
+/// The driver counts the command; then it is read on.
+fn ask_count(verb: Verb, line: &[u8]) -> Done {
+    Done::Ask(Asked::Count(verb, line.to_vec()), Ask::Count(verb))
 }
 
 fn reply(code: u16, dsn: (u8, u16, u16), text: &str) -> Reply {

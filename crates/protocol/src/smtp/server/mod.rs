@@ -18,7 +18,7 @@ pub use body::{Framing, Scanner};
 pub use identity::{Told, Xclient, Xforward};
 pub use note::{Ending, Note};
 pub use session::{Outputs, Session};
-pub use settings::{BareNewline, EhloKeywords, Peer, Settings};
+pub use settings::{BareNewline, Counted, EhloKeywords, Peer, Settings};
 pub use state::Counts;
 
 #[cfg(test)]
@@ -88,6 +88,9 @@ pub enum Ask {
         /// Its argument.
         name: String,
     },
+    /// MAIL, RCPT or VRFY of a client whose commands are counted ([`Counted`]); its own question follows. Answer: Pass,
+    /// Refuse.
+    Count(Verb),
     /// MAIL: sender restrictions, space in the queue. Answer: Mail, Refuse.
     Mail(MailRequest),
     /// RCPT: all delayed restrictions. Answer: Recipient, Refuse.

@@ -335,11 +335,11 @@ impl<H: Host> Session<H> {
     fn dispatch(&mut self, verb: Verb, words: &[Word<'_>], line: &[u8], out: &mut Outputs) -> Done {
         match verb {
             Verb::Helo | Verb::Ehlo => self.hello(verb, words, out),
-            Verb::Mail => self.mail_command(words, out),
-            Verb::Rcpt => self.rcpt_command(words, out),
+            Verb::Mail => self.mail_command(words, line, out),
+            Verb::Rcpt => self.rcpt_command(words, line, out),
             Verb::Data => self.data_command(words, out),
             Verb::Bdat => self.bdat_command(words, line, out),
-            Verb::Vrfy => self.vrfy_command(words, out),
+            Verb::Vrfy => self.vrfy_command(words, line, out),
             Verb::Etrn => self.etrn_command(words, out),
             Verb::Rset if words.len() > 1 => self.fail(out, 501, (5, 5, 4), "Syntax: RSET"),
             Verb::Rset => {
@@ -417,6 +417,7 @@ impl<H: Host> Session<H> {
                 self.introduce(verb, out);
                 (verb, Done::Ok)
             }
+            (Asked::Count(verb, line), Answer::Pass) => (verb, self.counted(verb, &line, out)),
             (Asked::Mail(request), Answer::Mail(mail)) => {
                 self.transaction = Some(Box::new(Transaction {
                     request,

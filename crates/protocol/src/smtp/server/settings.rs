@@ -145,6 +145,16 @@ impl EhloKeywords {
     }
 }
 
+/// Which commands of a client are counted: the driver is asked about them ([`super::Ask::Count`]) once it is clear that
+/// they are meant, and before their arguments are looked at, as Postfix does.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counted {
+    /// MAIL.
+    pub messages: bool,
+    /// RCPT, and VRFY as one.
+    pub recipients: bool,
+}
+
 /// The client of one session, and what its address decides.
 #[derive(Clone, Debug)]
 pub struct Peer {
@@ -158,6 +168,8 @@ pub struct Peer {
     pub xclient: bool,
     /// It may use XFORWARD.
     pub xforward: bool,
+    /// Which of its commands are counted.
+    pub counted: Counted,
     /// What it sent before it was greeted.
     pub early: Vec<u8>,
 }
@@ -171,6 +183,7 @@ impl Peer {
             discard_ehlo: EhloKeywords::default(),
             xclient: false,
             xforward: false,
+            counted: Counted::default(),
             early: Vec::new(),
         }
     }

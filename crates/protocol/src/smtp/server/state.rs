@@ -44,6 +44,8 @@ pub(super) enum Asked {
         verb: Verb,
         name: String,
     },
+    /// The command line, to be read on.
+    Count(Verb, Vec<u8>),
     Mail(MailRequest),
     Rcpt(Recipient),
     Data,

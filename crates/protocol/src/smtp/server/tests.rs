@@ -294,6 +294,37 @@ fn a_refusal_by_the_driver_is_passed_on_and_421_ends_the_session() {
 }
 
 #[test]
+fn a_counted_command_is_asked_about_when_it_is_meant_and_before_its_arguments_are_read() {
+    let both = Counted { messages: true, recipients: true };
+    let mut talk = Talk::with(|_, peer| peer.counted = both);
+    // Nothing speaks against it: the session goes on as it would.
+    assert_eq!(talk.say(ENVELOPE), "250 2.1.0 Ok\r\n250 2.1.5 Ok\r\n");
+    assert_eq!(talk.say("VRFY b@example.org\r\n"), "252 2.0.0 b@example.org\r\n");
+    assert_eq!(talk.say("RSET\r\n"), "250 2.0.0 Ok\r\n");
+    // What is out of order or no such command is not counted; what has bad arguments is.
+    talk.refuse = |ask| {
+        let Ask::Count(verb) = ask else { return None };
+        Some(Reply::new(450, Dsn::new(4, 7, 1), format!("Error: too much of {}", verb.name())))
+    };
+    for (line, reply) in [
+        ("RCPT TO:<b@example.org>", "503 5.5.1 Error: need MAIL command"),
+        ("MAIL", "501 5.5.4 Syntax: MAIL FROM:<address>"),
+        ("MAIL FROM:<a b> NONSENSE", "450 4.7.1 Error: too much of MAIL"),
+        ("VRFY", "501 5.5.4 Syntax: VRFY address [SMTPUTF8]"),
+        ("VRFY <", "450 4.7.1 Error: too much of VRFY"),
+    ] {
+        assert_eq!(talk.say(format!("{line}\r\n")), format!("{reply}\r\n"), "{line}");
+    }
+    talk.refuse = |ask| {
+        let is_recipient = matches!(ask, Ask::Count(Verb::Rcpt));
+        is_recipient.then(|| Reply::new(450, Dsn::new(4, 7, 1), "Error: too many"))
+    };
+    let said = talk.say("MAIL FROM:<>\r\nMAIL FROM:<>\r\nRCPT foo\r\nRCPT TO:<b@c> NONSENSE\r\n");
+    let replies: Vec<&str> = said.lines().map(|line| &line[..3]).collect();
+    assert_eq!(replies, ["250", "503", "501", "450"], "{said}");
+}
+
+#[test]
 fn a_client_refused_at_connect_may_only_quit() {
     let mut settings = Settings::of_host("mx.example.org");
     settings.delay_reject = false;
