@@ -1,7 +1,7 @@
 //! One session: it reads, asks the machine what to do, and does it.
 
 use crate::about::{About, Stage};
-use crate::clients::Counted;
+use crate::anvil::{Event, ServiceNumber};
 use crate::facts::{self, Facts};
 use crate::forward;
 use crate::list::{Effects, Said};
@@ -9,6 +9,7 @@ use crate::listener::Ends;
 use crate::login::Login;
 use crate::notes::Scene;
 use crate::peer::PeerInfo;
+use crate::rates::{Rates, Who};
 use crate::serve::Shared;
 use crate::settings::{Settings, Standing};
 use crate::socket::{Heard, Socket};
@@ -20,8 +21,9 @@ use mail::{Address, Client, Dsn, QueueId, Reply};
 use observe::events::cleanup::NotQueued;
 use observe::events::smtpd as events;
 use observe::{Tag, emit};
+use protocol::smtp::command::Verb;
 use protocol::smtp::server::{
-    Answer, Ask, Input, MailRequest, Next, Outputs, Peer, Session, Transaction, Xforward,
+    Answer, Ask, Counted, Input, MailRequest, Next, Outputs, Peer, Session, Transaction, Xforward,
 };
 use queue::{CommitError, NoRoom};
 use std::cell::{Cell, RefCell};
@@ -37,12 +39,12 @@ pub struct Driver {
     pub(crate) peer: PeerInfo,
     pub(crate) noted_bare_newline: Cell<bool>,
     pub(crate) service: Arc<str>,
+    number: ServiceNumber,
+    pub(crate) rates: Rates,
     pub(crate) socket: Socket,
     /// Until when the client has to say or take something.
     deadline: Instant,
     pub(crate) standing: Standing,
-    /// Counts the session for its client; dropped with the session.
-    pub(crate) counted: Counted,
     /// What the client would put off if nothing refuses (`smtpd_delay_reject = no`).
     deferred_client: RefCell<Option<Reply>>,
     /// The same of its HELO, with the client's.
@@ -53,7 +55,7 @@ pub struct Driver {
 pub(crate) async fn session(
     shared: Rc<Shared>,
     settings: Arc<Settings>,
-    service: Arc<str>,
+    (service, number): (Arc<str>, ServiceNumber),
     socket: Socket,
     tag: Tag,
     ends: Ends,
@@ -73,8 +75,6 @@ pub(crate) async fn session(
     }
     peer.name_and_address = peer.shown(settings.client_port_logging);
     emit(&tag, &events::Connected { client: &peer.name_and_address });
-    let bits = settings.network_bits;
-    let counted = shared.clients.count(&service, peer.address, bits);
     let deadline = Instant::now() + settings.timeout;
     // Boxed: only for as long as the tables are asked.
     let standing = Box::pin(settings.standing(&peer)).await;
@@ -85,13 +85,15 @@ pub(crate) async fn session(
         peer,
         noted_bare_newline: Cell::new(false),
         service,
+        number,
+        rates: Rates::default(),
         socket,
         deadline,
         standing,
-        counted,
         deferred_client: RefCell::default(),
         deferred_helo: RefCell::default(),
     };
+    driver.rates = driver.begin_rates();
     driver.serve(unread, refusal).await;
 }
 
@@ -102,7 +104,7 @@ impl Driver {
         let mut out = self.shared.outputs.take();
         let (mut session, mut next) =
             Session::<Smtpd>::start(Arc::clone(&self.settings.dialogue), peer, &mut out);
-        if let Some(reply) = refusal.or_else(|| self.too_many()) {
+        if let Some(reply) = refusal.or_else(|| self.rates.session_refused(self.who())) {
             out.replies.clear();
             next = session.step(Input::Abort(reply), &mut out);
         }
@@ -200,27 +202,41 @@ impl Driver {
             discard_ehlo: self.standing.discard_ehlo,
             xclient: self.standing.xclient,
             xforward: self.standing.xforward,
+            counted: Counted {
+                messages: self.rates.counts(Event::Message),
+                recipients: self.rates.counts(Event::Recipient),
+            },
             early,
         }
     }
 
-    /// The refusal of a client with too many sessions.
-    pub(crate) fn too_many(&self) -> Option<Reply> {
-        let sessions = self.counted.count;
-        let limit = self.settings.connection_count_limit;
-        if limit == 0 || u64::from(sessions) <= limit || self.standing.event_exempt {
-            return None;
+    /// Counts a session of the client as it is known now.
+    pub(crate) fn begin_rates(&self) -> Rates {
+        let (settings, bits) = (&self.settings, self.settings.network_bits);
+        match self.standing.event_exempt {
+            true => Rates::default(),
+            false => Rates::begin(&self.shared.anvil, self.number, settings.limits, self.peer.address, bits),
         }
-        observe::warn(
-            &self.tag,
-            format_args!(
-                "Connection concurrency limit exceeded: {sessions} from {} for service {}",
-                self.peer.name_and_address, self.service
-            ),
-        );
-        let (host, address) = (&self.settings.dialogue.myhostname, self.peer.address);
-        let text = format!("{host} Error: too many connections from {address}");
-        Some(Reply::new(421, Dsn::new(4, 7, 0), text))
+    }
+
+    /// The client, as its rates name it.
+    pub(crate) fn who(&self) -> Who<'_> {
+        Who {
+            tag: &self.tag,
+            name_and_address: &self.peer.name_and_address,
+            address: self.peer.address,
+            service: &self.service,
+            myhostname: &self.settings.dialogue.myhostname,
+        }
+    }
+
+    /// Counts a command; whether it may go on.
+    fn count(&self, verb: Verb) -> Answer<Smtpd> {
+        let refused = match verb {
+            Verb::Mail => self.rates.message_refused(self.who()),
+            _ => self.rates.recipient_refused(self.who()),
+        };
+        refused.map_or(Answer::Pass, Answer::Refuse)
     }
 
     async fn answer(&self, ask: Ask, session: &mut Session<Smtpd>) -> Answer<Smtpd> {
@@ -243,6 +259,7 @@ impl Driver {
                 self.told(&mut finding.effects, finding.verdict, &scene).into()
             }
             Ask::Xclient(_) => unreachable!("XCLIENT is answered before, where the session may be changed"),
+            Ask::Count(verb) => self.count(verb),
             Ask::Mail(request) => self.mail(&request, session).await,
             Ask::Rcpt(recipient) => self.recipient(&recipient.address, session).await,
             Ask::Data(verb) => {

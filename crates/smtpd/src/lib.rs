@@ -6,9 +6,9 @@
 pub mod about;
 mod access;
 pub mod addresses;
+pub mod anvil;
 mod blocklists;
 mod catch;
-mod clients;
 pub mod complaint;
 mod dns;
 pub mod driver;
@@ -27,6 +27,7 @@ mod passed;
 pub mod peer;
 mod peer_settings;
 pub mod policy;
+pub mod rates;
 mod reading;
 pub mod restrictions;
 mod serve;
@@ -38,7 +39,7 @@ mod transaction;
 mod upstream;
 mod xclient;
 
-pub use clients::Clients;
+pub use anvil::Anvil;
 pub use listener::Listener;
 pub use serve::{Inputs, Service, run};
 pub use settings::{SESSIONS_MAX, Settings, Surroundings};

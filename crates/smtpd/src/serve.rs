@@ -1,7 +1,7 @@
 //! Listeners, and the sessions that come of them.
 
+use crate::anvil::{Anvil, ServiceNumber};
 use crate::catch::{self, CatchPanic};
-use crate::clients::Clients;
 use crate::driver;
 use crate::listener::{self, Accepted, Ends, Listener};
 use crate::passed;
@@ -41,8 +41,8 @@ pub struct Inputs {
     pub resolver: Rc<dyn Resolver>,
     /// Numbers for the brackets of log lines.
     pub numbers: Numbers,
-    /// Counts sessions by client, over all event loops of the process.
-    pub clients: Clients,
+    /// Counts clients, over all event loops of the process.
+    pub anvil: Anvil,
     /// The program name of cleanup's log lines (`postfix/cleanup`).
     pub cleanup_program: Arc<str>,
     /// The order to finish.
@@ -54,7 +54,7 @@ pub(crate) struct Shared {
     pub(crate) intake: Intake,
     pub(crate) resolver: Rc<dyn Resolver>,
     pub(crate) cleanup_program: Arc<str>,
-    pub(crate) clients: Clients,
+    pub(crate) anvil: Anvil,
     numbers: Numbers,
     /// What is read goes here first: an idle session holds no buffer.
     pub(crate) buffer: RefCell<BytesMut>,
@@ -82,7 +82,7 @@ pub async fn run(inputs: Inputs) -> io::Result<()> {
         intake: inputs.intake,
         resolver: inputs.resolver,
         cleanup_program: inputs.cleanup_program,
-        clients: inputs.clients,
+        anvil: inputs.anvil,
         numbers: inputs.numbers,
         buffer: RefCell::new(BytesMut::new()),
         outputs: RefCell::new(Outputs::default()),
@@ -101,6 +101,7 @@ pub async fn run(inputs: Inputs) -> io::Result<()> {
             let (name, program) = (Arc::clone(&service.name), Arc::clone(&service.program));
             let acceptor = Acceptor {
                 shared: Rc::clone(&shared),
+                number: shared.anvil.service(&name),
                 name,
                 program,
                 settings: service.settings.clone(),
@@ -128,6 +129,8 @@ pub async fn run(inputs: Inputs) -> io::Result<()> {
 struct Acceptor {
     shared: Rc<Shared>,
     name: Arc<str>,
+    /// What its clients are counted under.
+    number: ServiceNumber,
     program: Arc<str>,
     settings: watch::Receiver<Arc<Settings>>,
     /// Open sessions of the service.
@@ -191,7 +194,7 @@ impl Acceptor {
         let session = driver::session(
             Rc::clone(&self.shared),
             settings,
-            Arc::clone(&self.name),
+            (Arc::clone(&self.name), self.number),
             socket.clone(),
             tag.clone(),
             ends,

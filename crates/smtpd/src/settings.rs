@@ -2,11 +2,13 @@
 
 use crate::about::{BlocklistReplies, Codes, Rules};
 use crate::addresses::Addresses;
+use crate::anvil::Bits;
 use crate::listed::Listed;
 use crate::lists::Lists;
 use crate::macros;
 use crate::peer::PeerInfo;
 use crate::peer_settings::PeerSettings;
+use crate::rates::Limits;
 use config::parameters::{Cleanup, Global, Smtpd, Virtual};
 use config::{Config, Error, Errors, Scope, ServiceLine, ServiceType};
 use mail::{Dsn, Reply};
@@ -52,8 +54,8 @@ pub struct Settings {
     pub(crate) peername_lookup: bool,
     pub(crate) client_port_logging: bool,
     pub(crate) delay_open: bool,
-    pub(crate) connection_count_limit: u64,
-    pub(crate) network_bits: (u32, u32),
+    pub(crate) limits: Limits,
+    pub(crate) network_bits: Bits,
     event_limit_exceptions: AddressList,
     bare_newline: BareNewline,
     bare_newline_exclusions: AddressList,
@@ -239,11 +241,11 @@ impl Reader<'_> {
             peername_lookup: p.smtpd_peername_lookup,
             client_port_logging: p.smtpd_client_port_logging,
             delay_open: p.smtpd_delay_open_until_valid_rcpt,
-            connection_count_limit: p.smtpd_client_connection_count_limit,
-            network_bits: (
-                small(p.smtpd_client_ipv4_prefix_length),
-                small(p.smtpd_client_ipv6_prefix_length),
-            ),
+            limits: Limits::of(p),
+            network_bits: Bits {
+                v4: bits(p.smtpd_client_ipv4_prefix_length),
+                v6: bits(p.smtpd_client_ipv6_prefix_length),
+            },
             event_limit_exceptions: self.clients(
                 "smtpd_client_event_limit_exceptions",
                 &p.smtpd_client_event_limit_exceptions,
@@ -413,6 +415,11 @@ fn code(n: u64) -> u16 {
 
 fn small(n: u64) -> u32 {
     u32::try_from(n).unwrap_or(u32::MAX)
+}
+
+/// The parameters' ranges keep it below 129.
+fn bits(n: u64) -> u8 {
+    u8::try_from(n).unwrap_or(u8::MAX)
 }
 
 fn count(n: u64) -> usize {

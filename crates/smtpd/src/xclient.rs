@@ -30,9 +30,8 @@ impl Driver {
         let standing = self.settings.standing(&peer).await;
         self.standing = Standing { xforward: self.standing.xforward, ..standing };
         self.peer = peer;
-        self.counted =
-            self.shared.clients.count(&self.service, self.peer.address, self.settings.network_bits);
-        if let Some(reply) = self.too_many() {
+        self.rates = self.begin_rates();
+        if let Some(reply) = self.rates.session_refused(self.who()) {
             return Answer::Refuse(reply);
         }
         Answer::Peer(Box::new(self.introduction(self.early(unread))))

@@ -3,9 +3,9 @@
 use super::limits::{self, Limit};
 use super::{DRAIN_TIME, Reach, Start, agents, names, queue, routing, sockets};
 use ::queue::{Hooks, Intake, NoticeSender, RealDisk, Role};
-use ::smtpd::{Clients, Inputs, Listener, Service, Settings, Surroundings};
+use ::smtpd::{Anvil, Inputs, Listener, Service, Settings, Surroundings};
 use cleanup::pickup::{Pickup, PickupInputs};
-use config::parameters::{Bounce, Cleanup, Global};
+use config::parameters::{Anvil as Rates, Bounce, Cleanup, Global};
 use config::{Config, ServiceLine, ServiceType};
 use master::plan::service_key;
 use net::Shutdown;
@@ -16,6 +16,7 @@ use std::os::fd::OwnedFd;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::sync::watch;
 
 /// Event loops at most; half of the cores, since the queue manager and the agents want the rest.
@@ -37,7 +38,7 @@ struct Loop {
     intake: Intake,
     names: SystemResolverSettings,
     numbers: Numbers,
-    clients: Clients,
+    anvil: Anvil,
     cleanup_program: Arc<str>,
     shutdown: Shutdown,
     tag: Tag,
@@ -69,14 +70,14 @@ pub fn run(mut start: Start) -> Result<(), String> {
     let mut pickup = pickup.transpose().map_err(|why| start.fail(why))?;
     let (trigger, shutdown) = Shutdown::new();
     let numbers = Numbers::new(start.inherited.numbers);
-    let clients = Clients::default();
+    let (anvil, statistics) = counters(&start).map_err(|why| start.fail(why))?;
     let each = |number| -> Result<Loop, String> {
         Ok(Loop {
             services: services.iter().map(|s| s.share(number, loops)).collect::<Result<_, _>>()?,
             intake: intake.clone(),
             names: names.clone(),
             numbers: numbers.clone(),
-            clients: clients.clone(),
+            anvil: anvil.clone(),
             cleanup_program: format!("{cleanup_name}/cleanup").into(),
             shutdown: shutdown.clone(),
             tag: start.tag.clone(),
@@ -96,6 +97,9 @@ pub fn run(mut start: Start) -> Result<(), String> {
     let Start { inherited, tag, .. } = start;
     let result = local.block_on(&runtime, async move {
         let link = inherited.link.into_async().map_err(|e| e.to_string())?;
+        let (tag_of_anvil, period) = statistics;
+        let statistics = ::smtpd::anvil::report(anvil, tag_of_anvil, period, shutdown.clone());
+        let statistics = tokio::task::spawn_local(statistics);
         let order = async {
             // It returns at the order to stop; a process that only retires lets its sessions end in their own time.
             let followed = super::follow_master(link, trigger, tag, || Ok(())).await;
@@ -124,6 +128,8 @@ pub fn run(mut start: Start) -> Result<(), String> {
             ended = order => ended,
         };
         pickup.into_iter().for_each(Pickup::stop);
+        // It ended with the order to finish; without one it has nothing to tell.
+        statistics.abort();
         result
     });
     intake.close();
@@ -132,6 +138,15 @@ pub fn run(mut start: Start) -> Result<(), String> {
         drop(thread.join());
     }
     result
+}
+
+/// What counts clients, the tag of its lines in the log and how often they come: as the service `anvil` has it.
+fn counters(start: &Start) -> Result<(Anvil, (Tag, Duration)), String> {
+    let config = &start.config;
+    let line = config.service("anvil", ServiceType::Unix);
+    let settings = Rates::read(config, line).map_err(|e| e.to_string())?;
+    let tag = Tag::new(&agents::syslog_name(config, line)?, "anvil", std::process::id());
+    Ok((Anvil::new(settings.anvil_rate_time_unit), (tag, settings.anvil_status_update_time)))
 }
 
 /// One further event loop.
@@ -151,7 +166,7 @@ async fn sessions(l: Loop) -> Result<(), String> {
         intake: l.intake,
         resolver: names::resolver(&l.names, &l.tag)?,
         numbers: l.numbers,
-        clients: l.clients,
+        anvil: l.anvil,
         cleanup_program: l.cleanup_program,
         shutdown: l.shutdown,
     };

@@ -228,6 +228,7 @@ macro_rules! limits {
 
 pub(crate) use {limits, twin};
 
+mod anvil;
 mod bounce;
 mod cleanup;
 mod client;
@@ -240,6 +241,7 @@ mod queue;
 mod rewrite;
 mod smtpd;
 
+pub use anvil::Anvil;
 pub use bounce::Bounce;
 pub use cleanup::Cleanup;
 pub use client::Client;
@@ -258,6 +260,7 @@ pub const VIEWS: &[(&str, &[Parameter])] = &[
     ("Master", Master::PARAMETERS),
     ("SMTP server", Smtpd::PARAMETERS),
     ("Policy services", Policy::PARAMETERS),
+    ("Rates of clients", Anvil::PARAMETERS),
     ("Cleanup", Cleanup::PARAMETERS),
     ("Address rewriting", Rewrite::PARAMETERS),
     ("Queue", Queue::PARAMETERS),

@@ -161,10 +161,12 @@ parameters! {
         smtpd_client_message_rate_limit: Count = "0",
         /// Recipients one client may name in anvil_rate_time_unit; 0 is no limit.
         smtpd_client_recipient_rate_limit: Count = "0",
+        /// New TLS sessions one client may open in anvil_rate_time_unit; 0 is no limit.
+        smtpd_client_new_tls_session_rate_limit: Count = "0",
+        /// Logins one client may try in anvil_rate_time_unit; 0 is no limit.
+        smtpd_client_auth_rate_limit: Count = "0",
         /// Clients without these limits.
         smtpd_client_event_limit_exceptions: List = "${smtpd_client_connection_limit_exceptions:$mynetworks}",
-        /// The time that rates of clients are counted in.
-        anvil_rate_time_unit: Duration = "60s", range 1..,
         /// Bits of an IPv4 address that make one client.
         smtpd_client_ipv4_prefix_length: Count = "32", range 0..=32,
         /// Bits of an IPv6 address that make one client.

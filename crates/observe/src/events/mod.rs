@@ -1,5 +1,6 @@
 //! The events, one file a service; exact shapes stand in each file's examples.
 
+pub mod anvil;
 pub mod bounce;
 pub mod cleanup;
 pub mod delivery;

@@ -8,7 +8,7 @@ use net::dns::ScriptedResolver;
 use net::{Shutdown, ShutdownTrigger};
 use observe::{Numbers, NumbersRange};
 use queue::{Disk, Hooks, Intake, IntakeSettings, RealDisk, Role};
-use smtpd::{Clients, Inputs, Service, Settings, Surroundings};
+use smtpd::{Anvil, Inputs, Service, Settings, Surroundings};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
@@ -149,7 +149,7 @@ fn serve(
         intake: intake.clone(),
         resolver: Rc::new(ScriptedResolver::new()),
         numbers: Numbers::new(NumbersRange::of_slot(1)),
-        clients: Clients::default(),
+        anvil: Anvil::new(Duration::from_secs(60)),
         cleanup_program: "postfix/cleanup".into(),
         shutdown,
     };
