@@ -166,6 +166,11 @@ impl Intake {
         }
     }
 
+    /// How many messages wait for the disk, and how many may.
+    pub fn backlog(&self) -> (usize, usize) {
+        (lock(&self.shared.queue).waiting.len(), COMMIT_BACKLOG)
+    }
+
     /// An empty draft of the message `id`.
     pub fn draft(&self, id: QueueId) -> Draft {
         Draft::new(id, self.shared.budget.clone())

@@ -187,3 +187,31 @@ fn one_wake_a_group_answers_all_sessions_of_a_loop() {
     assert!(wakes <= lock(&groups).len(), "{wakes} wakes for {} groups", lock(&groups).len());
     assert_eq!(messages(&dir).len(), 200, "a message goes in also when its session is gone");
 }
+
+#[test]
+fn the_backlog_is_what_came_while_the_disk_was_busy() {
+    let dir = dir("intake");
+    let gate = Arc::new(Mutex::new(()));
+    let busy = gate.clone();
+    let hooks = Hooks { flush_log: Box::new(move || drop(lock(&busy))), ..Hooks::none() };
+    let disk = Arc::new(RealDisk::new(&dir).unwrap());
+    let intake = Intake::open(IntakeSettings::new(Role::Smtpd), disk, hooks).unwrap();
+    assert_eq!(intake.backlog(), (0, COMMIT_BACKLOG));
+    let shut = lock(&gate);
+    let commit = |_| {
+        let (draft, envelope) = message(&intake, b"x\r\n");
+        intake.commit(draft, envelope, ContentFlags::default())
+    };
+    let first = commit(0);
+    // The thread takes it, and then cannot go on.
+    while intake.backlog().0 > 0 {
+        std::thread::yield_now();
+    }
+    let others: Vec<_> = (0..3).map(commit).collect();
+    assert_eq!(intake.backlog().0, 3);
+    drop(shut);
+    assert!(block_on(first).is_ok());
+    others.into_iter().for_each(|other| assert!(block_on(other).is_ok()));
+    assert_eq!(intake.backlog().0, 0);
+    intake.close();
+}
