@@ -1,6 +1,7 @@
 //! One session: it reads, asks the machine what to do, and does it.
 
 use crate::about::{About, Stage};
+use crate::acceptor::all_busy;
 use crate::anvil::{Event, ServiceNumber};
 use crate::facts::{self, Facts};
 use crate::forward;
@@ -64,12 +65,7 @@ pub(crate) async fn session(
         Some(upstream) => Box::pin(upstream.receive(&socket, ends, &settings, &tag)).await,
         None => Arrival::from(ends),
     };
-    let mut peer = match ends {
-        Ends::Internet { client, server } | Ends::Told { client, server } => {
-            PeerInfo::unnamed(client, server)
-        }
-        Ends::Local => PeerInfo::local(settings.families),
-    };
+    let mut peer = settings.peer(ends);
     if settings.peername_lookup && !matches!(ends, Ends::Local) && refusal.is_none() {
         Box::pin(peer.look_up(&*shared.resolver, &tag)).await;
     }
@@ -78,6 +74,7 @@ pub(crate) async fn session(
     let deadline = Instant::now() + settings.timeout;
     // Boxed: only for as long as the tables are asked.
     let standing = Box::pin(settings.standing(&peer)).await;
+    socket.occupant.set_rank(standing.rank);
     let mut driver = Driver {
         shared,
         settings,
@@ -138,6 +135,7 @@ impl Driver {
                     Heard::Lost => session.step(Input::Lost, &mut out),
                     Heard::Nothing => session.step(Input::Timeout, &mut out),
                     Heard::Stop => session.step(Input::Abort(self.settings.going_down()), &mut out),
+                    Heard::MakeRoom => session.step(Input::Abort(self.makes_room()), &mut out),
                 },
                 Next::Sleep(pause) => {
                     if !pause.is_zero() {
@@ -237,6 +235,15 @@ impl Driver {
             _ => self.rates.recipient_refused(self.who()),
         };
         refused.map_or(Answer::Pass, Answer::Refuse)
+    }
+
+    /// The session ends for somebody who counts more.
+    fn makes_room(&self) -> Reply {
+        let client = &self.peer.name_and_address;
+        let text =
+            format_args!("{client} makes room for a client of mynetworks at service \"{}\"", self.service);
+        observe::info(&self.tag, text);
+        all_busy()
     }
 
     async fn answer(&self, ask: Ask, session: &mut Session<Smtpd>) -> Answer<Smtpd> {

@@ -4,6 +4,7 @@
 //! sockets, clocks, restrictions, the draft, the log.
 
 pub mod about;
+mod acceptor;
 mod access;
 pub mod addresses;
 pub mod anvil;
@@ -14,6 +15,7 @@ mod dns;
 pub mod driver;
 pub mod facts;
 mod forward;
+pub mod hall;
 mod list;
 mod listed;
 mod listener;
@@ -29,17 +31,22 @@ mod peer_settings;
 pub mod policy;
 pub mod rates;
 mod reading;
+mod readings;
 pub mod restrictions;
 mod serve;
 mod servers;
 mod settings;
 mod socket;
+pub mod stress;
 pub mod trail;
 mod transaction;
 mod upstream;
 mod xclient;
 
 pub use anvil::Anvil;
+pub use hall::Sessions;
 pub use listener::Listener;
+pub use readings::Readings;
 pub use serve::{Inputs, Service, run};
-pub use settings::{SESSIONS_MAX, Settings, Surroundings};
+pub use settings::{Settings, Surroundings};
+pub use stress::Stress;

@@ -26,6 +26,16 @@ impl Listener {
         })
     }
 
+    /// Whether clients of other hosts may come: a port that is not on loopback alone.
+    pub fn is_public(&self) -> bool {
+        match self {
+            Listener::Tcp(listener) => {
+                listener.local_addr().is_ok_and(|own| !own.ip().to_canonical().is_loopback())
+            }
+            Listener::Unix(_) | Listener::Pass(_) => false,
+        }
+    }
+
     /// Takes it into the current event loop.
     pub(crate) fn open(self) -> io::Result<Open> {
         Ok(match self {
@@ -72,6 +82,11 @@ pub(crate) enum Ends {
 }
 
 impl Open {
+    /// Whether another service hands connections on over it.
+    pub(crate) fn is_pass(&self) -> bool {
+        matches!(self, Open::Pass(_))
+    }
+
     /// The next connection. Nothing is lost where the future is dropped.
     pub(crate) async fn accept(&self) -> io::Result<Accepted> {
         match self {

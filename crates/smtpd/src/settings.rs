@@ -3,7 +3,9 @@
 use crate::about::{BlocklistReplies, Codes, Rules};
 use crate::addresses::Addresses;
 use crate::anvil::Bits;
+use crate::hall::Rank;
 use crate::listed::Listed;
+use crate::listener::Ends;
 use crate::lists::Lists;
 use crate::macros;
 use crate::peer::PeerInfo;
@@ -66,10 +68,9 @@ pub struct Settings {
     pub(crate) peers: PeerSettings,
     pub(crate) delay_warning_time: Duration,
     pub(crate) families: net::Families,
-    /// Sessions at once on one event loop; beyond them connections wait in the listener's backlog.
-    pub sessions_max: usize,
-    /// Sessions at once on all of them, for who is told that they are reached.
-    pub sessions_limit: usize,
+    /// `mynetworks` are the exceptions from limits on events, too, as by default.
+    exceptions_are_mynetworks: bool,
+    pub(crate) stress_calm_time: Duration,
 }
 
 /// `local_header_rewrite_clients`.
@@ -83,9 +84,6 @@ struct LocalClients {
 /// Stands in the default of alias_maps; on a host without NIS Postfix finds nothing there.
 const DEFAULT_NIS: &str = "nis:mail.aliases";
 
-/// Sessions at once where nobody set a number.
-pub const SESSIONS_MAX: usize = 20_000;
-
 impl Settings {
     /// Reads the settings as `service` sees them; the error holds every mistake.
     pub fn read(
@@ -93,25 +91,63 @@ impl Settings {
         service: Option<&ServiceLine>,
         around: &Surroundings,
     ) -> Result<Settings, Errors> {
-        let scope = config.scope(service);
-        let global = Global::read(config, service)?;
-        let p = Smtpd::read(config, service)?;
+        Settings::read_in(config.scope(service), around)
+    }
+
+    /// Reads the settings of a scope, which may have settings of its own such as `stress=yes`.
+    pub(crate) fn read_in(scope: Scope<'_>, around: &Surroundings) -> Result<Settings, Errors> {
+        let global = Global::read_in(&scope)?;
+        let p = Smtpd::read_in(&scope)?;
         let cleanup = cleanup_of(&scope)?;
-        let virtual_ = Virtual::read(config, service)?;
+        let virtual_ = Virtual::read_in(&scope)?;
         let mut reader = Reader { scope, open: &around.tables, errors: Vec::new() };
         let settings = reader.settings(&global, &p, &cleanup, &virtual_, around);
         Errors::check(reader.errors)?;
         Ok(settings)
     }
 
+    /// These settings, which are those of the scope `own`, as `scope` has them: the very same lists, rules and tables
+    /// where only the numbers differ whose defaults look at `stress`.
+    pub(crate) fn with_numbers_of(
+        &self,
+        own: &Scope<'_>,
+        scope: Scope<'_>,
+        around: &Surroundings,
+    ) -> Result<Settings, Errors> {
+        let (old, p) = (Smtpd::read_in(own)?, Smtpd::read_in(&scope)?);
+        let numbers_alone = Smtpd {
+            smtpd_timeout: p.smtpd_timeout,
+            smtpd_per_request_deadline: p.smtpd_per_request_deadline,
+            smtpd_hard_error_limit: p.smtpd_hard_error_limit,
+            smtpd_junk_command_limit: p.smtpd_junk_command_limit,
+            ..old
+        };
+        if numbers_alone != p {
+            return Settings::read_in(scope, around);
+        }
+        let (global, cleanup) = (Global::read_in(&scope)?, cleanup_of(&scope)?);
+        let mut reader = Reader { scope, open: &around.tables, errors: Vec::new() };
+        let dialogue = Arc::new(reader.dialogue(&global, &p, &cleanup));
+        Errors::check(reader.errors)?;
+        let (timeout, per_request_deadline) = (p.smtpd_timeout, p.smtpd_per_request_deadline);
+        Ok(Settings { dialogue, timeout, per_request_deadline, ..self.clone() })
+    }
+
     /// What lists and tables say of a client; asked once, when it has connected.
     pub(crate) async fn standing(&self, peer: &PeerInfo) -> Standing {
         let xclient = is_in(&self.peers.xclient_hosts, peer).await;
+        let exempt = is_in(&self.event_limit_exceptions, peer).await;
         Standing {
             bare_newline: self.bare_newline_of(peer).await,
             discard_ehlo: self.discard_ehlo_of(peer).await,
             local: self.is_local(peer).await,
-            event_exempt: xclient || is_in(&self.event_limit_exceptions, peer).await,
+            event_exempt: xclient || exempt,
+            rank: match self.exceptions_are_mynetworks {
+                _ if peer.counted_login().is_some() => Rank::Authenticated,
+                true if exempt => Rank::Mynetworks,
+                true => Rank::Stranger,
+                false => self.rank(peer).await,
+            },
             xclient,
             xforward: is_in(&self.peers.xforward_hosts, peer).await,
         }
@@ -121,6 +157,21 @@ impl Settings {
     pub(crate) fn going_down(&self) -> Reply {
         let text = format!("{} Service going down - try again later", self.dialogue.myhostname);
         Reply::new(421, Dsn::new(4, 3, 2), text)
+    }
+
+    /// A client whose name is not known yet.
+    pub(crate) fn peer(&self, ends: Ends) -> PeerInfo {
+        match ends {
+            Ends::Internet { client, server } | Ends::Told { client, server } => {
+                PeerInfo::unnamed(client, server)
+            }
+            Ends::Local => PeerInfo::local(self.families),
+        }
+    }
+
+    /// How much a client's session counts where not all can have one.
+    pub(crate) async fn rank(&self, peer: &PeerInfo) -> Rank {
+        if is_in(&self.rules.mynetworks, peer).await { Rank::Mynetworks } else { Rank::Stranger }
     }
 
     async fn bare_newline_of(&self, peer: &PeerInfo) -> BareNewline {
@@ -160,6 +211,8 @@ pub(crate) struct Standing {
     pub xclient: bool,
     /// Whether it may use XFORWARD.
     pub xforward: bool,
+    /// How much its session counts where not all can have one.
+    pub rank: Rank,
 }
 
 /// Whether a client is in a list; a table that cannot be asked makes no exception for anybody.
@@ -265,8 +318,8 @@ impl Reader<'_> {
             peers: self.peers(p, &parents_of),
             delay_warning_time: self.delay_warning_time(),
             families: families(&global.inet_protocols),
-            sessions_max: SESSIONS_MAX,
-            sessions_limit: SESSIONS_MAX,
+            exceptions_are_mynetworks: global.mynetworks == p.smtpd_client_event_limit_exceptions,
+            stress_calm_time: p.posthaste_stress_calm_time,
             rules: Arc::new(rules),
         }
     }

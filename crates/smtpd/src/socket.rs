@@ -1,5 +1,6 @@
 //! The client's connection: one read and one write a turn, and no buffer while it is idle.
 
+use crate::hall::Occupant;
 use crate::serve::Shared;
 use bytes::Bytes;
 use rustix::net::RecvFlags;
@@ -29,6 +30,8 @@ pub(crate) enum Heard {
     Nothing,
     /// The order to finish.
     Stop,
+    /// The session's seat is needed for somebody who counts more.
+    MakeRoom,
 }
 
 /// A connection; clones are the same connection.
@@ -37,18 +40,28 @@ pub(crate) struct Socket {
     // Borrowed inside one poll only, never over an await.
     stream: Rc<RefCell<TcpStream>>,
     shared: Rc<Shared>,
+    pub(crate) occupant: Rc<Occupant>,
 }
 
 impl Socket {
-    pub(crate) fn new(stream: TcpStream, shared: Rc<Shared>) -> Self {
-        Socket { stream: Rc::new(RefCell::new(stream)), shared }
+    pub(crate) fn new(stream: TcpStream, shared: Rc<Shared>, occupant: Rc<Occupant>) -> Self {
+        Socket { stream: Rc::new(RefCell::new(stream)), shared, occupant }
     }
 
-    /// Waits for bytes until `deadline`; where `may_stop`, the order to finish ends the wait.
+    /// Waits for bytes until `deadline`; where `may_stop`, the order to finish, or to make room, ends the wait.
     pub(crate) async fn read(&self, deadline: Instant, may_stop: bool) -> Heard {
-        if may_stop && self.shared.stopping.get() {
-            return Heard::Stop;
+        if may_stop {
+            if self.shared.stopping.get() {
+                return Heard::Stop;
+            }
+            self.occupant.rests();
         }
+        let heard = self.hear(deadline, may_stop).await;
+        self.occupant.works();
+        heard
+    }
+
+    async fn hear(&self, deadline: Instant, may_stop: bool) -> Heard {
         let reading = poll_fn(|cx| {
             let mut buffer = self.shared.buffer.borrow_mut();
             if buffer.capacity() < ROOM_MIN {
@@ -67,6 +80,7 @@ impl Socket {
             heard = reading => heard,
             () = tokio::time::sleep_until(deadline) => Heard::Nothing,
             () = self.shared.stop.notified(), if may_stop => Heard::Stop,
+            () = self.occupant.asked(), if may_stop => Heard::MakeRoom,
         }
     }
 

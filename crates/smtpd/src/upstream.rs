@@ -93,7 +93,7 @@ impl Upstream {
             match socket.read(deadline, true).await {
                 Heard::Bytes(more) => bytes.extend_from_slice(&more),
                 Heard::Lost | Heard::Nothing => return Received::Missing,
-                Heard::Stop => return Received::Stop,
+                Heard::Stop | Heard::MakeRoom => return Received::Stop,
             }
             match haproxy::parse(bytes) {
                 Parsed::Header(header, length) => return Received::Header(header, length),

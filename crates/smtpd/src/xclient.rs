@@ -28,6 +28,7 @@ impl Driver {
         });
         peer.name_and_address = peer.shown(self.settings.client_port_logging);
         let standing = self.settings.standing(&peer).await;
+        self.socket.occupant.set_rank(standing.rank);
         self.standing = Standing { xforward: self.standing.xforward, ..standing };
         self.peer = peer;
         self.rates = self.begin_rates();

@@ -53,6 +53,30 @@ fn the_client_beyond_an_explicit_limit_waits_for_its_greeting_until_another_leav
 }
 
 #[test]
+fn at_the_limit_a_client_of_mynetworks_takes_the_place_of_an_idle_stranger() {
+    let instance = Instance::new("mynetworks = 127.0.0.1/32\n");
+    instance.write_master_cf(&format!("127.0.0.1:{} inet n - n - 2 smtpd\n", instance.port));
+    instance.start();
+    // Strangers come from 127.0.0.2; one of them is inside a transaction.
+    let mut sending = connect(instance.port, 0);
+    assert!(sending.reply().starts_with("220 "));
+    sending.say("EHLO one.example.net", "250");
+    sending.say("MAIL FROM:<a@example.net>", "250");
+    let mut idle = connect(instance.port, 1);
+    assert!(idle.reply().starts_with("220 "));
+
+    let mut ours = Client::greeted(instance.port);
+
+    assert_eq!(idle.reply().trim_end(), "421 4.3.2 All server ports are busy");
+    ours.say("QUIT", "221");
+    sending.say("RSET", "250");
+    let line = "unknown[127.0.0.2] makes room for a client of mynetworks at service";
+    eventually("the log", || {
+        instance.log().contains(line) && instance.log().contains("disconnect from unknown[127.0.0.2]")
+    });
+}
+
+#[test]
 fn the_ones_of_a_stock_master_cf_limit_nothing_and_warn_of_nothing() {
     // A fresh host may have no index of aliases, which is a warning.
     let instance = Instance::new("alias_maps =\n");

@@ -18,8 +18,8 @@ pub fn check(config: &Config) -> Result<(Vec<Error>, Vec<Error>), Errors> {
     // Kept while the tables are looked at, so that each is read once.
     let mut kept = Vec::new();
     for service in config.services().iter().filter(|s| s.command == "smtpd") {
-        match smtpd::Settings::read(config, Some(service), &around) {
-            Ok(settings) => kept.push(settings),
+        match smtpd::Readings::read(config, Some(service), &around) {
+            Ok(readings) => kept.push(readings),
             Err(found) => errors.extend(found.into_vec()),
         }
     }

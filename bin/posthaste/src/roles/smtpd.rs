@@ -3,7 +3,8 @@
 use super::limits::{self, Limit};
 use super::{DRAIN_TIME, Reach, Start, agents, names, queue, routing, sockets};
 use ::queue::{Hooks, Intake, NoticeSender, RealDisk, Role};
-use ::smtpd::{Anvil, Inputs, Listener, Service, Settings, Surroundings};
+use ::smtpd::stress::{self, Memory};
+use ::smtpd::{Anvil, Inputs, Listener, Readings, Service, Sessions, Stress, Surroundings};
 use cleanup::pickup::{Pickup, PickupInputs};
 use config::parameters::{Anvil as Rates, Bounce, Cleanup, Global};
 use config::{Config, ServiceLine, ServiceType};
@@ -17,7 +18,6 @@ use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::watch;
 
 /// Event loops at most; half of the cores, since the queue manager and the agents want the rest.
 const LOOPS_MAX: usize = 16;
@@ -26,7 +26,8 @@ const LOOPS_MAX: usize = 16;
 struct Prepared {
     name: Arc<str>,
     program: Arc<str>,
-    settings: Settings,
+    readings: Readings,
+    sessions: Sessions,
     listeners: Vec<Listener>,
     limit: Limit,
     key: String,
@@ -54,6 +55,7 @@ pub fn run(mut start: Start) -> Result<(), String> {
     let cleanup_name = agents::syslog_name(&start.config, cleanup).map_err(|why| start.fail(why))?;
     // The directory itself is beyond the reach of this role; what lies in it is not.
     let disk = Arc::new(queue::disk(&start.plan).map_err(|why| start.fail(why))?);
+    let memory = Memory::open();
     start.confine(&Reach {
         // Tables that change are read again.
         read: &read,
@@ -70,10 +72,12 @@ pub fn run(mut start: Start) -> Result<(), String> {
     let mut pickup = pickup.transpose().map_err(|why| start.fail(why))?;
     let (trigger, shutdown) = Shutdown::new();
     let numbers = Numbers::new(start.inherited.numbers);
+    let stresses: Vec<Stress> = services.iter().map(|s| s.sessions.stress().clone()).collect();
+    let intake_of_watch = intake.clone();
     let (anvil, statistics) = counters(&start).map_err(|why| start.fail(why))?;
-    let each = |number| -> Result<Loop, String> {
+    let each = |_| -> Result<Loop, String> {
         Ok(Loop {
-            services: services.iter().map(|s| s.share(number, loops)).collect::<Result<_, _>>()?,
+            services: services.iter().map(Prepared::share).collect::<Result<_, _>>()?,
             intake: intake.clone(),
             names: names.clone(),
             numbers: numbers.clone(),
@@ -100,6 +104,8 @@ pub fn run(mut start: Start) -> Result<(), String> {
         let (tag_of_anvil, period) = statistics;
         let statistics = ::smtpd::anvil::report(anvil, tag_of_anvil, period, shutdown.clone());
         let statistics = tokio::task::spawn_local(statistics);
+        let watch =
+            tokio::task::spawn_local(stress::watch(stresses, memory, intake_of_watch, shutdown.clone()));
         let order = async {
             // It returns at the order to stop; a process that only retires lets its sessions end in their own time.
             let followed = super::follow_master(link, trigger, tag, || Ok(())).await;
@@ -130,6 +136,7 @@ pub fn run(mut start: Start) -> Result<(), String> {
         pickup.into_iter().for_each(Pickup::stop);
         // It ended with the order to finish; without one it has nothing to tell.
         statistics.abort();
+        watch.abort();
         result
     });
     intake.close();
@@ -217,39 +224,31 @@ fn prepare_service(
         ServiceType::Pass => Listener::Pass(fd.into()),
         _ => Listener::Unix(fd.into()),
     };
-    let settings = Settings::read(config, Some(service), around).map_err(|e| e.to_string())?;
-    Ok(Prepared {
-        name: service.name.as_str().into(),
-        program: format!("{}/smtpd", agents::syslog_name(config, Some(service))?).into(),
-        settings,
-        listeners: listeners.into_iter().map(listener).collect(),
-        limit,
-        key: service_key(service),
-    })
+    let readings = Readings::read(config, Some(service), around).map_err(|e| e.to_string())?;
+    let name: Arc<str> = service.name.as_str().into();
+    let program: Arc<str> = format!("{}/smtpd", agents::syslog_name(config, Some(service))?).into();
+    let listeners: Vec<Listener> = listeners.into_iter().map(listener).collect();
+    // As Postfix: stress is for ports that others reach, with more than one session.
+    let may = limit.sessions > 1 && listeners.iter().any(Listener::is_public);
+    let tag = Tag { program: Arc::clone(&program), number: std::process::id() };
+    let stress = Stress::new(Arc::clone(&name), tag, limit.sessions, readings.calm_time.filter(|_| may));
+    let sessions = Sessions::new(stress);
+    Ok(Prepared { name, program, readings, sessions, listeners, limit, key: service_key(service) })
 }
 
 impl Prepared {
-    /// The service for one of the event loops, on duplicates of its sockets, with this loop's part of the limit. A loop
-    /// without a part accepts nothing.
-    fn share(&self, number: usize, loops: usize) -> Result<Service, String> {
-        let mut settings = self.settings.clone();
-        settings.sessions_max = part(self.limit.sessions, number, loops);
-        settings.sessions_limit = self.limit.sessions;
-        let serving: &[Listener] = if settings.sessions_max > 0 { &self.listeners } else { &[] };
-        let listeners: Result<_, _> = serving.iter().map(Listener::try_clone).collect();
+    /// The service for one of the event loops, on duplicates of its sockets.
+    fn share(&self) -> Result<Service, String> {
+        let listeners: Result<_, _> = self.listeners.iter().map(Listener::try_clone).collect();
         Ok(Service {
             name: Arc::clone(&self.name),
             program: Arc::clone(&self.program),
             listeners: listeners.map_err(|e| e.to_string())?,
-            // A reload starts a new process, so this one's settings never change.
-            settings: watch::channel(Arc::new(settings)).1,
+            // A reload starts a new process, so this one's settings never change but for stress.
+            readings: self.readings.clone(),
+            sessions: self.sessions.clone(),
         })
     }
-}
-
-/// What one of several loops may have of a limit, so that all of them together have exactly that.
-fn part(limit: usize, number: usize, loops: usize) -> usize {
-    limit / loops + usize::from(number < limit % loops)
 }
 
 fn open_intake(start: &Start, disk: Arc<RealDisk>) -> Result<Intake, String> {
@@ -289,18 +288,4 @@ fn start_pickup(
     };
     let listener = sockets::listen("public/pickup")?;
     Pickup::start(inputs, listener, net::clock::now).map_err(|e| format!("pickup: {e}"))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::part;
-
-    #[test]
-    fn the_parts_of_all_loops_are_the_limit() {
-        for (limit, loops) in [(1, 4), (2, 2), (7, 3), (19_800, 16)] {
-            let parts: Vec<usize> = (0..loops).map(|number| part(limit, number, loops)).collect();
-            assert_eq!(parts.iter().sum::<usize>(), limit);
-            assert!(parts.iter().max().unwrap() - parts.iter().min().unwrap() <= 1, "{parts:?}");
-        }
-    }
 }

@@ -171,6 +171,8 @@ parameters! {
         smtpd_client_ipv4_prefix_length: Count = "32", range 0..=32,
         /// Bits of an IPv6 address that make one client.
         smtpd_client_ipv6_prefix_length: Count = "84", range 0..=128,
+        /// Ours: after how much time without shortage a service under stress takes its usual settings again.
+        posthaste_stress_calm_time: Duration = "60s",
         /// Restrictions whose permits are logged.
         smtpd_log_access_permit_actions: List = "",
         /// Where local recipients are known from; empty takes all.

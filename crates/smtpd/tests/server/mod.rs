@@ -6,9 +6,9 @@
 use config::{Config, Host};
 use net::dns::ScriptedResolver;
 use net::{Shutdown, ShutdownTrigger};
-use observe::{Numbers, NumbersRange};
+use observe::{Numbers, NumbersRange, Tag};
 use queue::{Disk, Hooks, Intake, IntakeSettings, RealDisk, Role};
-use smtpd::{Anvil, Inputs, Service, Settings, Surroundings};
+use smtpd::{Anvil, Inputs, Readings, Service, Sessions, Stress, Surroundings};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
@@ -16,7 +16,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::thread::JoinHandle;
 use std::time::Duration;
-use tokio::sync::watch;
 
 /// Settings that every test starts from; a test's own come behind and win.
 const GROUND: &str = "
@@ -41,13 +40,18 @@ pub struct Server {
     pub address: SocketAddr,
     /// Its queue directory.
     pub directory: PathBuf,
+    /// Whether it is under stress. Nobody looks at the machine: a test does.
+    pub stress: Stress,
     groups: Arc<AtomicU32>,
     trigger: Option<ShutdownTrigger>,
     thread: Option<JoinHandle<()>>,
 }
 
+/// Sessions at once where a test does not say.
+const SESSIONS_MAX: usize = 20_000;
+
 /// The settings of `main_cf` over the ground.
-pub fn settings(main_cf: &str) -> Result<Settings, String> {
+pub fn settings(main_cf: &str) -> Result<Readings, String> {
     let host = Host { name: "mx.example.org".into(), addresses: Vec::new() };
     // The last of two equal names wins.
     let text = format!("{GROUND}\n{main_cf}");
@@ -55,26 +59,49 @@ pub fn settings(main_cf: &str) -> Result<Settings, String> {
     let tables = tables::Settings::default();
     let resolver = rewrite::Settings::open(&config, &tables).map_err(|e| e.to_string())?;
     let around = Surroundings::of(&rewrite::Resolver::new(resolver), tables);
-    Settings::read(&config, None, &around).map_err(|e| e.to_string())
+    Readings::read(&config, None, &around).map_err(|e| e.to_string())
 }
 
 impl Server {
     /// Starts a server with the settings of `main_cf` over the ground.
     pub fn start(main_cf: &str) -> Server {
-        let settings = settings(main_cf).unwrap_or_else(|e| panic!("{e}"));
-        Server::start_with(settings)
+        Server::start_small(main_cf, SESSIONS_MAX)
     }
 
-    /// Starts a server.
-    pub fn start_with(settings: Settings) -> Server {
-        Server::start_on(settings, |disk| disk)
+    /// The same with so many sessions at once.
+    pub fn start_small(main_cf: &str, sessions_max: usize) -> Server {
+        Server::start_loops(main_cf, sessions_max, 1)
+    }
+
+    /// The same on so many event loops.
+    pub fn start_loops(main_cf: &str, sessions_max: usize, loops: usize) -> Server {
+        let settings = settings(main_cf).unwrap_or_else(|e| panic!("{e}"));
+        Server::start_all(settings, sessions_max, loops, |disk| disk)
     }
 
     /// Starts a server whose queue sees its disk through `through`.
     pub fn start_on(
-        settings: Settings,
+        settings: Readings,
         through: impl FnOnce(Arc<dyn Disk>) -> Arc<dyn Disk> + Send + 'static,
     ) -> Server {
+        Server::start_all(settings, SESSIONS_MAX, 1, through)
+    }
+
+    fn start_all(
+        settings: Readings,
+        sessions_max: usize,
+        loops: usize,
+        through: impl FnOnce(Arc<dyn Disk>) -> Arc<dyn Disk> + Send + 'static,
+    ) -> Server {
+        let tag = Tag::new("postfix", "smtpd", 1);
+        let stress = Stress::new("smtp".into(), tag, sessions_max, settings.calm_time);
+        let service = Service {
+            name: "smtp".into(),
+            program: "postfix/smtpd".into(),
+            listeners: Vec::new(),
+            readings: settings,
+            sessions: Sessions::new(stress.clone()),
+        };
         let number = NEXT.fetch_add(1, Ordering::Relaxed);
         let directory = std::env::temp_dir().join(format!("posthaste-smtpd-{}-{number}", std::process::id()));
         std::fs::create_dir_all(directory.join("journal/large")).unwrap();
@@ -87,10 +114,10 @@ impl Server {
         let thread = thread
             .spawn(move || {
                 let disk = through(Arc::new(RealDisk::new(&queue).unwrap()));
-                serve(settings, listener, disk, counter, shutdown);
+                serve(loops, service, listener, disk, counter, shutdown);
             })
             .unwrap();
-        Server { address, directory, groups, trigger: Some(trigger), thread: Some(thread) }
+        Server { address, directory, stress, groups, trigger: Some(trigger), thread: Some(thread) }
     }
 
     /// Groups of messages that were made durable.
@@ -126,7 +153,8 @@ impl Drop for Server {
 }
 
 fn serve(
-    settings: Settings,
+    loops: usize,
+    service: Service,
     listener: TcpListener,
     disk: Arc<dyn Disk>,
     groups: Arc<AtomicU32>,
@@ -137,19 +165,31 @@ fn serve(
         groups.fetch_add(1, Ordering::SeqCst);
     });
     let intake = Intake::open(queue, disk, Hooks { notice, ..Hooks::none() }).unwrap();
-    let (_keep, settings) = watch::channel(Arc::new(settings));
-    let service = Service {
-        name: "smtp".into(),
-        program: "postfix/smtpd".into(),
-        listeners: vec![smtpd::Listener::Tcp(listener)],
-        settings,
-    };
+    let (numbers, anvil) = (Numbers::new(NumbersRange::of_slot(1)), Anvil::new(Duration::from_secs(60)));
+    std::thread::scope(|scope| {
+        for _ in 0..loops {
+            let own = Service {
+                name: Arc::clone(&service.name),
+                program: Arc::clone(&service.program),
+                listeners: vec![smtpd::Listener::Tcp(listener.try_clone().unwrap())],
+                readings: service.readings.clone(),
+                sessions: service.sessions.clone(),
+            };
+            let shared = (intake.clone(), numbers.clone(), anvil.clone(), shutdown.clone());
+            scope.spawn(move || event_loop(own, shared));
+        }
+    });
+    intake.close();
+}
+
+fn event_loop(service: Service, shared: (Intake, Numbers, Anvil, Shutdown)) {
+    let (intake, numbers, anvil, shutdown) = shared;
     let inputs = Inputs {
         services: vec![service],
-        intake: intake.clone(),
+        intake,
         resolver: Rc::new(ScriptedResolver::new()),
-        numbers: Numbers::new(NumbersRange::of_slot(1)),
-        anvil: Anvil::new(Duration::from_secs(60)),
+        numbers,
+        anvil,
         cleanup_program: "postfix/cleanup".into(),
         shutdown,
     };
@@ -157,5 +197,4 @@ fn serve(
     tokio::task::LocalSet::new().block_on(&runtime, async {
         let _ = tokio::time::timeout(Duration::from_secs(5), smtpd::run(inputs)).await;
     });
-    intake.close();
 }
