@@ -26,6 +26,10 @@ pub const NETWORKS_MAX: usize = 1_000_000;
 /// Parts of the table with a lock each; far more than event loops.
 const SHARDS: usize = 64;
 
+/// Networks that a shard forgets at a look: all shards together some milliseconds. A million that came at once go within
+/// a minute.
+const FORGOTTEN_MAX: usize = 256;
+
 /// Counts clients; clones are the same counters.
 #[derive(Clone, Debug)]
 pub struct Anvil(Arc<Inner>);
@@ -134,7 +138,7 @@ impl Anvil {
         let hash_of = |key: &Key| inner.hasher.hash_one(key);
         for shard in &inner.shards {
             let (now, unit) = (inner.clock.now(), inner.rate_time_unit);
-            let forgotten = lock(shard).forget_idle(now, unit, usize::MAX, &hash_of);
+            let forgotten = lock(shard).forget_idle(now, unit, FORGOTTEN_MAX, &hash_of);
             inner.networks.fetch_sub(forgotten, Ordering::Relaxed);
         }
     }

@@ -8,6 +8,7 @@ use net::dns::ScriptedResolver;
 use net::{Shutdown, ShutdownTrigger};
 use observe::{Numbers, NumbersRange, Tag};
 use queue::{Disk, Hooks, Intake, IntakeSettings, RealDisk, Role};
+use smtpd::stress::{self, Memory};
 use smtpd::{Anvil, Inputs, Readings, Service, Sessions, Stress, Surroundings};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
@@ -40,7 +41,7 @@ pub struct Server {
     pub address: SocketAddr,
     /// Its queue directory.
     pub directory: PathBuf,
-    /// Whether it is under stress. Nobody looks at the machine: a test does.
+    /// Whether it is under stress.
     pub stress: Stress,
     groups: Arc<AtomicU32>,
     trigger: Option<ShutdownTrigger>,
@@ -184,6 +185,7 @@ fn serve(
 
 fn event_loop(service: Service, shared: (Intake, Numbers, Anvil, Shutdown)) {
     let (intake, numbers, anvil, shutdown) = shared;
+    let stress = service.sessions.stress().clone();
     let inputs = Inputs {
         services: vec![service],
         intake,
@@ -195,6 +197,14 @@ fn event_loop(service: Service, shared: (Intake, Numbers, Anvil, Shutdown)) {
     };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     tokio::task::LocalSet::new().block_on(&runtime, async {
+        // What the machine has is none of a test's.
+        let (memory, stresses) = (Memory::default(), vec![stress]);
+        tokio::task::spawn_local(stress::watch(
+            stresses,
+            memory,
+            inputs.intake.clone(),
+            inputs.shutdown.clone(),
+        ));
         let _ = tokio::time::timeout(Duration::from_secs(5), smtpd::run(inputs)).await;
     });
 }
