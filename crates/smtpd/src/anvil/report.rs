@@ -60,10 +60,30 @@ fn log(anvil: &Anvil, tag: &Tag) {
 }
 
 impl Anvil {
-    /// A time of our clock as the host's clock would have shown it.
+    /// A time of our clock as the host's clock showed it then, or would have, had it been set right.
     fn time_of(&self, at: u64) -> String {
-        let ago = self.0.clock.now().saturating_sub(at) / 1_000_000;
-        let seconds = net::clock::now().micros() / 1_000_000 - i64::try_from(ago).unwrap_or(0);
+        let ago = i64::try_from(self.0.clock.now().saturating_sub(at)).unwrap_or(0);
+        let seconds = (net::clock::now().micros() - ago).div_euclid(1_000_000);
         sys::local_time(seconds).map_or_else(|_| seconds.to_string(), |time| time.log_time())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_time_is_shown_as_the_log_showed_it_when_it_was() {
+        let anvil = Anvil::new(Duration::from_secs(60));
+        let shown = |micros: i64| sys::local_time(micros.div_euclid(1_000_000)).unwrap().log_time();
+        let (before, at, after) =
+            (net::clock::now().micros(), anvil.0.clock.now(), net::clock::now().micros());
+        // Over the turn of a second: the second of the time counts, not that of the question.
+        let turn = at + 1_000_000 - at % 1_000_000;
+        while anvil.0.clock.now() < turn {
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        let found = anvil.time_of(at);
+        assert!([shown(before), shown(after)].contains(&found), "{found}");
     }
 }

@@ -30,7 +30,7 @@ pub struct Reading {
 pub enum Switch {
     /// Stress begins, since this runs short.
     On(Reading),
-    /// It ends, after so long; the reading is the highest there is, measured by its own mark.
+    /// It ends, after so long; the reading is of what ran short.
     Off(Duration, Reading),
 }
 
@@ -44,6 +44,7 @@ pub struct Policy {
 #[derive(Clone, Copy, Debug)]
 struct Stressed {
     since: Instant,
+    why: Measure,
     /// When something was last above its lower mark.
     last_high: Instant,
 }
@@ -75,12 +76,6 @@ impl Reading {
     fn reaches(&self, percent: u64) -> bool {
         self.of > 0 && self.used.saturating_mul(100) >= self.of.saturating_mul(percent)
     }
-
-    /// In thousandths of the mark at which stress begins.
-    fn severity(&self) -> u64 {
-        let mark = self.of.saturating_mul(self.measure.marks().0).max(1);
-        self.used.saturating_mul(100_000) / mark
-    }
 }
 
 impl Policy {
@@ -93,20 +88,21 @@ impl Policy {
     pub fn observe(&mut self, load: &[Reading], now: Instant) -> Option<Switch> {
         let Some(stressed) = &mut self.stressed else {
             let short = *load.iter().find(|reading| reading.is_short())?;
-            self.stressed = Some(Stressed { since: now, last_high: now });
+            self.stressed = Some(Stressed { since: now, why: short.measure, last_high: now });
             return Some(Switch::On(short));
         };
         if load.iter().any(Reading::is_high) {
             stressed.last_high = now;
             return None;
         }
-        let highest = *load.iter().max_by_key(|reading| reading.severity())?;
         if now.saturating_duration_since(stressed.last_high) < self.calm_time {
             return None;
         }
         let lasted = now.saturating_duration_since(stressed.since);
+        // What cannot be told any more is no reason to stay.
+        let found = *load.iter().find(|reading| reading.measure == stressed.why).or(load.first())?;
         self.stressed = None;
-        Some(Switch::Off(lasted, highest))
+        Some(Switch::Off(lasted, found))
     }
 }
 
