@@ -28,6 +28,10 @@ const ACCEPT_PAUSE: Duration = Duration::from_secs(1);
 /// How often the log says that a service is full; as in Postfix.
 const WARN_PAUSE: Duration = Duration::from_secs(1000);
 
+/// A flood that is turned away has no more than so much of an event loop's time: a thousand clients a second and listener,
+/// which is some percent of a core.
+const TURN_AWAY_PAUSE: Duration = Duration::from_millis(1);
+
 /// Who waits looks again after this time: a session may be idle now that could make room.
 const LOOK_AGAIN: Duration = Duration::from_secs(1);
 
@@ -112,7 +116,10 @@ impl Acceptor {
             Some(waiter) => {
                 tokio::task::spawn_local(Rc::clone(self).wait(waiter, stream, ends, rank));
             }
-            None => self.turn_away(&stream, &peer),
+            None => {
+                self.turn_away(&stream, &peer);
+                tokio::time::sleep(TURN_AWAY_PAUSE).await;
+            }
         }
     }
 

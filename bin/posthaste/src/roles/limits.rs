@@ -18,7 +18,7 @@ pub struct Limit {
 /// The limit of a service: its own number in master.cf, else default_process_limit where main.cf sets it, else what
 /// the descriptors allow. Postfix's default of 100 processes is none of ours: a session costs a few kilobytes.
 pub fn sessions(config: &Config, service: &ServiceLine, descriptors: u64) -> Result<Limit, String> {
-    let allowed = usize::try_from(descriptors.saturating_sub(DESCRIPTORS_KEPT).max(16)).unwrap_or(usize::MAX);
+    let allowed = usize::try_from(allowed(descriptors)).unwrap_or(usize::MAX);
     let limit = |n: u64, why: &str| Limit {
         sessions: usize::try_from(n).unwrap_or(usize::MAX).clamp(1, allowed),
         why: why.to_owned(),
@@ -33,6 +33,15 @@ pub fn sessions(config: &Config, service: &ServiceLine, descriptors: u64) -> Res
         }
         None => Limit { sessions: allowed, why: format!("{descriptors} descriptors") },
     })
+}
+
+/// What all sessions of the process may use together.
+pub fn for_sessions() -> u64 {
+    allowed(descriptors())
+}
+
+fn allowed(descriptors: u64) -> u64 {
+    descriptors.saturating_sub(DESCRIPTORS_KEPT).max(16)
 }
 
 /// The soft limit of descriptors of this process, which master has raised.

@@ -3,7 +3,7 @@
 use super::limits::{self, Limit};
 use super::{DRAIN_TIME, Reach, Start, agents, names, queue, routing, sockets};
 use ::queue::{Hooks, Intake, NoticeSender, RealDisk, Role};
-use ::smtpd::stress::{self, Memory};
+use ::smtpd::stress::{self, Machine, Memory};
 use ::smtpd::{Anvil, Inputs, Listener, Readings, Service, Sessions, Stress, Surroundings};
 use cleanup::pickup::{Pickup, PickupInputs};
 use config::parameters::{Anvil as Rates, Bounce, Cleanup, Global};
@@ -55,7 +55,7 @@ pub fn run(mut start: Start) -> Result<(), String> {
     let cleanup_name = agents::syslog_name(&start.config, cleanup).map_err(|why| start.fail(why))?;
     // The directory itself is beyond the reach of this role; what lies in it is not.
     let disk = Arc::new(queue::disk(&start.plan).map_err(|why| start.fail(why))?);
-    let memory = Memory::open();
+    let (memory, descriptors) = (Memory::open(), limits::for_sessions());
     start.confine(&Reach {
         // Tables that change are read again.
         read: &read,
@@ -73,7 +73,7 @@ pub fn run(mut start: Start) -> Result<(), String> {
     let (trigger, shutdown) = Shutdown::new();
     let numbers = Numbers::new(start.inherited.numbers);
     let stresses: Vec<Stress> = services.iter().map(|s| s.sessions.stress().clone()).collect();
-    let intake_of_watch = intake.clone();
+    let machine = Machine { memory, descriptors, intake: intake.clone() };
     let (anvil, statistics) = counters(&start).map_err(|why| start.fail(why))?;
     let each = |_| -> Result<Loop, String> {
         Ok(Loop {
@@ -104,8 +104,7 @@ pub fn run(mut start: Start) -> Result<(), String> {
         let (tag_of_anvil, period) = statistics;
         let statistics = ::smtpd::anvil::report(anvil, tag_of_anvil, period, shutdown.clone());
         let statistics = tokio::task::spawn_local(statistics);
-        let watch =
-            tokio::task::spawn_local(stress::watch(stresses, memory, intake_of_watch, shutdown.clone()));
+        let watch = tokio::task::spawn_local(stress::watch(stresses, machine, shutdown.clone()));
         let order = async {
             // It returns at the order to stop; a process that only retires lets its sessions end in their own time.
             let followed = super::follow_master(link, trigger, tag, || Ok(())).await;

@@ -116,8 +116,32 @@ impl Drop for Counted {
     }
 }
 
-/// Looks at the machine for some services until the end.
-pub async fn watch(services: Vec<Stress>, memory: Memory, intake: Intake, shutdown: Shutdown) {
+/// What a process has.
+pub struct Machine {
+    /// Memory, its own and the host's.
+    pub memory: Memory,
+    /// Descriptors that sessions may use.
+    pub descriptors: u64,
+    /// The way to the disk.
+    pub intake: Intake,
+}
+
+impl Machine {
+    /// How much of it is used, with the sessions of these services.
+    fn load(&self, services: &[Stress]) -> Vec<Reading> {
+        let sessions: usize = services.iter().map(|s| s.0.sessions.load(Ordering::Relaxed)).sum();
+        let reading = |measure, used: usize, of| Reading { measure, used: used as u64, of };
+        let (waiting, may_wait) = self.intake.backlog();
+        let fixed = [
+            reading(Measure::Descriptors, sessions, self.descriptors),
+            reading(Measure::Backlog, waiting, may_wait as u64),
+        ];
+        self.memory.read().into_iter().chain(fixed).collect()
+    }
+}
+
+/// Looks at the machine for all services of a process until the end.
+pub async fn watch(services: Vec<Stress>, machine: Machine, shutdown: Shutdown) {
     if services.iter().all(|service| service.0.policy.is_none()) {
         return;
     }
@@ -126,10 +150,8 @@ pub async fn watch(services: Vec<Stress>, memory: Memory, intake: Intake, shutdo
             () = shutdown.requested() => return,
             () = tokio::time::sleep(LOOK_PERIOD) => {}
         }
-        let (used, of) = intake.backlog();
-        let backlog = Reading { measure: Measure::Backlog, used: used as u64, of: of as u64 };
-        let machine: Vec<Reading> = memory.read().into_iter().chain([backlog]).collect();
-        services.iter().for_each(|service| service.look(&machine));
+        let load = machine.load(&services);
+        services.iter().for_each(|service| service.look(&load));
     }
 }
 

@@ -8,6 +8,8 @@ use std::time::{Duration, Instant};
 pub enum Measure {
     /// Sessions of the service at once.
     Sessions,
+    /// Sessions of all services of the process, each of which is a descriptor.
+    Descriptors,
     /// Bytes of memory, of the host or of what the process may have of it.
     Memory,
     /// Messages that wait for the disk.
@@ -56,7 +58,7 @@ impl Measure {
     /// content under way. Backlog: at half of it (a fifth of a second of a fast disk) senders wait for the disk, not for us.
     const fn marks(self) -> (u64, u64) {
         match self {
-            Measure::Sessions => (90, 70),
+            Measure::Sessions | Measure::Descriptors => (90, 70),
             Measure::Memory => (95, 90),
             Measure::Backlog => (50, 10),
         }
@@ -111,6 +113,7 @@ impl fmt::Display for Reading {
         let Reading { used, of, .. } = self;
         match self.measure {
             Measure::Sessions => write!(f, "{used} of {of} sessions are in use"),
+            Measure::Descriptors => write!(f, "{used} of {of} descriptors for sessions are in use"),
             Measure::Memory => write!(f, "{} of {} MB of memory are in use", used >> 20, of >> 20),
             Measure::Backlog => write!(f, "{used} of {of} messages that may wait for the disk do so"),
         }
@@ -177,6 +180,8 @@ mod tests {
         let memory = Reading { measure: Measure::Memory, used: 970 << 20, of: 1000 << 20 };
         assert_eq!(memory.to_string(), "970 of 1000 MB of memory are in use");
         assert_eq!(sessions(90, 100).to_string(), "90 of 100 sessions are in use");
+        let descriptors = Reading { measure: Measure::Descriptors, used: 730, of: 800 };
+        assert_eq!(descriptors.to_string(), "730 of 800 descriptors for sessions are in use");
         let backlog = Reading { measure: Measure::Backlog, used: 2100, of: 4096 };
         assert_eq!(backlog.to_string(), "2100 of 4096 messages that may wait for the disk do so");
     }

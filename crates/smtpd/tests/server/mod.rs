@@ -8,7 +8,7 @@ use net::dns::ScriptedResolver;
 use net::{Shutdown, ShutdownTrigger};
 use observe::{Numbers, NumbersRange, Tag};
 use queue::{Disk, Hooks, Intake, IntakeSettings, RealDisk, Role};
-use smtpd::stress::{self, Memory};
+use smtpd::stress::{self, Machine, Memory};
 use smtpd::{Anvil, Inputs, Readings, Service, Sessions, Stress, Surroundings};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
@@ -198,13 +198,9 @@ fn event_loop(service: Service, shared: (Intake, Numbers, Anvil, Shutdown)) {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     tokio::task::LocalSet::new().block_on(&runtime, async {
         // What the machine has is none of a test's.
-        let (memory, stresses) = (Memory::default(), vec![stress]);
-        tokio::task::spawn_local(stress::watch(
-            stresses,
-            memory,
-            inputs.intake.clone(),
-            inputs.shutdown.clone(),
-        ));
+        let (memory, intake) = (Memory::default(), inputs.intake.clone());
+        let machine = Machine { memory, descriptors: u64::MAX, intake };
+        tokio::task::spawn_local(stress::watch(vec![stress], machine, inputs.shutdown.clone()));
         let _ = tokio::time::timeout(Duration::from_secs(5), smtpd::run(inputs)).await;
     });
 }
