@@ -4,7 +4,7 @@
 #![allow(clippy::unwrap_used, reason = "test support")]
 
 use config::{Config, Host};
-use net::dns::ScriptedResolver;
+use net::dns::{Mx, Record, RecordType, ScriptedResolver};
 use net::{Shutdown, ShutdownTrigger};
 use observe::{Numbers, NumbersRange, Tag};
 use queue::{Disk, Hooks, Intake, IntakeSettings, RealDisk, Role};
@@ -189,7 +189,7 @@ fn event_loop(service: Service, shared: (Intake, Numbers, Anvil, Shutdown)) {
     let inputs = Inputs {
         services: vec![service],
         intake,
-        resolver: Rc::new(ScriptedResolver::new()),
+        resolver: Rc::new(zone()),
         numbers,
         anvil,
         cleanup_program: "postfix/cleanup".into(),
@@ -203,4 +203,22 @@ fn event_loop(service: Service, shared: (Intake, Numbers, Anvil, Shutdown)) {
         tokio::task::spawn_local(stress::watch(vec![stress], machine, inputs.shutdown.clone()));
         let _ = tokio::time::timeout(Duration::from_secs(5), smtpd::run(inputs)).await;
     });
+}
+
+/// What the golden dialogues know of names: a client and a domain of `known.example`, and lists that name them.
+fn zone() -> ScriptedResolver {
+    let mx = Record::Mx(Mx { preference: 10, host: "mx.known.example".into() });
+    ScriptedResolver::new()
+        .with_address("client.known.example", "127.0.0.9")
+        .with_address("mx.known.example", "192.0.2.7")
+        .with_address("ns.known.example", "192.0.2.8")
+        .with_mx("known.example", 10, "mx.known.example")
+        .with_record("known.example", RecordType::Mx, mx.clone())
+        .with_record("client.known.example", RecordType::Mx, mx)
+        .with_record("client.known.example", RecordType::A, Record::Address([127, 0, 0, 9].into()))
+        .with_record("known.example", RecordType::Ns, Record::Name("ns.known.example".into()))
+        .with_listing("9.0.0.127.bl.example", "127.0.0.2", 60)
+        .with_text("9.0.0.127.bl.example", "see example.org")
+        .with_listing("client.known.example.dbl.example", "127.0.0.2", 60)
+        .with_listing("known.example.dbl.example", "127.0.0.2", 60)
 }
