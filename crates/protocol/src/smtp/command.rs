@@ -1,7 +1,7 @@
 //! The words of an SMTP command line, and the commands they name.
 //!
-//! Words are split as Postfix does: at blanks, but not inside `<>`, quotes, brackets or comments; `FROM:` and `TO:`
-//! end a word, so that `MAIL FROM:<a>` and `MAIL FROM: <a>` are the same.
+//! Words are split as Postfix does: at blanks, but not inside `<>` or quotes; `FROM:` and `TO:` end a word, so that
+//! `MAIL FROM:<a>` and `MAIL FROM: <a>` are the same.
 
 /// The commands that a server counts by name, in the order of Postfix's `disconnect from` line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -135,7 +135,7 @@ impl Verb {
 pub struct Word<'a> {
     /// The bytes as they came.
     pub text: &'a [u8],
-    /// Every quote, bracket and comment in it is closed.
+    /// Every quote and every `<` in it is closed.
     pub closed: bool,
 }
 
@@ -181,7 +181,6 @@ fn word(line: &[u8]) -> (Word<'_>, &[u8]) {
         match line[i] {
             b if b.is_ascii_whitespace() => break,
             b'<' => (i, closed) = quoted(line, i, b'>'),
-            b'[' => (i, closed) = quoted(line, i, b']'),
             b'"' => (i, closed) = quoted(line, i, b'"'),
             b'\\' => i = (i + 2).min(line.len()),
             b':' => {
@@ -200,7 +199,7 @@ fn word(line: &[u8]) -> (Word<'_>, &[u8]) {
     (Word { text: &line[..i], closed }, &line[i..])
 }
 
-/// Nested quotes and brackets at most; deeper ones count as never closed.
+/// Quotes and `<` within each other at most; deeper ones count as never closed.
 const NESTING_MAX: usize = 32;
 
 /// Where the quote that opens at `start` ends, and whether it does.
@@ -226,9 +225,7 @@ fn quoted(line: &[u8], start: usize, close: u8) -> (usize, bool) {
             }
             _ if wanted[depth] == b'"' => continue,
             b'"' => b'"',
-            b'(' => b')',
             b'<' => b'>',
-            b'[' => b']',
             _ => continue,
         };
         depth += 1;
@@ -260,7 +257,15 @@ mod tests {
     fn blanks_inside_quotes_and_brackets_do_not_divide() {
         assert_eq!(texts("RCPT TO:<\"a b\"@c>  X"), ["RCPT", "TO:", "<\"a b\"@c>", "X"]);
         assert_eq!(texts("RCPT TO:\"a > b\"@c"), ["RCPT", "TO:", "\"a > b\"@c"]);
-        assert_eq!(texts("EHLO [IPv6: 1]"), ["EHLO", "[IPv6: 1]"]);
+        assert_eq!(texts("RCPT TO:<a<b > c>@d> X"), ["RCPT", "TO:", "<a<b > c>@d>", "X"]);
+    }
+
+    #[test]
+    fn address_literals_and_comments_are_like_any_text() {
+        assert_eq!(texts("EHLO [IPv6: 1]"), ["EHLO", "[IPv6:", "1]"]);
+        assert_eq!(texts("RCPT TO:<a@[192.0.2.1> X"), ["RCPT", "TO:", "<a@[192.0.2.1>", "X"]);
+        assert_eq!(texts("RCPT TO:a(b c)@d"), ["RCPT", "TO:", "a(b", "c)@d"]);
+        assert_eq!(texts("RCPT TO:<(x > y) a@b>"), ["RCPT", "TO:", "<(x >", "y)", "a@b>"]);
     }
 
     #[test]

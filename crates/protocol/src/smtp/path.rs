@@ -19,12 +19,10 @@ pub struct Rules {
 pub fn parse(word: &[u8], rules: Rules) -> Option<Address> {
     let inner = match word.iter().position(|&b| b == b'<' || b == b'"') {
         Some(open) if word[open] == b'<' => {
-            let close = end_of_angle(word, open)?;
-            // A name may stand before the address, but nothing behind it.
-            if close + 1 < word.len() || (rules.strict && open > 0) {
+            if rules.strict && open > 0 {
                 return None;
             }
-            &word[open + 1..close]
+            inside_angles(word, open)?
         }
         _ if rules.strict => return None,
         _ => word,
@@ -42,9 +40,16 @@ pub fn parse(word: &[u8], rules: Rules) -> Option<Address> {
     valid.then_some(address)
 }
 
-fn end_of_angle(word: &[u8], open: usize) -> Option<usize> {
+/// What the first `<` encloses. A name may stand before it, but nothing behind it; brackets may be doubled.
+fn inside_angles(word: &[u8], open: usize) -> Option<&[u8]> {
+    let inner = open + word[open..].iter().take_while(|&&b| b == b'<').count();
+    let close = end_of_angle(word, inner)?;
+    word[close..].iter().all(|&b| b == b'>').then(|| &word[inner..close])
+}
+
+fn end_of_angle(word: &[u8], inner: usize) -> Option<usize> {
     let mut in_quotes = false;
-    let mut i = open + 1;
+    let mut i = inner;
     while i < word.len() {
         match word[i] {
             b'\\' => i += 1,
@@ -59,48 +64,127 @@ fn end_of_angle(word: &[u8], open: usize) -> Option<usize> {
 
 /// RFC 5321 appendix C: a source route is accepted and ignored.
 fn without_route(path: &[u8]) -> &[u8] {
-    let path = path.trim_ascii();
-    match path.iter().position(|&b| b == b':') {
-        Some(colon) if path.first() == Some(&b'@') => path[colon + 1..].trim_ascii(),
-        _ => path,
+    let mut path = path.trim_ascii();
+    while path.first() == Some(&b'@')
+        && let Some(colon) = path.iter().position(|&b| b == b':')
+    {
+        path = path[colon + 1..].trim_ascii();
     }
+    path
 }
 
-/// Removes quotes, escapes and comments; `None` for two addresses or a quote without end.
+/// Removes quotes, escapes, comments, and blanks beside `@`, `.` and their like; `None` for two addresses, two words
+/// with nothing between them, or a quote without end.
 fn internal_form(path: &[u8]) -> Option<Vec<u8>> {
-    let mut out = Vec::with_capacity(path.len());
-    let (mut in_quotes, mut in_literal, mut comment) = (false, false, 0u32);
+    let mut form = Form {
+        out: Vec::with_capacity(path.len()),
+        inside: Inside::Nothing,
+        behind: Behind::Divider,
+        apart: false,
+    };
     let mut bytes = path.iter().copied();
     while let Some(b) = bytes.next() {
-        match b {
-            b'\\' => {
-                let escaped = bytes.next()?;
-                if comment == 0 {
-                    out.push(escaped);
-                }
-            }
-            b'(' if !in_quotes && !in_literal => comment += 1,
-            b')' if comment > 0 => comment -= 1,
-            _ if comment > 0 => {}
-            b'"' if !in_literal => in_quotes = !in_quotes,
-            _ if in_quotes => out.push(b),
-            b'[' => {
-                in_literal = true;
-                out.push(b);
-            }
-            b']' => {
-                in_literal = false;
-                out.push(b);
-            }
-            _ if in_literal => out.push(b),
-            b',' | b';' | b'<' => return None,
-            // One bracket too many, as `a@b>`.
-            b'>' => {}
-            b if b.is_ascii_whitespace() => return None,
-            _ => out.push(b),
+        if b == b'\\' {
+            form.text(bytes.next()?)?;
+        } else {
+            form.byte(b)?;
         }
     }
-    (!in_quotes && !in_literal && comment == 0).then_some(out)
+    form.finish()
+}
+
+/// An address on its way to the internal form.
+struct Form {
+    out: Vec<u8>,
+    inside: Inside,
+    behind: Behind,
+    /// A blank or a comment came since.
+    apart: bool,
+}
+
+#[derive(Clone, Copy)]
+enum Inside {
+    Nothing,
+    Quotes,
+    Literal,
+    /// So many comments within each other.
+    Comment(u32),
+}
+
+/// What the next thing would stand behind.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Behind {
+    /// `@`, `.`, or nothing.
+    Divider,
+    /// Text without quotes.
+    Word,
+    /// Quotes or an address literal: a whole word.
+    Whole,
+}
+
+impl Form {
+    fn byte(&mut self, b: u8) -> Option<()> {
+        match (self.inside, b) {
+            (Inside::Comment(depth), b'(') => self.inside = Inside::Comment(depth + 1),
+            (Inside::Comment(1), b')') | (Inside::Quotes, b'"') => self.inside = Inside::Nothing,
+            (Inside::Comment(depth), b')') => self.inside = Inside::Comment(depth - 1),
+            (Inside::Literal, b']') => {
+                self.inside = Inside::Nothing;
+                self.out.push(b);
+            }
+            (Inside::Nothing, b'(') => (self.inside, self.apart) = (Inside::Comment(1), true),
+            (Inside::Nothing, b'"') => self.whole(Inside::Quotes)?,
+            (Inside::Nothing, b'[') => {
+                self.whole(Inside::Literal)?;
+                self.out.push(b);
+            }
+            (Inside::Nothing, b',' | b';' | b'<') => return None,
+            // One bracket too many, as `a@b>`.
+            (Inside::Nothing, b'>') => {}
+            (Inside::Nothing, b'@' | b'.' | b':') => {
+                (self.behind, self.apart) = (Behind::Divider, false);
+                self.out.push(b);
+            }
+            (Inside::Nothing, b) if b.is_ascii_whitespace() => self.apart = true,
+            _ => self.text(b)?,
+        }
+        Some(())
+    }
+
+    /// A byte that means nothing but itself.
+    fn text(&mut self, b: u8) -> Option<()> {
+        match self.inside {
+            Inside::Comment(_) => return Some(()),
+            Inside::Quotes | Inside::Literal => {}
+            Inside::Nothing
+                if self.behind == Behind::Whole || (self.behind == Behind::Word && self.apart) =>
+            {
+                return None;
+            }
+            Inside::Nothing => (self.behind, self.apart) = (Behind::Word, false),
+        }
+        self.out.push(b);
+        Some(())
+    }
+
+    /// Quotes or a literal begin.
+    fn whole(&mut self, inside: Inside) -> Option<()> {
+        if self.behind != Behind::Divider {
+            return None;
+        }
+        (self.inside, self.behind, self.apart) = (inside, Behind::Whole, false);
+        Some(())
+    }
+
+    /// A comment or a literal without end is closed by the address's end.
+    fn finish(mut self) -> Option<Vec<u8>> {
+        match self.inside {
+            Inside::Quotes => return None,
+            Inside::Literal => self.out.push(b']'),
+            Inside::Nothing | Inside::Comment(_) => {}
+        }
+        Some(self.out)
+    }
 }
 
 /// Longest domain and label (RFC 1035 2.3.4).
@@ -164,6 +248,12 @@ mod tests {
             ("<a@b.c.>", "a@b.c."),
             ("foo<a@b.c>", "a@b.c"),
             ("a@b.c>", "a@b.c"),
+            ("<<a@b.c>>", "a@b.c"),
+            ("<a@b.c>>", "a@b.c"),
+            ("<a@[192.0.2.1>", "a@[192.0.2.1]"),
+            ("<a(@b.c>", "a"),
+            ("< (x) a @ b . c (y) >", "a@b.c"),
+            ("<a\\ b@c>", "a b@c"),
         ] {
             assert_eq!(parsed(text, RECIPIENT).as_deref(), Some(address), "{text}");
         }
@@ -181,6 +271,11 @@ mod tests {
             "<a@1.2.3.4>",
             "<a@b c>",
             "<a b@c>",
+            "<\"a\" \"b\"@c>",
+            "<a(x)b@c>",
+            "x\"a b\"@c",
+            "<a@[192.0.2.1)>",
+            "<a@b><c@d>",
             "<a@b>x",
             "<a\\",
             "<a",

@@ -260,15 +260,19 @@ impl<H: Host> Session<H> {
     }
 
     fn vrfy_arguments(&mut self, words: &[Word<'_>], out: &mut Outputs) -> Done {
-        let word = match words {
-            [_, word] => word,
-            [_, word, option] if option.is("SMTPUTF8") => word,
-            _ => return self.fail(out, 501, (5, 5, 4), "Syntax: VRFY address [SMTPUTF8]"),
+        // As Postfix: all of the line is the address, but for the option.
+        let words = match words {
+            [_, words @ .., option] if option.is("SMTPUTF8") => words,
+            [_, words @ ..] => words,
+            [] => words,
         };
-        match self.address(Verb::Vrfy, *word, false, out) {
+        if words.is_empty() {
+            return self.fail(out, 501, (5, 5, 4), "Syntax: VRFY address [SMTPUTF8]");
+        }
+        let text = words.iter().map(|w| w.text).collect::<Vec<_>>().join(&b' ');
+        match self.address(Verb::Vrfy, Word { text: &text, closed: true }, false, out) {
             Some(address) => {
-                let text = String::from_utf8_lossy(word.text).into_owned();
-                Done::Ask(Asked::Vrfy(text), Ask::Vrfy(address))
+                Done::Ask(Asked::Vrfy(String::from_utf8_lossy(&text).into_owned()), Ask::Vrfy(address))
             }
             None => self.fail(out, 501, (5, 1, 3), "Bad recipient address syntax"),
         }
