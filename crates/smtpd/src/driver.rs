@@ -139,7 +139,7 @@ impl Driver {
                 },
                 Next::Sleep(pause) => {
                     if !pause.is_zero() {
-                        tokio::time::sleep(pause).await;
+                        self.socket.rest(pause).await;
                     }
                     match self.flush(&mut out).await {
                         Ok(()) => session.step(Input::Bytes(&mut input), &mut out),

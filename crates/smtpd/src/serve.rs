@@ -14,7 +14,9 @@ use std::cell::{Cell, RefCell};
 use std::io;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::sync::Notify;
+use tokio::time::Instant;
 
 /// One smtpd line of master.cf.
 pub struct Service {
@@ -46,6 +48,8 @@ pub struct Inputs {
     pub cleanup_program: Arc<str>,
     /// The order to finish.
     pub shutdown: Shutdown,
+    /// How long a transaction may go on after the order; then its client is told that the service goes down.
+    pub grace: Duration,
 }
 
 /// What the sessions of one event loop share.
@@ -62,6 +66,9 @@ pub(crate) struct Shared {
     /// Idle sessions are to end.
     pub(crate) stopping: Cell<bool>,
     pub(crate) stop: Notify,
+    /// All sessions are to end.
+    pub(crate) last_call: Cell<bool>,
+    pub(crate) last: Notify,
     /// No connection is to be accepted any more.
     pub(crate) retired: Cell<bool>,
     pub(crate) retire: Notify,
@@ -70,9 +77,10 @@ pub(crate) struct Shared {
 }
 
 /// Serves until shutdown is requested and the sessions have ended. Who retires lets each session go on as long as its
-/// client and the time limits let it, as Postfix's smtpd does at a reload; who must end lets it finish a transaction.
+/// client and the time limits let it, as Postfix's smtpd does at a reload; who must end lets it finish a transaction
+/// within the grace.
 ///
-/// Runs inside a `LocalSet` of a current-thread runtime. The caller bounds how long the sessions may take.
+/// Runs inside a `LocalSet` of a current-thread runtime. The caller bounds how long the last words may take.
 pub async fn run(inputs: Inputs) -> io::Result<()> {
     let shared = Rc::new(Shared {
         intake: inputs.intake,
@@ -84,6 +92,8 @@ pub async fn run(inputs: Inputs) -> io::Result<()> {
         outputs: RefCell::new(Outputs::default()),
         stopping: Cell::new(false),
         stop: Notify::new(),
+        last_call: Cell::new(false),
+        last: Notify::new(),
         retired: Cell::new(false),
         retire: Notify::new(),
         sessions: Cell::new(0),
@@ -111,12 +121,24 @@ pub async fn run(inputs: Inputs) -> io::Result<()> {
     shared.retired.set(true);
     shared.retire.notify_waiters();
     while acceptors.join_next().await.is_some() {}
+    let mut end = None;
     while shared.sessions.get() > 0 {
+        let last_call = async {
+            match end {
+                Some(end) => tokio::time::sleep_until(end).await,
+                None => std::future::pending().await,
+            }
+        };
         tokio::select! {
             () = shared.ended.notified() => {}
             () = inputs.shutdown.must_end(), if !shared.stopping.get() => {
                 shared.stopping.set(true);
                 shared.stop.notify_waiters();
+                end = Some(Instant::now() + inputs.grace);
+            }
+            () = last_call, if !shared.last_call.get() => {
+                shared.last_call.set(true);
+                shared.last.notify_waiters();
             }
         }
     }

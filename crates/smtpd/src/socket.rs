@@ -10,6 +10,7 @@ use std::io;
 use std::pin::pin;
 use std::rc::Rc;
 use std::task::Poll;
+use std::time::Duration;
 use tokio::io::AsyncReadExt;
 use tokio::net::TcpStream;
 use tokio::time::Instant;
@@ -48,12 +49,13 @@ impl Socket {
         Socket { stream: Rc::new(RefCell::new(stream)), shared, occupant }
     }
 
-    /// Waits for bytes until `deadline`; where `may_stop`, the order to finish, or to make room, ends the wait.
+    /// Waits for bytes until `deadline`; where `may_stop`, the order to finish, or to make room, ends the wait, elsewhere
+    /// the last call does.
     pub(crate) async fn read(&self, deadline: Instant, may_stop: bool) -> Heard {
+        if (may_stop && self.shared.stopping.get()) || self.shared.last_call.get() {
+            return Heard::Stop;
+        }
         if may_stop {
-            if self.shared.stopping.get() {
-                return Heard::Stop;
-            }
             self.occupant.rests();
         }
         let heard = self.hear(deadline, may_stop).await;
@@ -81,6 +83,17 @@ impl Socket {
             () = tokio::time::sleep_until(deadline) => Heard::Nothing,
             () = self.shared.stop.notified(), if may_stop => Heard::Stop,
             () = self.occupant.asked(), if may_stop => Heard::MakeRoom,
+            () = self.shared.last.notified() => Heard::Stop,
+        }
+    }
+
+    /// Lets the client wait, at most until the last call.
+    pub(crate) async fn rest(&self, pause: Duration) {
+        if !self.shared.last_call.get() {
+            tokio::select! {
+                () = tokio::time::sleep(pause) => {}
+                () = self.shared.last.notified() => {}
+            }
         }
     }
 

@@ -26,6 +26,9 @@ use sys::FileSandbox;
 /// How long sessions and deliveries may go on after the order to stop.
 pub const DRAIN_TIME: Duration = Duration::from_secs(5);
 
+/// How long it then may take to tell clients in a transaction that the service goes down.
+pub const LAST_WORDS_TIME: Duration = Duration::from_secs(1);
+
 /// What every role has before it gives up its rights.
 pub struct Start {
     /// How it was started.

@@ -1,7 +1,7 @@
 //! The process `smtpd`: sessions, cleanup, and the way into the queue.
 
 use super::limits::{self, Limit};
-use super::{DRAIN_TIME, Reach, Start, agents, names, queue, routing, sockets};
+use super::{DRAIN_TIME, LAST_WORDS_TIME, Reach, Start, agents, names, queue, routing, sockets};
 use ::queue::{Hooks, Intake, NoticeSender, RealDisk, Role};
 use ::smtpd::stress::{self, Machine, Memory};
 use ::smtpd::{Anvil, Inputs, Listener, Readings, Service, Sessions, Stress, Surroundings};
@@ -108,7 +108,7 @@ pub fn run(mut start: Start) -> Result<(), String> {
         let order = async {
             // It returns at the order to stop; a process that only retires lets its sessions end in their own time.
             let followed = super::follow_master(link, trigger, tag, || Ok(())).await;
-            tokio::time::sleep(DRAIN_TIME).await;
+            tokio::time::sleep(DRAIN_TIME + LAST_WORDS_TIME).await;
             followed.map_err(|e| e.to_string())
         };
         // Two processes must not take the same file, so who retires leaves maildrop/ to its successor at once.
@@ -175,6 +175,7 @@ async fn sessions(l: Loop) -> Result<(), String> {
         anvil: l.anvil,
         cleanup_program: l.cleanup_program,
         shutdown: l.shutdown,
+        grace: DRAIN_TIME,
     };
     ::smtpd::run(inputs).await.map_err(|e| e.to_string())
 }

@@ -33,6 +33,9 @@ alias_maps =
 local_recipient_maps =
 ";
 
+/// How long a transaction may go on when the server stops.
+const GRACE: Duration = Duration::from_millis(500);
+
 static NEXT: AtomicU32 = AtomicU32::new(0);
 
 /// A running server; dropping it stops it.
@@ -121,6 +124,11 @@ impl Server {
         Server { address, directory, stress, groups, trigger: Some(trigger), thread: Some(thread) }
     }
 
+    /// Orders the server to finish, without waiting for it.
+    pub fn order_to_stop(&mut self) {
+        drop(self.trigger.take());
+    }
+
     /// Groups of messages that were made durable.
     pub fn groups(&self) -> u32 {
         // The first notice tells of the new segment.
@@ -194,6 +202,7 @@ fn event_loop(service: Service, shared: (Intake, Numbers, Anvil, Shutdown)) {
         anvil,
         cleanup_program: "postfix/cleanup".into(),
         shutdown,
+        grace: GRACE,
     };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     tokio::task::LocalSet::new().block_on(&runtime, async {
@@ -201,7 +210,15 @@ fn event_loop(service: Service, shared: (Intake, Numbers, Anvil, Shutdown)) {
         let (memory, intake) = (Memory::default(), inputs.intake.clone());
         let machine = Machine { memory, descriptors: u64::MAX, intake };
         tokio::task::spawn_local(stress::watch(vec![stress], machine, inputs.shutdown.clone()));
-        let _ = tokio::time::timeout(Duration::from_secs(5), smtpd::run(inputs)).await;
+        let ordered = inputs.shutdown.clone();
+        let too_long = async {
+            ordered.requested().await;
+            tokio::time::sleep(Duration::from_secs(5)).await;
+        };
+        tokio::select! {
+            _ = smtpd::run(inputs) => {}
+            () = too_long => {}
+        }
     });
 }
 
