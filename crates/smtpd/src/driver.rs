@@ -43,8 +43,9 @@ pub struct Driver {
     number: ServiceNumber,
     pub(crate) rates: Rates,
     pub(crate) socket: Socket,
-    /// Until when the client has to say or take something.
+    /// Until when the client has to say or take something, and what it was about to do when that was set.
     deadline: Instant,
+    request: Option<u32>,
     pub(crate) standing: Standing,
     /// What the client would put off if nothing refuses (`smtpd_delay_reject = no`).
     deferred_client: RefCell<Option<Reply>>,
@@ -86,6 +87,7 @@ pub(crate) async fn session(
         rates: Rates::default(),
         socket,
         deadline,
+        request: None,
         standing,
         deferred_client: RefCell::default(),
         deferred_helo: RefCell::default(),
@@ -127,7 +129,8 @@ impl Driver {
                     session.step(Input::Answer(answer), &mut out)
                 }
                 Next::Read if !input.is_empty() => session.step(Input::Bytes(&mut input), &mut out),
-                Next::Read => match self.turn(&mut out, session.is_idle()).await {
+                Next::Refused => session.step(Input::Bytes(&mut input), &mut out),
+                Next::Read => match self.turn(&mut out, &session).await {
                     Heard::Bytes(bytes) => {
                         input = bytes;
                         session.step(Input::Bytes(&mut input), &mut out)
@@ -147,8 +150,9 @@ impl Driver {
                     }
                 }
             };
-            if !out.notes.is_empty() {
-                self.log(std::mem::take(&mut out.notes), &session, queue_id.as_ref());
+            if !out.notes.is_empty() || !out.refusals.is_empty() {
+                // Boxed: seldom needed, and large where tables are asked.
+                Box::pin(self.settle(&mut out, &mut session, queue_id.as_ref())).await;
             }
             if let Some(id) = queue_id.filter(|_| session.transaction().is_none())
                 && !matches!(next, Next::Commit(_))
@@ -156,8 +160,8 @@ impl Driver {
                 self.not_queued(&id, false);
             }
         }
-        if !out.notes.is_empty() {
-            self.log(std::mem::take(&mut out.notes), &session, None);
+        if !out.notes.is_empty() || !out.refusals.is_empty() {
+            Box::pin(self.settle(&mut out, &mut session, None)).await;
         }
         // The client is told before the log is: it may be gone, and that is nobody's fault.
         let _ = self.flush(&mut out).await;
@@ -166,17 +170,21 @@ impl Driver {
     }
 
     /// Writes the replies, then waits for the client. While it waits, the session holds no buffer.
-    async fn turn(&mut self, out: &mut Outputs, may_stop: bool) -> Heard {
+    async fn turn(&mut self, out: &mut Outputs, session: &Session<Smtpd>) -> Heard {
         if self.flush(out).await.is_err() {
             return Heard::Lost;
         }
         self.shared.outputs.replace(std::mem::take(out));
-        if !self.settings.per_request_deadline || may_stop {
+        let request = Some(session.requests());
+        if !self.settings.per_request_deadline || request != self.request {
             self.deadline = Instant::now() + self.settings.timeout;
+            self.request = request;
         }
-        let heard = self.socket.read(self.deadline, may_stop).await;
+        let heard = self.socket.read(self.deadline, session.is_idle()).await;
         *out = self.shared.outputs.take();
-        if let (Heard::Bytes(bytes), true) = (&heard, self.settings.per_request_deadline) {
+        if let (Heard::Bytes(bytes), true) =
+            (&heard, self.settings.per_request_deadline && session.is_receiving())
+        {
             let earned = bytes.len() as u64 * 1000 / self.settings.min_data_rate;
             self.deadline += std::time::Duration::from_millis(earned);
         }
@@ -287,6 +295,10 @@ impl Driver {
                 let mut finding = lists.recipient(&about).await;
                 self.told(&mut finding.effects, finding.verdict, &scene).map(|_| ()).into()
             }
+            Ask::Etrn(domain) => self.etrn(&domain).await.into(),
+            Ask::Filter(line) => self.filter_command(line, session).await,
+            Ask::Noop(word) => self.is_noop(&word).await,
+            Ask::Forbidden(word) => self.is_forbidden(&word).await,
         }
     }
 

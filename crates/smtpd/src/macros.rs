@@ -3,10 +3,13 @@
 //! Postfix: the names that `smtpd_reject_footer` may use; `smtpd_expansion_filter` says which bytes their values may
 //! have, since clients choose them.
 
+use crate::driver::Driver;
 use crate::peer::PeerInfo;
+use crate::transaction::Smtpd;
 use config::expand::{Names, try_expand};
 use mail::Address;
 use observe::Tag;
+use protocol::smtp::server::Session;
 use std::borrow::Cow;
 
 /// What the names stand for in one reply.
@@ -20,6 +23,25 @@ pub(crate) struct Macros<'a> {
     /// Names that only this text knows.
     pub(crate) own: &'a [(&'a str, &'a str)],
     pub(crate) tag: &'a Tag,
+}
+
+impl Driver {
+    /// The names for a reply about this envelope.
+    pub(crate) fn macros<'a>(
+        &'a self,
+        session: &'a Session<Smtpd>,
+        envelope: Option<&'a (Address, Option<Address>)>,
+    ) -> Macros<'a> {
+        Macros {
+            peer: &self.peer,
+            server_name: &self.settings.dialogue.myhostname,
+            helo: session.helo(),
+            sender: envelope.map(|e| &e.0),
+            recipient: envelope.and_then(|e| e.1.as_ref()),
+            own: &[],
+            tag: &self.tag,
+        }
+    }
 }
 
 impl Macros<'_> {

@@ -73,9 +73,6 @@ impl Driver {
                     format_args!("unknown DSN NOTIFY command value \"{value}\" in \"{value}\""),
                 );
             }
-            Note::EtrnRejected(domain) => {
-                observe::warn(&self.tag, format_args!("reject: ETRN {}... from {client}", Escaped(&domain)));
-            }
             Note::MalformedBdat(line) => {
                 let line = Escaped(&line[..line.len().min(100)]).to_string();
                 warning("malformed BDAT command syntax", &format!(": {line}"));

@@ -3,6 +3,8 @@
 use crate::about::{BlocklistReplies, Codes, Rules};
 use crate::addresses::Addresses;
 use crate::anvil::Bits;
+use crate::commands::{self, Commands};
+use crate::footer::Footer;
 use crate::hall::Rank;
 use crate::listed::Listed;
 use crate::listener::Ends;
@@ -18,9 +20,9 @@ use protocol::smtp::server::{self, BareNewline, EhloKeywords};
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
-use tables::lists::AddressList;
+use tables::lists::{AddressList, DomainList, NameList};
 use tables::search::{self, Parents};
-use tables::{Lookup, Maps, Table};
+use tables::{Lookup, Maps};
 
 /// What smtpd needs from others besides main.cf.
 #[derive(Clone)]
@@ -50,6 +52,9 @@ pub struct Settings {
     pub cleanup: Arc<cleanup::Settings>,
     pub(crate) lists: Arc<Lists>,
     pub(crate) rules: Arc<Rules>,
+    pub(crate) commands: Commands,
+    pub(crate) footer: Footer,
+    pub(crate) fast_flush_domains: DomainList,
     pub(crate) timeout: Duration,
     pub(crate) per_request_deadline: bool,
     pub(crate) min_data_rate: u64,
@@ -288,6 +293,13 @@ impl Reader<'_> {
             dialogue: Arc::new(self.dialogue(global, p, c)),
             cleanup: Arc::new(cleanup::Settings::new(global, c)),
             lists: Arc::new(lists),
+            commands: self.commands(p),
+            footer: self.footer(p),
+            fast_flush_domains: self.domains(
+                "fast_flush_domains",
+                &p.fast_flush_domains,
+                parents_of("fast_flush_domains"),
+            ),
             timeout: p.smtpd_timeout,
             per_request_deadline: p.smtpd_per_request_deadline,
             min_data_rate: p.smtpd_min_data_rate.max(1),
@@ -346,23 +358,41 @@ impl Reader<'_> {
             junk_command_limit: small(p.smtpd_junk_command_limit),
             forbid_bare_newline_reject_code: code(p.smtpd_forbid_bare_newline_reject_code),
             forbid_unauth_pipelining: p.smtpd_forbid_unauth_pipelining,
-            forbidden_commands: self.forbidden_commands(&p.smtpd_forbidden_commands),
-            noop_commands: p.smtpd_noop_commands.iter().map(|w| w.to_ascii_lowercase()).collect(),
+            forbidden_commands: commands::list(&p.smtpd_forbidden_commands),
+            noop_commands: commands::list(&p.smtpd_noop_commands),
+            command_filter: !p.smtpd_command_filter.is_empty(),
+            hand_over_refusals: Footer::is_set(p),
         }
     }
 
-    /// Words and tables.
-    fn forbidden_commands(&mut self, words: &[String]) -> Box<dyn Fn(&str) -> bool + Send + Sync> {
-        let (mut names, mut tables) = (Vec::new(), Vec::new());
-        for word in words {
-            match word.contains(':') {
-                true => tables.extend(self.table("smtpd_forbidden_commands", word)),
-                false => names.push(word.clone()),
-            }
+    fn commands(&mut self, p: &Smtpd) -> Commands {
+        Commands {
+            filter: self.maps("smtpd_command_filter", &p.smtpd_command_filter),
+            noop: self.names("smtpd_noop_commands", &p.smtpd_noop_commands),
+            forbidden: self.names("smtpd_forbidden_commands", &p.smtpd_forbidden_commands),
         }
-        Box::new(move |command| {
-            names.iter().any(|n| n.eq_ignore_ascii_case(command))
-                || tables.iter().any(|t| matches!(t.lookup_now(command), Lookup::Found(_)))
+    }
+
+    fn footer(&mut self, p: &Smtpd) -> Footer {
+        Footer {
+            text: p.smtpd_reject_footer.clone(),
+            maps: self.maps("smtpd_reject_footer_maps", &p.smtpd_reject_footer_maps),
+            filter: self.maps("smtpd_reject_filter_maps", &p.smtpd_reject_filter_maps),
+            allowed: macros::allowed(&p.smtpd_expansion_filter),
+        }
+    }
+
+    fn names(&mut self, name: &str, words: &[String]) -> NameList {
+        NameList::parse(words, self.open).unwrap_or_else(|texts| {
+            texts.into_iter().for_each(|text| self.wrong(name, text));
+            NameList::default()
+        })
+    }
+
+    fn domains(&mut self, name: &str, words: &[String], parents: Parents) -> DomainList {
+        DomainList::parse(words, parents, self.open).unwrap_or_else(|texts| {
+            texts.into_iter().for_each(|text| self.wrong(name, text));
+            DomainList::empty(parents)
         })
     }
 
@@ -384,11 +414,6 @@ impl Reader<'_> {
             self.errors.extend(errors.iter().map(|e| e.of_parameter(origin.clone(), name)));
             Maps::default()
         })
-    }
-
-    fn table(&mut self, name: &str, spec: &str) -> Option<Table> {
-        let origin = self.origin(name);
-        Table::open(spec, self.open).map_err(|e| self.errors.push(e.of_parameter(origin, name))).ok()
     }
 
     /// Tables of recipients that exist; without any, all do.

@@ -58,6 +58,7 @@ fn cleaned(text: &[u8], local: bool, mut step: impl FnMut() -> usize) -> Option<
         replace_stray_cr: true,
     };
     let context = Context {
+        prepended: Vec::new(),
         queue_id: QueueId::parse("ID").expect("a short name is an id"),
         arrival: Timestamp::from_secs(1_700_000_000),
         sender: "a@example.net".into(),

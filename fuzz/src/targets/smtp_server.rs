@@ -4,8 +4,9 @@ use crate::Target;
 use crate::input::Random;
 use bytes::Bytes;
 use mail::QueueId;
+use protocol::smtp::reply;
 use protocol::smtp::server::{
-    Answer, Ask, BareNewline, Host, Input, Next, Outputs, Peer, Queued, Session, Settings,
+    Answer, Ask, BareNewline, CommandList, Host, Input, Next, Outputs, Peer, Queued, Session, Settings,
 };
 use std::sync::Arc;
 
@@ -124,7 +125,12 @@ pub(super) fn talk(
                     session.step(Input::Bytes(&mut piece), &mut out)
                 }
             }
+            Next::Refused => {
+                write_refusals(&mut out);
+                session.step(Input::Bytes(&mut piece), &mut out)
+            }
             Next::Read | Next::Sleep(_) => {
+                write_refusals(&mut out);
                 told.replies.append(&mut out.replies);
                 session.step(Input::Bytes(&mut piece), &mut out)
             }
@@ -142,6 +148,9 @@ pub(super) fn talk(
                     }
                     Ask::Rcpt(_) => Answer::Recipient(()),
                     Ask::Xclient(_) => Answer::Peer(Box::new(trusted("unknown[192.0.2.2]"))),
+                    Ask::Forbidden(word) if FORBIDDEN.iter().any(|f| f.eq_ignore_ascii_case(&word)) => {
+                        Answer::Listed
+                    }
                     _ => Answer::Pass,
                 };
                 session.step(Input::Answer(answer), &mut out)
@@ -155,9 +164,31 @@ pub(super) fn talk(
             }
         };
     }
+    write_refusals(&mut out);
     told.replies.append(&mut out.replies);
     told.closed = !lost;
     told
+}
+
+fn write_refusals(out: &mut Outputs) {
+    for refusal in out.refusals.drain(..) {
+        assert_eq!(refusal.at, out.replies.len(), "a refusal is handed over before another reply is written");
+        reply::write(&refusal.reply, &mut out.replies);
+    }
+}
+
+/// The words of the default settings.
+const FORBIDDEN: &[&str] = &["CONNECT", "GET", "POST"];
+
+/// The same settings with all asked of the driver that may be.
+fn asking() -> Settings {
+    Settings {
+        command_filter: true,
+        hand_over_refusals: true,
+        noop_commands: CommandList::Asked,
+        forbidden_commands: CommandList::Asked,
+        ..settings(SIZE_LIMIT)
+    }
 }
 
 fn run(input: &[u8]) {
@@ -167,7 +198,8 @@ fn run(input: &[u8]) {
         let bytes = talk(input, settings(SIZE_LIMIT), mode, || 1);
         let mut random = Random::new(seed);
         let some = talk(input, settings(SIZE_LIMIT), mode, || 1 + random.below(40));
-        for torn in [bytes, some] {
+        let asked = talk(input, asking(), mode, || 1 + random.below(40));
+        for torn in [bytes, some, asked] {
             assert_eq!(
                 String::from_utf8_lossy(&whole.replies),
                 String::from_utf8_lossy(&torn.replies),

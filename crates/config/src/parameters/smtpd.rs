@@ -35,7 +35,9 @@ parameters! {
         smtpd_junk_command_limit: Count = "${stress?{1}:{100}}", range 1..,
         /// Lines of a session kept for a notice to postmaster.
         smtpd_history_flush_threshold: Count = "100", range 1..,
-        /// Commands answered 250 without any effect.
+        /// A table that puts another command in place of the client's.
+        smtpd_command_filter: Tables = "",
+        /// Commands answered 250 without any effect; words or type:tables.
         smtpd_noop_commands: List = "",
         /// Commands that end the session; words or type:tables.
         smtpd_forbidden_commands: List = "CONNECT GET POST regexp:{{/^[^A-Z]/ Bogus}}",
@@ -87,6 +89,8 @@ parameters! {
         smtpd_data_restrictions: Restrictions = "",
         /// Restrictions at the end of the message.
         smtpd_end_of_data_restrictions: Restrictions = "",
+        /// Domains whose mail ETRN may flush.
+        fast_flush_domains: List = "$relay_domains",
         /// Restrictions on ETRN.
         smtpd_etrn_restrictions: Restrictions = "",
         /// Names of parameters that hold further restriction lists.
@@ -143,14 +147,18 @@ parameters! {
         unknown_address_tempfail_action: Text = "$reject_tempfail_action", one_of &["defer", "defer_if_permit"],
         /// What reject_unknown_helo_hostname does where DNS fails for now.
         unknown_helo_hostname_tempfail_action: Text = "$reject_tempfail_action", one_of &["defer", "defer_if_permit"],
-        /// Characters that may stand in values within replies; others become `_`.
-        smtpd_expansion_filter: RawText = r##"\t\40!"#$%&'()*+,-./0123456789:;<=>?@ABCDEFGHIJKLMNOPQRSTUVWXYZ[\\]^_`abcdefghijklmnopqrstuvwxyz{|}~"##,
         /// Whether `User unknown` tells in which table.
         show_user_unknown_table_name: Bool = "yes",
         /// Whether addresses like `a%b@c` may be relayed by strangers.
         allow_untrusted_routing: Bool = "no",
-        /// Text added to refusals.
+        /// Text added to refusals; `\n` divides lines, `\c` at the beginning adds to the last line.
         smtpd_reject_footer: RawText = "",
+        /// smtpd_reject_footer by the text of the refusal.
+        smtpd_reject_footer_maps: Tables = "",
+        /// Tables that put another refusal in place of a whole one, footer and all.
+        smtpd_reject_filter_maps: Tables = "",
+        /// Characters that may stand in values within replies; others become `_`.
+        smtpd_expansion_filter: RawText = r##"\t\40!"#$%&'()*+,-./0123456789:;<=>?@ABCDEFGHIJKLMNOPQRSTUVWXYZ[\\]^_`abcdefghijklmnopqrstuvwxyz{|}~"##,
         /// What postmaster is told about.
         notify_classes: List = "resource, software",
         /// Connections one client may have at a time; 0 is no limit.

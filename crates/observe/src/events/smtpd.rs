@@ -263,6 +263,81 @@ impl Event for NonSmtpCommand<'_> {
     }
 }
 
+/// The filter of commands replaced one: `unknown[192.0.2.10]: replacing command "x" with "y"`.
+#[derive(Debug)]
+pub struct CommandReplaced<'a> {
+    /// `name[address]`.
+    pub client: &'a str,
+    /// The client's line.
+    pub old: &'a [u8],
+    /// What is obeyed in its place.
+    pub new: &'a [u8],
+}
+
+impl Event for CommandReplaced<'_> {
+    fn line(&self, out: &mut String) {
+        let (client, old, new) = (self.client, Escaped(self.old), Escaped(self.new));
+        let _ = write!(out, "{client}: replacing command \"{old}\" with \"{new}\"");
+    }
+}
+
+/// A session ends by our own fault: `NOQUEUE: reject: CONNECT from unknown[192.0.2.10]: 421 4.3.0 HOST Server local data
+/// error`.
+#[derive(Debug)]
+pub struct SessionRefused<'a> {
+    /// The message, where one was begun.
+    pub queue_id: Option<&'a QueueId>,
+    /// The last command.
+    pub command: &'a str,
+    /// `name[address]`.
+    pub client: &'a str,
+    /// The reply.
+    pub text: &'a str,
+}
+
+impl Event for SessionRefused<'_> {
+    fn line(&self, out: &mut String) {
+        let (id, command, client) = (Id(self.queue_id), self.command, self.client);
+        let _ = write!(out, "{id}: reject: {command} from {client}: {}", self.text);
+    }
+}
+
+/// The filter of replies changed one: `NOQUEUE: reply filter in: 550 5.7.1 no`, then `out:` (3.11).
+#[derive(Debug)]
+pub struct ReplyFiltered<'a> {
+    /// The message, where one was begun.
+    pub queue_id: Option<&'a QueueId>,
+    /// `in` or `out`.
+    pub end: &'static str,
+    /// The reply.
+    pub text: &'a str,
+}
+
+impl Event for ReplyFiltered<'_> {
+    fn line(&self, out: &mut String) {
+        let _ = write!(out, "{}: reply filter {}: {}", Id(self.queue_id), self.end, self.text);
+    }
+}
+
+/// Nobody may ask for the delivery of a domain's mail: `warning: reject: ETRN example.org... from unknown[192.0.2.10]`.
+#[derive(Debug)]
+pub struct EtrnRejected<'a> {
+    /// `name[address]`.
+    pub client: &'a str,
+    /// The domain.
+    pub domain: &'a str,
+}
+
+impl Event for EtrnRejected<'_> {
+    fn line(&self, out: &mut String) {
+        let _ = write!(out, "reject: ETRN {}... from {}", Escaped(self.domain.as_bytes()), self.client);
+    }
+
+    fn level(&self) -> Level {
+        Level::Warning
+    }
+}
+
 /// `warning: Illegal address syntax from … in MAIL command: <a b>`.
 #[derive(Debug)]
 pub struct IllegalAddress<'a> {

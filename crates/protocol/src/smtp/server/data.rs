@@ -1,5 +1,6 @@
 //! DATA and BDAT: when content may come, how much, and what becomes of it.
 
+use super::refusal::envelope_of;
 use super::session::{Outputs, Session};
 use super::state::{Asked, Done, Place, State};
 use super::{Ask, BareNewline, Framing, Host, Next, Note, Scanner};
@@ -42,7 +43,7 @@ impl<H: Host> Session<H> {
 
     /// DATA is permitted.
     pub(super) fn go_ahead(&mut self, out: &mut Outputs) -> Done {
-        out.replies.extend_from_slice(b"354 End data with <CR><LF>.<CR><LF>\r\n");
+        self.write(out, b"354 End data with <CR><LF>.<CR><LF>\r\n");
         self.content = Some(Box::new(self.new_content(Verb::Data)));
         self.state = State::Data;
         Done::Moved
@@ -121,6 +122,7 @@ impl<H: Host> Session<H> {
                     }
                     self.state = State::Complete;
                 } else {
+                    self.next_request();
                     self.set_ok(Verb::Bdat);
                     self.say(out, &Reply::new(250, Dsn::new(2, 0, 0), format!("Ok: {} bytes", chunk.size)));
                 }
@@ -136,6 +138,7 @@ impl<H: Host> Session<H> {
                     self.state = State::Skip(chunk, reply);
                     return None;
                 }
+                self.next_request();
                 self.say(out, &reply);
                 self.set_failed();
                 if chunk.last {
@@ -192,18 +195,22 @@ impl<H: Host> Session<H> {
         let content = self.content.take().expect("what is complete has begun");
         let verb = content.verb;
         self.place = Place::EndOfMessage;
+        self.next_request();
         if content.scanner.saw_bare_newline() && self.peer.bare_newline == BareNewline::Reject {
             self.refuse_bare_newline(out);
             self.set_failed();
             self.reset();
             return None;
         }
-        let mut transaction = self.transaction.take().expect("content belongs to a transaction");
         if content.too_big {
             self.say(out, &Reply::new(552, Dsn::new(5, 3, 4), "Error: message file too big"));
             self.set_failed();
             self.reset();
             return None;
+        }
+        let mut transaction = self.transaction.take().expect("content belongs to a transaction");
+        if self.settings.hand_over_refusals {
+            self.committing = Some(Box::new(envelope_of(&transaction)));
         }
         transaction.flags = content.scanner.flags();
         transaction.bare_newline = content.scanner.saw_bare_newline();

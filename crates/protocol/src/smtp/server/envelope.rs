@@ -289,13 +289,13 @@ impl<H: Host> Session<H> {
             return self.fail_plain(out, 500, "Syntax: ETRN domain");
         };
         let domain = word.text.strip_prefix(b"@").or(word.text.strip_prefix(b"#")).unwrap_or(word.text);
-        if !path::is_valid_domain(domain, self.settings.smtputf8_enable) {
-            return self.fail_plain(out, 501, "Error: invalid parameter syntax");
+        // Stricter than in addresses: ASCII, and without a dot at the end.
+        match std::str::from_utf8(domain) {
+            Ok(text) if !text.ends_with('.') && path::is_valid_domain(domain, false) => {
+                Done::Ask(Asked::Etrn, Ask::Etrn(text.to_owned()))
+            }
+            _ => self.fail_plain(out, 501, "Error: invalid parameter syntax"),
         }
-        // No fast flush yet: as Postfix answers for a domain outside fast_flush_domains.
-        out.notes.push(Note::EtrnRejected(domain.to_vec()));
-        let text = format!("<{}>: service unavailable", String::from_utf8_lossy(domain));
-        self.fail_plain(out, 459, &text)
     }
 
     fn fail_plain(&mut self, out: &mut Outputs, code: u16, text: &str) -> Done {

@@ -8,7 +8,10 @@ mod body;
 mod data;
 mod envelope;
 mod identity;
+mod limits;
+mod line;
 mod note;
+mod refusal;
 mod session;
 mod settings;
 mod state;
@@ -17,8 +20,9 @@ mod trusted;
 pub use body::{Framing, Scanner};
 pub use identity::{Told, Xclient, Xforward};
 pub use note::{Ending, Note};
+pub use refusal::Refusal;
 pub use session::{Outputs, Session};
-pub use settings::{BareNewline, Counted, EhloKeywords, Peer, Settings};
+pub use settings::{BareNewline, CommandList, Counted, EhloKeywords, Peer, Settings};
 pub use state::Counts;
 
 #[cfg(test)]
@@ -65,6 +69,8 @@ pub enum Next<H: Host> {
     Read,
     /// Wait so long, then write the replies, then go on with the rest of the input: a client that makes errors.
     Sleep(Duration),
+    /// Write the refusals of [`Outputs::refusals`] among the replies, then go on with the rest of the input.
+    Refused,
     /// Somebody else must decide; go on with [`Input::Answer`].
     Ask(Ask),
     /// A piece of the content in canonical form; append it to the draft ([`Session::mail_mut`]), then go on with the
@@ -101,6 +107,14 @@ pub enum Ask {
     Vrfy(Address),
     /// XCLIENT of one who may: the client is to be another. Answer: Peer, Refuse.
     Xclient(Box<Xclient>),
+    /// ETRN of this domain: `smtpd_etrn_restrictions`, then the flush service. Answer: Pass (it is queued), Refuse.
+    Etrn(String),
+    /// A command line, for `smtpd_command_filter`. Answer: Pass, Command, Refuse.
+    Filter(Vec<u8>),
+    /// The first word of a line, for `smtpd_noop_commands`. Answer: Pass, Listed.
+    Noop(String),
+    /// A command that nobody knows, for `smtpd_forbidden_commands`. Answer: Pass, Listed.
+    Forbidden(String),
 }
 
 /// What MAIL said.
@@ -134,6 +148,10 @@ pub enum Answer<H: Host> {
     Queued(H::Committed),
     /// The administrator has it thrown away, and the client is to believe that it is queued (`DISCARD`).
     Discarded(QueueId),
+    /// The command line that takes the place of the client's.
+    Command(Vec<u8>),
+    /// The command is in the list.
+    Listed,
     /// No, with this reply; 421 and 521 end the session.
     Refuse(Reply),
 }

@@ -26,8 +26,6 @@ pub enum Note {
     LineTooLong(Vec<u8>),
     /// `warning: unknown DSN NOTIFY command value …`.
     UnknownNotify(Vec<u8>),
-    /// `warning: reject: ETRN …... from …`.
-    EtrnRejected(Vec<u8>),
     /// `warning: QID: malformed BDAT command syntax from …: …`.
     MalformedBdat(Vec<u8>),
     /// `warning: QID: null BDAT request from …`.

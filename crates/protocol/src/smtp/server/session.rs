@@ -1,10 +1,11 @@
 //! The session: lines in, replies out, limits on errors, and who is asked when.
 
 use super::data::Content;
+use super::line::EARLY_MAX;
+use super::refusal::{Envelope, Refusal};
 use super::state::{Asked, Counts, Done, Line, Place, State};
 use super::{Answer, Ask, Ending, Host, Input, Next, Note, Peer, Queued, Settings, Transaction, Xforward};
-use crate::smtp::command::{self, Verb, Word};
-use crate::smtp::reply;
+use crate::smtp::command::{Verb, Word};
 use bytes::{Buf, Bytes};
 use mail::{ContentFlags, QueueId, Reply};
 use std::sync::Arc;
@@ -16,6 +17,8 @@ pub struct Outputs {
     pub replies: Vec<u8>,
     /// For the log, in order.
     pub notes: Vec<Note>,
+    /// Replies that the driver writes; only where [`Settings::hand_over_refusals`] says so.
+    pub refusals: Vec<Refusal>,
 }
 
 /// Replies that may wait to be written; a read full of `NOOP` would otherwise become much more.
@@ -36,19 +39,23 @@ pub struct Session<H: Host> {
     pub(super) content: Option<Box<Content>>,
     /// What XFORWARD said; `None` is nothing.
     pub(super) xforward: Option<Box<Xforward>>,
-    overshoot: usize,
-    errors: u32,
-    junk: u32,
+    pub(super) overshoot: usize,
+    pub(super) errors: u32,
+    pub(super) junk: u32,
+    /// See [`Session::requests`].
+    requests: u32,
     /// The client was refused when it connected; the reply.
-    denied: Option<Reply>,
+    pub(super) denied: Option<Reply>,
+    /// The envelope of the message that the driver is committing, for a refusal.
+    pub(super) committing: Option<Box<Envelope>>,
     counts: Counts,
     /// What the last reply was about.
     pub(super) place: Place,
     noted_pipelining: bool,
     /// A reply was given beyond the soft error limit and waits for its time.
-    slow: bool,
-    /// 421 or 521 was said: nothing more is heard.
-    last_words_said: bool,
+    pub(super) slow: bool,
+    /// The last reply was said: nothing more is heard.
+    pub(super) last_words_said: bool,
 }
 
 impl<H: Host> Session<H> {
@@ -68,7 +75,9 @@ impl<H: Host> Session<H> {
             overshoot: 0,
             errors: 0,
             junk: 0,
+            requests: 0,
             denied: None,
+            committing: None,
             counts: Counts::default(),
             place: Place::Connect,
             noted_pipelining: false,
@@ -104,12 +113,18 @@ impl<H: Host> Session<H> {
             Input::Timeout => {
                 let text = format!("{} Error: timeout exceeded", self.settings.myhostname);
                 self.say(out, &Reply::new(421, mail::Dsn::new(4, 4, 2), text));
-                self.end(Ending::Timeout, out)
+                self.end(Ending::Timeout, out);
+                self.closing()
             }
-            Input::Lost => self.end(Ending::Lost, out),
+            Input::Lost => {
+                if !self.last_words_said {
+                    self.end(Ending::Lost, out);
+                }
+                Next::Close
+            }
             Input::Abort(reply) => {
                 self.say(out, &reply);
-                Next::Close
+                self.closing()
             }
         };
         match next {
@@ -163,6 +178,25 @@ impl<H: Host> Session<H> {
         matches!(self.state, State::Command) && self.partial.is_empty() && self.transaction.is_none()
     }
 
+    /// A number that changes whenever the client has a new request to send: a command, a content or a chunk of one.
+    pub fn requests(&self) -> u32 {
+        self.requests
+    }
+
+    pub(super) fn next_request(&mut self) {
+        self.requests = self.requests.wrapping_add(1);
+    }
+
+    /// The last command, as the log has it: `CONNECT` before the first.
+    pub fn last_command(&self) -> &'static str {
+        self.place_name()
+    }
+
+    /// What comes next is content.
+    pub fn is_receiving(&self) -> bool {
+        matches!(self.state, State::Data | State::Chunk(_) | State::Skip(..))
+    }
+
     #[cfg(test)]
     pub(super) fn partial_len(&self) -> usize {
         self.partial.capacity()
@@ -172,8 +206,8 @@ impl<H: Host> Session<H> {
         match &self.denied {
             None => out.replies.extend_from_slice(format!("220 {}\r\n", self.settings.banner).as_bytes()),
             Some(reply) => {
-                let reply = self.softened(reply.clone());
-                reply::write(&reply, &mut out.replies);
+                let reply = reply.clone();
+                self.say(out, &reply);
             }
         }
     }
@@ -181,6 +215,9 @@ impl<H: Host> Session<H> {
     /// Works through the client's bytes as far as they go.
     fn read(&mut self, input: &mut Bytes, out: &mut Outputs) -> Next<H> {
         loop {
+            if !out.refusals.is_empty() {
+                return Next::Refused;
+            }
             if std::mem::take(&mut self.slow) {
                 return Next::Sleep(self.settings.error_sleep_time);
             }
@@ -190,7 +227,8 @@ impl<H: Host> Session<H> {
             match self.state {
                 State::Command => {
                     if self.errors >= self.settings.hard_error_limit {
-                        return self.too_many_errors(out);
+                        self.too_many_errors(out);
+                        continue;
                     }
                     if out.replies.len() > REPLIES_MAX && !input.is_empty() {
                         return Next::Sleep(std::time::Duration::ZERO);
@@ -198,7 +236,7 @@ impl<H: Host> Session<H> {
                     let next = match self.line(input, out) {
                         Line::Whole(line) => self.command(&line, input, out),
                         Line::Unusable => None,
-                        Line::Forbidden => Some(Next::Close),
+                        Line::Forbidden => Some(self.closing()),
                         Line::Partial => Some(Next::Read),
                     };
                     if let Some(next) = next {
@@ -237,6 +275,7 @@ impl<H: Host> Session<H> {
         };
         let head = input.split_to(end);
         input.advance(1);
+        self.next_request();
         let line = if self.partial.is_empty() {
             head
         } else {
@@ -284,38 +323,40 @@ impl<H: Host> Session<H> {
         if self.settings.smtputf8_enable && std::str::from_utf8(line).is_err() {
             return self.failed(out, &bad("bad UTF-8 syntax"));
         }
-        let words = command::words(line);
+        if self.settings.command_filter {
+            return Some(self.filter(line, rest));
+        }
+        self.filtered(line, rest, out)
+    }
+
+    /// A command; nothing is parsed any more that changes the line.
+    pub(super) fn obey(
+        &mut self,
+        line: &[u8],
+        words: &[Word<'_>],
+        rest: &[u8],
+        out: &mut Outputs,
+    ) -> Option<Next<H>> {
         let Some(first) = words.first() else {
             return self.failed(out, &bad("bad syntax"));
         };
-        if self.is_noop(first) {
-            self.ok(out);
-            self.count_junk();
-            return None;
-        }
         let verb = Verb::parse(first.text);
         self.counts.0[verb as usize].1 += 1;
         self.place = Place::Verb(verb);
-        if verb == Verb::Unknown && self.is_forbidden(first) {
-            out.notes.push(Note::NonSmtpCommand(line.to_vec()));
-            out.replies.extend_from_slice(b"221 2.7.0 Error: I can break rules, too. Goodbye.\r\n");
-            return Some(Next::Close);
-        }
-        if self.denied.is_some() && verb != Verb::Quit {
-            let text = format!("Error: access denied for {}", self.peer.name_and_address);
-            return self.failed(out, &Reply::new(503, mail::Dsn::new(5, 7, 0), text));
-        }
         if verb == Verb::Unknown {
-            return self.failed(out, &bad("command not recognized"));
+            return self.unknown(line, first, out);
+        }
+        if let Some(reply) = self.denied().filter(|_| verb != Verb::Quit) {
+            return self.failed(out, &reply);
         }
         if verb.is_junk() {
             self.count_junk();
         }
         // Only EHLO offers PIPELINING; some commands end a group even so.
         if (verb.ends_a_group() || !self.esmtp) && self.pipelined(verb.name(), rest, out) {
-            return Some(Next::Close);
+            return Some(self.closing());
         }
-        let done = self.dispatch(verb, &words, line, out);
+        let done = self.dispatch(verb, words, line, out);
         self.after(verb, done)
     }
 
@@ -325,7 +366,8 @@ impl<H: Host> Session<H> {
             return false;
         }
         self.noted_pipelining = true;
-        out.notes.push(Note::ImproperPipelining { after, data: early[..early.len().min(100)].to_vec() });
+        out.notes
+            .push(Note::ImproperPipelining { after, data: early[..early.len().min(EARLY_MAX)].to_vec() });
         if self.settings.forbid_unauth_pipelining {
             self.say(out, &Reply::new(554, mail::Dsn::new(5, 5, 0), "Error: SMTP protocol synchronization"));
         }
@@ -358,7 +400,7 @@ impl<H: Host> Session<H> {
                 Done::Ok
             }
             Verb::Quit => {
-                out.replies.extend_from_slice(b"221 2.0.0 Bye\r\n");
+                self.write(out, b"221 2.0.0 Bye\r\n");
                 self.counts.0[Verb::Quit as usize].0 += 1;
                 Done::Close
             }
@@ -377,7 +419,7 @@ impl<H: Host> Session<H> {
             Done::Ok => self.counts.0[verb as usize].0 += 1,
             Done::Failed => self.set_failed(),
             Done::Moved => {}
-            Done::Close => return Some(Next::Close),
+            Done::Close => return Some(self.closing()),
             Done::Ask(asked, ask) => {
                 self.state = State::Asked(Box::new(asked));
                 return Some(Next::Ask(ask));
@@ -404,6 +446,9 @@ impl<H: Host> Session<H> {
         if let Answer::Refuse(reply) = answer {
             return self.refused(asked, reply, out);
         }
+        if matches!(asked, Asked::Filter(_) | Asked::Noop(_) | Asked::Forbidden(_)) {
+            return self.line_answered(asked, answer, out);
+        }
         let (verb, done) = match (asked, answer) {
             (Asked::Connect, Answer::Pass) => {
                 self.greet(out);
@@ -427,13 +472,13 @@ impl<H: Host> Session<H> {
                     bare_newline: false,
                     recipients: Vec::new(),
                 }));
-                out.replies.extend_from_slice(b"250 2.1.0 Ok\r\n");
+                self.write(out, b"250 2.1.0 Ok\r\n");
                 (Verb::Mail, Done::Ok)
             }
             (Asked::Rcpt(recipient), Answer::Recipient(permit)) => {
                 let transaction = self.transaction.as_mut().expect("RCPT is asked inside a transaction only");
                 transaction.recipients.push((recipient, permit));
-                out.replies.extend_from_slice(b"250 2.1.5 Ok\r\n");
+                self.write(out, b"250 2.1.5 Ok\r\n");
                 (Verb::Rcpt, Done::Ok)
             }
             (Asked::Xclient(said), Answer::Peer(peer)) => return Some(self.renew(*said, *peer, out)),
@@ -442,6 +487,10 @@ impl<H: Host> Session<H> {
             (Asked::Vrfy(text), Answer::Pass) => {
                 self.say(out, &Reply::new(252, mail::Dsn::new(2, 0, 0), text));
                 (Verb::Vrfy, Done::Ok)
+            }
+            (Asked::Etrn, Answer::Pass) => {
+                self.say(out, &Reply::plain(250, "Queuing started"));
+                (Verb::Etrn, Done::Ok)
             }
             _ => panic!("the answer does not fit the question"),
         };
@@ -455,6 +504,8 @@ impl<H: Host> Session<H> {
                 self.denied = Some(reply);
                 self.greet(out);
             }
+            // The command was none yet, so it counts as none.
+            Asked::Filter(_) | Asked::Noop(_) | Asked::Forbidden(_) => self.say(out, &reply),
             // The client sends the chunk whatever we say.
             Asked::Bdat(chunk) if !close => self.state = State::Skip(chunk, reply),
             _ => {
@@ -462,32 +513,30 @@ impl<H: Host> Session<H> {
                 self.set_failed();
             }
         }
-        close.then_some(Next::Close)
+        close.then(|| self.closing())
     }
 
     fn committed(&mut self, verb: Verb, size: u64, answer: Answer<H>, out: &mut Outputs) -> Option<Next<H>> {
-        self.reset();
         match answer {
             Answer::Queued(proof) => self.queued(verb, size, proof.queue_id(), out),
             Answer::Discarded(id) => self.queued(verb, size, &id, out),
             Answer::Refuse(reply) => {
                 self.say(out, &reply);
                 self.set_failed();
-                matches!(reply.code, 421 | 521).then_some(Next::Close)
             }
             _ => panic!("the answer does not fit the question"),
         }
+        self.reset();
+        None
     }
 
-    fn queued(&mut self, verb: Verb, size: u64, id: &QueueId, out: &mut Outputs) -> Option<Next<H>> {
-        use std::io::Write;
+    fn queued(&mut self, verb: Verb, size: u64, id: &QueueId, out: &mut Outputs) {
         let size = if verb == Verb::Bdat { format!(" {size} bytes") } else { String::new() };
-        // Writing to a Vec cannot fail.
-        let _ = write!(out.replies, "250 2.0.0 Ok:{size} queued as {id}\r\n");
         self.counts.0[verb as usize].0 += 1;
+        // Before the reply, which need not wait then.
         self.errors = 0;
         self.junk = 0;
-        None
+        self.write(out, format!("250 2.0.0 Ok:{size} queued as {id}\r\n").as_bytes());
     }
 
     /// Ends the transaction.
@@ -495,37 +544,14 @@ impl<H: Host> Session<H> {
         self.transaction = None;
         self.content = None;
         self.xforward = None;
+        self.committing = None;
         self.overshoot = 0;
         if !matches!(self.state, State::Closed) {
             self.state = State::Command;
         }
     }
 
-    fn is_noop(&self, word: &Word<'_>) -> bool {
-        let noops = &self.settings.noop_commands;
-        !noops.is_empty() && noops.iter().any(|n| n.as_bytes().eq_ignore_ascii_case(word.text))
-    }
-
-    fn is_forbidden(&self, word: &Word<'_>) -> bool {
-        let name = word.text.iter().position(|&b| b == b':').map(|n| &word.text[..n]);
-        let looks_like_header = name.is_some_and(|n| !n.is_empty() && n.iter().all(u8::is_ascii_graphic));
-        looks_like_header || (self.settings.forbidden_commands)(&String::from_utf8_lossy(word.text))
-    }
-
-    fn count_junk(&mut self) {
-        if self.junk > self.settings.junk_command_limit {
-            self.errors = self.errors.saturating_add(1);
-        }
-        self.junk = self.junk.saturating_add(1);
-    }
-
-    fn too_many_errors(&mut self, out: &mut Outputs) -> Next<H> {
-        let text = format!("{} Error: too many errors", self.settings.myhostname);
-        reply::write(&Reply::new(421, mail::Dsn::new(4, 7, 0), text), &mut out.replies);
-        self.end(Ending::TooManyErrors, out)
-    }
-
-    fn end(&mut self, how: Ending, out: &mut Outputs) -> Next<H> {
+    pub(super) fn end(&mut self, how: Ending, out: &mut Outputs) {
         let after = match self.content_size() {
             Some(size) => format!("{} ({size} bytes)", self.place_name()),
             None => self.place_name().to_owned(),
@@ -534,7 +560,6 @@ impl<H: Host> Session<H> {
         if !(how == Ending::Lost && self.place == Place::EndOfMessage) {
             out.notes.push(Note::Ended { how, after });
         }
-        Next::Close
     }
 
     pub(super) fn place_name(&self) -> &'static str {
@@ -550,7 +575,7 @@ impl<H: Host> Session<H> {
     }
 
     /// Replies, and counts an error.
-    fn failed(&mut self, out: &mut Outputs, reply: &Reply) -> Option<Next<H>> {
+    pub(super) fn failed(&mut self, out: &mut Outputs, reply: &Reply) -> Option<Next<H>> {
         self.say(out, reply);
         self.set_failed();
         None
@@ -562,34 +587,11 @@ impl<H: Host> Session<H> {
         Done::Failed
     }
 
-    /// A reply as it leaves, with regard to `soft_bounce`.
-    pub(super) fn softened(&self, reply: Reply) -> Reply {
-        if self.settings.soft_bounce { reply.softened() } else { reply }
-    }
-
-    pub(super) fn say(&mut self, out: &mut Outputs, reply: &Reply) {
-        match self.settings.soft_bounce {
-            true => reply::write(&reply.clone().softened(), &mut out.replies),
-            false => reply::write(reply, &mut out.replies),
-        }
-        self.slow |= self.errors >= self.settings.soft_error_limit;
-        self.last_words_said |= matches!(reply.code, 421 | 521);
-    }
-
-    pub(super) fn set_failed(&mut self) {
-        self.errors = self.errors.saturating_add(1);
-    }
-
     pub(super) fn set_ok(&mut self, verb: Verb) {
         self.counts.0[verb as usize].0 += 1;
     }
-
-    pub(super) fn overshoot(&mut self) -> Done {
-        self.overshoot += 1;
-        if self.overshoot <= self.settings.recipient_overshoot_limit { Done::Ok } else { Done::Failed }
-    }
 }
 
-fn bad(text: &str) -> Reply {
+pub(super) fn bad(text: &str) -> Reply {
     Reply::new(500, mail::Dsn::new(5, 5, 2), format!("Error: {text}"))
 }

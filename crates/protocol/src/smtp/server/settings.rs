@@ -44,10 +44,23 @@ pub struct Settings {
     pub forbid_bare_newline_reject_code: u16,
     /// A client that does not wait for a reply where it must is thrown out.
     pub forbid_unauth_pipelining: bool,
-    /// Whether an unknown command (its first word) ends the session at once.
-    pub forbidden_commands: Box<dyn Fn(&str) -> bool + Send + Sync>,
-    /// Commands that are answered with 250 and do nothing, in lower case.
-    pub noop_commands: Vec<String>,
+    /// Commands that end the session at once, of those that nobody knows.
+    pub forbidden_commands: CommandList,
+    /// Commands that are answered with 250 and do nothing.
+    pub noop_commands: CommandList,
+    /// The driver is shown each command line before it is parsed.
+    pub command_filter: bool,
+    /// The driver writes refusals.
+    pub hand_over_refusals: bool,
+}
+
+/// A list of commands.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum CommandList {
+    /// These words, in either case.
+    Words(Vec<String>),
+    /// What only the driver knows.
+    Asked,
 }
 
 impl Settings {
@@ -74,11 +87,11 @@ impl Settings {
             junk_command_limit: 100,
             forbid_bare_newline_reject_code: 550,
             forbid_unauth_pipelining: true,
-            forbidden_commands: Box::new(|word| {
-                ["CONNECT", "GET", "POST"].iter().any(|w| w.eq_ignore_ascii_case(word))
-                    || !word.starts_with(|c: char| c.is_ascii_alphabetic())
-            }),
-            noop_commands: Vec::new(),
+            // And the table regexp:{{/^[^A-Z]/ Bogus}}, which is the driver's.
+            forbidden_commands: CommandList::Words(["CONNECT", "GET", "POST"].map(str::to_owned).to_vec()),
+            noop_commands: CommandList::Words(Vec::new()),
+            command_filter: false,
+            hand_over_refusals: false,
         }
     }
 }

@@ -1,6 +1,7 @@
 //! Where a session stands, what it asked, and what its handlers find.
 
 use super::data::Chunk;
+use super::line::Waiting;
 use super::{Ask, MailRequest, Xclient};
 use crate::smtp::command::Verb;
 use bytes::Bytes;
@@ -53,6 +54,10 @@ pub(super) enum Asked {
     /// What the client wrote.
     Vrfy(String),
     Xclient(Box<Xclient>),
+    Etrn,
+    Filter(Waiting),
+    Noop(Waiting),
+    Forbidden(Waiting),
 }
 
 /// What `lost connection after …` says.

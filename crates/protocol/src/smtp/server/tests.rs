@@ -65,7 +65,12 @@ impl Talk {
         loop {
             let answer = match next {
                 Next::Read if input.is_empty() => break,
+                Next::Refused => {
+                    self.write_refusals(&mut out);
+                    None
+                }
                 Next::Close => {
+                    self.write_refusals(&mut out);
                     self.closed = true;
                     break;
                 }
@@ -79,6 +84,8 @@ impl Talk {
                     None
                 }
                 Next::Ask(ask) => Some(match ((self.refuse)(&ask), ask) {
+                    (Some(reply), Ask::Noop(_) | Ask::Forbidden(_)) if reply.code == 200 => Answer::Listed,
+                    (Some(reply), Ask::Filter(_)) if reply.code == 200 => Answer::Command(reply.text.into()),
                     (Some(reply), _) => Answer::Refuse(reply),
                     (None, Ask::Mail(_)) => Answer::Mail(Vec::new()),
                     (None, Ask::Rcpt(_)) => Answer::Recipient(()),
@@ -97,8 +104,23 @@ impl Talk {
                 None => self.session.step(Input::Bytes(&mut input), &mut out),
             };
         }
+        self.write_refusals(&mut out);
         self.notes.append(&mut out.notes);
         String::from_utf8(out.replies).unwrap()
+    }
+
+    /// A driver that adds the envelope to each refusal, and ends the session at one that says so.
+    fn write_refusals(&mut self, out: &mut Outputs) {
+        for refusal in out.refusals.drain(..) {
+            let envelope =
+                refusal.envelope.map(|(from, to)| format!("{from} {}", to.unwrap_or(Address::null())));
+            let text = format!("{}\n({})", refusal.reply.text, envelope.unwrap_or_default());
+            if text.starts_with("Out") {
+                self.session.hang_up();
+            }
+            assert_eq!(refusal.at, out.replies.len());
+            crate::smtp::reply::write(&Reply { text, ..refusal.reply }, &mut out.replies);
+        }
     }
 }
 
@@ -183,7 +205,7 @@ fn errors_slow_the_client_down_and_then_end_the_session() {
     let said = talk.say("FOO\r\n".repeat(30));
     assert_eq!(said.matches("500 5.5.2 Error: command not recognized").count(), 20);
     assert!(said.ends_with("421 4.7.0 mx.example.org Error: too many errors\r\n"));
-    assert_eq!((talk.sleeps, talk.closed), (10, true));
+    assert_eq!((talk.sleeps, talk.closed), (11, true), "ten errors and the last word");
     let ended = Note::Ended { how: Ending::TooManyErrors, after: "UNKNOWN".into() };
     assert_eq!(talk.notes, [ended]);
 }
@@ -390,4 +412,120 @@ fn the_end_of_a_session_says_where_it_was() {
     let (note, said) = end(&["NOOP\r\n"], || Input::Timeout);
     assert_eq!(note, Some(Note::Ended { how: Ending::Timeout, after: "NOOP".into() }));
     assert_eq!(said, "421 4.4.2 mx.example.org Error: timeout exceeded\r\n");
+}
+
+#[test]
+fn each_reply_waits_beyond_the_soft_limit_until_a_message_is_queued() {
+    let mut talk = Talk::with(|s, _| s.soft_error_limit = 2);
+    talk.say("A\r\nB\r\n");
+    assert_eq!(talk.sleeps, 0);
+    talk.say(format!("RSET\r\n{ENVELOPE}DATA\r\n"));
+    assert_eq!(talk.sleeps, 4, "RSET, MAIL, RCPT and DATA");
+    talk.say(".\r\nRSET\r\nA\r\nB\r\n");
+    assert_eq!(talk.sleeps, 4);
+    assert_eq!(talk.say("QUIT\r\n"), "221 2.0.0 Bye\r\n");
+    assert_eq!((talk.sleeps, talk.closed), (5, true));
+}
+
+#[test]
+fn the_reply_that_ends_a_session_waits_too() {
+    let mut talk = Talk::with(|s, _| (s.soft_error_limit, s.hard_error_limit) = (2, 3));
+    let said = talk.say("A\r\nB\r\nC\r\nNOOP\r\n");
+    assert!(said.ends_with("421 4.7.0 mx.example.org Error: too many errors\r\n"), "{said}");
+    assert_eq!((talk.sleeps, talk.closed), (2, true));
+}
+
+#[test]
+fn a_filter_puts_another_line_in_place_of_the_clients() {
+    let mut talk = Talk::with(|s, _| s.command_filter = true);
+    talk.refuse = |ask| match ask {
+        Ask::Filter(line) => match line.as_slice() {
+            b"XNOP x" => Some(Reply::plain(200, "NOOP")),
+            b"EMPTY" => Some(Reply::plain(200, "")),
+            b"FAIL" => Some(Reply::new(421, Dsn::new(4, 3, 0), "Server local data error")),
+            _ => None,
+        },
+        _ => None,
+    };
+    assert_eq!(talk.say("XNOP x\r\n"), "250 2.0.0 Ok\r\n");
+    assert_eq!(talk.say("EMPTY\r\n"), "500 5.5.2 Error: bad syntax\r\n");
+    assert_eq!(talk.say(b"\xff\r\n"), "500 5.5.2 Error: bad UTF-8 syntax\r\n");
+    assert_eq!(talk.say(format!("{ENVELOPE}RSET\r\n")), "250 2.1.0 Ok\r\n250 2.1.5 Ok\r\n250 2.0.0 Ok\r\n");
+    assert_eq!(talk.say("FAIL\r\nNOOP\r\n"), "421 4.3.0 Server local data error\r\n");
+    assert!(talk.closed);
+    // What the client sent too early is looked at behind the filter, too.
+    let mut talk = Talk::with(|s, _| s.command_filter = true);
+    assert_eq!(talk.say("EHLO x\r\nNOOP\r\n"), "554 5.5.0 Error: SMTP protocol synchronization\r\n");
+    assert_eq!(talk.notes, [Note::ImproperPipelining { after: "EHLO", data: b"NOOP\r\n".to_vec() }]);
+}
+
+#[test]
+fn lists_of_commands_may_be_the_drivers() {
+    let mut talk = Talk::with(|s, _| {
+        (s.noop_commands, s.forbidden_commands) = (CommandList::Asked, CommandList::Asked);
+    });
+    talk.refuse = |ask| match ask {
+        Ask::Noop(word) if word == "RSET" => Some(Reply::plain(200, "")),
+        Ask::Forbidden(word) if word == "GET" => Some(Reply::plain(200, "")),
+        _ => None,
+    };
+    talk.say(ENVELOPE);
+    assert_eq!(talk.say("RSET\r\nFOO\r\n"), "250 2.0.0 Ok\r\n500 5.5.2 Error: command not recognized\r\n");
+    assert!(talk.session.transaction().is_some(), "it did nothing");
+    assert_eq!(talk.say("GET /\r\n"), "221 2.7.0 Error: I can break rules, too. Goodbye.\r\n");
+    assert!(talk.closed);
+    assert_eq!(talk.notes, [Note::NonSmtpCommand(b"GET /".to_vec())]);
+}
+
+#[test]
+fn refusals_are_handed_over_one_by_one_with_their_envelope() {
+    let mut talk = Talk::with(|s, _| s.hand_over_refusals = true);
+    assert_eq!(
+        talk.say("FOO\r\nMAIL FROM:<a@b.c>\r\nFOO\r\nRCPT TO:<d@e.f>\r\nFOO\r\n"),
+        "500-5.5.2 Error: command not recognized\r\n500 5.5.2 ()\r\n250 2.1.0 Ok\r\n\
+         500-5.5.2 Error: command not recognized\r\n500 5.5.2 (a@b.c )\r\n250 2.1.5 Ok\r\n\
+         500-5.5.2 Error: command not recognized\r\n500 5.5.2 (a@b.c d@e.f)\r\n"
+    );
+    talk.say("RSET\r\n");
+    talk.refuse = |ask| match ask {
+        Ask::Rcpt(r) if r.address.local_part() == b"out" => Some(Reply::plain(550, "Out")),
+        _ => None,
+    };
+    let said = talk.say("MAIL FROM:<a@b.c>\r\nRCPT TO:<out@e.f>\r\nNOOP\r\n");
+    assert_eq!(said, "250 2.1.0 Ok\r\n550-Out\r\n550 (a@b.c )\r\n");
+    assert!(talk.closed, "the driver said the last word");
+}
+
+#[test]
+fn a_refusal_at_the_end_of_the_content_has_its_envelope() {
+    let mut talk = Talk::with(|s, _| (s.hand_over_refusals, s.message_size_limit) = (true, 20));
+    talk.say(format!("{ENVELOPE}DATA\r\n"));
+    let said = talk.say("12345678901234567890\r\n.\r\nMAIL\r\n");
+    assert_eq!(
+        said,
+        "552-5.3.4 Error: message file too big\r\n552 5.3.4 (a@example.net b@example.org)\r\n\
+         501-5.5.4 Syntax: MAIL FROM:<address>\r\n501 5.5.4 ()\r\n"
+    );
+}
+
+#[test]
+fn each_command_and_each_chunk_is_a_request_of_its_own() {
+    let mut talk = Talk::open();
+    let mut last = talk.session.requests();
+    let mut next = |talk: &mut Talk, said: &str| {
+        talk.say(said);
+        let now = talk.session.requests();
+        let is_new = now != last;
+        last = now;
+        is_new
+    };
+    assert!(next(&mut talk, ENVELOPE));
+    assert!(!next(&mut talk, "BD"));
+    assert!(next(&mut talk, "AT 3\r\n") && talk.session.is_receiving());
+    assert!(!next(&mut talk, "ab"));
+    assert!(next(&mut talk, "c") && !talk.session.is_receiving());
+    assert!(next(&mut talk, "RSET\r\n"));
+    assert!(next(&mut talk, &format!("{ENVELOPE}DATA\r\n")) && talk.session.is_receiving());
+    assert!(!next(&mut talk, "a\r\nb\r\n"));
+    assert!(next(&mut talk, ".\r\n"));
 }
