@@ -405,6 +405,10 @@ impl<H: Host> Session<H> {
                 Done::Close
             }
             // Not offered: what Postfix answers where these are not set up.
+            Verb::Starttls if words.len() > 1 => self.fail(out, 501, (5, 5, 4), "Syntax: STARTTLS"),
+            Verb::Auth if self.settings.helo_required && self.helo.is_none() => {
+                self.fail(out, 503, (5, 5, 1), "Error: send HELO/EHLO first")
+            }
             Verb::Starttls => self.fail(out, 502, (5, 5, 1), "Error: command not implemented"),
             Verb::Auth => self.fail(out, 503, (5, 5, 1), "Error: authentication not enabled"),
             Verb::Xclient => self.xclient_command(words, out),
