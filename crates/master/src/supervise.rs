@@ -26,7 +26,7 @@ pub const VERSION: &str = env!("CARGO_PKG_VERSION");
 /// How long the roles may take until all of them serve; the queue manager reads the journal in this time.
 const START_TIME_MAX: Duration = Duration::from_secs(120);
 
-/// How long a role may drain when it is told to stop (5 s by its own clock) before it is killed.
+/// How long a role may drain when it is told to stop (6 s by its own clock, its last words included) before it is killed.
 const DRAIN_TIME_MAX: Duration = Duration::from_secs(8);
 
 /// How long the queue manager may write its journal into queue files before it is killed; the journal survives that.

@@ -136,6 +136,19 @@ fn a_stop_behind_a_reload_ends_the_sessions_of_both_processes() {
 }
 
 #[test]
+fn a_stop_tells_a_client_within_a_transaction_once_its_grace_is_over() {
+    let instance = instance("");
+    instance.start();
+    let mut client = Client::greeted(instance.port);
+    client.say("MAIL FROM:<sender@example.net>", "250");
+    client.say("RCPT TO:<ann@example.org>", "250");
+    client.say("DATA", "354");
+    assert!(instance.posthaste(&["stop"]).status.success());
+    assert!(client.reply().starts_with("421 4.3.2 "));
+    assert!(instance.log().contains(" data=0/1 "), "the session's end is in the log");
+}
+
+#[test]
 fn the_queue_is_listed_while_the_queue_manager_stands_still() {
     let instance = instance("");
     instance.start();
