@@ -295,7 +295,17 @@ impl Driver {
                 let mut finding = lists.recipient(&about).await;
                 self.told(&mut finding.effects, finding.verdict, &scene).map(|_| ()).into()
             }
-            Ask::Etrn(domain) => self.etrn(&domain).await.into(),
+            Ask::Etrn(domain) => {
+                let scene = Scene::of(session, "ETRN");
+                let about = self.about(Stage::Etrn, session, None, None);
+                let about = About { etrn: Some(&domain), ..about };
+                let about = About { facts: Facts { command: "ETRN", ..about.facts }, ..about };
+                let mut finding = lists.etrn(&about).await;
+                match self.told(&mut finding.effects, finding.verdict, &scene) {
+                    Ok(()) => self.etrn(&domain).await.into(),
+                    Err(reply) => Answer::Refuse(reply),
+                }
+            }
             Ask::Filter(line) => self.filter_command(line, session).await,
             Ask::Noop(word) => self.is_noop(&word).await,
             Ask::Forbidden(word) => self.is_forbidden(&word).await,
