@@ -1,6 +1,6 @@
 //! Takes clients from a listener: a session for each as long as there are any; then they wait, or are turned away.
 
-use crate::anvil::ServiceNumber;
+use crate::anvil::{Network, ServiceNumber};
 use crate::catch::{self, CatchPanic};
 use crate::driver;
 use crate::hall::{Call, Hall, Rank, Seat, Sessions, Waiter};
@@ -112,7 +112,8 @@ impl Acceptor {
         // No name is asked for: it would take longer than to serve.
         let peer = settings.peer(ends);
         let rank = settings.rank(&peer).await;
-        match self.hall.join(rank) {
+        let network = Network::of(peer.address, settings.network_bits);
+        match self.hall.join(rank, network) {
             Some(waiter) => {
                 tokio::task::spawn_local(Rc::clone(self).wait(waiter, stream, ends, rank));
             }

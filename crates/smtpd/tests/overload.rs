@@ -19,6 +19,11 @@ const SILENCE: Duration = Duration::from_millis(300);
 
 const BUSY: &str = "421 4.3.2 All server ports are busy";
 
+/// One of four clients, of which each takes as many of the places of those who wait as one may have.
+fn of_many(number: usize) -> String {
+    format!("127.0.1.{}", 1 + number / 8)
+}
+
 /// One line.
 fn line(stream: &mut TcpStream) -> String {
     let (mut text, mut byte) = (Vec::new(), [0]);
@@ -111,7 +116,7 @@ fn strangers_end_nobody_and_wait_behind_clients_of_mynetworks() {
 fn few_wait_further_strangers_are_turned_away_and_a_client_of_mynetworks_still_comes_in() {
     let server = Server::start_small("smtpd_client_connection_count_limit = 0", 1);
     let mut sitting = greeted(&server, A);
-    let mut waiting: Vec<TcpStream> = (0..32).map(|_| server.connect(B)).collect();
+    let mut waiting: Vec<TcpStream> = (0..32).map(|n| server.connect(&of_many(n))).collect();
     let mut late = server.connect(A);
     assert_eq!(line(&mut late), BUSY);
     assert!(is_closed(&mut late));
@@ -129,10 +134,19 @@ fn few_wait_further_strangers_are_turned_away_and_a_client_of_mynetworks_still_c
 }
 
 #[test]
+fn one_stranger_cannot_take_all_places_of_those_who_wait() {
+    let server = Server::start_small("smtpd_client_connection_count_limit = 0", 1);
+    let _sitting = greeted(&server, A);
+    let _waiting: Vec<TcpStream> = (0..8).map(|_| server.connect(B)).collect();
+    assert_eq!(line(&mut server.connect(B)), BUSY);
+    assert!(is_silent(&mut server.connect(A)), "another one waits");
+}
+
+#[test]
 fn who_hangs_up_while_it_waits_leaves_its_place_to_another() {
     let server = Server::start_small("smtpd_client_connection_count_limit = 0", 1);
     let _sitting = greeted(&server, A);
-    let mut waiting: Vec<TcpStream> = (0..32).map(|_| server.connect(B)).collect();
+    let mut waiting: Vec<TcpStream> = (0..32).map(|n| server.connect(&of_many(n))).collect();
     assert_eq!(line(&mut server.connect(A)), BUSY);
     waiting.remove(5);
     // The server hears of it in its own time.

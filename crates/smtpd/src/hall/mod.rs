@@ -9,6 +9,7 @@ mod sessions;
 pub use policy::{Rank, Sitting, makes_room};
 pub use sessions::Sessions;
 
+use crate::anvil::Network;
 use crate::serve::{Open, Shared};
 use crate::stress;
 use policy::Place;
@@ -20,6 +21,9 @@ use tokio::sync::{Notify, oneshot};
 /// Clients that wait for a session of one service on one event loop. Each is a descriptor beyond those that the limit of
 /// sessions was made from; most wait no longer than a session takes.
 const WAITING_MAX: usize = 32;
+
+/// Strangers of one network that wait: one of them alone cannot take all places.
+const WAITING_OF_ONE_MAX: usize = 8;
 
 /// The sessions of a service on one event loop.
 pub(crate) struct Hall {
@@ -51,6 +55,7 @@ pub(crate) struct Occupant {
 struct Waiting {
     ticket: u64,
     rank: Rank,
+    network: Network,
     call: oneshot::Sender<Call>,
 }
 
@@ -97,8 +102,12 @@ impl Hall {
     }
 
     /// Lets a client wait for a seat; nothing where it has to be turned away.
-    pub(crate) fn join(self: &Rc<Self>, rank: Rank) -> Option<Waiter> {
+    pub(crate) fn join(self: &Rc<Self>, rank: Rank, network: Network) -> Option<Waiter> {
         let ranks: Vec<Rank> = self.waiting.borrow().iter().map(|w| w.rank).collect();
+        let of_one = self.waiting.borrow().iter().filter(|w| w.network == network).count();
+        if rank == Rank::Stranger && of_one >= WAITING_OF_ONE_MAX {
+            return None;
+        }
         match policy::place(rank, &ranks, WAITING_MAX) {
             Place::Waits => {}
             Place::Instead(at) => {
@@ -111,7 +120,7 @@ impl Hall {
         let ticket = self.tickets.get();
         self.tickets.set(ticket + 1);
         let (call, receiver) = oneshot::channel();
-        self.waiting.borrow_mut().push(Waiting { ticket, rank, call });
+        self.waiting.borrow_mut().push(Waiting { ticket, rank, network, call });
         self.sessions.begins_to_wait(rank);
         Some(Waiter { hall: Rc::clone(self), ticket, call: receiver })
     }
