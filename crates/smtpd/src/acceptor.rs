@@ -113,13 +113,20 @@ impl Acceptor {
         let peer = settings.peer(ends);
         let rank = settings.rank(&peer).await;
         let network = Network::of(peer.address, settings.network_bits);
-        match self.hall.join(rank, network) {
-            Some(waiter) => {
+        loop {
+            if let Some(waiter) = self.hall.join(rank, network) {
                 tokio::task::spawn_local(Rc::clone(self).wait(waiter, stream, ends, rank));
+                return;
             }
-            None => {
+            if rank == Rank::Stranger || self.shared.retired.get() {
                 self.turn_away(&stream, &peer);
-                tokio::time::sleep(TURN_AWAY_PAUSE).await;
+                return tokio::time::sleep(TURN_AWAY_PAUSE).await;
+            }
+            // All who wait are of mynetworks. Nobody behind it counts more: they wait in the port's queue.
+            tokio::select! {
+                () = self.shared.ended.notified() => {}
+                () = self.shared.retire.notified() => {}
+                () = tokio::time::sleep(LOOK_AGAIN) => {}
             }
         }
     }

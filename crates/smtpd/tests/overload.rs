@@ -4,7 +4,7 @@
 
 mod server;
 
-use server::Server;
+use server::{Server, WAITING_MAX};
 use std::io::{ErrorKind, Read, Write};
 use std::net::TcpStream;
 use std::time::{Duration, Instant};
@@ -21,7 +21,7 @@ const BUSY: &str = "421 4.3.2 All server ports are busy";
 
 /// One of four clients, of which each takes as many of the places of those who wait as one may have.
 fn of_many(number: usize) -> String {
-    format!("127.0.1.{}", 1 + number / 8)
+    format!("127.0.1.{}", 1 + number * 4 / WAITING_MAX)
 }
 
 /// One line.
@@ -116,7 +116,7 @@ fn strangers_end_nobody_and_wait_behind_clients_of_mynetworks() {
 fn few_wait_further_strangers_are_turned_away_and_a_client_of_mynetworks_still_comes_in() {
     let server = Server::start_small("smtpd_client_connection_count_limit = 0", 1);
     let mut sitting = greeted(&server, A);
-    let mut waiting: Vec<TcpStream> = (0..32).map(|n| server.connect(&of_many(n))).collect();
+    let mut waiting: Vec<TcpStream> = (0..WAITING_MAX).map(|n| server.connect(&of_many(n))).collect();
     let mut late = server.connect(A);
     assert_eq!(line(&mut late), BUSY);
     assert!(is_closed(&mut late));
@@ -137,16 +137,29 @@ fn few_wait_further_strangers_are_turned_away_and_a_client_of_mynetworks_still_c
 fn one_stranger_cannot_take_all_places_of_those_who_wait() {
     let server = Server::start_small("smtpd_client_connection_count_limit = 0", 1);
     let _sitting = greeted(&server, A);
-    let _waiting: Vec<TcpStream> = (0..8).map(|_| server.connect(B)).collect();
+    let _waiting: Vec<TcpStream> = (0..WAITING_MAX / 4).map(|_| server.connect(B)).collect();
     assert_eq!(line(&mut server.connect(B)), BUSY);
     assert!(is_silent(&mut server.connect(A)), "another one waits");
+}
+
+#[test]
+fn clients_of_mynetworks_beyond_the_places_to_wait_are_not_turned_away() {
+    let server = Server::start_small("smtpd_client_connection_count_limit = 0", 1);
+    let mut sitting = greeted(&server, OURS);
+    let mut waiting: Vec<TcpStream> = (0..WAITING_MAX + 3).map(|_| server.connect(OURS)).collect();
+    assert!(is_silent(waiting.last_mut().unwrap()));
+    assert_eq!(ask(&mut sitting, "QUIT"), "221 2.0.0 Bye");
+    for mut stream in waiting {
+        assert!(line(&mut stream).starts_with("220 "));
+        assert_eq!(ask(&mut stream, "QUIT"), "221 2.0.0 Bye");
+    }
 }
 
 #[test]
 fn who_hangs_up_while_it_waits_leaves_its_place_to_another() {
     let server = Server::start_small("smtpd_client_connection_count_limit = 0", 1);
     let _sitting = greeted(&server, A);
-    let mut waiting: Vec<TcpStream> = (0..32).map(|n| server.connect(&of_many(n))).collect();
+    let mut waiting: Vec<TcpStream> = (0..WAITING_MAX).map(|n| server.connect(&of_many(n))).collect();
     assert_eq!(line(&mut server.connect(A)), BUSY);
     waiting.remove(5);
     // The server hears of it in its own time.

@@ -35,6 +35,16 @@ pub fn sessions(config: &Config, service: &ServiceLine, descriptors: u64) -> Res
     })
 }
 
+/// Fewest and most clients of a service that wait for a session. Fewest: each is a descriptor that may be missing. Most:
+/// what a port's queue holds by default is four times that, but whoever waits so far behind had better come again.
+const WAITING: (usize, usize) = (32, 1024);
+
+/// How many clients may wait for one of so many sessions, from the descriptors that are left.
+pub fn waiting(sessions: usize, descriptors: u64) -> usize {
+    let left = usize::try_from(allowed(descriptors)).unwrap_or(usize::MAX).saturating_sub(sessions);
+    left.clamp(WAITING.0, WAITING.1)
+}
+
 /// What all sessions of the process may use together.
 pub fn for_sessions() -> u64 {
     allowed(descriptors())
@@ -54,6 +64,13 @@ mod tests {
     use super::*;
     use config::{Host, ServiceType};
     use std::path::Path;
+
+    #[test]
+    fn as_many_may_wait_as_there_are_descriptors_left() {
+        let found =
+            [(100, 20_000), (100, 1024), (20_000, 20_000)].map(|(sessions, all)| waiting(sessions, all));
+        assert_eq!(found, [1024, 724, 32]);
+    }
 
     #[test]
     fn the_limit_is_master_cfs_number_then_main_cfs_then_what_descriptors_allow() {

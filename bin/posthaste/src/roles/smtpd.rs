@@ -232,7 +232,7 @@ fn prepare_service(
     let may = limit.sessions > 1 && listeners.iter().any(Listener::is_public);
     let tag = Tag { program: Arc::clone(&program), number: std::process::id() };
     let stress = Stress::new(Arc::clone(&name), tag, limit.sessions, readings.calm_time.filter(|_| may));
-    let sessions = Sessions::new(stress);
+    let sessions = Sessions::new(stress, limits::waiting(limit.sessions, descriptors));
     Ok(Prepared { name, program, readings, sessions, listeners, limit, key: service_key(service) })
 }
 

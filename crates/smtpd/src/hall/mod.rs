@@ -1,6 +1,6 @@
 //! The sessions of a service on one event loop, and who waits for one there.
 //!
-//! Sessions are bounded; who comes beyond that is accepted all the same, up to a small number, so that a client of
+//! Sessions are bounded; who comes beyond that is accepted all the same, up to a number, so that a client of
 //! mynetworks is seen behind strangers. [`policy`] says who goes first.
 
 mod policy;
@@ -18,12 +18,8 @@ use std::rc::Rc;
 use std::time::Instant;
 use tokio::sync::{Notify, oneshot};
 
-/// Clients that wait for a session of one service on one event loop. Each is a descriptor beyond those that the limit of
-/// sessions was made from; most wait no longer than a session takes.
-const WAITING_MAX: usize = 32;
-
-/// Strangers of one network that wait: one of them alone cannot take all places.
-const WAITING_OF_ONE_MAX: usize = 8;
+/// Strangers of one network have at most this part of the places to wait: one of them alone cannot take all.
+const PART_OF_ONE: usize = 4;
 
 /// The sessions of a service on one event loop.
 pub(crate) struct Hall {
@@ -105,10 +101,10 @@ impl Hall {
     pub(crate) fn join(self: &Rc<Self>, rank: Rank, network: Network) -> Option<Waiter> {
         let ranks: Vec<Rank> = self.waiting.borrow().iter().map(|w| w.rank).collect();
         let of_one = self.waiting.borrow().iter().filter(|w| w.network == network).count();
-        if rank == Rank::Stranger && of_one >= WAITING_OF_ONE_MAX {
+        if rank == Rank::Stranger && of_one >= self.sessions.waiting_max() / PART_OF_ONE {
             return None;
         }
-        match policy::place(rank, &ranks, WAITING_MAX) {
+        match policy::place(rank, &ranks, ranks.len() + self.sessions.places_left()) {
             Place::Waits => {}
             Place::Instead(at) => {
                 let gone = self.leaves(at);

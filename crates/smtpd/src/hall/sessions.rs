@@ -14,6 +14,7 @@ pub struct Sessions(Arc<Inner>);
 struct Inner {
     /// Counts them.
     stress: Stress,
+    waiting_max: usize,
     strangers: Line,
     /// Clients that count more.
     others: Line,
@@ -31,10 +32,11 @@ struct Line {
 }
 
 impl Sessions {
-    /// None yet.
-    pub fn new(stress: Stress) -> Self {
+    /// None yet; up to `waiting_max` clients may wait for one, and each is a descriptor beyond those of the sessions.
+    pub fn new(stress: Stress, waiting_max: usize) -> Self {
         Sessions(Arc::new(Inner {
             stress,
+            waiting_max,
             strangers: Line::default(),
             others: Line::default(),
             room_wanted: AtomicBool::new(false),
@@ -45,6 +47,16 @@ impl Sessions {
     /// Whether the service is under stress.
     pub fn stress(&self) -> &Stress {
         &self.0.stress
+    }
+
+    pub(super) fn waiting_max(&self) -> usize {
+        self.0.waiting_max
+    }
+
+    /// How many more may wait.
+    pub(super) fn places_left(&self) -> usize {
+        let waiting = [&self.0.strangers, &self.0.others].map(|line| line.waiting.load(Ordering::Relaxed));
+        self.0.waiting_max.saturating_sub(waiting.iter().sum())
     }
 
     /// Whether anybody waits who counts more than `rank`; nothing is less than a stranger.

@@ -51,6 +51,9 @@ pub struct Server {
     thread: Option<JoinHandle<()>>,
 }
 
+/// Clients that may wait for a session.
+pub const WAITING_MAX: usize = 32;
+
 /// Sessions at once where a test does not say.
 const SESSIONS_MAX: usize = 20_000;
 
@@ -104,7 +107,7 @@ impl Server {
             program: "postfix/smtpd".into(),
             listeners: Vec::new(),
             readings: settings,
-            sessions: Sessions::new(stress.clone()),
+            sessions: Sessions::new(stress.clone(), WAITING_MAX),
         };
         let number = NEXT.fetch_add(1, Ordering::Relaxed);
         let directory = std::env::temp_dir().join(format!("posthaste-smtpd-{}-{number}", std::process::id()));
