@@ -73,6 +73,10 @@ mod tests {
     use std::path::Path;
 
     fn read(main_cf: &str, line: &str) -> Readings {
+        try_read(main_cf, line).unwrap()
+    }
+
+    fn try_read(main_cf: &str, line: &str) -> Result<Readings, String> {
         let main_cf =
             format!("compatibility_level = 3.6\nmyhostname = mx.example.org\nalias_maps =\n{main_cf}");
         let config = Config::parse(Path::new("/etc/postfix"), &main_cf, line, Host::this()).unwrap();
@@ -80,7 +84,7 @@ mod tests {
         let resolver = rewrite::Settings::open(&config, &tables).unwrap();
         let around = Surroundings::of(&rewrite::Resolver::new(resolver), tables);
         let service = config.service("smtp", ServiceType::Inet);
-        Readings::read(&config, service, &around).map_err(|e| e.to_string()).unwrap()
+        Readings::read(&config, service, &around).map_err(|e| e.to_string())
     }
 
     /// Time-out and limit of errors of both readings.
@@ -132,5 +136,11 @@ mod tests {
             let readings = read(main, line);
             assert_eq!((numbers(&readings), readings.calm_time), ([found, found], None), "{main:?} {line:?}");
         }
+    }
+
+    #[test]
+    fn a_mistake_that_shows_under_stress_only_is_told_at_the_start() {
+        let told = try_read("smtpd_soft_error_limit = ${stress?{few}:{10}}\n", PLAIN).err().unwrap();
+        assert!(told.contains("main.cf:4: smtpd_soft_error_limit: ") && told.contains("`few`"), "{told}");
     }
 }
