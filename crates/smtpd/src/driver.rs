@@ -51,6 +51,8 @@ pub struct Driver {
     deferred_client: RefCell<Option<Reply>>,
     /// The same of its HELO, with the client's.
     deferred_helo: RefCell<Option<Reply>>,
+    /// The dialogue is logged.
+    verbose: bool,
 }
 
 /// Serves one client until the end.
@@ -76,6 +78,7 @@ pub(crate) async fn session(
     // Boxed: only for as long as the tables are asked.
     let standing = Box::pin(settings.standing(&peer)).await;
     socket.occupant.set_rank(standing.rank);
+    let verbose = Box::pin(settings.peers.watch.includes(&peer)).await;
     let mut driver = Driver {
         shared,
         settings,
@@ -91,6 +94,7 @@ pub(crate) async fn session(
         standing,
         deferred_client: RefCell::default(),
         deferred_helo: RefCell::default(),
+        verbose,
     };
     driver.rates = driver.begin_rates();
     driver.serve(unread, refusal).await;
@@ -212,6 +216,7 @@ impl Driver {
                 messages: self.rates.counts(Event::Message),
                 recipients: self.rates.counts(Event::Recipient),
             },
+            verbose: self.verbose,
             early,
         }
     }

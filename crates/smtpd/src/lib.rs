@@ -44,6 +44,7 @@ pub mod stress;
 pub mod trail;
 mod transaction;
 mod upstream;
+mod watch;
 mod xclient;
 
 pub use anvil::Anvil;

@@ -99,6 +99,8 @@ impl Driver {
             Note::DiscardedKeywords(names) => {
                 observe::info(&self.tag, format_args!("discarding EHLO keywords: {names}"));
             }
+            Note::Heard(line) => self.dialogue('<', &line),
+            Note::Said(replies) => self.dialogue('>', &replies),
             Note::Ended { how, after } => {
                 let how = match how {
                     Ending::Lost => "lost connection",

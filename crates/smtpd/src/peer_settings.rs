@@ -2,6 +2,7 @@
 
 use crate::settings::Reader;
 use crate::upstream::Upstream;
+use crate::watch::{self, Watch};
 use config::parameters::Smtpd;
 use tables::lists::AddressList;
 use tables::search::Parents;
@@ -21,6 +22,8 @@ pub(crate) struct PeerSettings {
     pub(crate) hide_client_session: bool,
     /// `smtpd_upstream_proxy_protocol`.
     pub(crate) upstream: Option<Upstream>,
+    /// `debug_peer_list`, and `-v`.
+    pub(crate) watch: Watch,
 }
 
 impl Reader<'_> {
@@ -28,6 +31,7 @@ impl Reader<'_> {
     pub(crate) fn peers(&mut self, p: &Smtpd, parents_of: &dyn Fn(&str) -> Parents) -> PeerSettings {
         const XCLIENT: &str = "smtpd_authorized_xclient_hosts";
         const XFORWARD: &str = "smtpd_authorized_xforward_hosts";
+        const WATCHED: &str = "debug_peer_list";
         PeerSettings {
             xclient_hosts: self.clients(XCLIENT, &p.smtpd_authorized_xclient_hosts, parents_of(XCLIENT)),
             xforward_hosts: self.clients(XFORWARD, &p.smtpd_authorized_xforward_hosts, parents_of(XFORWARD)),
@@ -36,6 +40,10 @@ impl Reader<'_> {
             authenticated_header: p.smtpd_sasl_authenticated_header,
             hide_client_session: p.smtpd_hide_client_session,
             upstream: self.upstream(p),
+            watch: Watch {
+                all: self.scope.service().is_some_and(watch::is_verbose),
+                peers: self.clients(WATCHED, &p.debug_peer_list, parents_of(WATCHED)),
+            },
         }
     }
 

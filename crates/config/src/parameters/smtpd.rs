@@ -59,6 +59,8 @@ parameters! {
         smtpd_authorized_xclient_hosts: List = "",
         /// Clients that may use XFORWARD, and so name another client in the log.
         smtpd_authorized_xforward_hosts: List = "",
+        /// Peers whose sessions are logged in detail.
+        debug_peer_list: List = "",
         /// The protocol by which a proxy in front of smtpd tells the client's address.
         smtpd_upstream_proxy_protocol: Text = "",
         /// How long to wait for that.

@@ -217,6 +217,25 @@ impl Event for ImproperPipelining<'_> {
     }
 }
 
+/// A line of a watched client's dialogue: `< unknown[192.0.2.10]: EHLO x`, `> unknown[192.0.2.10]: 250-…`.
+#[derive(Debug)]
+pub struct Dialogue<'a> {
+    /// `<` from the client, `>` to it.
+    pub direction: char,
+    /// `name[address]`.
+    pub client: &'a str,
+    /// The line.
+    pub line: &'a str,
+}
+
+impl Event for Dialogue<'_> {
+    fn line(&self, out: &mut String) {
+        let _ = write!(out, "{} {}: ", self.direction, self.client);
+        let hidden = |c: char| c.is_control() || c == char::REPLACEMENT_CHARACTER;
+        out.extend(self.line.chars().map(|c| if hidden(c) { '?' } else { c }));
+    }
+}
+
 /// The proxy in front of us does not say for whom it speaks: `warning: haproxy read: short protocol header: EHLO\r\n`.
 #[derive(Debug)]
 pub struct UnusableProxyHeader<'a> {

@@ -16,6 +16,7 @@ mod session;
 mod settings;
 mod state;
 mod trusted;
+mod verbose;
 
 pub use body::{Framing, Scanner};
 pub use identity::{Told, Xclient, Xforward};

@@ -52,6 +52,10 @@ pub enum Note {
     DiscardedKeywords(String),
     /// The content passed `message_size_limit`.
     MessageTooBig,
+    /// A watched client sent this line.
+    Heard(Vec<u8>),
+    /// A watched client was told this: whole replies.
+    Said(Vec<u8>),
     /// The session ends before QUIT.
     Ended {
         /// Why.

@@ -44,6 +44,8 @@ pub struct Session<H: Host> {
     pub(super) junk: u32,
     /// See [`Session::requests`].
     requests: u32,
+    /// So many bytes of the replies stand in the notes, where the client is watched.
+    pub(super) told: usize,
     /// The client was refused when it connected; the reply.
     pub(super) denied: Option<Reply>,
     /// The envelope of the message that the driver is committing, for a refusal.
@@ -72,6 +74,7 @@ impl<H: Host> Session<H> {
             transaction: None,
             content: None,
             xforward: None,
+            told: out.replies.len(),
             overshoot: 0,
             errors: 0,
             junk: 0,
@@ -85,6 +88,7 @@ impl<H: Host> Session<H> {
             last_words_said: false,
         };
         let next = session.begin(out);
+        session.tell_said(out);
         (session, next)
     }
 
@@ -107,6 +111,7 @@ impl<H: Host> Session<H> {
     ///
     /// Input that does not fit the last [`Next`] is a driver's bug and panics.
     pub fn step(&mut self, input: Input<'_, H>, out: &mut Outputs) -> Next<H> {
+        self.begin_telling(out);
         let next = match input {
             Input::Bytes(bytes) => self.read(bytes, out),
             Input::Answer(answer) => self.answered(answer, out),
@@ -127,6 +132,7 @@ impl<H: Host> Session<H> {
                 self.closing()
             }
         };
+        self.tell_said(out);
         match next {
             Next::Close => {
                 self.state = State::Closed;
@@ -295,6 +301,7 @@ impl<H: Host> Session<H> {
             return Line::Unusable;
         }
         if bare && self.peer.bare_newline == super::BareNewline::Reject {
+            self.tell_heard(&line, out);
             self.refuse_bare_newline(out);
             return Line::Forbidden;
         }
@@ -320,6 +327,7 @@ impl<H: Host> Session<H> {
     fn command(&mut self, line: &[u8], rest: &Bytes, out: &mut Outputs) -> Option<Next<H>> {
         // Postfix sees a C string: it ends at the first NUL.
         let line = &line[..memchr::memchr(0, line).unwrap_or(line.len())];
+        self.tell_heard(line, out);
         if self.settings.smtputf8_enable && std::str::from_utf8(line).is_err() {
             return self.failed(out, &bad("bad UTF-8 syntax"));
         }

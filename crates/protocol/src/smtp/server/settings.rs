@@ -183,6 +183,8 @@ pub struct Peer {
     pub xforward: bool,
     /// Which of its commands are counted.
     pub counted: Counted,
+    /// Its dialogue is for the log.
+    pub verbose: bool,
     /// What it sent before it was greeted.
     pub early: Vec<u8>,
 }
@@ -197,6 +199,7 @@ impl Peer {
             xclient: false,
             xforward: false,
             counted: Counted::default(),
+            verbose: false,
             early: Vec::new(),
         }
     }

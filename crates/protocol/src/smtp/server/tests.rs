@@ -380,6 +380,27 @@ fn who_takes_no_other_client_refuses_xclient_at_once() {
 }
 
 #[test]
+fn the_dialogue_of_a_watched_client_is_told_in_order() {
+    let mut talk = Talk::with(|_, peer| peer.verbose = true);
+    talk.notes.clear();
+    talk.say(format!("{ENVELOPE}DATA\r\n"));
+    talk.say("secret\r\n.\r\n");
+    let (heard, said) = (|s: &str| Note::Heard(s.into()), |s: &str| Note::Said(s.into()));
+    assert_eq!(
+        talk.notes,
+        [
+            heard("MAIL FROM:<a@example.net>"),
+            said("250 2.1.0 Ok\r\n"),
+            heard("RCPT TO:<b@example.org>"),
+            said("250 2.1.5 Ok\r\n"),
+            heard("DATA"),
+            said("354 End data with <CR><LF>.<CR><LF>\r\n"),
+            said("250 2.0.0 Ok: queued as ID1\r\n"),
+        ]
+    );
+}
+
+#[test]
 fn what_xforward_says_holds_for_one_message() {
     let mut talk = Talk::with(|_, peer| peer.xforward = true);
     assert_eq!(talk.say("XFORWARD NAME=x\r\nXFORWARD IDENT=4X\r\n"), "250 2.0.0 Ok\r\n".repeat(2));
