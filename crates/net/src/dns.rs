@@ -4,6 +4,7 @@
 
 mod error;
 mod hosts;
+pub mod probe;
 mod scripted;
 mod system;
 

@@ -69,7 +69,12 @@ pub fn status(call: Call) -> ExitCode {
 
 /// `posthaste check`.
 pub fn check(call: Call) -> ExitCode {
-    with_instance(call, true, Closed::Refused, |i| i.check())
+    with_instance(call, true, Closed::Refused, |i| {
+        if let Some(text) = crate::roles::names::trouble_of(&i.place.directory) {
+            i.warn(&text);
+        }
+        i.check()
+    })
 }
 
 /// `postfix COMMAND`: the same, silent where nobody looks on, as Postfix's.

@@ -4,7 +4,7 @@ mod agents;
 mod control;
 mod limits;
 mod local;
-mod names;
+pub mod names;
 mod qmgr;
 pub mod queue;
 mod routing;

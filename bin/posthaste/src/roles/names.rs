@@ -1,12 +1,15 @@
 //! DNS and host names for a role, as `dns_nameservers` or the host says.
 
-use config::Config;
 use config::parameters::Global;
-use net::dns::{HostFiles, SystemResolver, SystemResolverSettings};
+use config::parameters::Smtpd;
+use config::{Config, ServiceLine};
+use net::dns::{HostFiles, SystemResolver, SystemResolverSettings, probe};
 use observe::Tag;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::Path;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::thread::JoinHandle;
 
 /// The port of name servers.
 const DNS_PORT: u16 = 53;
@@ -41,6 +44,74 @@ pub fn resolver(sources: &SystemResolverSettings, tag: &Tag) -> Result<Rc<dyn ne
         SystemResolver::open(&settings)
     });
     opened.map(|r| Rc::new(r) as Rc<dyn net::Resolver>).map_err(|e| format!("DNS: {e}"))
+}
+
+/// Where the system says which servers to ask.
+const RESOLV_CONF: &str = "/etc/resolv.conf";
+
+/// Who is asked for the names of clients, and what is wrong with that. `None` where no service asks.
+pub struct Asked {
+    servers: Result<Vec<SocketAddr>, String>,
+    /// Some service that asks is chrooted: the files that Postfix would look for are not these.
+    chrooted: bool,
+}
+
+impl Asked {
+    /// What holds for the smtpd services of a configuration. Reads resolv.conf: a process that will lose sight of it
+    /// calls this before.
+    pub fn by_clients_of(config: &Config) -> Option<Asked> {
+        let asks = |line: &ServiceLine| {
+            line.command == "smtpd" && Smtpd::read(config, Some(line)).is_ok_and(|p| p.smtpd_peername_lookup)
+        };
+        let services: Vec<_> = config.services().iter().filter(|line| asks(line)).collect();
+        let named = servers(config).ok().filter(|_| !services.is_empty())?;
+        let chrooted = services.iter().any(|line| line.chroot == Some(true));
+        let servers = match named.is_empty() {
+            true => probe::name_servers(Path::new(RESOLV_CONF)),
+            false => Ok(named),
+        };
+        Some(Asked { servers, chrooted })
+    }
+
+    /// Why every client will be called `unknown`, in words for the administrator; nothing where names can be resolved.
+    /// Asks the configured servers, and waits [`probe::PROBE_TIME`] at most.
+    pub fn trouble(&self) -> Option<String> {
+        let here = SocketAddr::from((Ipv4Addr::LOCALHOST, DNS_PORT));
+        let (why, servers) = match &self.servers {
+            Ok(servers) => (String::new(), servers.as_slice()),
+            // As the system's own resolver, ours asks this host then.
+            Err(why) => (format!("{why}, so this host itself is asked: "), std::slice::from_ref(&here)),
+        };
+        let silent = probe::silent(servers, probe::PROBE_TIME)?;
+        let chroot = match self.chrooted {
+            true => {
+                ". Copies of it below queue_directory change nothing: a chrooted smtpd reads the host's own before it changes its root"
+            }
+            false => "",
+        };
+        Some(format!(
+            "names cannot be resolved: {why}{silent}: every client will be called `unknown`, and mail for other hosts \
+             will wait; name a server that answers in {RESOLV_CONF} or dns_nameservers, or set \
+             smtpd_peername_lookup = no where names do not matter{chroot}"
+        ))
+    }
+}
+
+/// What is wrong with the names of clients, by the configuration in a directory, where that can be read.
+pub fn trouble_of(directory: &Path) -> Option<String> {
+    let (config, _) = Config::survey(directory).ok()?;
+    Asked::by_clients_of(&config)?.trouble()
+}
+
+/// Logs the trouble, if there is any, from a thread of its own: nobody waits for it.
+pub fn tell(asked: Asked, tag: Tag) -> std::io::Result<JoinHandle<()>> {
+    let look = move || {
+        if let Some(text) = asked.trouble() {
+            observe::warn(&tag, format_args!("{text}"));
+            observe::flush();
+        }
+    };
+    std::thread::Builder::new().name("names".into()).spawn(look)
 }
 
 #[cfg(test)]

@@ -51,6 +51,7 @@ pub fn run(mut start: Start) -> Result<(), String> {
     // Tables may be for root's eyes only, so they are opened first; a reload starts a new process.
     let (services, read, written) = prepare(&mut start).map_err(|why| start.fail(why))?;
     let names = names::sources(&start.config, start.is_chrooted()).map_err(|why| start.fail(why))?;
+    let asked = names::Asked::by_clients_of(&start.config);
     let cleanup = start.config.service("cleanup", ServiceType::Unix);
     let cleanup_name = agents::syslog_name(&start.config, cleanup).map_err(|why| start.fail(why))?;
     // The directory itself is beyond the reach of this role; what lies in it is not.
@@ -94,7 +95,10 @@ pub fn run(mut start: Start) -> Result<(), String> {
         .into_iter()
         .map(|l| std::thread::Builder::new().name("smtpd".into()).spawn(move || serve(l)))
         .collect();
-    let others = others.map_err(|e| start.fail(format!("cannot start a thread: {e}")))?;
+    let teller = asked.map(|asked| names::tell(asked, start.tag.clone())).transpose();
+    let cannot = |e| start.fail(format!("cannot start a thread: {e}"));
+    let mut others = others.map_err(cannot)?;
+    others.extend(teller.map_err(cannot)?);
 
     let runtime = super::runtime().map_err(|e| start.fail(e.to_string()))?;
     let local = tokio::task::LocalSet::new();
