@@ -48,14 +48,19 @@ fn arguments(service: &ServiceLine, found: &mut Vec<Error>) {
     for word in &service.args {
         let text = match word.as_str() {
             _ if !word.starts_with('-') => "no argument of this program; it is ignored",
-            _ if word[1..].bytes().all(|b| b == b'v') && word.len() > 1 => {
-                "not honoured yet: verbose logging"
-            }
+            // Ours logs the dialogue then.
+            _ if is_v(word) && service.command == "smtpd" => continue,
+            _ if is_v(word) => "not honoured yet: verbose logging",
             "-D" => "not honoured yet: a debugger for each process",
             _ => "no option of this program; it is ignored",
         };
         found.push(about(service, format!("{}: `{word}`: {text}", service.command)));
     }
+}
+
+/// `-v`, once or more often.
+fn is_v(word: &str) -> bool {
+    word.len() > 1 && word[1..].bytes().all(|b| b == b'v')
 }
 
 /// Settings on a line whose program takes main.cf's values.
@@ -103,16 +108,17 @@ mod tests {
     #[test]
     fn what_is_asked_for_in_vain_is_told_with_its_line() {
         let master = "smtp inet n - n - - smtpd -v\nbounce unix - - n - 0 bounce\n  -o maximal_queue_lifetime=1d\n\
-                      \x20 -o syslog_name=x\nfoo unix - - n - - nosuch\np unix - n n - - pipe user=x\nsmtp unix - - n - - smtp -D x\n";
+                      \x20 -o syslog_name=x\nfoo unix - - n - - nosuch\np unix - n n - - pipe user=x\nsmtp unix - - n - - smtp -D x\n\
+                      lmtp unix - - n - - lmtp -v\n";
         assert_eq!(
             told(master),
             [
-                "/etc/postfix/master.cf:1: smtp/inet: smtpd: `-v`: not honoured yet: verbose logging",
                 "/etc/postfix/master.cf:3: -o maximal_queue_lifetime: not honoured yet on a line of bounce, where main.cf's value holds",
                 "/etc/postfix/master.cf:5: foo/unix: expected one of Postfix's programs, found `nosuch`: nobody serves it",
                 "/etc/postfix/master.cf:6: p/unix: pipe: expected `argv=COMMAND …` as the last attribute",
                 "/etc/postfix/master.cf:7: smtp/unix: smtp: `-D`: not honoured yet: a debugger for each process",
                 "/etc/postfix/master.cf:7: smtp/unix: smtp: `x`: no argument of this program; it is ignored",
+                "/etc/postfix/master.cf:8: lmtp/unix: lmtp: `-v`: not honoured yet: verbose logging",
             ]
         );
     }
