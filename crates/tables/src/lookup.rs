@@ -60,14 +60,19 @@ pub fn wait<T>(future: impl Future<Output = T>) -> T {
             self.0.unpark();
         }
     }
-    let waker = Waker::from(Arc::new(Unpark(thread::current())));
-    let mut future = pin!(future);
-    loop {
-        match future.as_mut().poll(&mut Context::from_waker(&waker)) {
-            Poll::Ready(value) => return value,
-            Poll::Pending => thread::park(),
-        }
+    thread_local! {
+        // One for all lookups of the thread: most answers are there at once, and making it would be half of the work.
+        static WAKER: Waker = Waker::from(Arc::new(Unpark(thread::current())));
     }
+    let mut future = pin!(future);
+    WAKER.with(|waker| {
+        loop {
+            match future.as_mut().poll(&mut Context::from_waker(waker)) {
+                Poll::Ready(value) => return value,
+                Poll::Pending => thread::park(),
+            }
+        }
+    })
 }
 
 #[cfg(test)]
