@@ -192,7 +192,7 @@ mod tests {
 
     #[test]
     fn pieces_are_the_same_whether_they_are_read_or_kept_and_wherever_they_lie() {
-        let content: Vec<u8> = (0..BLOCK + 5000).map(|n| (n * 31 >> 3) as u8).collect();
+        let content: Vec<u8> = (0..BLOCK + 5000).map(|n| ((n * 31) >> 3) as u8).collect();
         let path = std::env::temp_dir().join(format!("bytes-{}", std::process::id()));
         std::fs::write(&path, &content).unwrap();
         let bytes = Bytes::File(File::open(&path).unwrap()).constant().unwrap();
