@@ -12,6 +12,9 @@ pub use testkit::free_port;
 /// How long a condition may take on a busy machine.
 pub const PATIENCE: Duration = Duration::from_secs(20);
 
+/// The roles that an instance may have.
+const ROLES: [&str; 5] = ["smtpd", "smtpd-chroot", "qmgr", "local", "control"];
+
 /// One instance; it is stopped and its directory removed when this goes away.
 pub struct Instance {
     directory: PathBuf,
@@ -86,19 +89,27 @@ impl Instance {
     /// The processes of a role of this instance.
     pub fn role_pids(&self, role: &str) -> Vec<i32> {
         let etc = self.etc().display().to_string();
-        let processes = std::fs::read_dir("/proc").expect("/proc").filter_map(|e| {
-            let pid = e.ok()?.file_name().to_str()?.parse().ok()?;
-            let words = std::fs::read(format!("/proc/{pid}/cmdline")).ok()?;
-            let words: Vec<&[u8]> = words.split(|b| *b == 0).collect();
-            (words.get(1) == Some(&&b"role"[..])
-                && words.get(2) == Some(&role.as_bytes())
-                && words.get(3) == Some(&etc.as_bytes()))
-            .then_some(pid)
-        });
-        let mut pids: Vec<i32> = processes.collect();
-        pids.sort_unstable();
-        pids
+        pids(|words| words.len() > 3 && words[1..4] == ["role", role, &etc])
     }
+
+    /// All processes of this instance, master included: those whose command names its directory.
+    pub fn all_pids(&self) -> Vec<i32> {
+        let etc = self.etc().display().to_string();
+        pids(|words| words.first().is_some_and(|word| word.ends_with("posthaste")) && words.contains(&&*etc))
+    }
+}
+
+/// The processes whose command has words like these, in order.
+fn pids(matches: impl Fn(&[&str]) -> bool) -> Vec<i32> {
+    let processes = std::fs::read_dir("/proc").expect("/proc").filter_map(|entry| {
+        let pid = entry.ok()?.file_name().to_str()?.parse().ok()?;
+        let words = std::fs::read(format!("/proc/{pid}/cmdline")).ok()?;
+        let words = String::from_utf8_lossy(&words).into_owned();
+        matches(&words.split('\0').collect::<Vec<_>>()).then_some(pid)
+    });
+    let mut pids: Vec<i32> = processes.collect();
+    pids.sort_unstable();
+    pids
 }
 
 impl Drop for Instance {
@@ -106,8 +117,28 @@ impl Drop for Instance {
         if std::thread::panicking() {
             eprintln!("the log of {}:\n{}", self.directory.display(), self.log());
         }
-        let _ = self.posthaste(&["stop"]);
+        self.end();
         let _ = std::fs::remove_dir_all(&self.directory);
+    }
+}
+
+impl Instance {
+    /// Ends what runs, by its process ids: the configuration may be broken, or gone.
+    fn end(&self) {
+        let send = |pids: Vec<i32>, signal| {
+            for pid in pids.into_iter().filter_map(rustix::process::Pid::from_raw) {
+                // It may have ended by itself.
+                let _ = rustix::process::kill_process(pid, signal);
+            }
+        };
+        let roles = |pid: &i32| ROLES.iter().any(|role| self.role_pids(role).contains(pid));
+        // Master ends the others in order; where it is gone they end by themselves.
+        send(self.all_pids().into_iter().filter(|pid| !roles(pid)).collect(), Signal::TERM);
+        let deadline = Instant::now() + PATIENCE;
+        while !self.all_pids().is_empty() && Instant::now() < deadline {
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        send(self.all_pids(), Signal::KILL);
     }
 }
 

@@ -45,6 +45,21 @@ fn an_instance_starts_tells_its_status_and_stops() {
 }
 
 #[test]
+fn an_instance_ends_with_its_test_whatever_became_of_its_configuration() {
+    let instance = Instance::new("");
+    instance.start();
+    let pids = instance.all_pids();
+    assert_eq!(pids.len(), 5, "master and four roles");
+    std::fs::remove_dir_all(instance.etc()).expect("its own directory");
+    drop(instance);
+    for pid in pids {
+        // One that has ended and whose parent has not looked yet has no command any more.
+        let command = std::fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+        assert!(command.is_empty(), "{pid}: {}", String::from_utf8_lossy(&command));
+    }
+}
+
+#[test]
 fn commands_for_the_wrong_state_fail_as_postfix_does() {
     let instance = Instance::new("");
     for command in ["stop", "reload"] {
