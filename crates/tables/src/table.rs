@@ -17,18 +17,21 @@ pub type Warn = Arc<dyn Fn(&str) + Send + Sync>;
 /// Answers with the value of a parameter.
 pub type Parameter = Arc<dyn Fn(&str) -> Option<String> + Send + Sync>;
 
-/// The tables that are open, by how they are written; it keeps none of them open.
+/// The tables that are open, by what they are trusted with and how they are written; it keeps none of them open.
 #[derive(Clone, Default)]
-pub struct Opened(Arc<Mutex<HashMap<String, Weak<Inner>>>>);
+pub struct Opened(Arc<Mutex<OpenedMap>>);
+
+type OpenedMap = HashMap<(Trust, String), Weak<Inner>>;
 
 impl Opened {
-    fn get(&self, spec: &str) -> Option<Arc<Inner>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).get(spec)?.upgrade()
+    fn get(&self, trust: Trust, spec: &str) -> Option<Arc<Inner>> {
+        let opened = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        opened.get(&(trust, spec.to_owned()))?.upgrade()
     }
 
-    fn put(&self, inner: &Arc<Inner>) {
+    fn put(&self, trust: Trust, inner: &Arc<Inner>) {
         let mut opened = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        opened.insert(inner.spec.clone(), Arc::downgrade(inner));
+        opened.insert((trust, inner.spec.clone()), Arc::downgrade(inner));
     }
 }
 
@@ -44,7 +47,7 @@ impl Directories {
 }
 
 /// What is expected of tables whose answers have power: Postfix calls their data security-sensitive.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Trust {
     /// Any table will do.
     #[default]
@@ -79,6 +82,9 @@ pub struct Settings {
     pub trust: Trust,
     /// The tables that are open already.
     pub opened: Opened,
+    /// The tables of the configuration before this one, in a process that gave up root after it had opened them: what only
+    /// root may read is kept from there.
+    pub before: Opened,
     /// Collects the directories of the files that tables are made of, for who confines the process.
     pub directories: Directories,
     /// Those of them in which tables make files of their own: a reader of SQLite's write-ahead log does.
@@ -101,6 +107,7 @@ impl Default for Settings {
             proxy: None,
             trust: Trust::Any,
             opened: Opened::default(),
+            before: Opened::default(),
             directories: Directories::default(),
             written: Directories::default(),
             parameter: Arc::new(|_| None),
@@ -130,7 +137,7 @@ impl Settings {
 
     /// The same for tables that are trusted with more; they are not shared with others.
     pub fn with_trust(&self, trust: Trust) -> Settings {
-        Settings { trust, opened: Opened::default(), ..self.clone() }
+        Settings { trust, ..self.clone() }
     }
 
     /// Notes that a table makes files beside this one.
@@ -239,13 +246,24 @@ impl Table {
     /// Opens `type:name`, once for all who open it with the same settings. A file that cannot be read is a warning, and
     /// lookups fail for the time being, as in Postfix.
     pub fn open(spec: &str, settings: &Settings) -> Result<Table, TableError> {
-        if let Some(inner) = settings.opened.get(spec) {
+        if let Some(inner) = settings.opened.get(settings.trust, spec) {
             return Ok(Table(inner));
         }
-        let source = kinds::open(spec, settings)?;
+        let source = kinds::open(spec, settings);
+        if let Some(kept) = settings.before.get(settings.trust, spec)
+            && source.as_ref().map_or(true, |source| source.ready().is_err())
+            && kept.source.ready().is_ok()
+        {
+            (settings.warn)(&format!(
+                "{spec}: what was read when this process started is used until it starts again"
+            ));
+            settings.opened.put(settings.trust, &kept);
+            return Ok(Table(kept));
+        }
+        let source = source?;
         let (utf8, fold, warn) = (settings.utf8, settings.fold, settings.warn.clone());
         let inner = Arc::new(Inner { spec: spec.to_owned(), utf8, fold, warn, source });
-        settings.opened.put(&inner);
+        settings.opened.put(settings.trust, &inner);
         Ok(Table(inner))
     }
 

@@ -127,8 +127,8 @@ impl<T: Send + Sync> Watch<T> {
         *self.state.write().unwrap_or_else(PoisonError::into_inner) = State { stamps, content };
     }
 
-    /// A file that only root may read was opened before this process gave up root: what was read then holds until a
-    /// reload.
+    /// A file that only root may read was opened before this process gave up root: what was read then holds until another
+    /// process is started.
     fn keeps_old(&self, current: &[Stamp]) -> bool {
         // Files are looked at without the lock: a lookup never waits for that.
         let is_error = self.state.read().unwrap_or_else(PoisonError::into_inner).content.is_err();
@@ -140,7 +140,7 @@ impl<T: Send + Sync> Watch<T> {
         self.state.write().unwrap_or_else(PoisonError::into_inner).stamps = current.to_vec();
         let spec = &self.spec;
         (self.settings.warn)(&format!(
-            "{spec}: changed, but this process may not read it any more: a reload takes it"
+            "{spec}: changed, but this process may not read it any more: a reload or a restart takes it"
         ));
         true
     }

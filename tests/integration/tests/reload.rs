@@ -3,6 +3,7 @@
 use integration::client::Client;
 use integration::{Instance, eventually, said};
 use std::net::TcpListener;
+use std::os::unix::fs::PermissionsExt as _;
 use std::process::Output;
 
 fn expect(output: &Output, code: i32, words: &[&str]) {
@@ -52,6 +53,35 @@ fn a_table_that_cannot_be_opened_stops_a_reload_and_warns_at_a_start() {
     let reload = instance.posthaste(&["reload"]);
     expect(&reload, 1, &["main.cf:13: transport_maps: ", "goes on with its old configuration"]);
     assert_eq!(size_limit(&instance), "10240000");
+}
+
+#[test]
+fn a_table_that_only_root_may_read_answers_after_a_reload_as_before() {
+    if !rustix::process::geteuid().is_root() {
+        eprintln!("skipped: only root has files that others may not read");
+        return;
+    }
+    let instance = Instance::new("alias_maps =\n");
+    let table = instance.path("transport");
+    std::fs::write(&table, "example.org discard:silently\n").expect("a file");
+    std::fs::set_permissions(&table, std::fs::Permissions::from_mode(0o600)).expect("our own file");
+    let main_cf =
+        format!("alias_maps =\nrelay_domains = example.org\ntransport_maps = texthash:{}\n", table.display());
+    instance.write_main_cf(&main_cf);
+    let smtpd = format!("127.0.0.1:{} inet n - n - - smtpd\n", instance.port);
+    instance.write_master_cf(&(smtpd + "discard unix - - n - - discard\n"));
+    instance.start();
+    for _ in 0..2 {
+        let id = Client::greeted(instance.port).send("ann@example.org", "Subject: one\r\n\r\ntext");
+        eventually("it is delivered", || instance.log().contains(&format!("{id}: removed")));
+        let log = instance.log();
+        let sent =
+            log.lines().find(|line| line.contains(&id) && line.contains("status=")).unwrap_or_default();
+        assert!(sent.contains("relay=none, ") && sent.contains("status=sent (silently)"), "{sent}");
+        expect(&instance.posthaste(&["reload"]), 0, &[]);
+    }
+    let kept = format!("texthash:{}: what was read when this process started is used", table.display());
+    assert!(instance.log().contains(&kept), "{}", instance.log());
 }
 
 #[test]

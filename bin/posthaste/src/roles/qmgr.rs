@@ -27,7 +27,7 @@ pub fn run(mut start: Start) -> Result<(), String> {
     let numbers = Numbers::new(start.inherited.numbers);
     let tables = routing::table_settings(&start.config, &start.tag).map_err(|why| start.fail(why))?;
     let resolver = routing::resolver(&start.config, &tables).map_err(|why| start.fail(why))?;
-    let written = tables.written.all();
+    let (written, mut opened) = (tables.written.all(), tables.opened.clone());
     // A reload opens tables again, wherever they lie.
     start.confine(&Reach { read: &["/".into()], write: &["."], tables: &written, configuration: true })?;
     let notices = sockets::listen("private/journal").map_err(|why| start.fail(why))?;
@@ -69,8 +69,12 @@ pub fn run(mut start: Start) -> Result<(), String> {
         let own_agents = Rc::clone(&agents);
         let reload = move || {
             let config = Config::load(&directory).map_err(|e| e.to_string())?;
-            let resolver = routing::resolver(&config, &routing::table_settings(&config, &own_tag)?)?;
+            // A start opens tables as root; what only root may read is kept, so that no reload makes mail wait.
+            let tables = routing::table_settings(&config, &own_tag)?;
+            let tables = tables::Settings { before: opened.clone(), ..tables };
+            let resolver = routing::resolver(&config, &tables)?;
             let snapshot = snapshot(&config, resolver, &own_tag, &agents, &numbers)?;
+            opened = tables.opened;
             reloads_in
                 .try_send(snapshot)
                 .map_err(|_| "the last configuration is still being taken".to_owned())
