@@ -2,7 +2,7 @@
 
 use crate::link::{self, MasterEnd, ToMaster, ToRole};
 use crate::lock::Locks;
-use crate::plan::ListenerPlan;
+use crate::plan::{ListenerPlan, Plan};
 use crate::role::{RoleArguments, RoleKind};
 use observe::Tag;
 use observe::events::master::{Ended, ProcessEnded};
@@ -12,7 +12,6 @@ use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd as _, AsRawFd as _, BorrowedFd, OwnedFd};
 use std::os::unix::process::CommandExt as _;
-use std::path::Path;
 use std::process::{Command, Stdio};
 use std::rc::Rc;
 use tokio::signal::unix::Signal;
@@ -87,7 +86,7 @@ impl Children {
     pub(crate) fn spawn(
         &mut self,
         (kind, pickup): (RoleKind, bool),
-        config_directory: &Path,
+        plan: &Plan,
         as_caller: bool,
         locks: &Locks,
         log: Option<&File>,
@@ -97,7 +96,7 @@ impl Children {
         let [a, b] = locks.files();
         let arguments = RoleArguments {
             kind,
-            config_directory: config_directory.into(),
+            config_directory: plan.config_directory.clone(),
             as_caller,
             pickup,
             slot: self.free_slot(),
@@ -108,6 +107,7 @@ impl Children {
         // The link by which the kernel finds our own file: it works for whoever we become and wherever it lies.
         let mut command = Command::new("/proc/self/exe");
         command.arg0("posthaste").args(arguments.to_arguments()).stdin(Stdio::null());
+        plan.environment.give(&mut command, &plan.config_directory);
         let pid = sys::spawn_with_fds(&mut command, &inherited, false)?.id();
         let pid = i32::try_from(pid).map_err(io::Error::other)?;
 

@@ -6,6 +6,7 @@
 mod children;
 pub mod columns;
 pub mod directories;
+pub mod environment;
 pub mod history;
 pub mod inspection;
 pub mod link;

@@ -1,6 +1,7 @@
 //! What master needs of a configuration: directories, identities, where to log and where to listen.
 
 use crate::columns;
+use crate::environment::Environment;
 use crate::owners::{Identity, IdentityError};
 use crate::role::RoleKind;
 use config::parameters::{Global, Master};
@@ -30,6 +31,8 @@ pub struct Plan {
     pub identity: Option<Identity>,
     /// Where log lines go.
     pub log: LogPlan,
+    /// What its processes have of the environment.
+    pub environment: Environment,
     /// The sockets of the smtpd services.
     pub listeners: Vec<ListenerPlan>,
     /// `service_throttle_time`: the longest pause before a role that does not come up is started again.
@@ -110,6 +113,11 @@ impl Plan {
             let found = Identity::find(&global.mail_owner, &global.setgid_group);
             found.map_err(|e| errors.push(identity_error(config, &e))).ok().flatten()
         };
+        let environment = Environment::of(&global.import_environment);
+        let environment = environment.map_err(|text| {
+            let origin = config.main().get("import_environment").map(|entry| entry.origin.clone());
+            errors.push(Error::new(origin, "import_environment", text));
+        });
         let listeners = listeners(config, &global, &master, identity.is_some(), &mut errors, &mut warnings);
         if listeners.is_empty() {
             let master_cf = config.directory().join("master.cf");
@@ -123,6 +131,7 @@ impl Plan {
             data_directory: global.data_directory.into(),
             identity,
             log: log.ok_or_else(|| Error::general(None, "syslog_facility cannot be used"))?,
+            environment: environment.unwrap_or_default(),
             listeners,
             throttle: master.service_throttle_time,
             warnings,

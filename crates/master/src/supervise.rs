@@ -227,14 +227,7 @@ impl Master {
         let listeners: Vec<_> = self.listeners.iter().filter(|(p, _)| p.role == kind).collect();
         let pickup = self.plan.pickup_role() == kind;
         self.children
-            .spawn(
-                (kind, pickup),
-                &self.plan.config_directory,
-                self.as_caller,
-                &self.locks,
-                self.log.as_ref(),
-                &listeners,
-            )
+            .spawn((kind, pickup), &self.plan, self.as_caller, &self.locks, self.log.as_ref(), &listeners)
             .map_err(|e| format!("{kind} cannot be started: {e}"))
     }
 

@@ -60,6 +60,27 @@ fn an_instance_ends_with_its_test_whatever_became_of_its_configuration() {
 }
 
 #[test]
+fn processes_have_what_import_environment_names_and_nothing_else() {
+    let instance = Instance::new("import_environment = HOME NO_SUCH=given { TWO = a b } UNSET_BY_US\n");
+    instance.start();
+    let home = std::env::var("HOME").unwrap_or_default();
+    let directory = format!("MAIL_CONFIG={}", instance.etc().display());
+    let expected = [format!("HOME={home}"), directory, "NO_SUCH=given".into(), "TWO=a b".into()];
+    for pid in instance.all_pids() {
+        let found = std::fs::read(format!("/proc/{pid}/environ")).expect("our own process");
+        let found = String::from_utf8(found).expect("text");
+        let mut found: Vec<_> = found.split_terminator('\0').map(str::to_owned).collect();
+        found.retain(|variable| !variable.starts_with("POSTHASTE_FORGET="));
+        found.sort();
+        assert_eq!(found, expected);
+    }
+    instance.write_main_cf("import_environment = =x\n");
+    let check = instance.posthaste(&["check"]);
+    let wrong = "main.cf:12: import_environment: expected NAME, NAME=value or { NAME = value }, found `=x`";
+    assert!(said(&check).contains(wrong), "{}", said(&check));
+}
+
+#[test]
 fn commands_for_the_wrong_state_fail_as_postfix_does() {
     let instance = Instance::new("");
     for command in ["stop", "reload"] {

@@ -306,6 +306,7 @@ impl Instance {
             .arg0("posthaste")
             .args(["master", &plan.config_directory.to_string_lossy(), &theirs.as_raw_fd().to_string()])
             .stdin(Stdio::null());
+        plan.environment.give(&mut command, &plan.config_directory);
         if !self.logs_to_terminal() {
             command.stdout(Stdio::null()).stderr(Stdio::null());
         }
