@@ -56,6 +56,16 @@ fn a_table_that_cannot_be_opened_stops_a_reload_and_warns_at_a_start() {
 }
 
 #[test]
+fn a_table_that_cannot_be_opened_stops_a_start_where_that_is_set() {
+    let instance = Instance::new(
+        "transport_maps = texthash:/nonexistent/transport\ndaemon_table_open_error_is_fatal = yes\n",
+    );
+    let words = ["main.cf:12: transport_maps: texthash:/nonexistent/transport: cannot be read: No such file"];
+    expect(&instance.posthaste(&["start"]), 1, &words);
+    assert_eq!(instance.all_pids(), Vec::<i32>::new());
+}
+
+#[test]
 fn a_table_that_only_root_may_read_answers_after_a_reload_as_before() {
     if !rustix::process::geteuid().is_root() {
         eprintln!("skipped: only root has files that others may not read");

@@ -2,7 +2,7 @@
 
 use super::Call;
 use super::dry_run;
-use config::parameters::Global;
+use config::parameters::{Global, Master};
 use config::{Config, Errors};
 use master::directories::create_missing;
 use master::inspection::{Finding, inspect, unreadable};
@@ -278,6 +278,8 @@ pub fn load(directory: &Path, closed: Closed) -> Result<Plan, String> {
 pub fn load_as(directory: &Path, as_caller: bool, closed: Closed) -> Result<Plan, String> {
     let (config, mut errors) = Config::survey(directory).map_err(|e| e.to_string())?;
     let mut plan = Plan::of(&config, as_caller).map_err(|e| errors.extend(e.into_vec())).ok();
+    let fatal = Master::read(&config, None).is_ok_and(|master| master.daemon_table_open_error_is_fatal);
+    let closed = if fatal { Closed::Refused } else { closed };
     match (dry_run::check(&config), &mut plan, closed) {
         (Ok((found, unopenable)), Some(plan), Closed::Warned) => {
             errors.extend(found);

@@ -13,6 +13,8 @@ parameters! {
         max_idle: Duration = "100s", range 1..,
         /// How many requests a helper process serves before it is replaced.
         max_use: Count = "100", range 1..,
+        /// Whether nothing starts where a table cannot be opened; else its lookups fail until it can.
+        daemon_table_open_error_is_fatal: Bool = "no",
         /// How often the start of a process is tried.
         fork_attempts: Count = "5", range 1..,
         /// The pause between two attempts to start a process.
