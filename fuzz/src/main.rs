@@ -3,6 +3,7 @@
 //! Without coverage feedback the generators have to know what matters; each target brings its dictionary. A seed
 //! replays a run, and a finding is kept as a file.
 
+mod config_files;
 mod input;
 mod rule_files;
 mod targets;
