@@ -17,6 +17,7 @@ pub(crate) enum Takes {
     /// Nothing: any server is taken.
     Anybody,
     /// That one of the authorities vouches for it, under whatever name.
+    #[cfg(feature = "pgsql")]
     Vouched(Authorities),
     /// The same, under the name that it is asked by.
     Named(Authorities),
@@ -50,6 +51,7 @@ pub(crate) fn client(takes: Takes, own: Option<Own>) -> Result<ClientConfig, Str
     let provider = Arc::new(ring::default_provider());
     let (authorities, name) = match takes {
         Takes::Anybody => (None, false),
+        #[cfg(feature = "pgsql")]
         Takes::Vouched(authorities) => (Some(authorities.0), false),
         Takes::Named(authorities) => (Some(authorities.0), true),
     };
