@@ -585,6 +585,17 @@ mod tests {
     }
 
     #[test]
+    fn what_filters_changed_is_told_before_and_after() {
+        let id = QueueId::parse("4XyZ1").unwrap();
+        let event = ReplyFiltered { queue_id: Some(&id), end: "in", text: "550 5.7.1 no" };
+        assert_eq!(line(&event), "4XyZ1: reply filter in: 550 5.7.1 no");
+        let event = ReplyFiltered { queue_id: None, end: "out", text: "450 later" };
+        assert_eq!(line(&event), "NOQUEUE: reply filter out: 450 later");
+        let event = CommandReplaced { client: "c[::1]", old: b"A\x01\xff", new: b"NOOP" };
+        assert_eq!(line(&event), "c[::1]: replacing command \"A??\" with \"NOOP\"");
+    }
+
+    #[test]
     fn a_rejection_names_what_is_known() {
         let reply = Reply::new(454, Dsn::new(4, 7, 1), "<x y@example.org>: Relay access denied").to_string();
         let (sender, recipient) = (Address::from("a b@example.net"), Address::from("x y@example.org"));
