@@ -6,7 +6,7 @@ use delivery::agents::virtual_::VirtualAgent;
 use delivery::local_role::{Inputs, Locking, Services, Settings, run};
 use delivery::{Assignment, DeliveryAgent, OutcomeSink, ReportStyle};
 use mail::{
-    Address, Client, Content, ContentFlags, Encoding, Job, JobId, JobRecipient, Outcome, QueueId, Recipient,
+    Address, Content, ContentFlags, Encoding, Job, JobId, JobRecipient, Outcome, QueueId, Recipient,
     SiteFailure, Stamps, Status,
 };
 use observe::{Numbers, NumbersRange, Tag};
@@ -122,7 +122,7 @@ async fn deliver(
             ret: None,
             encoding: Encoding::Unknown,
             smtputf8: 0,
-            client: Arc::new(Client::default()),
+            origin: Arc::default(),
             transport: "virtual".into(),
             nexthop: "virt.example".into(),
             recipients: recipients.collect(),

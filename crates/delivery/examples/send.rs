@@ -41,7 +41,7 @@ impl Source {
             ret: None,
             encoding: Encoding::Unknown,
             smtputf8: 0,
-            client: Arc::default(),
+            origin: Arc::default(),
             transport: "smtp".into(),
             nexthop: self.nexthop.clone(),
             recipients: vec![JobRecipient {

@@ -113,7 +113,7 @@ impl Drop for OutcomeSender {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use mail::{Address, Client, Content, ContentFlags, Encoding, JobRecipient, QueueId, Recipient, Stamps};
+    use mail::{Address, Content, ContentFlags, Encoding, JobRecipient, QueueId, Recipient, Stamps};
     use std::cell::RefCell;
     use std::sync::Arc;
 
@@ -143,7 +143,7 @@ mod tests {
             ret: None,
             encoding: Encoding::Unknown,
             smtputf8: 0,
-            client: Arc::new(Client::default()),
+            origin: Arc::default(),
             transport: "smtp".into(),
             nexthop: "example.org".into(),
             recipients: vec![recipient(3), recipient(5)],

@@ -1,6 +1,6 @@
 //! Hand-over ③ and ④: what a delivery agent is asked to do, and what became of each recipient.
 
-use crate::{Address, Client, Content, Dsn, Encoding, QueueId, Recipient, Ret, Timestamp};
+use crate::{Address, Content, Dsn, Encoding, Origin, QueueId, Recipient, Ret, Timestamp};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -61,8 +61,8 @@ pub struct Job {
     pub encoding: Encoding,
     /// Postfix's `sender options` bits.
     pub smtputf8: u32,
-    /// Who sent the message to us.
-    pub client: Arc<Client>,
+    /// Where the message came from first.
+    pub origin: Arc<Origin>,
     /// Name of the transport in master.cf.
     pub transport: Arc<str>,
     /// Where it goes next, in the transport's own notation.

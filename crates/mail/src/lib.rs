@@ -8,6 +8,7 @@ mod content;
 mod dsn;
 mod envelope;
 mod job;
+mod origin;
 mod queue_id;
 mod reply;
 mod time;
@@ -18,6 +19,7 @@ pub use content::{Content, ContentFlags, ContentReader, ContentSource, LINE_RECO
 pub use dsn::{Dsn, Notify, Ret};
 pub use envelope::{Client, Encoding, Envelope, Recipient, RewriteContext};
 pub use job::{Diagnostic, Job, JobId, JobRecipient, Outcome, SiteFailure, Stamps, Status};
+pub use origin::Origin;
 pub use queue_id::{QueueId, QueueIdForm};
 pub use reply::Reply;
 pub use time::{Timestamp, format_delay};

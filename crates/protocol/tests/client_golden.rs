@@ -9,6 +9,7 @@ use mail::{Address, Encoding, Notify, Recipient, Ret};
 use protocol::smtp::client::{Client, EhloUse, Event, Outputs, Protocol, Settings, Stage, Transaction};
 use std::fmt::Write as _;
 use std::rc::Rc;
+use std::sync::Arc;
 
 #[test]
 fn dialogues_are_as_written() {
@@ -94,12 +95,18 @@ fn transaction(text: &str) -> Transaction {
         smtputf8: 0,
         envid: String::new(),
         ret: None,
+        origin: None,
     };
     for word in text.split(' ') {
         let (key, value) = word.split_once('=').unwrap_or((word, ""));
         match key {
             "from" => t.sender = Address::from(value),
             "to" => t.recipients.push(Recipient::new(Address::from(value))),
+            "origin" => {
+                let (name, ident) = value.split_once(',').unwrap();
+                let (name, ident) = (name.to_owned(), ident.to_owned());
+                t.origin = Some(Arc::new(mail::Origin { name, ident, ..mail::Origin::default() }));
+            }
             "orig" => t.recipients.last_mut().unwrap().original = Address::from(value),
             "orcpt" => t.recipients.last_mut().unwrap().dsn_orcpt = value.into(),
             "notify" => t.recipients.last_mut().unwrap().notify = Notify(value.parse().unwrap()),
@@ -155,6 +162,9 @@ fn tell(client: &Client, out: &mut Outputs, played: &mut String) {
                 )
             }
             Event::TransactionOver => "over".into(),
+            Event::NotForwarded { stage, response } => {
+                format!("not forwarded ({stage:?}): {}", response.one_line())
+            }
             Event::Garbage { line } => format!("garbage {:?}", String::from_utf8_lossy(&line)),
             Event::OutOfStep => "out of step".into(),
         };

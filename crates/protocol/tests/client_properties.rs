@@ -5,12 +5,13 @@ use mail::{Address, Encoding, Recipient};
 use proptest::prelude::*;
 use protocol::smtp::client::{Client, Event, Outputs, Protocol, Settings, Transaction};
 use std::rc::Rc;
+use std::sync::Arc;
 
 /// Pieces of what servers say, sense and nonsense.
 fn pieces() -> impl Strategy<Value = Vec<Vec<u8>>> {
     let line = prop_oneof![
         4 => prop::sample::select(vec![
-            "220 mx ESMTP", "250-mx", "250-PIPELINING", "250 SIZE 1000", "250 2.1.0 Ok", "250 2.0.0 Ok", "354 go",
+            "220 mx ESMTP", "250-mx", "250-PIPELINING", "250-XFORWARD NAME IDENT", "250 SIZE 1000", "250 2.1.0 Ok", "250 2.0.0 Ok", "354 go",
             "421 bye", "450 4.2.0 later", "550-5.1.1 no", "550 5.1.1 no", "503 what", "250",
         ])
         .prop_map(|text| format!("{text}\r\n").into_bytes()),
@@ -29,6 +30,7 @@ fn transaction(recipients: usize) -> Transaction {
         smtputf8: 0,
         envid: String::new(),
         ret: None,
+        origin: Some(Arc::new(mail::Origin { ident: "4X".into(), ..mail::Origin::default() })),
     }
 }
 
@@ -50,6 +52,7 @@ fn drive(input: &[Vec<u8>], lmtp: bool, recipients: usize) {
                 Event::MessageFailed { .. }
                 | Event::TransactionOver
                 | Event::Ready
+                | Event::NotForwarded { .. }
                 | Event::Garbage { .. } => {}
             }
         }

@@ -254,7 +254,9 @@ impl Run<'_> {
     }
 
     fn show_transaction(&self, address: &str, taken: &Transaction) -> Vec<String> {
-        let mut lines = vec![format!("{address} {}", taken.hello), self.masker.mask(&taken.mail)];
+        let mut lines = vec![format!("{address} {}", taken.hello)];
+        lines.extend(taken.xforward.iter().map(|command| self.masker.mask(command)));
+        lines.push(self.masker.mask(&taken.mail));
         lines.extend(taken.rcpts.iter().map(|rcpt| self.masker.mask(rcpt)));
         lines.extend(self.show_content(&taken.content, true));
         lines.push(format!("=> {}", taken.reply));

@@ -33,6 +33,8 @@ pub struct SinkSettings {
 pub struct Transaction {
     /// The command with which the client introduced itself.
     pub hello: String,
+    /// XFORWARD commands before it.
+    pub xforward: Vec<String>,
     /// The MAIL command.
     pub mail: String,
     /// RCPT commands and the first character of their reply.
@@ -181,7 +183,7 @@ impl Sink {
             reply => output.write_all(format!("{reply}\r\n").as_bytes()),
         };
         say(&self.reply("GREETING").unwrap_or_else(|| "220 sink.example ESMTP".into()))?;
-        let (mut now, mut hello) = (Transaction::default(), String::new());
+        let (mut now, mut hello, mut xforward) = (Transaction::default(), String::new(), Vec::new());
         loop {
             let mut line = Vec::new();
             if input.read_until(b'\n', &mut line)? == 0 {
@@ -199,8 +201,9 @@ impl Sink {
                     say(&ok(keywords))?;
                 }
                 "MAIL" => {
-                    now =
-                        Transaction { hello: hello.clone(), mail: command.clone(), ..Transaction::default() };
+                    let xforward = std::mem::take(&mut xforward);
+                    let (hello, mail) = (hello.clone(), command.clone());
+                    now = Transaction { hello, xforward, mail, ..Transaction::default() };
                     say(&ok("250 2.1.0 Ok"))?;
                 }
                 "RCPT" => {
@@ -226,6 +229,10 @@ impl Sink {
                         }
                         self.lock().transactions.push(std::mem::take(&mut now));
                     }
+                }
+                "XFORWARD" => {
+                    xforward.push(command.clone());
+                    say(&ok("250 2.0.0 Ok"))?;
                 }
                 "QUIT" => {
                     say(&ok("221 2.0.0 Bye"))?;

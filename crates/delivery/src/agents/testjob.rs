@@ -2,7 +2,7 @@
 
 use crate::{Assignment, OutcomeSink};
 use mail::{
-    Address, Client, Content, ContentFlags, Encoding, Job, JobId, JobRecipient, Outcome, QueueId, Recipient,
+    Address, Content, ContentFlags, Encoding, Job, JobId, JobRecipient, Outcome, QueueId, Recipient,
     SiteFailure, Stamps,
 };
 use std::cell::RefCell;
@@ -65,7 +65,7 @@ pub fn assignment(nexthop: &str, recipients: &[&str], seen: &Rc<Seen>) -> Assign
         ret: None,
         encoding: Encoding::Unknown,
         smtputf8: 0,
-        client: Arc::new(Client::default()),
+        origin: Arc::default(),
         transport: "test".into(),
         nexthop: nexthop.into(),
         recipients: recipients.collect(),

@@ -7,7 +7,7 @@ use super::{Active, Driver, verp_delimiters};
 use crate::route::{self, Ways};
 use crate::scheduler::{Activated, Pulled};
 use crate::spool::Spool;
-use mail::{Envelope, Timestamp};
+use mail::{Envelope, Origin, Timestamp};
 use observe::events::qmgr::{MessageActive, MessageSuspect};
 use queue::{MessageKey, NewMessage, Place};
 use std::collections::HashMap;
@@ -159,8 +159,8 @@ impl<S: Spool> Driver<S> {
         self.content_kept += if keep && content.pieces().is_some() { bytes } else { 0 };
         let was_late = self.was_late(&envelope, now);
         let active = Active {
+            origin: Arc::new(Origin::of(&envelope, &queue_id)),
             queue_id,
-            client: Arc::new(envelope.client.clone()),
             envelope,
             content: keep.then_some(content),
             done,

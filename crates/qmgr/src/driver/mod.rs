@@ -12,7 +12,7 @@ use crate::scheduler::{Ended, Handout, Scheduler};
 use crate::spool::Spool;
 use crate::{Order, Settings, Snapshot};
 use activate::{ROUTING_MAX, Routed};
-use mail::{Address, Client, Content, Envelope, Job, JobId, JobRecipient, Outcome, QueueId, SiteFailure};
+use mail::{Address, Content, Envelope, Job, JobId, JobRecipient, Origin, Outcome, QueueId, SiteFailure};
 use mail::{Stamps, Status, Timestamp, verp_sender};
 use observe::Tag;
 use queue::{FLUSHED, MessageKey, NewMessage, Notice, Place, Record};
@@ -37,7 +37,7 @@ const WRITE_RETRY: Duration = Duration::from_secs(1);
 struct Active {
     queue_id: QueueId,
     envelope: Envelope,
-    client: Arc<Client>,
+    origin: Arc<Origin>,
     /// `None` where it was given up to save memory.
     content: Option<Content>,
     done: Vec<bool>,
@@ -423,7 +423,7 @@ impl<S: Spool> Driver<S> {
             ret: envelope.ret,
             encoding: envelope.encoding,
             smtputf8: envelope.smtputf8,
-            client: message.client.clone(),
+            origin: Arc::clone(&message.origin),
             transport,
             nexthop,
             recipients: recipients.collect(),

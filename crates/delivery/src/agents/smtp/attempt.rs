@@ -13,6 +13,7 @@ use protocol::smtp::client::{Event, Protocol, Stage, Transaction, needs_smtputf8
 use std::io;
 use std::net::IpAddr;
 use std::rc::Rc;
+use std::sync::Arc;
 use tokio::sync::OwnedSemaphorePermit;
 
 /// Connections kept from earlier messages that turn out to be closed, one after the other; beyond it a new one is opened.
@@ -298,7 +299,8 @@ impl Delivery<'_> {
             self.keep(connection);
             return End::Over;
         }
-        connection.begin(transaction(self.report.job(), &talk.places));
+        let with_origin = self.shared.settings.send_xforward;
+        connection.begin(transaction(self.report.job(), &talk.places, with_origin));
         loop {
             let loss = match connection.event().await {
                 Ok(Event::TransactionOver) => break,
@@ -324,7 +326,8 @@ impl Delivery<'_> {
                 }
                 Err(loss) => loss,
             };
-            if reach.is_kept && !loss.timed_out && matches!(loss.stage, Stage::Rset | Stage::Mail) {
+            let early = [Stage::Rset, Stage::ForwardClient, Stage::ForwardRest, Stage::Mail];
+            if reach.is_kept && !loss.timed_out && early.contains(&loss.stage) {
                 return End::Stale;
             }
             let failure = Failure::lost(&talk.peer, loss);
@@ -387,6 +390,13 @@ impl Delivery<'_> {
                 self.message_failed(talk, connection, failure);
             }
             Event::Garbage { line } => self.warn_of_garbage(connection, &line),
+            Event::NotForwarded { stage, response } => {
+                let (host, said, command) = (&talk.peer.relay, response.one_line(), stage.command());
+                observe::warn(
+                    self.report.tag(),
+                    format_args!("host {host} said: {said} (in reply to {command})"),
+                );
+            }
             _ => {}
         }
     }
@@ -472,7 +482,7 @@ fn via(connection: &Connection) -> Via<'_> {
     Via { relay: &connection.peer.relay, conn_use: connection.uses, connected }
 }
 
-fn transaction(job: &Job, places: &[usize]) -> Transaction {
+fn transaction(job: &Job, places: &[usize], with_origin: bool) -> Transaction {
     Transaction {
         sender: job.sender.clone(),
         recipients: places.iter().map(|place| job.recipients[*place].recipient.clone()).collect(),
@@ -481,5 +491,6 @@ fn transaction(job: &Job, places: &[usize]) -> Transaction {
         smtputf8: job.smtputf8,
         envid: job.envid.clone(),
         ret: job.ret,
+        origin: with_origin.then(|| Arc::clone(&job.origin)),
     }
 }

@@ -57,6 +57,8 @@ pub struct Settings {
     pub skip_5xx_greeting: bool,
     /// `smtp_skip_quit_response`.
     pub skip_quit_response: bool,
+    /// `smtp_send_xforward_command`.
+    pub send_xforward: bool,
     /// `smtp_line_length_limit`; 0 is no limit.
     pub line_bytes_max: usize,
     /// `smtp_connection_cache_on_demand`.
@@ -101,6 +103,8 @@ pub struct Timeouts {
     pub connect: Duration,
     /// Greeting, EHLO, HELO, LHLO.
     pub helo: Duration,
+    /// XFORWARD.
+    pub xforward: Duration,
     /// MAIL.
     pub mail: Duration,
     /// RCPT.
@@ -123,6 +127,7 @@ impl Timeouts {
         match stage {
             Stage::Greeting | Stage::Ehlo | Stage::Helo | Stage::Lhlo => self.helo,
             Stage::Rset => self.rset,
+            Stage::ForwardClient | Stage::ForwardRest => self.xforward,
             Stage::Mail => self.mail,
             Stage::Rcpt => self.rcpt,
             Stage::Data => self.data_init,
@@ -139,6 +144,7 @@ impl Default for Timeouts {
         Timeouts {
             connect: secs(30),
             helo: secs(300),
+            xforward: secs(300),
             mail: secs(300),
             rcpt: secs(300),
             data_init: secs(120),
@@ -173,6 +179,7 @@ impl Default for Settings {
             native_lookup: false,
             skip_5xx_greeting: true,
             skip_quit_response: true,
+            send_xforward: false,
             line_bytes_max: 998,
             keep: Keep::OnDemand,
             discarded_keywords: None,
@@ -229,6 +236,7 @@ impl Settings {
                 data_init: client.data_init_timeout,
                 data_xfer: client.data_xfer_timeout,
                 data_done: client.data_done_timeout,
+                xforward: client.xforward_timeout,
                 rset: client.rset_timeout,
                 quit: client.quit_timeout,
             },
@@ -253,6 +261,7 @@ impl Settings {
             native_lookup: client.host_lookup.iter().any(|w| w == "native"),
             skip_5xx_greeting: client.skip_5xx_greeting,
             skip_quit_response: client.skip_quit_response,
+            send_xforward: client.send_xforward_command,
             line_bytes_max: bounded(client.line_length_limit),
             discarded_keywords: logged_keywords(&client.discard_ehlo_keywords),
             keep_for: client.connection_cache_destinations.iter().map(|d| d.to_ascii_lowercase()).collect(),
@@ -374,6 +383,8 @@ mod tests {
         "smtp_quit_timeout = 7s",
         "smtp_randomize_addresses = no",
         "smtp_rset_timeout = 7s",
+        "smtp_send_xforward_command = yes",
+        "smtp_xforward_timeout = 7s",
         "smtp_skip_quit_response = no",
         "lmtp_address_preference = ipv6",
         "lmtp_balance_inet_protocols = no",
@@ -406,6 +417,8 @@ mod tests {
         "lmtp_randomize_addresses = no",
         "lmtp_rcpt_timeout = 7s",
         "lmtp_rset_timeout = 7s",
+        "lmtp_send_xforward_command = yes",
+        "lmtp_xforward_timeout = 7s",
         "lmtp_skip_5xx_greeting = no",
         "lmtp_skip_quit_response = yes",
         "lmtp_tcp_port = 77",

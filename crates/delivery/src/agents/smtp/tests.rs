@@ -116,6 +116,7 @@ fn quick() -> Settings {
     let timeouts = Timeouts {
         connect: soon,
         helo: soon,
+        xforward: soon,
         mail: soon,
         rcpt: soon,
         data_init: soon,
@@ -147,7 +148,7 @@ fn job(nexthop: &str, recipients: &[&str]) -> Job {
         ret: None,
         encoding: Encoding::Unknown,
         smtputf8: 0,
-        client: Arc::default(),
+        origin: Arc::default(),
         transport: "smtp".into(),
         nexthop: nexthop.into(),
         recipients: recipients.iter().enumerate().map(recipient).collect(),

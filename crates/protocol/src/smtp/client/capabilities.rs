@@ -1,5 +1,7 @@
 //! What a server said it can do, in its reply to EHLO or LHLO.
 
+use super::Xforward;
+
 /// Extensions that a server offered and that we may use.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Capabilities {
@@ -21,6 +23,8 @@ pub struct Capabilities {
     pub chunking: bool,
     /// RFC 2034.
     pub enhanced_status_codes: bool,
+    /// What it wants to know of the original client.
+    pub xforward: Xforward,
 }
 
 /// Bytes of the mechanisms that are kept.
@@ -45,6 +49,7 @@ impl Capabilities {
             "smtputf8" => self.smtputf8 = true,
             "starttls" => self.starttls = true,
             "chunking" => self.chunking = true,
+            "xforward" => self.xforward = Xforward::offered(words),
             "enhancedstatuscodes" => self.enhanced_status_codes = true,
             "auth" => {
                 let mut mechanisms = words.collect::<Vec<_>>().join(" ");

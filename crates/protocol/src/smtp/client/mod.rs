@@ -6,12 +6,14 @@
 
 mod capabilities;
 mod content;
+mod forward;
 mod reply;
 mod stage;
 mod transaction;
 
 pub use capabilities::Capabilities;
 pub use content::{DataEncoder, end_of_data};
+pub use forward::Xforward;
 pub use reply::Response;
 pub use stage::Stage;
 pub use transaction::{Transaction, needs_smtputf8};
@@ -104,6 +106,13 @@ pub enum Event {
         /// What it said.
         response: Rc<Response>,
     },
+    /// The server did not take what XFORWARD told it; the message goes on.
+    NotForwarded {
+        /// In reply to what.
+        stage: Stage,
+        /// In which words.
+        response: Rc<Response>,
+    },
     /// The server refused one recipient.
     RecipientFailed {
         /// The place.
@@ -137,6 +146,8 @@ enum Awaited {
     Greeting,
     Hello(Stage),
     Rset,
+    /// XFORWARD, with its stage.
+    Forward(Stage),
     Mail,
     Rcpt(usize),
     Data,
@@ -151,6 +162,8 @@ enum Awaited {
 #[derive(Debug)]
 struct Running {
     transaction: Transaction,
+    /// XFORWARD commands to send before MAIL, with their stages.
+    forward: VecDeque<(Stage, Vec<u8>)>,
     mail_sent: bool,
     /// RCPT commands sent.
     asked: usize,
@@ -230,6 +243,7 @@ impl Client {
             Awaited::Greeting => Stage::Greeting,
             Awaited::Hello(stage) => *stage,
             Awaited::Rset => Stage::Rset,
+            Awaited::Forward(stage) => *stage,
             Awaited::Mail => Stage::Mail,
             Awaited::Rcpt(_) => Stage::Rcpt,
             Awaited::Data => Stage::Data,
@@ -242,8 +256,10 @@ impl Client {
     pub fn begin(&mut self, transaction: Transaction, out: &mut Outputs) {
         assert!(self.is_ready(), "a transaction begins on a connection where nothing is under way");
         assert!(!transaction.recipients.is_empty(), "a transaction has a recipient");
+        let forward = transaction.origin.as_ref().map(|o| self.capabilities.xforward.commands(o));
         self.running = Some(Running {
             transaction,
+            forward: forward.unwrap_or_default().into(),
             mail_sent: false,
             asked: 0,
             data_sent: false,
@@ -340,6 +356,12 @@ impl Client {
         match awaited {
             Awaited::Greeting => self.greeted(out),
             Awaited::Hello(stage) => self.said_hello(stage, out),
+            Awaited::Forward(stage) => {
+                if !self.is_success() {
+                    out.events.push_back(Event::NotForwarded { stage, response: self.response() });
+                }
+                self.go_on(out);
+            }
             Awaited::Mail => self.answered_mail(out),
             Awaited::Rcpt(place) => self.answered_rcpt(place, out),
             Awaited::Data => self.answered_data(out),
@@ -473,7 +495,7 @@ impl Client {
         self.end_if_answered(out);
     }
 
-    /// Sends MAIL, as many RCPT commands as may be under way, and DATA behind the last.
+    /// Sends XFORWARD, MAIL, as many RCPT commands as may be under way, and DATA behind the last.
     fn ask_more(&mut self, out: &mut Outputs) {
         let awaited_max = if self.capabilities.pipelining { AWAITED_MAX } else { 1 };
         let Some(running) = &mut self.running else { return };
@@ -481,6 +503,15 @@ impl Client {
             return;
         }
         let quote = self.settings.quote_addresses;
+        while self.awaited.len() < awaited_max
+            && let Some((stage, line)) = running.forward.pop_front()
+        {
+            out.bytes.extend_from_slice(&line);
+            self.awaited.push_back(Awaited::Forward(stage));
+        }
+        if self.awaited.len() >= awaited_max && !running.mail_sent {
+            return;
+        }
         if !running.mail_sent {
             running.mail_sent = true;
             running.transaction.mail(&self.capabilities, quote, &mut out.bytes);

@@ -13,6 +13,10 @@ pub enum Stage {
     Lhlo,
     /// RSET before the next message.
     Rset,
+    /// XFORWARD with name and address.
+    ForwardClient,
+    /// XFORWARD with the rest.
+    ForwardRest,
     /// MAIL FROM.
     Mail,
     /// RCPT TO.
@@ -36,6 +40,8 @@ impl Stage {
             Stage::Helo => "performing the HELO handshake",
             Stage::Lhlo => "performing the LHLO handshake",
             Stage::Rset => "sending RSET probe",
+            Stage::ForwardClient => "sending XFORWARD name/address",
+            Stage::ForwardRest => "sending XFORWARD protocol/helo_name",
             Stage::Mail => "sending MAIL FROM",
             Stage::Rcpt => "sending RCPT TO",
             Stage::Data => "sending DATA command",
@@ -53,6 +59,8 @@ impl Stage {
             Stage::Helo => "HELO command",
             Stage::Lhlo => "LHLO command",
             Stage::Rset => "RSET command",
+            Stage::ForwardClient => "XFORWARD name/address command",
+            Stage::ForwardRest => "XFORWARD helo/protocol command",
             Stage::Mail => "MAIL FROM command",
             Stage::Rcpt => "RCPT TO command",
             Stage::Data => "DATA command",

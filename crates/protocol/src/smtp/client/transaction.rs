@@ -1,7 +1,8 @@
 //! One message for one server: its MAIL and RCPT commands.
 
 use super::Capabilities;
-use mail::{Address, Encoding, Notify, Recipient, Ret};
+use mail::{Address, Encoding, Notify, Origin, Recipient, Ret};
+use std::sync::Arc;
 
 /// Envelope and properties of a message, as far as the dialogue needs them.
 #[derive(Clone, Debug)]
@@ -20,6 +21,8 @@ pub struct Transaction {
     pub envid: String,
     /// `RET=`.
     pub ret: Option<Ret>,
+    /// What a server that asks for it is told of the original client (`smtp_send_xforward_command`).
+    pub origin: Option<Arc<Origin>>,
 }
 
 /// SMTPUTF8 was asked for by who sent us the message.
