@@ -83,6 +83,7 @@ pub struct Settings {
 struct LocalClients {
     own: bool,
     mynetworks: bool,
+    logged_in: bool,
     tables: Maps,
 }
 
@@ -197,6 +198,7 @@ impl Settings {
         let local = &self.local_clients;
         (local.own && self.rules.own_addresses.contains(&peer.address))
             || (local.mynetworks && is_in(&self.rules.mynetworks, peer).await)
+            || (local.logged_in && peer.login.as_ref().is_some_and(|login| login.counts))
             || matches!(local.tables.find([search::address(peer.address)]).await, Lookup::Found(_))
     }
 }
@@ -433,8 +435,9 @@ impl Reader<'_> {
             match word.to_ascii_lowercase().as_str() {
                 "permit_inet_interfaces" => local.own = true,
                 "permit_mynetworks" => local.mynetworks = true,
-                // Nobody has logged in or shown a certificate yet.
-                "permit_sasl_authenticated" | "permit_tls_all_clientcerts" | "permit_tls_clientcerts" => {}
+                "permit_sasl_authenticated" => local.logged_in = true,
+                // Nobody has shown a certificate yet.
+                "permit_tls_all_clientcerts" | "permit_tls_clientcerts" => {}
                 "check_address_map" => specs.extend(words.next().cloned()),
                 _ if word.contains(':') => specs.push(word.clone()),
                 _ => self.wrong(
