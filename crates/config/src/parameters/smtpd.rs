@@ -65,7 +65,7 @@ parameters! {
         smtpd_upstream_proxy_protocol: Text = "",
         /// How long to wait for that.
         smtpd_upstream_proxy_timeout: Duration = "5s", range 1..,
-        /// Ours: whether a client that tells no address by that protocol is taken for one without a proxy.
+        /// Ours: whether who sends no such header is a client without a proxy; who sends one is believed all the same.
         posthaste_upstream_proxy_direct: Bool = "no",
         /// Whether Received headers name the login.
         smtpd_sasl_authenticated_header: Bool = "no",
