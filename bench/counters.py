@@ -1,7 +1,7 @@
 """What the kernel knows of the mail system under test: CPU, memory, system calls, and the file system's flushes."""
 import os, signal, subprocess, time
 
-TOOLS = {"python3", "python", "bash", "sh", "smtp-source", "smtp-sink", "perf", "strace", "sleep", "enter", "compare", "unshare"}
+TOOLS = {"python3", "python", "bash", "sh", "smtp-source", "smtp-sink", "crowd", "perf", "strace", "sleep", "enter", "compare", "unshare"}
 
 
 def mail_processes():
