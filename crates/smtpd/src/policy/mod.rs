@@ -28,9 +28,10 @@ use std::time::Instant;
 use tokio::sync::Semaphore;
 use tokio::time::timeout;
 
-/// Connections to one service at once, over all event loops of a process: as many as Postfix has with its
-/// `default_process_limit`, for which services are made. Beyond it requests wait, but no longer than for an answer.
-const CONNECTIONS_MAX: usize = 100;
+/// Requests to one service at once, over all event loops of a process, each over a connection of its own: as many as
+/// Postfix makes with its `default_process_limit`, for which services are made. Beyond it requests wait, but no longer
+/// than for an answer. A loop has no more connections than it had requests at once.
+const REQUESTS_MAX: usize = 100;
 
 /// A policy service. Lists that name it in the same way share it, also those of a configuration that is read again.
 pub struct Server {
@@ -72,7 +73,7 @@ impl Server {
         }
         let server = Arc::new(Server {
             number: NUMBERS.fetch_add(1, Ordering::Relaxed),
-            free: Semaphore::new(CONNECTIONS_MAX),
+            free: Semaphore::new(REQUESTS_MAX),
             // Its name stands in front already where this is told.
             breaker: Mutex::new(Breaker::new("it", PAUSE_MAX)),
             service,
@@ -151,7 +152,7 @@ impl Server {
     /// Asks once a connection may be used, up to `tries` times; the error is what the last try brought.
     async fn ask_within(&self, tries: u64, request: &[u8], around: &Around<'_>) -> Result<Answer, String> {
         let Ok(permit) = timeout(self.service.rules.timeout, self.free.acquire()).await else {
-            let reason = format!("all {CONNECTIONS_MAX} connections were busy for too long");
+            let reason = format!("{REQUESTS_MAX} requests have been under way for too long");
             self.unanswered(&reason, around);
             return Err(reason);
         };

@@ -194,6 +194,18 @@ fn an_idle_connection_is_closed_though_nobody_asks() {
 }
 
 #[test]
+fn a_connection_that_is_in_use_is_closed_when_it_is_old() {
+    let (address, seen) = service(dunno);
+    let server = server(address, "max_ttl=1");
+    run(async {
+        while seen.try_recv() != Ok(Seen::Request(1)) {
+            assert_eq!(ask(&server).await.as_deref(), Ok("DUNNO"));
+            tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+        }
+    });
+}
+
+#[test]
 fn a_host_is_found_by_its_name() {
     let (address, _seen) = service(dunno);
     let ask_host = |host: &str| {
