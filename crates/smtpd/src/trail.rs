@@ -34,6 +34,13 @@ pub enum Step {
         /// The answer, or why there is none.
         answer: String,
     },
+    /// A policy service was asked.
+    Policy {
+        /// The service as it is written.
+        service: String,
+        /// Its action, or the one that counts in its place.
+        action: String,
+    },
     /// A restriction was asked. What it looked up stands before it.
     Restriction {
         /// Whose list.
@@ -73,6 +80,14 @@ impl Trail {
             Lookup::TempFail(why) => format!("cannot be asked: {why}"),
         };
         self.add(Step::Table { spec: spec.to_owned(), key: key.to_owned(), answer });
+    }
+
+    pub(crate) fn policy(&self, service: &str, action: Result<&str, &str>) {
+        let action = match action {
+            Ok(action) => action.to_owned(),
+            Err(default) => format!("{default} (it does not answer, so the default action counts)"),
+        };
+        self.add(Step::Policy { service: service.to_owned(), action });
     }
 
     pub(crate) fn resolved(&self, question: String, answer: String) {

@@ -32,7 +32,11 @@ impl This {
     async fn decide(&self, about: &About<'_>) -> Verdict {
         let around = Around { resolver: about.dns, families: about.rules.families, tag: about.tag };
         let answer = self.server.ask(&self.request(about), &around).await;
-        let action = answer.as_deref().unwrap_or(self.server.default_action());
+        let action = answer.as_deref().map_err(|_| self.server.default_action());
+        if let Some(trail) = about.trail {
+            trail.policy(self.server.spec(), action);
+        }
+        let action = action.unwrap_or_else(|default| default);
         let subject = Subject { value: &about.value(), class: about.class() };
         access::result(action, self.server.spec(), "", about, subject)
     }
