@@ -83,6 +83,24 @@ impl Event for PolicyNoText<'_> {
     }
 }
 
+/// An answer has nothing behind `action=`.
+#[derive(Debug)]
+pub struct PolicyEmpty<'a> {
+    /// The server as it stands in the list.
+    pub service: &'a str,
+}
+
+impl Event for PolicyEmpty<'_> {
+    fn line(&self, out: &mut String) {
+        // Postfix's words are those for tables, with the action where a key would stand.
+        let _ = write!(out, "access table {} entry  has empty value", self.service);
+    }
+
+    fn level(&self) -> Level {
+        Level::Warning
+    }
+}
+
 /// A server that was left in peace answers again.
 #[derive(Debug)]
 pub struct PolicyBack<'a> {

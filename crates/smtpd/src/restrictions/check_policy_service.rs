@@ -5,6 +5,8 @@ use crate::about::About;
 use crate::access::{self, Subject};
 use crate::policy::{Around, Defaults, Server};
 use mail::Address;
+use observe::emit;
+use observe::events::policy::PolicyEmpty;
 use protocol::policy::Request;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -37,8 +39,13 @@ impl This {
             trail.policy(self.server.spec(), action);
         }
         let action = action.unwrap_or_else(|default| default);
+        if action.is_empty() {
+            // Postfix permits then; a service that is broken must not open a relay.
+            emit(about.tag, &PolicyEmpty { service: self.server.spec() });
+            return Verdict::Dunno;
+        }
         let subject = Subject { value: &about.value(), class: about.class() };
-        access::result(action, self.server.spec(), "", about, subject)
+        access::result(action, self.server.spec(), "policy query", about, subject)
     }
 
     fn request<'a>(&'a self, about: &'a About<'_>) -> Request<'a> {
