@@ -432,7 +432,7 @@ impl Driver {
             vocabulary: &self.settings.lists.vocabulary,
             tag: &self.tag,
             dns: &*self.shared.resolver,
-            facts: Facts::of(stage.command(), session.protocol()).with(transaction),
+            facts: Facts::of(stage.command(), session.protocol(), &self.settings.stress).with(transaction),
             trail: None,
         }
     }

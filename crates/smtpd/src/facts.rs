@@ -23,12 +23,14 @@ pub struct Facts<'a> {
     pub recipients: usize,
     /// The only recipient, from DATA on.
     pub sole_recipient: Option<&'a Address>,
+    /// The parameter `stress`.
+    pub stress: &'a str,
 }
 
 impl<'a> Facts<'a> {
     /// At a command, outside of a transaction.
-    pub fn of(command: &'a str, protocol: &'a str) -> Facts<'a> {
-        Facts { command, protocol, ..Facts::default() }
+    pub fn of(command: &'a str, protocol: &'a str, stress: &'a str) -> Facts<'a> {
+        Facts { command, protocol, stress, ..Facts::default() }
     }
 
     /// With what is known of a transaction.

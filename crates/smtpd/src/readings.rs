@@ -103,6 +103,7 @@ mod tests {
             (false, true)
         );
         assert_eq!(readings.stressed.dialogue.junk_command_limit, 1);
+        assert_eq!((readings.calm.stress.as_str(), readings.stressed.stress.as_str()), ("", "yes"));
         assert!(Arc::ptr_eq(&readings.calm.lists, &readings.stressed.lists));
         assert!(Arc::ptr_eq(&readings.calm.rules, &readings.stressed.rules));
         assert_eq!(readings.calm_time, Some(Duration::from_secs(60)));

@@ -76,6 +76,8 @@ pub struct Settings {
     /// `mynetworks` are the exceptions from limits on events, too, as by default.
     exceptions_are_mynetworks: bool,
     pub(crate) stress_calm_time: Duration,
+    /// The parameter `stress`, as policy services are told it.
+    pub(crate) stress: String,
 }
 
 /// `local_header_rewrite_clients`.
@@ -132,11 +134,12 @@ impl Settings {
             return Settings::read_in(scope, around);
         }
         let (global, cleanup) = (Global::read_in(&scope)?, cleanup_of(&scope)?);
+        let stress = stress_of(&scope);
         let mut reader = Reader { scope, open: &around.tables, errors: Vec::new() };
         let dialogue = Arc::new(reader.dialogue(&global, &p, &cleanup));
         Errors::check(reader.errors)?;
         let (timeout, per_request_deadline) = (p.smtpd_timeout, p.smtpd_per_request_deadline);
-        Ok(Settings { dialogue, timeout, per_request_deadline, ..self.clone() })
+        Ok(Settings { dialogue, timeout, per_request_deadline, stress, ..self.clone() })
     }
 
     /// What lists and tables say of a client; asked once, when it has connected.
@@ -239,6 +242,11 @@ fn cleanup_of(scope: &Scope<'_>) -> Result<Cleanup, Errors> {
     })
 }
 
+/// The value of `stress`: a text for policy services, and nothing in quiet times.
+fn stress_of(scope: &Scope<'_>) -> String {
+    scope.expanded("stress").unwrap_or_default()
+}
+
 pub(crate) struct Reader<'a> {
     pub(crate) scope: Scope<'a>,
     open: &'a tables::Settings,
@@ -334,6 +342,7 @@ impl Reader<'_> {
             families: families(&global.inet_protocols),
             exceptions_are_mynetworks: global.mynetworks == p.smtpd_client_event_limit_exceptions,
             stress_calm_time: p.posthaste_stress_calm_time,
+            stress: stress_of(&self.scope),
             rules: Arc::new(rules),
         }
     }

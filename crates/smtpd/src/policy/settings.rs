@@ -12,8 +12,6 @@ use tables::Endpoint;
 #[derive(Clone)]
 pub struct Defaults {
     rules: Rules,
-    /// The parameter `stress`.
-    pub stress: String,
     /// The parameter `compatibility_level`.
     pub compatibility_level: String,
     /// The parameter `mail_version`.
@@ -76,7 +74,6 @@ impl Defaults {
                 max_ttl: p.smtpd_policy_service_max_ttl,
                 request_limit: p.smtpd_policy_service_request_limit,
             },
-            stress: text("stress"),
             compatibility_level: text("compatibility_level"),
             mail_version: text("mail_version"),
             places: places.clone(),

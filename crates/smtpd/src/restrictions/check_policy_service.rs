@@ -68,7 +68,7 @@ impl This {
             sasl_method: sasl.map_or("", |login| &login.method),
             sasl_username: sasl.map_or("", |login| &login.username),
             sasl_sender: sasl.and_then(|login| login.sender.as_deref()).unwrap_or_default(),
-            stress: &self.defaults.stress,
+            stress: facts.stress,
             policy_context: self.server.policy_context(),
             compatibility_level: &self.defaults.compatibility_level,
             mail_version: &self.defaults.mail_version,
