@@ -4,6 +4,7 @@ use crate::about::{About, Stage};
 use crate::complaint::{Complaint, Mistake};
 use crate::list::Nested;
 use crate::restrictions::{Act, Effect, Verdict, misconfigured};
+use crate::status;
 use mail::{Address, Dsn, Reply};
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -153,19 +154,17 @@ pub fn result(action: &str, source: &str, key: &str, about: &About<'_>, subject:
     match upper.as_str() {
         "DUNNO" => Verdict::Dunno,
         "OK" | "RELAY" => Verdict::Permit,
-        "REJECT" => Verdict::Refuse(refusal(codes.access_map_reject, subject, text, "Access denied")),
-        "DEFER" => Verdict::Refuse(refusal(codes.access_map_defer, subject, text, "Access denied")),
+        "REJECT" => refusal(codes.access_map_reject, subject, text, "Access denied").told(Verdict::Refuse),
+        "DEFER" => refusal(codes.access_map_defer, subject, text, "Access denied").told(Verdict::Refuse),
         "DEFER_IF_PERMIT" => {
-            Verdict::DeferIfPermit(refusal(codes.access_map_defer, subject, text, "Service unavailable"))
+            refusal(codes.access_map_defer, subject, text, "Service unavailable").told(Verdict::DeferIfPermit)
         }
         "DEFER_IF_REJECT" => {
-            Verdict::DeferIfReject(refusal(codes.access_map_defer, subject, text, "Service unavailable"))
+            refusal(codes.access_map_defer, subject, text, "Service unavailable").told(Verdict::DeferIfReject)
         }
         "INFO" | "WARN" => {
-            let default = format!("<{}>: {} triggers {upper} action", subject.value, subject.class);
-            let text = if text.is_empty() { default } else { text.to_owned() };
             let name = if upper == "INFO" { "info" } else { "warn" };
-            Verdict::Act(Act { name, text, effect: Effect::None })
+            Verdict::Act(Act { name, text: text.to_owned(), effect: Effect::None })
         }
         "HOLD" | "DISCARD" | "FILTER" | "REDIRECT" | "BCC" | "PREPEND" => {
             match on_message(&upper, text, about, subject) {
@@ -179,7 +178,7 @@ pub fn result(action: &str, source: &str, key: &str, about: &About<'_>, subject:
         // Also `550`: a code refuses only where a text stands behind it.
         _ if !action.is_empty() && action.bytes().all(|b| b.is_ascii_digit()) => Verdict::Permit,
         _ if is_refusing_code(word) => {
-            Verdict::Refuse(refusal(word.parse().unwrap_or(554), subject, text, "Access denied"))
+            refusal(word.parse().unwrap_or(554), subject, text, "Access denied").told(Verdict::Refuse)
         }
         _ => by_name(action, source, about),
     }
@@ -254,15 +253,38 @@ fn by_name(action: &str, source: &str, about: &About<'_>) -> Verdict {
     Verdict::List(Nested { list, forbids_permit: None })
 }
 
-/// The refusal; a text that begins with an enhanced code brings its own, with the class that the code has.
-fn refusal(code: u16, subject: Subject<'_>, text: &str, default: &str) -> Reply {
+/// A refusal, and what the log says before it.
+struct Refusal {
+    reply: Reply,
+    mapped: Option<Complaint>,
+}
+
+impl Refusal {
+    fn told(self, verdict: fn(Reply) -> Verdict) -> Verdict {
+        let found = verdict(self.reply);
+        match self.mapped {
+            Some(mapped) => Verdict::Told(mapped, Box::new(found)),
+            None => found,
+        }
+    }
+}
+
+/// The refusal; a text that begins with an enhanced code brings its own, with the class that the code has, or one that
+/// fits what is refused.
+fn refusal(code: u16, subject: Subject<'_>, text: &str, default: &str) -> Refusal {
     let class = if code / 100 == 4 { 4 } else { 5 };
-    let (dsn, text) = match Dsn::parse_prefix(text) {
-        Some((own, rest)) => (own.with_class(class), rest),
-        None => (Dsn::new(class, 7, 1), text),
+    let (dsn, text, mapped) = match Dsn::parse_prefix(text) {
+        Some((own, rest)) => {
+            let fitting = status::fitting(own, subject.class);
+            let of = subject.class.to_owned();
+            let mapped = (fitting != own).then_some(Complaint::StatusMapped { own, fitting, class: of });
+            (fitting.with_class(class), rest, mapped)
+        }
+        None => (Dsn::new(class, 7, 1), text, None),
     };
     let text = if text.is_empty() { default } else { text };
-    Reply::new(code, dsn, format!("<{}>: {} rejected: {text}", subject.value, subject.class))
+    let reply = Reply::new(code, dsn, format!("<{}>: {} rejected: {text}", subject.value, subject.class));
+    Refusal { reply, mapped }
 }
 
 fn unable(dsn: Dsn, subject: Subject<'_>, text: &str) -> Verdict {

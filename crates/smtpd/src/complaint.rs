@@ -1,7 +1,8 @@
 //! What makes no sense in lists and access tables, and is found only when it is used.
 
+use mail::Dsn;
 use observe::events::smtpd as events;
-use observe::{Tag, emit, warn};
+use observe::{Tag, emit, info, warn};
 
 /// Something for the administrator; each is a warning in the log.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -54,6 +55,15 @@ pub enum Complaint {
         domain: String,
         /// What is wrong.
         wrong: String,
+    },
+    /// An enhanced code is none of what is refused.
+    StatusMapped {
+        /// As it was written.
+        own: Dsn,
+        /// What stands in its place.
+        fitting: Dsn,
+        /// What is refused: `Sender address`.
+        class: String,
     },
     /// A list in DNS could not be asked.
     Blocklist {
@@ -109,6 +119,9 @@ impl Complaint {
             Complaint::NoTable(name) => {
                 let argument = format_args!("bad argument \"{name}\": need maptype:mapname");
                 warn(tag, format_args!("restriction {name}: {argument}"));
+            }
+            Complaint::StatusMapped { own, fitting, class } => {
+                info(tag, format_args!("mapping DSN status {own} into {class} status {fitting}"));
             }
             Complaint::BareTable(table) => {
                 warn(tag, format_args!("specify a restriction before the table \"{table}\""));

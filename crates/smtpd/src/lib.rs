@@ -40,6 +40,7 @@ mod serve;
 mod servers;
 mod settings;
 mod socket;
+mod status;
 pub mod stress;
 pub mod trail;
 mod transaction;

@@ -193,7 +193,8 @@ async fn act(verdict: Verdict, about: &About<'_>, effects: &mut Effects, place: 
             Decision::Open
         }
         Verdict::Act(act) => {
-            if !act.text.is_empty() {
+            // The log says nothing of a header.
+            if !matches!(act.effect, Effect::Prepend(_)) {
                 effects.said.push(Said::Acted(act.name, act.text.clone()));
             }
             effects.take(act.effect, act.text);
