@@ -276,7 +276,7 @@ impl About<'_> {
     pub(crate) async fn resolve(&self, address: &Address) -> Result<Resolved, Reply> {
         let null = Address::null();
         let resolved = self.rules.addresses.resolve(address, self.sender.unwrap_or(&null)).await;
-        resolved.map_err(|_| self.lookup_failed())
+        resolved.map_err(|_| unanswered(address))
     }
 
     async fn resolved(&self) -> Result<Option<Resolved>, Reply> {
@@ -311,4 +311,10 @@ impl About<'_> {
             Err(reply) => Verdict::Unable(reply),
         }
     }
+}
+
+/// The refusal of an address about which a table cannot be asked.
+pub(crate) fn unanswered(address: &Address) -> Reply {
+    let text = format!("<{}>: Temporary lookup failure", String::from_utf8_lossy(address.as_bytes()));
+    Reply::new(451, Dsn::new(4, 3, 0), text)
 }

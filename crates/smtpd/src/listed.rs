@@ -1,6 +1,6 @@
 //! Whether an address of ours exists: the tables of its class know it (`reject_unlisted_recipient`, `…_sender`).
 
-use crate::about::{About, Stage};
+use crate::about::{About, Stage, unanswered};
 use crate::addresses::{Class, Resolved, Undeliverable};
 use crate::restrictions::Verdict;
 use mail::{Address, Dsn, Reply};
@@ -48,7 +48,7 @@ impl About<'_> {
     async fn known(&self, address: &Address, dsn: Dsn) -> Result<Verdict, Reply> {
         let resolved = self.resolve(address).await?;
         let (listed, codes) = (&self.rules.listed, &self.rules.codes);
-        if self.known_by(&listed.aliases, &resolved).await? {
+        if self.known_by(&listed.aliases, &resolved, address).await? {
             return Ok(Verdict::Dunno);
         }
         if let Some(undeliverable) = &resolved.undeliverable
@@ -67,7 +67,7 @@ impl About<'_> {
             Class::Default => return Ok(Verdict::Dunno),
         };
         let Some(maps) = maps else { return Ok(Verdict::Dunno) };
-        if self.known_by(maps, &resolved).await? {
+        if self.known_by(maps, &resolved, address).await? {
             return Ok(Verdict::Dunno);
         }
         let text = match listed.show_table_name {
@@ -77,14 +77,14 @@ impl About<'_> {
         Ok(Verdict::Refuse(self.refusal(code, (5, dsn.subject, dsn.detail), &text)))
     }
 
-    async fn known_by(&self, maps: &Maps, resolved: &Resolved) -> Result<bool, Reply> {
+    async fn known_by(&self, maps: &Maps, resolved: &Resolved, as_given: &Address) -> Result<bool, Reply> {
         // In small letters, for tables that do not fold by themselves.
         let address = tables::fold(&String::from_utf8_lossy(resolved.address.as_bytes()), true).into_owned();
         let ours = resolved.class == Class::Local;
         match maps.find(search::mapping(&address, &self.rules.recipient_delimiter, ours)).await {
             Lookup::Found(_) => Ok(true),
             Lookup::NotFound => Ok(false),
-            Lookup::TempFail(_) => Err(self.lookup_failed()),
+            Lookup::TempFail(_) => Err(unanswered(as_given)),
         }
     }
 

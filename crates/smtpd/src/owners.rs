@@ -1,6 +1,6 @@
 //! Whose a sender is: `smtpd_sender_login_maps` against the client's login.
 
-use crate::about::{About, Stage};
+use crate::about::{About, Stage, unanswered};
 use crate::complaint::Complaint;
 use crate::restrictions::Verdict;
 use mail::Address;
@@ -24,6 +24,10 @@ impl About<'_> {
             return Verdict::Complain(Complaint::NoSasl(parts));
         }
         let Some(sender) = self.sender.filter(|sender| !sender.is_null()) else { return Verdict::Dunno };
+        let logged_in = self.client.counted_login().is_some();
+        if (logged_in && !mismatch.logged_in) || (!logged_in && !mismatch.not_logged_in) {
+            return Verdict::Dunno;
+        }
         let owners = match self.owners(sender).await {
             Ok(owners) => owners,
             Err(verdict) => return verdict,
@@ -31,7 +35,7 @@ impl About<'_> {
         let about = About { stage: Stage::Sender, ..*self };
         let refuse = |text: &str| Verdict::Refuse(about.refusal(553, (5, 7, 1), text));
         match self.client.counted_login() {
-            Some(login) if mismatch.logged_in => {
+            Some(login) => {
                 let user = login.username.as_str();
                 let is_own = owners.iter().any(|owner| owner.eq_ignore_ascii_case(user));
                 match is_own || (mismatch.known_only && owners.is_empty()) {
@@ -39,8 +43,8 @@ impl About<'_> {
                     false => refuse(&format!("not owned by user {user}")),
                 }
             }
-            None if mismatch.not_logged_in && !owners.is_empty() => refuse("not logged in"),
-            _ => Verdict::Dunno,
+            None if !owners.is_empty() => refuse("not logged in"),
+            None => Verdict::Dunno,
         }
     }
 
@@ -53,7 +57,7 @@ impl About<'_> {
         match self.rules.sender_login_maps.find(keys).await {
             Lookup::Found(owners) => Ok(config::words::list(&owners)),
             Lookup::NotFound => Ok(Vec::new()),
-            Lookup::TempFail(_) => Err(Verdict::Unable(self.lookup_failed())),
+            Lookup::TempFail(_) => Err(Verdict::Unable(unanswered(sender))),
         }
     }
 }
