@@ -15,6 +15,7 @@ pub mod complaint;
 mod dns;
 pub mod driver;
 mod etrn;
+pub mod explain;
 pub mod facts;
 mod footer;
 mod forward;

@@ -15,7 +15,12 @@ const NESTING_MAX: u32 = 100;
 
 /// A restriction list, a restriction class, or what an access table names as its result.
 #[derive(Default)]
-pub struct List(Vec<Entry>);
+pub struct List {
+    entries: Vec<Entry>,
+    /// The parameter that holds it, and where that is set; empty for the result of a table.
+    name: String,
+    place: Option<String>,
+}
 
 /// One entry.
 pub struct Entry {
@@ -111,12 +116,18 @@ type Deciding<'a> = Pin<Box<dyn Future<Output = Decision> + 'a>>;
 impl List {
     /// A list of entries.
     pub fn of(entries: Vec<Entry>) -> List {
-        List(entries)
+        List { entries, ..List::default() }
+    }
+
+    /// The same under the name of a parameter, which is set at `place`.
+    pub fn named(self, name: &str, place: Option<String>) -> List {
+        List { name: name.to_owned(), place, ..self }
     }
 
     /// Whether it stops strangers from relaying wherever it is asked: a guard stands before any `permit`.
     pub fn guards_relaying(&self) -> bool {
-        let asked = self.0.iter().take_while(|entry| entry.text != "permit").filter(|entry| !entry.warns);
+        let asked =
+            self.entries.iter().take_while(|entry| entry.text != "permit").filter(|entry| !entry.warns);
         asked.into_iter().any(|entry| match &entry.what {
             What::One { guards_relaying, .. } => *guards_relaying,
             What::Class(list) => list.guards_relaying(),
@@ -128,6 +139,9 @@ impl List {
     pub async fn on(&self, about: &About<'_>, stage: Stage, effects: &mut Effects) -> Result<(), Reply> {
         let about = About { stage, ..*about };
         effects.defer_if_reject = None;
+        if let Some(trail) = about.trail.filter(|_| !self.entries.is_empty()) {
+            trail.entered(&self.name, self.place.as_deref());
+        }
         match self.decide(&about, effects, Place::default()).await {
             Decision::Open | Decision::Permit => Ok(()),
             Decision::Refuse(reply) => Err(reply),
@@ -135,7 +149,7 @@ impl List {
     }
 
     async fn decide(&self, about: &About<'_>, effects: &mut Effects, place: Place) -> Decision {
-        for entry in &self.0 {
+        for entry in &self.entries {
             // Nothing can change what becomes of the message: it is thrown away, or put off either way.
             if effects.discard || (effects.defer_if_permit.is_some() && effects.defer_if_reject.is_some()) {
                 break;

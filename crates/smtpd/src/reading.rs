@@ -207,7 +207,8 @@ impl<'a> Reading<'a> {
     /// The list of a parameter. `bare_tables`: a table by itself has a meaning at its stage.
     pub fn list(&mut self, parameter: &str, words: &[String], bare_tables: bool) -> List {
         let before = std::mem::replace(&mut self.parameter, parameter.to_owned());
-        let list = List::of(entries(words, bare_tables, self));
+        let place = self.origin().map(|origin| origin.to_string());
+        let list = List::of(entries(words, bare_tables, self)).named(parameter, place);
         self.parameter = before;
         list
     }

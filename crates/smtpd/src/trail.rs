@@ -18,6 +18,13 @@ pub struct Trail {
 /// One step.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Step {
+    /// A list began.
+    List {
+        /// Its parameter.
+        name: String,
+        /// Where that is set: file and line; nothing for a default.
+        place: Option<String>,
+    },
     /// A table was asked.
     Table {
         /// The table.
@@ -65,6 +72,10 @@ impl Trail {
         if steps.len() < STEPS_MAX {
             steps.push(step);
         }
+    }
+
+    pub(crate) fn entered(&self, name: &str, place: Option<&str>) {
+        self.add(Step::List { name: name.to_owned(), place: place.map(str::to_owned) });
     }
 
     pub(crate) fn asked(&self, entry: &Entry, stage: Stage, depth: u32, verdict: &Verdict) {

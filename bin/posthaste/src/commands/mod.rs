@@ -2,6 +2,7 @@
 
 mod delegated;
 mod dry_run;
+mod explain;
 pub mod instance;
 mod migrate;
 mod postconf;
@@ -64,6 +65,12 @@ const COMMANDS: &[Command] = &[
         "[-c DIR] [-dfhHnqx] [-o NAME=VALUE] [NAME…] | -e NAME=VALUE… | -X NAME… | -# NAME… | -M | -F | -P",
         "show or edit parameters, show services",
         postconf::run,
+    ),
+    ours(
+        "explain",
+        "smtp --client ADDRESS [--name NAME] [--helo NAME] [--from SENDER] [--to RECIPIENT]… [--sasl LOGIN] [--json]",
+        "what a client would be told, and what decided it",
+        explain::run,
     ),
     ours(
         "migrate",
