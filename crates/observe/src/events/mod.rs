@@ -7,5 +7,6 @@ pub mod delivery;
 pub mod master;
 pub mod pickup;
 pub mod policy;
+pub mod postscreen;
 pub mod qmgr;
 pub mod smtpd;
