@@ -9,6 +9,7 @@ use landlock::{
 use seccompiler::{BpfProgram, SeccompAction, SeccompFilter, TargetArch};
 use std::collections::BTreeMap;
 use std::io;
+use std::os::fd::BorrowedFd;
 use std::path::{Path, PathBuf};
 
 /// How far the kernel keeps files from us.
@@ -26,8 +27,13 @@ pub enum FileSandbox {
 const LANDLOCK: ABI = ABI::V3;
 
 /// From now on this process can read only what lies below `read`, and read, write, make and remove below `write`.
-/// What is open stays open. Paths that do not exist are left out.
-pub fn restrict_files(read: &[PathBuf], write: &[PathBuf]) -> io::Result<FileSandbox> {
+/// What is open stays open, and below a directory in `opened` it can do as below `write`, be that within its root or
+/// not. Paths that do not exist are left out.
+pub fn restrict_files(
+    read: &[PathBuf],
+    write: &[PathBuf],
+    opened: &[BorrowedFd<'_>],
+) -> io::Result<FileSandbox> {
     let (reading, all) = (
         AccessFs::from_read(LANDLOCK) & !AccessFs::Execute,
         AccessFs::from_all(LANDLOCK) & !AccessFs::Execute,
@@ -49,6 +55,9 @@ pub fn restrict_files(read: &[PathBuf], write: &[PathBuf]) -> io::Result<FileSan
     }
     for path in write {
         allow(path, all)?;
+    }
+    for directory in opened {
+        rules = rules.add_rule(PathBeneath::new(directory, all)).map_err(io::Error::other)?;
     }
     let status = rules.restrict_self().map_err(io::Error::other)?;
     Ok(match status.ruleset {
@@ -127,7 +136,7 @@ mod tests {
                 std::fs::write(d.join("file"), "x").unwrap();
             }
             let status =
-                restrict_files(&[read.clone(), "/no/such/path".into()], std::slice::from_ref(&write))
+                restrict_files(&[read.clone(), "/no/such/path".into()], std::slice::from_ref(&write), &[])
                     .unwrap();
             if status != FileSandbox::None {
                 assert!(std::fs::read(read.join("file")).is_ok());

@@ -20,6 +20,7 @@ pub fn run(mut start: Start) -> Result<(), String> {
         read: &["/".into()],
         write: &["public", "private"],
         tables: &written,
+        opened: &[],
         configuration: true,
     })?;
     let lists = sockets::listen("public/showq").map_err(|why| start.fail(why))?;

@@ -18,6 +18,7 @@ use net::ShutdownTrigger;
 use observe::Tag;
 use rustix::process::{DumpableBehavior, set_dumpable_behavior};
 use std::io;
+use std::os::fd::BorrowedFd;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
@@ -108,6 +109,8 @@ pub struct Reach<'a> {
     pub write: &'a [&'a str],
     /// As `write`: directories in which tables make files of their own.
     pub tables: &'a [PathBuf],
+    /// As `write`: directories that are open already, and may lie outside of what will be its root.
+    pub opened: &'a [BorrowedFd<'a>],
     /// The directory of main.cf may be read: the role takes a new configuration by itself.
     pub configuration: bool,
 }
@@ -171,7 +174,8 @@ impl Start {
         if !self.is_chrooted() {
             write.push(self.plan.data_directory.clone());
         }
-        let sandbox = sys::restrict_files(&read, &write).map_err(|e| format!("landlock: {e}"))?;
+        let sandbox =
+            sys::restrict_files(&read, &write, reach.opened).map_err(|e| format!("landlock: {e}"))?;
         match sys::forbid_system_calls() {
             Err(e) if e.kind() == io::ErrorKind::Unsupported => {}
             result => result.map_err(|e| format!("seccomp: {e}"))?,

@@ -29,7 +29,13 @@ pub fn run(mut start: Start) -> Result<(), String> {
     let resolver = routing::resolver(&start.config, &tables).map_err(|why| start.fail(why))?;
     let (written, mut opened) = (tables.written.all(), tables.opened.clone());
     // A reload opens tables again, wherever they lie.
-    start.confine(&Reach { read: &["/".into()], write: &["."], tables: &written, configuration: true })?;
+    start.confine(&Reach {
+        read: &["/".into()],
+        write: &["."],
+        tables: &written,
+        opened: &[],
+        configuration: true,
+    })?;
     let notices = sockets::listen("private/journal").map_err(|why| start.fail(why))?;
     let triggers = sockets::listen("public/qmgr").map_err(|why| start.fail(why))?;
     let lists = sockets::listen("private/showq").map_err(|why| start.fail(why))?;

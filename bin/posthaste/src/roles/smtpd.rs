@@ -62,6 +62,7 @@ pub fn run(mut start: Start) -> Result<(), String> {
         read: &read,
         write: &["journal", "maildrop", "public", "private"],
         tables: &written,
+        opened: &[],
         configuration: false,
     })?;
     for service in &services {
