@@ -43,6 +43,8 @@ pub struct Driver {
     number: ServiceNumber,
     pub(crate) rates: Rates,
     pub(crate) socket: Socket,
+    /// Another service looked at the client first.
+    passed: bool,
     /// Until when the client has to say or take something, and what it was about to do when that was set.
     deadline: Instant,
     request: Option<u32>,
@@ -64,6 +66,7 @@ pub(crate) async fn session(
     tag: Tag,
     ends: Ends,
 ) {
+    let passed = matches!(ends, Ends::Passed { .. });
     let Arrival { ends, unread, refusal } = match &settings.peers.upstream {
         Some(upstream) => Box::pin(upstream.receive(&socket, ends, &settings, &tag)).await,
         None => Arrival::from(ends),
@@ -89,6 +92,7 @@ pub(crate) async fn session(
         number,
         rates: Rates::default(),
         socket,
+        passed,
         deadline,
         request: None,
         standing,
@@ -103,7 +107,8 @@ pub(crate) async fn session(
 impl Driver {
     /// Serves the client, of which `input` is read already; a `refusal` is all that it hears.
     async fn serve(&mut self, mut input: Bytes, refusal: Option<Reply>) {
-        let peer = self.introduction(self.early(&input));
+        let early = if self.passed { Vec::new() } else { self.early(&input) };
+        let peer = self.introduction(early);
         let mut out = self.shared.outputs.take();
         let (mut session, mut next) =
             Session::<Smtpd>::start(Arc::clone(&self.settings.dialogue), peer, &mut out);

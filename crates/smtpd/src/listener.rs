@@ -73,8 +73,15 @@ pub(crate) enum Ends {
         client: SocketAddr,
         server: SocketAddr,
     },
-    /// As who handed the connection on tells.
+    /// As a PROXY header tells.
     Told {
+        client: SocketAddr,
+        server: SocketAddr,
+    },
+    /// As `Internet`, where another service looked at the client first: how it waited for its turn is told already.
+    Passed {
+        /// That service said who the client is.
+        told: bool,
         client: SocketAddr,
         server: SocketAddr,
     },

@@ -78,10 +78,10 @@ fn connection(fd: OwnedFd, attributes: &[(String, String)]) -> io::Result<(TcpSt
     stream.set_nonblocking(true)?;
     let stream = TcpStream::from_std(stream)?;
     let ends = match (told(attributes, "client")?, told(attributes, "server")?) {
-        (Some(client), Some(server)) => Ends::Told { client, server },
-        (Some(client), None) => Ends::Told { client, server: stream.local_addr()? },
+        (Some(client), Some(server)) => Ends::Passed { client, server, told: true },
+        (Some(client), None) => Ends::Passed { client, server: stream.local_addr()?, told: true },
         (None, _) => match (stream.peer_addr(), stream.local_addr()) {
-            (Ok(client), Ok(server)) => Ends::Internet { client, server },
+            (Ok(client), Ok(server)) => Ends::Passed { client, server, told: false },
             // It is gone, or no connection of the internet.
             (Err(e), _) if e.kind() == io::ErrorKind::NotConnected => return Err(e),
             _ => Ends::Local,

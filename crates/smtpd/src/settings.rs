@@ -171,9 +171,9 @@ impl Settings {
     /// A client whose name is not known yet.
     pub(crate) fn peer(&self, ends: Ends) -> PeerInfo {
         match ends {
-            Ends::Internet { client, server } | Ends::Told { client, server } => {
-                PeerInfo::unnamed(client, server)
-            }
+            Ends::Internet { client, server }
+            | Ends::Told { client, server }
+            | Ends::Passed { client, server, .. } => PeerInfo::unnamed(client, server),
             Ends::Local => PeerInfo::local(self.families),
         }
     }

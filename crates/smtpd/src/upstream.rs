@@ -58,7 +58,7 @@ impl Upstream {
         settings: &Settings,
         tag: &Tag,
     ) -> Arrival {
-        if !matches!(ends, Ends::Internet { .. }) {
+        if !matches!(ends, Ends::Internet { .. } | Ends::Passed { told: false, .. }) {
             // Who handed it on has read the header; a program of this host is behind no proxy.
             return ends.into();
         }

@@ -15,6 +15,9 @@ static LOG_ID: LazyLock<Regex> = LazyLock::new(|| regex(r"^(?:warning: )?([0-9A-
 static NEW_ID: LazyLock<Regex> =
     LazyLock::new(|| regex(r"(?:notification: |orig_id=|queued as |forwarded as )([0-9A-Za-z]{6,})\b"));
 static DELAY: LazyLock<Regex> = LazyLock::new(|| regex(r"delay=[0-9.]+, delays=[0-9./]+"));
+// How long after its connection a client did something that postscreen tells.
+static SCREENED: LazyLock<Regex> =
+    LazyLock::new(|| regex(r"^(PREGREET \d+|HANGUP) after \d+(?:\.\d+)? from "));
 static SIZE: LazyLock<Regex> = LazyLock::new(|| regex(r"from=<([^>]*)>, size=(\d+)"));
 static DATE: LazyLock<Regex> = LazyLock::new(|| {
     regex(r"[A-Z][a-z]{2}, {1,2}\d{1,2} [A-Z][a-z]{2} \d{4} \d\d:\d\d:\d\d [+-]\d{4}(?: \([A-Z]+\))?")
@@ -33,7 +36,7 @@ static EPOCH: LazyLock<Regex> = LazyLock::new(|| regex(r#""arrival_time": ?\d+"#
 static UNIQUE: LazyLock<Regex> = LazyLock::new(|| regex(r"\b\d{10}\.[PV][0-9A-Za-z]+\."));
 static SIZE_PARAMETER: LazyLock<Regex> = LazyLock::new(|| regex(r"^(MAIL FROM:.*) SIZE=\d+"));
 static FREE: LazyLock<Regex> = LazyLock::new(|| regex(r"in mail queue: \d+ bytes"));
-static PORT: LazyLock<Regex> = LazyLock::new(|| regex(r"(\[[0-9a-f.:]+\]):(\d{5})\b"));
+static PORT: LazyLock<Regex> = LazyLock::new(|| regex(r"(\[[0-9a-f.:]+\]:?)(\d{5})\b"));
 
 /// One log line without its frame.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -126,6 +129,7 @@ impl Masker {
         }
         for (pattern, to) in [
             (&DELAY, "delay=D, delays=D"),
+            (&SCREENED, "$1 after T from "),
             (&CONN_USE, ""),
             (&DATE, "DATE"),
             (&STAMP, "STAMP."),
@@ -133,7 +137,7 @@ impl Masker {
             (&UNIQUE, "UNIQUE."),
             (&BOUNDARY, ".TIME/"),
             (&EPOCH, r#""arrival_time": TIME"#),
-            (&PORT, "$1:PORT"),
+            (&PORT, "${1}PORT"),
             (&FREE, "in mail queue: N bytes"),
             (&SIZE_PARAMETER, "$1 SIZE=N"),
         ] {

@@ -358,9 +358,15 @@ fn is_housekeeping(line: &LogLine) -> bool {
     let not_queued =
         line.text.ends_with(": removed (canceled)") || line.text.ends_with(": removed (discarded)");
     // What Posthaste says of its own limits at the start.
-    let start = line.text.contains("/inet: at most ");
+    let start = line.text.contains("/inet: at most ") || line.text.contains("/pass: at most ");
+    // Postfix's postscreen starts with its first client, and says this then.
+    let cleanup = line.text.contains(" full cleanup: retained=");
     let daemons = ["master", "postfix-script", "anvil", "scache", "tlsmgr", "postlogd", "postlog", "control"];
-    start || clock || not_queued || daemons.iter().any(|daemon| line.tag.rsplit('/').next() == Some(daemon))
+    start
+        || cleanup
+        || clock
+        || not_queued
+        || daemons.iter().any(|daemon| line.tag.rsplit('/').next() == Some(daemon))
 }
 
 /// Recipients of one message are delivered in any order: neighbouring delivery lines are sorted.
@@ -394,7 +400,11 @@ struct Fate {
 fn rest(lines: &[LogLine]) -> Rest {
     let mut fates: BTreeMap<&str, Fate> = BTreeMap::new();
     let (mut connects, mut disconnects) = (0, 0);
+    // A client of postscreen goes away, or on to smtpd.
+    let (mut screened, mut judged) = (0, 0);
     for line in lines {
+        screened += usize::from(line.text.starts_with("CONNECT from "));
+        judged += usize::from(line.text.starts_with("DISCONNECT ") || line.text.starts_with("connect from "));
         connects += usize::from(line.text.starts_with("connect from "));
         disconnects += usize::from(line.text.starts_with("disconnect from "));
         if let Some(new) = line.other_id() {
@@ -416,6 +426,9 @@ fn rest(lines: &[LogLine]) -> Rest {
     }
     if connects > disconnects {
         return Rest::No(format!("{} sessions are open", connects - disconnects));
+    }
+    if screened > judged {
+        return Rest::No(format!("{} clients are being screened", screened - judged));
     }
     let mut answer = Rest::Yes;
     for (id, fate) in fates {
