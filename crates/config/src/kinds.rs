@@ -92,6 +92,18 @@ impl Kind for Size {
     }
 }
 
+/// A number that may be negative, such as a score.
+pub struct Score;
+
+impl Kind for Score {
+    type Value = i32;
+    const NAME: &'static str = "number, also below zero";
+
+    fn read(text: &str, _: &Limits) -> Result<i32, String> {
+        text.parse().map_err(|_| format!("expected a number, also below zero, found `{text}`"))
+    }
+}
+
 /// A decimal number that is not negative.
 pub struct Float;
 

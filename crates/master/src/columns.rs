@@ -7,7 +7,7 @@ use crate::programs::{self, Place};
 use config::{Attributes, Config, Error, ServiceLine, ServiceType};
 
 /// Programs whose `-o` settings are read on each of their lines.
-const READ_SETTINGS: [&str; 6] = ["cleanup", "lmtp", "qmgr", "smtp", "smtpd", "virtual"];
+const READ_SETTINGS: [&str; 7] = ["cleanup", "lmtp", "postscreen", "qmgr", "smtp", "smtpd", "virtual"];
 
 /// Settings that name the service itself, which lines of all programs may have.
 const OF_ANY: [&str; 1] = ["syslog_name"];

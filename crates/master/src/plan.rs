@@ -255,7 +255,8 @@ fn listeners(
     for service in config.services().iter().filter(|s| !disabled(s, &master.master_service_disable)) {
         let key = service_key(service);
         match (service.kind, service.command.as_str()) {
-            (ServiceType::Inet | ServiceType::Unix | ServiceType::Pass, "smtpd") => {}
+            (ServiceType::Inet | ServiceType::Unix | ServiceType::Pass, "smtpd")
+            | (ServiceType::Inet, "postscreen") => {}
             (ServiceType::Inet, other) => {
                 warnings.push(format!(
                     "{}: {key}: {other} is not available yet: nobody listens there",
@@ -270,7 +271,18 @@ fn listeners(
             _ => continue,
         }
         let wrong = |text: String| Error::new(Some(service.origin.clone()), &key, text);
-        let chrooted = is_root && config.is_chrooted(service);
+        // Who passes postscreen is handed over within the process.
+        let process_of = match service.command.as_str() {
+            "postscreen" => match onward(config, service) {
+                Ok(onward) => onward,
+                Err(text) => {
+                    errors.push(wrong(text));
+                    continue;
+                }
+            },
+            _ => service,
+        };
+        let chrooted = is_root && config.is_chrooted(process_of);
         let role = if chrooted { RoleKind::ChrootedSmtpd } else { RoleKind::Smtpd };
         if service.chroot == Some(true) && !is_root {
             let text = "not started as root, so it cannot be chrooted: it runs as the others do";
@@ -305,6 +317,15 @@ fn listeners(
     }
     all.dedup();
     all
+}
+
+/// The service that takes the clients which pass a postscreen service (`smtpd_service_name`).
+pub fn onward<'a>(config: &'a Config, screen: &ServiceLine) -> Result<&'a ServiceLine, String> {
+    let name = config.scope(Some(screen)).expanded("smtpd_service_name").map_err(|e| e.to_string())?;
+    let found = config.service(&name, ServiceType::Pass).filter(|service| service.command == "smtpd");
+    found.ok_or_else(|| {
+        format!("expected a line `{name} pass - - n - - smtpd` that takes the clients which pass, found none")
+    })
 }
 
 /// `master_service_disable`: `name/type`, or a type for all of it.
@@ -383,6 +404,22 @@ mod tests {
         );
         let words = "/etc/postfix/master.cf:4: smtpd/fifo: smtpd over fifo is not available yet";
         assert!(plan.warnings.iter().any(|w| w == words), "{:?}", plan.warnings);
+    }
+
+    #[test]
+    fn postscreen_listens_in_the_process_of_the_service_that_takes_its_clients() {
+        let main = "compatibility_level = 3.12\ninet_interfaces = 127.0.0.1\nsmtpd_service_name = inner\n";
+        let screen = "2525 inet n - n - 1 postscreen\n";
+        let master = format!("{screen}inner pass - - n - - smtpd\ndnsblog unix - - n - 0 dnsblog\n");
+        let plan = plan(main, &format!("{master}tlsproxy unix - - n - 0 tlsproxy\n")).unwrap();
+        let found: Vec<String> =
+            plan.listeners.iter().map(|l| format!("{} {}", l.service, l.endpoint)).collect();
+        assert_eq!(found, ["2525/inet 127.0.0.1:2525", "inner/pass private/inner"]);
+        assert_eq!(plan.warnings, Vec::<String>::new());
+        let errors = self::plan(main, screen).unwrap_err().to_string();
+        let told = "/etc/postfix/master.cf:1: 2525/inet: expected a line `inner pass - - n - - smtpd` that takes \
+                    the clients which pass, found none";
+        assert_eq!(errors, told);
     }
 
     #[test]

@@ -48,6 +48,16 @@ pub(crate) struct Acceptor {
     pub(crate) warned: Cell<Option<Instant>>,
 }
 
+/// What came of waiting for a session.
+pub(crate) enum Turn {
+    /// It may begin.
+    Seat(Seat),
+    /// There is none.
+    TurnedAway,
+    /// The client did not wait.
+    Gone,
+}
+
 impl Acceptor {
     /// Serves a listener until the order to retire.
     pub(crate) async fn accept(self: Rc<Self>, listener: listener::Open) {
@@ -102,6 +112,21 @@ impl Acceptor {
         });
     }
 
+    /// The turn of a client that another stage of this process looked at, once it comes.
+    pub(crate) async fn turn(&self, stream: &TcpStream, ends: Ends) -> Turn {
+        if let Some(seat) = self.hall.take_at_once() {
+            return Turn::Seat(seat);
+        }
+        self.warn_full();
+        let settings = Arc::clone(self.settings());
+        let peer = settings.peer(ends);
+        let rank = settings.rank(&peer).await;
+        match self.hall.join(rank, Network::of(peer.address, settings.network_bits)) {
+            Some(waiter) => self.await_turn(waiter, stream, rank).await,
+            None => Turn::TurnedAway,
+        }
+    }
+
     /// Begins a session, or lets the client wait for one.
     async fn admit(self: &Rc<Self>, stream: TcpStream, ends: Ends) {
         if let Some(seat) = self.hall.take_at_once() {
@@ -132,11 +157,18 @@ impl Acceptor {
     }
 
     /// Waits for a seat, without a word, as in the listener's queue; no longer than a client would have to speak.
-    async fn wait(self: Rc<Self>, mut waiter: Waiter, stream: TcpStream, ends: Ends, rank: Rank) {
+    async fn wait(self: Rc<Self>, waiter: Waiter, stream: TcpStream, ends: Ends, rank: Rank) {
         let _open = Open::new(Rc::clone(&self.shared));
-        let settings = Arc::clone(self.settings());
-        let peer = settings.peer(ends);
-        let deadline = Instant::now() + settings.timeout;
+        let peer = self.settings().peer(ends);
+        match self.await_turn(waiter, &stream, rank).await {
+            Turn::Seat(seat) => self.begin(stream, ends, seat),
+            Turn::TurnedAway => self.turn_away(&stream, &peer),
+            Turn::Gone => {}
+        }
+    }
+
+    async fn await_turn(&self, mut waiter: Waiter, stream: &TcpStream, rank: Rank) -> Turn {
+        let deadline = Instant::now() + self.settings().timeout;
         while !self.shared.stopping.get() {
             // There may be one again, or somebody may rest now.
             self.hall.pass_on();
@@ -147,18 +179,18 @@ impl Acceptor {
                 biased;
                 call = &mut waiter.call => {
                     return match call {
-                        Ok(Call::Seat(seat)) => self.begin(stream, ends, seat),
-                        Ok(Call::TurnedAway) | Err(_) => self.turn_away(&stream, &peer),
+                        Ok(Call::Seat(seat)) => Turn::Seat(seat),
+                        Ok(Call::TurnedAway) | Err(_) => Turn::TurnedAway,
                     };
                 }
-                () = hung_up(&stream) => return,
+                () = hung_up(stream) => return Turn::Gone,
                 () = self.sessions.freed(rank) => {}
                 () = self.shared.stop.notified() => {}
-                () = tokio::time::sleep_until(deadline) => return self.turn_away(&stream, &peer),
+                () = tokio::time::sleep_until(deadline) => return Turn::TurnedAway,
                 () = tokio::time::sleep(LOOK_AGAIN) => {}
             }
         }
-        self.turn_away(&stream, &peer);
+        Turn::TurnedAway
     }
 
     /// Ends a connection that got no session.
@@ -182,7 +214,8 @@ impl Acceptor {
         emit(&self.tag(*number), &rejected);
     }
 
-    fn begin(&self, stream: TcpStream, ends: Ends, seat: Seat) {
+    /// Begins a session.
+    pub(crate) fn begin(&self, stream: TcpStream, ends: Ends, seat: Seat) {
         // Replies are small and awaited: they must not wait for more to come. A Unix socket knows nothing of it.
         let _ = stream.set_nodelay(true);
         let number = self.shared.numbers.take();
@@ -246,7 +279,7 @@ async fn hung_up(stream: &TcpStream) {
 }
 
 /// An error of the connection that was to be accepted, not of accepting.
-fn is_of_one_connection(error: &io::Error) -> bool {
+pub(crate) fn is_of_one_connection(error: &io::Error) -> bool {
     use io::ErrorKind as K;
     matches!(error.kind(), K::ConnectionAborted | K::ConnectionReset | K::Interrupted | K::WouldBlock)
 }

@@ -33,6 +33,7 @@ mod passed;
 pub mod peer;
 mod peer_settings;
 pub mod policy;
+pub mod postscreen;
 pub mod rates;
 mod reading;
 mod readings;

@@ -4,6 +4,7 @@ use crate::acceptor::Acceptor;
 use crate::anvil::Anvil;
 use crate::hall::{Hall, Sessions};
 use crate::listener::Listener;
+use crate::postscreen;
 use crate::readings::Readings;
 use bytes::BytesMut;
 use net::{Resolver, Shutdown};
@@ -36,6 +37,8 @@ pub struct Service {
 pub struct Inputs {
     /// The services; at least one.
     pub services: Vec<Service>,
+    /// Services that look at clients before one of these takes them.
+    pub screens: Vec<postscreen::Service>,
     /// The way into the queue.
     pub intake: Intake,
     /// Asks for the names of clients.
@@ -100,6 +103,7 @@ pub async fn run(inputs: Inputs) -> io::Result<()> {
         ended: Notify::new(),
     });
     let mut acceptors = tokio::task::JoinSet::new();
+    let mut all: Vec<Rc<Acceptor>> = Vec::new();
     for service in inputs.services {
         let hall = Rc::new(Hall::new(Rc::clone(&shared), service.sessions.clone()));
         let acceptor = Rc::new(Acceptor {
@@ -115,6 +119,18 @@ pub async fn run(inputs: Inputs) -> io::Result<()> {
         acceptors.spawn_local(Rc::clone(&acceptor).oblige());
         for listener in service.listeners {
             acceptors.spawn_local(Rc::clone(&acceptor).accept(listener.open()?));
+        }
+        all.push(acceptor);
+    }
+    for service in inputs.screens {
+        let postscreen::Service { program, dnsblog_program, listeners, screen } = service;
+        let Some(onward) = all.iter().find(|acceptor| *acceptor.name == *screen.onward()).cloned() else {
+            return Err(io::Error::other(format!("postscreen: no service {} here", screen.onward())));
+        };
+        let shared = Rc::clone(&shared);
+        let screening = Rc::new(postscreen::Loop { shared, program, dnsblog_program, screen, onward });
+        for listener in listeners {
+            acceptors.spawn_local(postscreen::accept(Rc::clone(&screening), listener.open()?));
         }
     }
     inputs.shutdown.requested().await;
@@ -143,6 +159,15 @@ pub async fn run(inputs: Inputs) -> io::Result<()> {
         }
     }
     Ok(())
+}
+
+impl Shared {
+    /// Returns when idle sessions are to end.
+    pub(crate) async fn stops(&self) {
+        if !self.stopping.get() {
+            self.stop.notified().await;
+        }
+    }
 }
 
 /// Counts an open session until it is dropped, and who waits for one.

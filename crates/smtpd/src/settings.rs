@@ -512,7 +512,7 @@ fn bits(n: u64) -> u8 {
     u8::try_from(n).unwrap_or(u8::MAX)
 }
 
-fn count(n: u64) -> usize {
+pub(crate) fn count(n: u64) -> usize {
     usize::try_from(n).unwrap_or(usize::MAX)
 }
 
@@ -520,7 +520,7 @@ fn families(words: &[String]) -> net::Families {
     net::Families::parse(&words.join(",")).unwrap_or(net::Families::ALL)
 }
 
-fn keywords<'a>(words: impl Iterator<Item = &'a str>) -> EhloKeywords {
+pub(crate) fn keywords<'a>(words: impl Iterator<Item = &'a str>) -> EhloKeywords {
     let mut off = EhloKeywords::default();
     for word in words {
         match word.to_ascii_lowercase().as_str() {

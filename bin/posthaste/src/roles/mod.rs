@@ -8,6 +8,7 @@ pub mod names;
 mod qmgr;
 pub mod queue;
 mod routing;
+mod screens;
 mod smtpd;
 mod sockets;
 

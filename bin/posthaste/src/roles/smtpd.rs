@@ -1,10 +1,11 @@
 //! The process `smtpd`: sessions, cleanup, and the way into the queue.
 
 use super::limits::{self, Limit};
+use super::screens::{self, PreparedScreen};
 use super::{DRAIN_TIME, LAST_WORDS_TIME, Reach, Start, agents, names, queue, routing, sockets};
 use ::queue::{Hooks, Intake, NoticeSender, RealDisk, Role};
 use ::smtpd::stress::{self, Machine, Memory};
-use ::smtpd::{Anvil, Inputs, Listener, Readings, Service, Sessions, Stress, Surroundings};
+use ::smtpd::{Anvil, Inputs, Listener, Readings, Service, Sessions, Stress, Surroundings, postscreen};
 use cleanup::pickup::{Pickup, PickupInputs};
 use config::parameters::{Anvil as Rates, Bounce, Cleanup, Global};
 use config::{Config, ServiceLine, ServiceType};
@@ -36,6 +37,7 @@ struct Prepared {
 /// What each event loop gets.
 struct Loop {
     services: Vec<Service>,
+    screens: Vec<postscreen::Service>,
     intake: Intake,
     names: SystemResolverSettings,
     numbers: Numbers,
@@ -49,7 +51,7 @@ struct Loop {
 pub fn run(mut start: Start) -> Result<(), String> {
     let loops = std::thread::available_parallelism().map_or(1, |n| n.get().div_ceil(2)).min(LOOPS_MAX);
     // Tables may be for root's eyes only, so they are opened first; a reload starts a new process.
-    let (services, read, written) = prepare(&mut start).map_err(|why| start.fail(why))?;
+    let (services, mut screens, read, written) = prepare(&mut start).map_err(|why| start.fail(why))?;
     let names = names::sources(&start.config, start.is_chrooted()).map_err(|why| start.fail(why))?;
     let asked = names::Asked::by_clients_of(&start.config);
     let cleanup = start.config.service("cleanup", ServiceType::Unix);
@@ -57,12 +59,13 @@ pub fn run(mut start: Start) -> Result<(), String> {
     // The directory itself is beyond the reach of this role; what lies in it is not.
     let disk = Arc::new(queue::disk(&start.plan).map_err(|why| start.fail(why))?);
     let (memory, descriptors) = (Memory::open(), limits::for_sessions());
+    let opened = screens::directories(&screens);
     start.confine(&Reach {
         // Tables that change are read again.
         read: &read,
         write: &["journal", "maildrop", "public", "private"],
         tables: &written,
-        opened: &[],
+        opened: &opened,
         configuration: false,
     })?;
     for service in &services {
@@ -70,6 +73,7 @@ pub fn run(mut start: Start) -> Result<(), String> {
         observe::info(&start.tag, format_args!("{}: at most {sessions} sessions ({why})", service.key));
     }
     let intake = open_intake(&start, Arc::clone(&disk)).map_err(|why| start.fail(why))?;
+    let keepers = screens::keep(&mut screens, &start).map_err(|why| start.fail(why))?;
     let pickup = start.arguments.pickup.then(|| start_pickup(&start, &intake, disk, &cleanup_name));
     let mut pickup = pickup.transpose().map_err(|why| start.fail(why))?;
     let (trigger, shutdown) = Shutdown::new();
@@ -80,6 +84,7 @@ pub fn run(mut start: Start) -> Result<(), String> {
     let each = |_| -> Result<Loop, String> {
         Ok(Loop {
             services: services.iter().map(Prepared::share).collect::<Result<_, _>>()?,
+            screens: screens.iter().map(PreparedScreen::share).collect::<Result<_, _>>()?,
             intake: intake.clone(),
             names: names.clone(),
             numbers: numbers.clone(),
@@ -144,6 +149,7 @@ pub fn run(mut start: Start) -> Result<(), String> {
         result
     });
     intake.close();
+    keepers.into_iter().for_each(postscreen::Keeper::stop);
     // Threads that still drain end with the process; the ones that are done are joined.
     for thread in others.into_iter().filter(|t| t.is_finished()) {
         drop(thread.join());
@@ -174,6 +180,7 @@ fn serve(l: Loop) {
 async fn sessions(l: Loop) -> Result<(), String> {
     let inputs = Inputs {
         services: l.services,
+        screens: l.screens,
         intake: l.intake,
         resolver: names::resolver(&l.names, &l.tag)?,
         numbers: l.numbers,
@@ -188,9 +195,11 @@ async fn sessions(l: Loop) -> Result<(), String> {
 /// Directories of tables.
 type Reached = Vec<PathBuf>;
 
-/// Reads each service's settings; the listeners are those that master passed. Gives the directories that tables read,
-/// and those in which they write, too.
-fn prepare(start: &mut Start) -> Result<(Vec<Prepared>, Reached, Reached), String> {
+/// The services of a process, and the directories that tables read, and those in which they write, too.
+type AllPrepared = (Vec<Prepared>, Vec<PreparedScreen>, Reached, Reached);
+
+/// Reads each service's settings; the listeners are those that master passed.
+fn prepare(start: &mut Start) -> Result<AllPrepared, String> {
     let mut listeners: BTreeMap<String, Vec<OwnedFd>> = BTreeMap::new();
     for (key, listener) in std::mem::take(&mut start.inherited.listeners) {
         listeners.entry(key).or_default().push(listener);
@@ -205,15 +214,16 @@ fn prepare(start: &mut Start) -> Result<(Vec<Prepared>, Reached, Reached), Strin
     let (read, written) = (tables.directories.clone(), tables.written.clone());
     let around = Surroundings::of(&routing::resolver(config, &tables)?, tables);
     let descriptors = limits::descriptors();
-    let prepared: Result<_, String> = listeners
-        .into_iter()
-        .map(|(key, listeners)| {
-            let service = config.services().iter().find(|s| service_key(s) == key);
-            let service = service.ok_or_else(|| format!("{key}: not in master.cf any more"))?;
-            prepare_service(config, service, &around, descriptors, listeners)
-        })
-        .collect();
-    Ok((prepared?, read.all(), written.all()))
+    let (mut prepared, mut screens) = (Vec::new(), Vec::new());
+    for (key, listeners) in listeners {
+        let service = config.services().iter().find(|s| service_key(s) == key);
+        let service = service.ok_or_else(|| format!("{key}: not in master.cf any more"))?;
+        match service.command.as_str() {
+            "postscreen" => screens.push(screens::prepare(config, service, &around.tables, listeners)?),
+            _ => prepared.push(prepare_service(config, service, &around, descriptors, listeners)?),
+        }
+    }
+    Ok((prepared, screens, read.all(), written.all()))
 }
 
 fn prepare_service(

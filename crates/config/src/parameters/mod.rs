@@ -236,6 +236,7 @@ mod delivery;
 mod global;
 mod master;
 mod policy;
+mod postscreen;
 mod qmgr;
 mod queue;
 mod rewrite;
@@ -249,6 +250,7 @@ pub use delivery::Virtual;
 pub use global::Global;
 pub use master::Master;
 pub use policy::Policy;
+pub use postscreen::Postscreen;
 pub use qmgr::{Qmgr, Transport};
 pub use queue::Queue;
 pub use rewrite::Rewrite;
@@ -261,6 +263,7 @@ pub const VIEWS: &[(&str, &[Parameter])] = &[
     ("SMTP server", Smtpd::PARAMETERS),
     ("Policy services", Policy::PARAMETERS),
     ("Rates of clients", Anvil::PARAMETERS),
+    ("postscreen", Postscreen::PARAMETERS),
     ("Cleanup", Cleanup::PARAMETERS),
     ("Address rewriting", Rewrite::PARAMETERS),
     ("Queue", Queue::PARAMETERS),

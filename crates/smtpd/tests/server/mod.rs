@@ -199,6 +199,7 @@ fn event_loop(service: Service, shared: (Intake, Numbers, Anvil, Shutdown)) {
     let stress = service.sessions.stress().clone();
     let inputs = Inputs {
         services: vec![service],
+        screens: Vec::new(),
         intake,
         resolver: Rc::new(zone()),
         numbers,
