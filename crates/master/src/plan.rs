@@ -320,7 +320,7 @@ fn listeners(
 }
 
 /// The service that takes the clients which pass a postscreen service (`smtpd_service_name`).
-pub fn onward<'a>(config: &'a Config, screen: &ServiceLine) -> Result<&'a ServiceLine, String> {
+fn onward<'a>(config: &'a Config, screen: &ServiceLine) -> Result<&'a ServiceLine, String> {
     let name = config.scope(Some(screen)).expanded("smtpd_service_name").map_err(|e| e.to_string())?;
     let found = config.service(&name, ServiceType::Pass).filter(|service| service.command == "smtpd");
     found.ok_or_else(|| {

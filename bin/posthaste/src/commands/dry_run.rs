@@ -2,7 +2,7 @@
 
 use config::parameters::Global;
 use config::{Config, Error, Errors};
-use smtpd::Surroundings;
+use smtpd::{Surroundings, postscreen};
 use std::path::Path;
 
 /// All mistakes that a role would find in its settings: an unknown restriction, a bad network … And the tables that
@@ -20,6 +20,13 @@ pub fn check(config: &Config) -> Result<(Vec<Error>, Vec<Error>), Errors> {
     for service in config.services().iter().filter(|s| s.command == "smtpd") {
         match smtpd::Readings::read(config, Some(service), &around) {
             Ok(readings) => kept.push(readings),
+            Err(found) => errors.extend(found.into_vec()),
+        }
+    }
+    let mut screens = Vec::new();
+    for service in config.services().iter().filter(|s| s.command == "postscreen") {
+        match postscreen::Settings::read(config, service, &tables) {
+            Ok(settings) => screens.push(settings),
             Err(found) => errors.extend(found.into_vec()),
         }
     }

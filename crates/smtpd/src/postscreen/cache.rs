@@ -2,7 +2,7 @@
 //!
 //! Key and value are Postfix's: the address, and five times of seconds with `;` between them.
 
-use super::tests_of::Test;
+use super::kinds::Test;
 use std::collections::HashMap;
 use std::fmt;
 use std::net::IpAddr;

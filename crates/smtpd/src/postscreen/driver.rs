@@ -6,9 +6,9 @@ use super::early::{Early, Input, Judgement, Next};
 use super::engine::{Engine, Outputs};
 use super::footer;
 use super::keeper::seconds;
+use super::kinds::{Action, Test, Tests};
 use super::screen::Screen;
 use super::settings::Settings;
-use super::tests_of::{Action, Test, Tests};
 use crate::acceptor::{self, Acceptor, Turn};
 use crate::listener::{self, Accepted, Ends};
 use crate::serve::{Open, Shared};
@@ -358,7 +358,12 @@ impl Driver {
         let mut until = begun + time;
         let mut piece = [0; PIECE];
         loop {
-            out.findings.drain(..).for_each(|finding| self.say(&finding));
+            for mut finding in out.findings.drain(..) {
+                if let Finding::Rejected(rejection) = &mut finding {
+                    rejection.reply = self.softened(rejection.reply.clone());
+                }
+                self.say(&finding);
+            }
             let replies = std::mem::take(&mut out.replies);
             if !replies.is_empty() {
                 until = Instant::now() + time;
@@ -416,10 +421,15 @@ impl Driver {
         let server_name = self.settings().engine.myhostname.clone();
         let ends = footer::Ends { client: self.client, server_name, local_time };
         let reply = self.settings().with_footer(reply, &ends, &|text| self.warn(text)).await;
+        let reply = self.softened(reply);
         let mut bytes = Vec::new();
         protocol::smtp::reply::write(&reply, &mut bytes);
         // Who is gone is noticed at the next read.
         let _ = self.write(&bytes).await;
+    }
+
+    fn softened(&self, reply: Reply) -> Reply {
+        if self.settings().soft_bounce { reply.softened() } else { reply }
     }
 
     async fn write(&self, mut bytes: &[u8]) -> io::Result<()> {

@@ -2,7 +2,7 @@
 
 use super::cache::Entry;
 use super::dnsbl::Score;
-use super::tests_of::{Action, Setup, Test, Tests};
+use super::kinds::{Action, Setup, Test, Tests};
 use mail::{Dsn, Reply};
 use observe::events::postscreen::Finding;
 use std::net::IpAddr;

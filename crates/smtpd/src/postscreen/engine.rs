@@ -1,7 +1,7 @@
 //! SMTP with a client that smtpd is not to see: each recipient is refused, and how the client speaks is tested.
 
 use super::early::Judgement;
-use super::tests_of::{Action, Test, Tests};
+use super::kinds::{Action, Test, Tests};
 use mail::{Address, Dsn, Reply};
 use observe::events::postscreen::{Finding, Limit, Rejection};
 use protocol::smtp::path;

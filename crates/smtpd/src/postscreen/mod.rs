@@ -14,10 +14,10 @@ mod early;
 mod engine;
 mod footer;
 mod keeper;
+mod kinds;
 mod screen;
 mod settings;
 mod sites;
-mod tests_of;
 
 pub use cache::Cache;
 pub use keeper::{Cleaning, Keeper, Place};

@@ -5,8 +5,8 @@ use super::early;
 use super::engine::{self, Discarded};
 use super::footer;
 use super::keeper::Cleaning;
+use super::kinds::{Action, Setup};
 use super::sites::Site;
-use super::tests_of::{Action, Setup};
 use crate::settings::{count, keywords};
 use config::parameters::{Cleanup, Global, Postscreen, Smtpd};
 use config::{Config, Error, Errors, Scope, ServiceLine};
@@ -23,6 +23,7 @@ pub struct Settings {
     pub(super) access: AccessList,
     pub(super) denylist_action: Action,
     pub(super) respectful: bool,
+    pub(super) soft_bounce: bool,
     pub(super) greet_banner: String,
     /// Without stress, and under it.
     pub(super) times: [Times; 2],
@@ -141,6 +142,7 @@ impl Reader<'_> {
             access: access?,
             denylist_action: Action::of(&p.postscreen_denylist_action),
             respectful: p.respectful_logging,
+            soft_bounce: global.soft_bounce,
             greet_banner: p.postscreen_greet_banner.clone(),
             times,
             early: early_rules(p, !sites.is_empty()),
@@ -283,7 +285,7 @@ fn early_rules(p: &Postscreen, lists: bool) -> early::Rules {
 mod tests {
     use super::*;
     use crate::postscreen::cache::Entry;
-    use crate::postscreen::tests_of::Test;
+    use crate::postscreen::kinds::Test;
     use config::{Host, ServiceType};
     use std::path::Path;
 
@@ -319,6 +321,12 @@ mod tests {
         assert_eq!((settings.cache_map.as_str(), settings.onward()), ("lmdb:/srv/screened", "inner"));
         let limits = (settings.connection_count_limit, settings.pre_queue_limit, settings.post_queue_limit);
         assert_eq!(limits, (7, 11, 12));
+    }
+
+    #[test]
+    fn the_type_of_caches_is_as_set() {
+        let settings = read("default_cache_db_type = lmdb\ndata_directory = /srv\n").unwrap();
+        assert_eq!(settings.cache_map, "lmdb:/srv/postscreen_cache");
     }
 
     #[test]
