@@ -123,13 +123,16 @@ impl Cache {
 
     /// All of it as keys and values, sorted by key; what comes later is new.
     pub(super) fn take_all(&self) -> Vec<(Vec<u8>, Vec<u8>)> {
+        // Sessions wait for the lock, so text is made of it without.
         let mut inner = self.inner();
         inner.changed = false;
+        let cleaned = inner.cleaned;
+        let entries: Vec<(IpAddr, Entry)> = inner.entries.iter().map(|(k, v)| (*k, v.clone())).collect();
+        drop(inner);
         let bytes = |text: String| text.into_bytes();
         let mut all: Vec<_> =
-            inner.entries.iter().map(|(k, v)| (bytes(k.to_string()), bytes(v.to_string()))).collect();
-        all.push((CLEANED.into(), bytes(inner.cleaned.to_string())));
-        drop(inner);
+            entries.iter().map(|(k, v)| (bytes(k.to_string()), bytes(v.to_string()))).collect();
+        all.push((CLEANED.into(), bytes(cleaned.to_string())));
         all.sort_unstable();
         all
     }
