@@ -149,6 +149,9 @@ impl Driver {
             let reply = Reply::new(421, Dsn::new(4, 7, 0), "Error: too many connections");
             return self.refuse("too many connections", reply).await;
         }
+        if screen.is_full() {
+            return self.refuse_busy().await;
+        }
         match Box::pin(self.judge()).await {
             Outcome::Pass => self.hand_over().await,
             Outcome::End => self.disconnect(),
@@ -402,9 +405,7 @@ impl Driver {
 
     /// Gives the connection to smtpd once that has room for it, with all that was not read.
     async fn hand_over(self) {
-        let Some(waiting) = self.screen().wait() else {
-            return self.refuse_busy().await;
-        };
+        let waiting = self.screen().wait();
         let onward = Rc::clone(&self.service.onward);
         let ends = Ends::Passed { told: false, client: self.client, server: self.server };
         let turn = onward.turn(&self.stream, ends).await;

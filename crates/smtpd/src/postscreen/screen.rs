@@ -71,11 +71,16 @@ impl Screen {
         (clients < limit).then_some(testing)
     }
 
-    /// Counts a client that waits for smtpd; nothing where there are too many.
-    pub(super) fn wait(self: &Arc<Self>) -> Option<Waiting> {
-        let before = self.waiting.fetch_add(1, Ordering::Relaxed);
-        let waiting = Waiting(Arc::clone(self));
-        (before < self.settings.post_queue_limit).then_some(waiting)
+    /// Whether so many clients wait for smtpd that no other need be looked at.
+    pub(super) fn is_full(&self) -> bool {
+        self.waiting.load(Ordering::Relaxed) >= self.settings.post_queue_limit
+    }
+
+    /// Counts a client that waits for smtpd. Who passed the tests may wait as long as smtpd lets clients wait: no more can
+    /// be in tests than `postscreen_pre_queue_limit` lets.
+    pub(super) fn wait(self: &Arc<Self>) -> Waiting {
+        self.waiting.fetch_add(1, Ordering::Relaxed);
+        Waiting(Arc::clone(self))
     }
 }
 
