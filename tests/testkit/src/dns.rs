@@ -2,12 +2,13 @@
 //!
 //! One record a line: `NAME TYPE DATA`; `ADDRESS PTR NAME` spells the reverse name out. `NAME NXDOMAIN`,
 //! `NAME SERVFAIL` and `NAME SILENCE` answer every question about that name so; with a type between
-//! (`NAME MX SERVFAIL`) only that type's. A name that the zone does not know is NXDOMAIN.
+//! (`NAME MX SERVFAIL`) only that type's; `NAME SLOW` beside other records delays their answers. A name that the zone does not know is NXDOMAIN.
 
 use std::collections::BTreeMap;
 use std::io::{Read, Write};
 use std::net::{IpAddr, SocketAddr, TcpListener, UdpSocket};
 use std::thread;
+use std::time::Duration;
 
 /// What the zone says about one name and type.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -15,6 +16,8 @@ enum Data {
     Wire(Vec<u8>),
     Refuse(u8),
     Silence,
+    /// The answer comes late.
+    Slow,
 }
 
 /// The records of a zone, by lower-case name without the last dot.
@@ -22,6 +25,9 @@ enum Data {
 pub struct Zone {
     records: BTreeMap<String, Vec<(u16, Data)>>,
 }
+
+/// How late a slow answer comes: longer than a client that does not wait needs to send something.
+const SLOW: Duration = Duration::from_millis(300);
 
 const CNAME: u16 = 5;
 const ANY: u16 = 255;
@@ -74,6 +80,7 @@ impl Zone {
             for (have, data) in records.iter().filter(|(have, _)| [kind, CNAME, ANY].contains(have)) {
                 match data {
                     Data::Silence => return None,
+                    Data::Slow => thread::sleep(SLOW),
                     Data::Refuse(refusal) => code = *refusal,
                     Data::Wire(bytes) => {
                         if *have == CNAME && kind != CNAME {
@@ -158,6 +165,7 @@ fn special(word: &str) -> Option<Data> {
         "NXDOMAIN" => Some(Data::Refuse(NXDOMAIN)),
         "SERVFAIL" => Some(Data::Refuse(SERVFAIL)),
         "SILENCE" => Some(Data::Silence),
+        "SLOW" => Some(Data::Slow),
         _ => None,
     }
 }
@@ -175,7 +183,7 @@ fn kind_number(kind: &str) -> Result<u16, String> {
         "ANY" => ANY,
         other => {
             return Err(format!(
-                "expected A, AAAA, MX, PTR, CNAME, TXT, NXDOMAIN, SERVFAIL or SILENCE, found `{other}`"
+                "expected A, AAAA, MX, PTR, CNAME, TXT, NXDOMAIN, SERVFAIL, SILENCE or SLOW, found `{other}`"
             ));
         }
     })
