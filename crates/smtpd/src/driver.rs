@@ -3,6 +3,7 @@
 use crate::about::{About, Stage};
 use crate::acceptor::all_busy;
 use crate::anvil::{Event, ServiceNumber};
+use crate::content::sole_recipient;
 use crate::facts::{self, Facts};
 use crate::forward;
 use crate::list::{Effects, Said};
@@ -14,19 +15,17 @@ use crate::rates::{Rates, Who};
 use crate::serve::Shared;
 use crate::settings::{Settings, Standing};
 use crate::socket::{Heard, Socket};
-use crate::transaction::{Mail, OnDisk, Smtpd, envelope};
+use crate::transaction::{Mail, Smtpd};
 use crate::upstream::Arrival;
 use bytes::Bytes;
-use cleanup::{Origin, SmtpSession};
-use mail::{Address, Client, Dsn, QueueId, Reply};
-use observe::events::cleanup::NotQueued;
+use mail::{Address, Dsn, Reply};
 use observe::events::smtpd as events;
 use observe::{Tag, emit};
 use protocol::smtp::command::Verb;
 use protocol::smtp::server::{
-    Answer, Ask, Counted, Input, MailRequest, Next, Outputs, Peer, Session, Transaction, Xforward,
+    Answer, Ask, Counted, Input, MailRequest, Next, Outputs, Peer, Session, Xforward,
 };
-use queue::{CommitError, NoRoom};
+use queue::NoRoom;
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::sync::Arc;
@@ -391,7 +390,7 @@ impl Driver {
     }
 
     /// Logs what restrictions found, and gives the verdict.
-    fn told<T>(
+    pub(crate) fn told<T>(
         &self,
         effects: &mut Effects,
         verdict: Result<T, Reply>,
@@ -413,7 +412,7 @@ impl Driver {
         })
     }
 
-    fn about<'a>(
+    pub(crate) fn about<'a>(
         &'a self,
         stage: Stage,
         session: &'a Session<Smtpd>,
@@ -441,171 +440,8 @@ impl Driver {
             trail: None,
         }
     }
-
-    /// A piece of content.
-    fn body(&self, session: &mut Session<Smtpd>, piece: Bytes) {
-        let Some(mail) = session.mail_mut() else { return };
-        if mail.wishes.discard {
-            return;
-        }
-        if mail.message.is_none() {
-            self.begin(session);
-        }
-        if let Some(message) = session.mail_mut().and_then(|m| m.message.as_mut()) {
-            message.append(piece);
-        }
-    }
-
-    fn begin(&self, session: &mut Session<Smtpd>) {
-        let Some(transaction) = session.transaction() else { return };
-        let sender = transaction.request.sender.clone();
-        let sole = sole_recipient(transaction).cloned();
-        let client = self.client(session, transaction.request.smtputf8);
-        let local = self.is_local(&session.forwarded());
-        if let Some(mail) = session.mail_mut() {
-            let surroundings = (&*self.shared, &*self.settings, &self.tag);
-            mail.begin(surroundings, self.origin(&client), local, &sender, sole.as_ref());
-        }
-    }
-
-    /// The content is complete: the last restrictions, then the queue.
-    async fn commit(
-        &self,
-        mut transaction: Box<Transaction<Smtpd>>,
-        session: &Session<Smtpd>,
-    ) -> Answer<Smtpd> {
-        if transaction.bare_newline && self.settings.note_bare_newline {
-            self.noted_bare_newline.set(true);
-        }
-        let id = transaction.mail.queue_id.clone().expect("a transaction with recipients has an id");
-        let sole = sole_recipient(&transaction).cloned();
-        if let Err(reply) = self.permit_content(&mut transaction, &id, sole.as_ref(), session).await {
-            self.not_queued(&id, false);
-            return Answer::Refuse(reply);
-        }
-        if transaction.mail.wishes.discard {
-            self.not_queued(&id, true);
-            return Answer::Discarded(id);
-        }
-        match self.enqueue(transaction, &id, sole.as_ref(), session).await {
-            Ok(committed) => {
-                events::MailAccepted::count();
-                Answer::Queued(committed)
-            }
-            Err(reply) => {
-                self.not_queued(&id, false);
-                Answer::Refuse(reply)
-            }
-        }
-    }
-
-    /// `smtpd_end_of_data_restrictions`.
-    async fn permit_content(
-        &self,
-        transaction: &mut Transaction<Smtpd>,
-        id: &QueueId,
-        sole: Option<&Address>,
-        session: &Session<Smtpd>,
-    ) -> Result<(), Reply> {
-        let about = self.about(Stage::EndOfData, session, Some(&transaction.request.sender), None);
-        let about = About {
-            discarded: transaction.mail.wishes.discard,
-            recipients: transaction.recipients().len(),
-            facts: about.facts.with(Some(transaction)),
-            ..about
-        };
-        let mut finding = self.settings.lists.end_of_data(&about).await;
-        let Transaction { request, mail, .. } = transaction;
-        let sender = Some(&request.sender);
-        finding.effects.told_hold_once(mail.wishes.hold.is_some());
-        mail.wishes.add(&mut finding.effects);
-        let scene =
-            Scene { queue_id: Some(id), sender, recipient: sole, ..Scene::of(session, "END-OF-MESSAGE") };
-        self.told(&mut finding.effects, finding.verdict, &scene)
-    }
-
-    async fn enqueue(
-        &self,
-        transaction: Box<Transaction<Smtpd>>,
-        id: &QueueId,
-        sole: Option<&Address>,
-        session: &Session<Smtpd>,
-    ) -> Result<OnDisk, Reply> {
-        let flags = transaction.flags;
-        let (request, mut mail, recipients) = transaction.into_parts();
-        let client = self.client(session, request.smtputf8);
-        let forwarded = session.forwarded();
-        let local = self.is_local(&forwarded);
-        let surroundings = (&*self.shared, &*self.settings, &self.tag);
-        mail.begin(surroundings, self.origin(&client), local, &request.sender, sole);
-        let message = mail.message.take().expect("the content has just been begun");
-        let finished = message.finish()?;
-        let flags = flags.with(finished.flags);
-        let mut envelope = envelope(&self.settings, request, recipients, client, mail, flags, local);
-        envelope.attributes.extend(forward::attributes(
-            self.peer.login.as_ref(),
-            &forwarded,
-            self.settings.client_port_logging,
-        ));
-        let committed = self.shared.intake.commit(finished.sink, envelope, flags).await;
-        committed.map(OnDisk::from).map_err(|error| self.commit_failed(&error, id))
-    }
-
-    /// Logs that a message that has its id does not get into the queue.
-    fn not_queued(&self, queue_id: &QueueId, discarded: bool) {
-        let tag = Tag { program: Arc::clone(&self.shared.cleanup_program), number: self.tag.number };
-        emit(&tag, &NotQueued { queue_id, discarded });
-    }
-
-    fn commit_failed(&self, error: &CommitError, id: &QueueId) -> Reply {
-        observe::warn(&self.tag, format_args!("{id}: {error}"));
-        match error {
-            CommitError::NoSpace | CommitError::Overload => {
-                Reply::new(452, Dsn::new(4, 3, 1), "Insufficient system storage")
-            }
-            CommitError::Io(_) => Reply::new(451, Dsn::new(4, 3, 0), "Error: queue file write error"),
-        }
-    }
-
-    /// What Received tells of the session.
-    fn origin<'a>(&'a self, client: &'a Client) -> Origin<'a> {
-        let known = &self.settings.peers;
-        let login = self.peer.login.as_ref();
-        Origin::Smtp(SmtpSession {
-            client,
-            authenticated: login.is_some(),
-            login: login.filter(|_| known.authenticated_header).map(|login| login.username.as_str()),
-            hidden: known.hide_client_session,
-        })
-    }
-
-    /// Whether headers are completed as those of our own clients.
-    fn is_local(&self, forwarded: &Xforward) -> bool {
-        forwarded.local.unwrap_or(self.standing.local)
-    }
-
-    /// The client, as the queue and the Received header show it.
-    fn client(&self, session: &Session<Smtpd>, smtputf8: bool) -> Client {
-        Client {
-            name: self.peer.name.clone(),
-            reverse_name: self.peer.reverse_name.clone(),
-            address: self.peer.address_text(),
-            port: self.peer.port_text(),
-            helo: session.helo().unwrap_or_default().to_owned(),
-            protocol: if smtputf8 { "UTF8SMTP" } else { session.protocol() }.to_owned(),
-            server_address: self.peer.server_address_text(),
-            server_port: self.peer.server_port_text(),
-        }
-    }
 }
 
 fn is_held(session: &Session<Smtpd>) -> bool {
     session.transaction().is_some_and(|t| t.mail.wishes.hold.is_some())
-}
-
-fn sole_recipient(transaction: &Transaction<Smtpd>) -> Option<&Address> {
-    match transaction.recipients() {
-        [(recipient, _)] => Some(&recipient.address),
-        _ => None,
-    }
 }

@@ -12,6 +12,7 @@ mod blocklists;
 mod catch;
 mod commands;
 pub mod complaint;
+mod content;
 mod dns;
 pub mod driver;
 mod etrn;

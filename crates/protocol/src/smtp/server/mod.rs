@@ -5,6 +5,7 @@
 //! [`Next`] asked for; input that is not wanted yet simply stays in the driver's `Bytes`, which bounds it by one read.
 
 mod body;
+mod cut;
 mod data;
 mod envelope;
 mod identity;

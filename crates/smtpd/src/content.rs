@@ -1,0 +1,182 @@
+//! What a session does with a message: its content comes in, the last restrictions look at it, the queue takes it.
+
+use crate::about::{About, Stage};
+use crate::driver::Driver;
+use crate::forward;
+use crate::notes::Scene;
+use crate::transaction::{OnDisk, Smtpd, envelope};
+use bytes::Bytes;
+use cleanup::{Origin, SmtpSession};
+use mail::{Address, Client, Dsn, QueueId, Reply};
+use observe::events::cleanup::NotQueued;
+use observe::events::smtpd as events;
+use observe::{Tag, emit};
+use protocol::smtp::server::{Answer, Session, Transaction, Xforward};
+use queue::CommitError;
+use std::sync::Arc;
+
+impl Driver {
+    /// A piece of content.
+    pub(crate) fn body(&self, session: &mut Session<Smtpd>, piece: Bytes) {
+        let Some(mail) = session.mail_mut() else { return };
+        if mail.wishes.discard {
+            return;
+        }
+        if mail.message.is_none() {
+            self.begin(session);
+        }
+        if let Some(message) = session.mail_mut().and_then(|m| m.message.as_mut()) {
+            message.append(piece);
+        }
+    }
+
+    fn begin(&self, session: &mut Session<Smtpd>) {
+        let Some(transaction) = session.transaction() else { return };
+        let sender = transaction.request.sender.clone();
+        let sole = sole_recipient(transaction).cloned();
+        let client = self.client(session, transaction.request.smtputf8);
+        let local = self.is_local(&session.forwarded());
+        if let Some(mail) = session.mail_mut() {
+            let surroundings = (&*self.shared, &*self.settings, &self.tag);
+            mail.begin(surroundings, self.origin(&client), local, &sender, sole.as_ref());
+        }
+    }
+
+    /// The content is complete: the last restrictions, then the queue.
+    pub(crate) async fn commit(
+        &self,
+        mut transaction: Box<Transaction<Smtpd>>,
+        session: &Session<Smtpd>,
+    ) -> Answer<Smtpd> {
+        if transaction.bare_newline && self.settings.note_bare_newline {
+            self.noted_bare_newline.set(true);
+        }
+        let id = transaction.mail.queue_id.clone().expect("a transaction with recipients has an id");
+        let sole = sole_recipient(&transaction).cloned();
+        if let Err(reply) = self.permit_content(&mut transaction, &id, sole.as_ref(), session).await {
+            self.not_queued(&id, false);
+            return Answer::Refuse(reply);
+        }
+        if transaction.mail.wishes.discard {
+            self.not_queued(&id, true);
+            return Answer::Discarded(id);
+        }
+        match self.enqueue(transaction, &id, sole.as_ref(), session).await {
+            Ok(committed) => {
+                events::MailAccepted::count();
+                Answer::Queued(committed)
+            }
+            Err(reply) => {
+                self.not_queued(&id, false);
+                Answer::Refuse(reply)
+            }
+        }
+    }
+
+    /// `smtpd_end_of_data_restrictions`.
+    async fn permit_content(
+        &self,
+        transaction: &mut Transaction<Smtpd>,
+        id: &QueueId,
+        sole: Option<&Address>,
+        session: &Session<Smtpd>,
+    ) -> Result<(), Reply> {
+        let about = self.about(Stage::EndOfData, session, Some(&transaction.request.sender), None);
+        let about = About {
+            discarded: transaction.mail.wishes.discard,
+            recipients: transaction.recipients().len(),
+            facts: about.facts.with(Some(transaction)),
+            ..about
+        };
+        let mut finding = self.settings.lists.end_of_data(&about).await;
+        let Transaction { request, mail, .. } = transaction;
+        let sender = Some(&request.sender);
+        finding.effects.told_hold_once(mail.wishes.hold.is_some());
+        mail.wishes.add(&mut finding.effects);
+        let scene =
+            Scene { queue_id: Some(id), sender, recipient: sole, ..Scene::of(session, "END-OF-MESSAGE") };
+        self.told(&mut finding.effects, finding.verdict, &scene)
+    }
+
+    async fn enqueue(
+        &self,
+        transaction: Box<Transaction<Smtpd>>,
+        id: &QueueId,
+        sole: Option<&Address>,
+        session: &Session<Smtpd>,
+    ) -> Result<OnDisk, Reply> {
+        let flags = transaction.flags;
+        let (request, mut mail, recipients) = transaction.into_parts();
+        let client = self.client(session, request.smtputf8);
+        let forwarded = session.forwarded();
+        let local = self.is_local(&forwarded);
+        let surroundings = (&*self.shared, &*self.settings, &self.tag);
+        mail.begin(surroundings, self.origin(&client), local, &request.sender, sole);
+        let message = mail.message.take().expect("the content has just been begun");
+        let finished = message.finish()?;
+        let flags = flags.with(finished.flags);
+        let mut envelope = envelope(&self.settings, request, recipients, client, mail, flags, local);
+        envelope.attributes.extend(forward::attributes(
+            self.peer.login.as_ref(),
+            &forwarded,
+            self.settings.client_port_logging,
+        ));
+        let committed = self.shared.intake.commit(finished.sink, envelope, flags).await;
+        committed.map(OnDisk::from).map_err(|error| self.commit_failed(&error, id))
+    }
+
+    /// Logs that a message that has its id does not get into the queue.
+    pub(crate) fn not_queued(&self, queue_id: &QueueId, discarded: bool) {
+        let tag = Tag { program: Arc::clone(&self.shared.cleanup_program), number: self.tag.number };
+        emit(&tag, &NotQueued { queue_id, discarded });
+    }
+
+    fn commit_failed(&self, error: &CommitError, id: &QueueId) -> Reply {
+        observe::warn(&self.tag, format_args!("{id}: {error}"));
+        match error {
+            CommitError::NoSpace | CommitError::Overload => {
+                Reply::new(452, Dsn::new(4, 3, 1), "Insufficient system storage")
+            }
+            CommitError::Io(_) => Reply::new(451, Dsn::new(4, 3, 0), "Error: queue file write error"),
+        }
+    }
+
+    /// What Received tells of the session.
+    fn origin<'a>(&'a self, client: &'a Client) -> Origin<'a> {
+        let known = &self.settings.peers;
+        let login = self.peer.login.as_ref();
+        Origin::Smtp(SmtpSession {
+            client,
+            authenticated: login.is_some(),
+            login: login.filter(|_| known.authenticated_header).map(|login| login.username.as_str()),
+            hidden: known.hide_client_session,
+        })
+    }
+
+    /// Whether headers are completed as those of our own clients.
+    pub(crate) fn is_local(&self, forwarded: &Xforward) -> bool {
+        forwarded.local.unwrap_or(self.standing.local)
+    }
+
+    /// The client, as the queue and the Received header show it.
+    pub(crate) fn client(&self, session: &Session<Smtpd>, smtputf8: bool) -> Client {
+        Client {
+            name: self.peer.name.clone(),
+            reverse_name: self.peer.reverse_name.clone(),
+            address: self.peer.address_text(),
+            port: self.peer.port_text(),
+            helo: session.helo().unwrap_or_default().to_owned(),
+            protocol: if smtputf8 { "UTF8SMTP" } else { session.protocol() }.to_owned(),
+            server_address: self.peer.server_address_text(),
+            server_port: self.peer.server_port_text(),
+        }
+    }
+}
+
+/// The recipient, where there is one alone.
+pub(crate) fn sole_recipient(transaction: &Transaction<Smtpd>) -> Option<&Address> {
+    match transaction.recipients() {
+        [(recipient, _)] => Some(&recipient.address),
+        _ => None,
+    }
+}
