@@ -130,10 +130,10 @@ async fn find(table: &Table, keys: Vec<Key>, about: &About<'_>, subject: Subject
         match found {
             Lookup::NotFound => {}
             Lookup::Found(action) if table.found_nothing_in(&key.text, &action) => {
-                return unable(Dsn::new(4, 3, 5), subject, "Server configuration error");
+                return unanswered(subject);
             }
             Lookup::Found(action) => return result(&action, table.spec(), &key.text, about, subject),
-            Lookup::TempFail(_) => return unable(Dsn::new(4, 3, 0), subject, "Temporary lookup failure"),
+            Lookup::TempFail(_) => return unanswered(subject),
         }
     }
     Verdict::Dunno
@@ -172,6 +172,9 @@ pub fn result(action: &str, source: &str, key: &str, about: &About<'_>, subject:
                 Err(Wrong::TooEarly(action)) => {
                     Verdict::Complain(Complaint::TooEarly { table: source.to_owned(), action })
                 }
+                Err(Wrong::AtEtrn(action)) => {
+                    Verdict::Complain(Complaint::AtEtrn { table: source.to_owned(), action })
+                }
                 Err(Wrong::Entry(what)) => mistake(what),
             }
         }
@@ -187,6 +190,7 @@ pub fn result(action: &str, source: &str, key: &str, about: &About<'_>, subject:
 /// Why an action on the message is not taken.
 enum Wrong {
     TooEarly(&'static str),
+    AtEtrn(&'static str),
     Entry(Mistake),
 }
 
@@ -202,6 +206,9 @@ fn on_message(word: &str, text: &str, about: &About<'_>, subject: Subject<'_>) -
     ];
     let found = ACTIONS.iter().find(|(action, _)| *action == word);
     let (action, name) = *found.expect("the caller asks for these only");
+    if about.stage == Stage::Etrn {
+        return Err(Wrong::AtEtrn(action));
+    }
     if about.is_before_mail() {
         return Err(Wrong::TooEarly(action));
     }
@@ -287,6 +294,8 @@ fn refusal(code: u16, subject: Subject<'_>, text: &str, default: &str) -> Refusa
     Refusal { reply, mapped }
 }
 
-fn unable(dsn: Dsn, subject: Subject<'_>, text: &str) -> Verdict {
-    Verdict::Unable(Reply::new(451, dsn, format!("<{}>: {} rejected: {text}", subject.value, subject.class)))
+/// A table that cannot be asked is as good as a table that says so: `warn_if_reject` makes a warning of it, too.
+fn unanswered(subject: Subject<'_>) -> Verdict {
+    let text = format!("<{}>: {} rejected: Server configuration error", subject.value, subject.class);
+    Verdict::Refuse(Reply::new(451, Dsn::new(4, 3, 5), text))
 }

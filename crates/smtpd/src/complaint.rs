@@ -16,6 +16,13 @@ pub enum Complaint {
         /// The action.
         action: &'static str,
     },
+    /// An access table has an action for a message where ETRN asks for none.
+    AtEtrn {
+        /// The table.
+        table: String,
+        /// The action.
+        action: &'static str,
+    },
     /// An entry of an access table has no meaning.
     Entry {
         /// The table.
@@ -100,6 +107,12 @@ impl Complaint {
         match self {
             Complaint::Unknown(name) => emit(tag, &events::UnknownRestriction { name }),
             Complaint::TooEarly { table, action } => emit(tag, &events::ActionTooEarly { table, action }),
+            Complaint::AtEtrn { table, action } => warn(
+                tag,
+                format_args!(
+                    "access table {table}: action {action} is unavailable in smtpd_etrn_restrictions"
+                ),
+            ),
             Complaint::Entry { source, key, mistake } => {
                 let entry = format_args!("access table {source} entry \"{key}\"");
                 match mistake {

@@ -184,7 +184,7 @@ fn a_failed_sync_gives_451_and_the_next_message_is_taken() {
 
 #[test]
 fn a_failed_write_gives_451_and_a_full_disk_452() {
-    let (server, trouble) = start("smtpd_error_sleep_time = 0s");
+    let (server, trouble) = start("smtpd_error_sleep_time = 0s\nsmtpd_hard_error_limit = 1000\n");
     let mut client = Client::of(&server);
     for (error, reply) in
         [(EIO, "451 4.3.0 Error: queue file write error"), (ENOSPC, "452 4.3.1 Insufficient system storage")]
