@@ -1,11 +1,12 @@
 //! What restrictions decide about, and by which rules.
 
 use crate::addresses::{Addresses, Class, Resolved};
+use crate::dns::dsn_of;
 use crate::facts::Facts;
 use crate::listed::Listed;
 use crate::macros::Macros;
 use crate::names;
-use crate::peer::PeerInfo;
+use crate::peer::{NameStatus, PeerInfo};
 use crate::reading::Vocabulary;
 use crate::restrictions::Verdict;
 use crate::trail::Trail;
@@ -222,13 +223,34 @@ impl About<'_> {
     }
 
     /// Refuses a HELO with an address in brackets that is none.
-    pub fn bad_literal(&self, helo: &str) -> Verdict {
+    fn bad_literal(&self, helo: &str) -> Verdict {
         match names::literal(helo) {
             Some(_) => Verdict::Dunno,
             None => {
                 let code = self.rules.codes.invalid_hostname;
                 Verdict::Refuse(self.helo_refusal(code, (5, 5, 2), "invalid ip address"))
             }
+        }
+    }
+
+    /// Refuses a client whose name is not known, as `text` says.
+    pub fn nameless(&self, status: NameStatus, detail: u16, text: &str) -> Verdict {
+        let code = match status {
+            NameStatus::Known => return Verdict::Dunno,
+            // Perhaps it is known later.
+            NameStatus::NotNow => 450,
+            NameStatus::Unknown | NameStatus::Forged => self.rules.codes.unknown_client,
+        };
+        let text = format!("Client host rejected: {text}, [{}]", self.client.address);
+        Verdict::Refuse(Reply::new(code, dsn_of(code, 7, detail), text))
+    }
+
+    /// The HELO name; where it is none, or an address in brackets, what a restriction on names finds.
+    pub fn helo_name(&self) -> Result<&str, Verdict> {
+        match self.helo {
+            None => Err(Verdict::Dunno),
+            Some(helo) if helo.starts_with('[') => Err(self.bad_literal(helo)),
+            Some(helo) => Ok(helo),
         }
     }
 

@@ -3,10 +3,11 @@
 use crate::about::About;
 use crate::complaint::Complaint;
 use crate::dns::dsn_of;
+use crate::dns_lists::{Pattern, reversed};
 use crate::names;
 use crate::restrictions::{Verdict, misconfigured};
 use mail::{Address, Dsn, Reply};
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::Ipv4Addr;
 use tables::Lookup;
 use tables::search::Key;
 
@@ -18,12 +19,8 @@ const REASON_MAX: usize = 400;
 pub struct DnsList {
     /// As it is written, which is what tables of replies are asked for.
     pub domain: String,
-    filter: Option<Vec<Octets>>,
+    pattern: Option<Pattern>,
 }
-
-/// What one octet may be: ranges.
-type Octet = Vec<(u8, u8)>;
-type Octets = [Octet; 4];
 
 /// Who is looked up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,72 +42,19 @@ pub enum Who {
 impl DnsList {
     /// Reads `domain` or `domain=d.d.d.d` with `[n;m..k]` for an octet.
     pub fn parse(word: &str) -> Result<DnsList, String> {
-        let (domain, filter) = match word.split_once('=') {
-            Some((domain, filter)) => (domain, Some(vec![octets(filter)?])),
+        let (domain, pattern) = match word.split_once('=') {
+            Some((domain, pattern)) => (domain, Some(Pattern::parse(pattern)?)),
             None => (word, None),
         };
         if domain.is_empty() {
             return Err("no domain".to_owned());
         }
-        Ok(DnsList { domain: domain.to_owned(), filter })
+        Ok(DnsList { domain: domain.to_owned(), pattern })
     }
 
     /// Whether an answer counts.
     pub fn counts(&self, answer: Ipv4Addr) -> bool {
-        let fits = |octets: &Octets| {
-            let pairs = octets.iter().zip(answer.octets());
-            pairs.into_iter().all(|(octet, n)| octet.iter().any(|(from, to)| (*from..=*to).contains(&n)))
-        };
-        self.filter.as_ref().is_none_or(|filters| filters.iter().any(fits))
-    }
-}
-
-fn octets(text: &str) -> Result<Octets, String> {
-    let mut all = Vec::new();
-    let mut rest = text;
-    while !rest.is_empty() || all.is_empty() {
-        let (octet, behind) = match rest.strip_prefix('[') {
-            Some(inner) => {
-                let (ranges, behind) = inner.split_once(']').ok_or("`[` without `]`")?;
-                let ranges: Result<Octet, String> = ranges.split(';').map(range).collect();
-                (ranges?, behind)
-            }
-            None => {
-                let end = rest.find('.').unwrap_or(rest.len());
-                let n = number(&rest[..end])?;
-                (vec![(n, n)], &rest[end..])
-            }
-        };
-        all.push(octet);
-        rest = match behind.strip_prefix('.') {
-            Some("") => return Err("expected an octet behind the last dot".to_owned()),
-            Some(more) => more,
-            None if behind.is_empty() => "",
-            None => return Err(format!("expected a dot, found `{behind}`")),
-        };
-    }
-    let found = all.len();
-    all.try_into().map_err(|_| format!("expected four octets, found {found}"))
-}
-
-fn range(text: &str) -> Result<(u8, u8), String> {
-    let (from, to) = text.split_once("..").unwrap_or((text, text));
-    let (from, to) = (number(from)?, number(to)?);
-    if from > to { Err(format!("expected a range, found `{text}`")) } else { Ok((from, to)) }
-}
-
-fn number(text: &str) -> Result<u8, String> {
-    text.parse().map_err(|_| format!("expected a number from 0 to 255 for an octet, found `{text}`"))
-}
-
-/// The name under which an address is asked for: its octets or nibbles backwards.
-pub fn reversed(address: IpAddr) -> String {
-    match address {
-        IpAddr::V4(ip) => ip.octets().iter().rev().map(u8::to_string).collect::<Vec<_>>().join("."),
-        IpAddr::V6(ip) => {
-            let nibbles = ip.octets().into_iter().rev().flat_map(|b| [b & 15, b >> 4]);
-            nibbles.map(|n| format!("{n:x}")).collect::<Vec<_>>().join(".")
-        }
+        self.pattern.as_ref().is_none_or(|pattern| pattern.matches(answer))
     }
 }
 
@@ -258,12 +202,5 @@ mod tests {
         ] {
             assert!(DnsList::parse(wrong).is_err(), "{wrong}");
         }
-    }
-
-    #[test]
-    fn addresses_are_asked_for_backwards() {
-        assert_eq!(reversed("192.0.2.10".parse().unwrap()), "10.2.0.192");
-        let v6 = reversed("2001:db8::1".parse().unwrap());
-        assert_eq!(v6, "1.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.8.b.d.0.1.0.0.2");
     }
 }

@@ -20,8 +20,6 @@ pub(crate) struct Footer {
     pub(crate) text: String,
     pub(crate) maps: Maps,
     pub(crate) filter: Maps,
-    /// Bytes that values of `$name` may consist of (`smtpd_expansion_filter`).
-    pub(crate) allowed: Vec<u8>,
 }
 
 impl Footer {
@@ -77,7 +75,7 @@ impl Driver {
             return None;
         }
         let macros = self.macros(session, refusal.envelope.as_ref());
-        match macros.expand(&text, &footer.allowed) {
+        match macros.expand(&text, &self.settings.rules.expansion_filter) {
             Ok(text) => Some(text),
             Err(why) => {
                 observe::warn(&self.tag, format_args!("{why}"));

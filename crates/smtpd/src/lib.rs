@@ -14,6 +14,7 @@ mod commands;
 pub mod complaint;
 mod content;
 mod dns;
+mod dns_lists;
 pub mod driver;
 mod etrn;
 pub mod explain;

@@ -164,5 +164,6 @@ mod tests {
         assert_eq!(allowed("\\t\\40!\\\\a"), b"\t !\\a");
         assert_eq!(allowed("\\0401\\n"), b" 1\n");
         assert_eq!(allowed("x\\"), b"x");
+        assert_eq!(allowed(r"\t\40!\\\]a"), b"\t !\\]a");
     }
 }

@@ -1,37 +1,17 @@
 //! What a host name looks like, as Postfix sees it in HELO and in addresses.
 
-use std::net::IpAddr;
+use protocol::smtp::path;
 
-/// Bytes of a name at most, and of a label (RFC 1035 2.3.4).
-const NAME_MAX: usize = 255;
-const LABEL_MAX: usize = 63;
+pub use path::address_literal as literal;
 
-/// Whether it may be a host's name: labels of letters, digits, `-` and `_`, not all digits.
+/// Whether it may be a host's name.
 pub fn is_host_name(name: &str) -> bool {
-    let letter = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '-';
-    let label = |label: &str| {
-        !label.is_empty()
-            && label.len() <= LABEL_MAX
-            && !label.starts_with('-')
-            && !label.ends_with('-')
-            && label.chars().all(letter)
-    };
-    let numeric = name.bytes().all(|b| b.is_ascii_digit() || b == b'.');
-    name.len() <= NAME_MAX && !numeric && name.split('.').all(label)
+    path::is_host_name(name.as_bytes(), false)
 }
 
 /// Without one final dot.
 pub fn without_dot(name: &str) -> &str {
     name.strip_suffix('.').unwrap_or(name)
-}
-
-/// The address in `[192.0.2.1]` or `[IPv6:2001:db8::1]` (RFC 5321 4.1.3).
-pub fn literal(text: &str) -> Option<IpAddr> {
-    let inner = text.strip_prefix('[')?.strip_suffix(']')?;
-    match inner.get(..5) {
-        Some(tag) if tag.eq_ignore_ascii_case("IPv6:") => inner[5..].parse().ok().filter(IpAddr::is_ipv6),
-        _ => inner.parse().ok().filter(IpAddr::is_ipv4),
-    }
 }
 
 /// The domain of an address, behind its last `@`; empty where it has none.

@@ -3,7 +3,6 @@
 //! Postfix: `smtpd_peername_lookup`, smtpd_peer.c.
 
 use crate::login::Login;
-use net::dns::Problem;
 use net::{Families, Resolver};
 use observe::events::smtpd::{NameInvalid, NameUnverified};
 use observe::{Tag, emit};
@@ -146,16 +145,10 @@ impl PeerInfo {
         let verified = match resolver.host_addresses(&name, families).await {
             Ok(addresses) => addresses.iter().any(|a| a.to_canonical() == self.address),
             Err(error) => {
-                // The words of getaddrinfo(3), which Postfix asks.
-                let reason = match error.problem {
-                    Problem::TryAgain => "Temporary failure in name resolution",
-                    Problem::NoData => "No address associated with hostname",
-                    _ => "Name or service not known",
-                };
                 if error.is_temporary() {
                     self.name_status = NameStatus::NotNow;
                 }
-                self.complain(&name, Some(reason), tag);
+                self.complain(&name, Some(error.system_text()), tag);
                 self.reverse_name = name;
                 return;
             }

@@ -153,7 +153,7 @@ fn complain(of: Of, subject: Subject<'_>, host: Option<&str>, error: &DnsError, 
             of.label(),
             subject.class,
             subject.value,
-            system_text(error)
+            error.system_text()
         ),
     };
     Verdict::Complain(Complaint::Lookup(text))
@@ -166,15 +166,6 @@ fn resolver_text(error: &DnsError) -> &'static str {
         Problem::NoData => "Host found but no data record of requested type",
         Problem::TryAgain => "Host not found, try again",
         _ => "Malformed or unexpected name server reply",
-    }
-}
-
-/// The words of getaddrinfo(3).
-fn system_text(error: &DnsError) -> &'static str {
-    match error.problem {
-        Problem::TryAgain => "Temporary failure in name resolution",
-        Problem::NoData => "No address associated with hostname",
-        _ => "Name or service not known",
     }
 }
 

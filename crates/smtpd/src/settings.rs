@@ -389,7 +389,6 @@ impl Reader<'_> {
             text: p.smtpd_reject_footer.clone(),
             maps: self.maps("smtpd_reject_footer_maps", &p.smtpd_reject_footer_maps),
             filter: self.maps("smtpd_reject_filter_maps", &p.smtpd_reject_filter_maps),
-            allowed: macros::allowed(&p.smtpd_expansion_filter),
         }
     }
 

@@ -4,7 +4,7 @@ pub mod hostile;
 
 use crash::{Instance, Options};
 use std::path::Path;
-use std::process::Command;
+use std::process::{Command, Output};
 use std::time::{Duration, Instant};
 use testkit::sink::{Sink, SinkSettings, Transaction};
 
@@ -43,6 +43,35 @@ impl Ring {
 pub fn body(content: &[u8]) -> &[u8] {
     let end = content.windows(4).position(|w| w == b"\r\n\r\n").expect("a header ends with an empty line");
     &content[end + 4..]
+}
+
+/// Whether worlds with Debian's programs can be made here; in CI they must be.
+pub fn have_worlds() -> bool {
+    let Err(why) = testkit::world::available().and_then(|()| testkit::world::fetch()) else { return true };
+    assert!(std::env::var_os("CI").is_none(), "{why}");
+    println!("skipped: {why}");
+    false
+}
+
+/// Runs a script of `world/` in a world of `program`, with more words behind it, to its end.
+pub fn in_world(program: &str, script: &str, words: &[&str]) -> Output {
+    let oracle = testkit::world::oracle().canonicalize().expect("Debian's programs are unpacked");
+    let tests = Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("this crate lies in tests/");
+    Command::new(tests.join("testkit/world/enter"))
+        .arg(program)
+        .arg(&oracle)
+        .arg("python3")
+        .arg(tests.join("peers/world").join(script))
+        .arg(&oracle)
+        .args(words)
+        .env("POSTHASTE", testkit::world::posthaste().expect("a built posthaste"))
+        .output()
+        .expect("worlds are entered by a script")
+}
+
+/// All that a program said.
+pub fn said(output: &Output) -> String {
+    [String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr)].concat()
 }
 
 /// Whether a program can be run here; in CI it must be there.

@@ -3,23 +3,10 @@
 #![allow(clippy::unwrap_used, reason = "all of this file is a test")]
 
 use std::collections::BTreeMap;
-use std::path::Path;
-use std::process::Command;
 
 /// The figures that pflogsumm prints after 20 interleaved sessions, by name.
 fn figures(program: &str, command: &str) -> BTreeMap<String, String> {
-    let oracle = testkit::world::oracle().canonicalize().unwrap();
-    let tests = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
-    let output = Command::new(tests.join("testkit/world/enter"))
-        .arg(program)
-        .arg(&oracle)
-        .arg("python3")
-        .arg(tests.join("peers/world/pflogsumm.py"))
-        .arg(&oracle)
-        .arg(command)
-        .env("POSTHASTE", testkit::world::posthaste().unwrap())
-        .output()
-        .unwrap();
+    let output = peers::in_world(program, "pflogsumm.py", &[command]);
     assert!(output.status.success(), "{program}: {}", String::from_utf8_lossy(&output.stderr));
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
     let pairs = text.lines().filter_map(|line| line.split_once(' '));
@@ -33,9 +20,7 @@ fn seconds(time: &str) -> u32 {
 
 #[test]
 fn pflogsumm_joins_20_interleaved_sessions_as_with_postfix() {
-    if let Err(why) = testkit::world::available().and_then(|()| testkit::world::fetch()) {
-        assert!(std::env::var_os("CI").is_none(), "{why}");
-        println!("skipped: {why}");
+    if !peers::have_worlds() {
         return;
     }
     if !peers::have("pflogsumm") {

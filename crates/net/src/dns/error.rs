@@ -61,6 +61,15 @@ impl DnsError {
         matches!(self.problem, Problem::NotFound | Problem::NoData)
     }
 
+    /// The words of getaddrinfo(3), which Postfix asks for the addresses of hosts.
+    pub fn system_text(&self) -> &'static str {
+        match self.problem {
+            Problem::TryAgain => "Temporary failure in name resolution",
+            Problem::NoData => "No address associated with hostname",
+            _ => "Name or service not known",
+        }
+    }
+
     /// The enhanced code that Postfix's SMTP client gives to it.
     pub fn dsn(&self) -> Dsn {
         match self.problem {

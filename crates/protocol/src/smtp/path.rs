@@ -3,6 +3,7 @@
 //! As tolerant as Postfix's `extract_addr`; what comes out is an [`Address`] in internal form.
 
 use mail::Address;
+use std::net::IpAddr;
 
 /// How strict to be with an address.
 #[derive(Clone, Copy, Debug)]
@@ -193,11 +194,16 @@ const LABEL_MAX: usize = 63;
 
 /// Whether `domain` is a host name or an address literal; one trailing dot is tolerated.
 pub fn is_valid_domain(domain: &[u8], utf8: bool) -> bool {
-    if let Some(literal) = domain.strip_prefix(b"[") {
-        return literal.strip_suffix(b"]").is_some_and(is_address);
+    if domain.starts_with(b"[") {
+        return std::str::from_utf8(domain).ok().and_then(address_literal).is_some();
     }
-    let domain = domain.strip_suffix(b".").unwrap_or(domain);
-    let labels_ok = domain.split(|&b| b == b'.').all(|label| {
+    is_host_name(domain.strip_suffix(b".").unwrap_or(domain), utf8)
+}
+
+/// Whether it may be a host's name: labels of letters, digits, `-` and `_`, not all digits. Letters beyond ASCII may
+/// stand where `utf8` is.
+pub fn is_host_name(name: &[u8], utf8: bool) -> bool {
+    let labels_ok = name.split(|&b| b == b'.').all(|label| {
         !label.is_empty()
             && label.len() <= LABEL_MAX
             && label.first() != Some(&b'-')
@@ -207,15 +213,16 @@ pub fn is_valid_domain(domain: &[u8], utf8: bool) -> bool {
                 .all(|&b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_' || (utf8 && b >= 0x80))
     });
     // A name of digits only is an address without brackets (resolve_numeric_domain = no).
-    let numeric = domain.iter().all(|&b| b.is_ascii_digit() || b == b'.');
-    domain.len() <= DOMAIN_MAX && labels_ok && !numeric
+    let numeric = name.iter().all(|&b| b.is_ascii_digit() || b == b'.');
+    name.len() <= DOMAIN_MAX && labels_ok && !numeric
 }
 
-fn is_address(literal: &[u8]) -> bool {
-    let Ok(text) = std::str::from_utf8(literal) else { return false };
-    match text.get(..5) {
-        Some(tag) if tag.eq_ignore_ascii_case("ipv6:") => text[5..].parse::<std::net::Ipv6Addr>().is_ok(),
-        _ => text.parse::<std::net::Ipv4Addr>().is_ok(),
+/// The address in `[192.0.2.1]` or `[IPv6:2001:db8::1]` (RFC 5321 4.1.3).
+pub fn address_literal(text: &str) -> Option<IpAddr> {
+    let inner = text.strip_prefix('[')?.strip_suffix(']')?;
+    match inner.get(..5) {
+        Some(tag) if tag.eq_ignore_ascii_case("ipv6:") => inner[5..].parse().ok().map(IpAddr::V6),
+        _ => inner.parse().ok().map(IpAddr::V4),
     }
 }
 

@@ -1,6 +1,5 @@
 //! A connection to a policy service: one request and its answer at a time.
 
-use net::dns::Problem;
 use net::{Families, Resolver};
 use protocol::policy::{self, Answer, Scanner, Stop};
 use std::io;
@@ -52,13 +51,10 @@ pub(super) async fn open(
     };
     let addresses = match host.parse::<IpAddr>() {
         Ok(address) => vec![address],
-        Err(_) => resolver.host_addresses(host, families).await.map_err(|error| {
-            Unreachable::NoHost(match error.problem {
-                Problem::TryAgain => "Temporary failure in name resolution",
-                Problem::NoData => "No address associated with hostname",
-                _ => "Name or service not known",
-            })
-        })?,
+        Err(_) => {
+            let found = resolver.host_addresses(host, families).await;
+            found.map_err(|error| Unreachable::NoHost(error.system_text()))?
+        }
     };
     let mut last = io::Error::from(io::ErrorKind::AddrNotAvailable);
     for address in addresses {

@@ -2,7 +2,6 @@
 
 use super::sites::Site;
 use net::dns::Listing;
-use std::net::IpAddr;
 use std::time::Duration;
 
 /// What the lists say together.
@@ -53,23 +52,6 @@ pub(super) fn score(sites: &[Site], answers: &Answers) -> Score {
     score
 }
 
-/// The name that a list is asked for (RFC 5782 2.1, 2.4).
-pub(super) fn question(address: IpAddr, domain: &str) -> String {
-    match address {
-        IpAddr::V4(v4) => {
-            let [a, b, c, d] = v4.octets();
-            format!("{d}.{c}.{b}.{a}.{domain}")
-        }
-        IpAddr::V6(v6) => {
-            let mut name = String::with_capacity(64 + domain.len());
-            for octet in v6.octets().iter().rev() {
-                name += &format!("{:x}.{:x}.", octet & 15, octet >> 4);
-            }
-            name + domain
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -111,12 +93,5 @@ mod tests {
         assert_eq!(ttl("a.bl*0 b.bl", &vec![hit(900), miss(444)]), Some(444));
         assert_eq!(ttl("a.bl*-1", &vec![hit(900)]), Some(900));
         assert_eq!(ttl("b.bl*-1", &vec![miss(444)]), None);
-    }
-
-    #[test]
-    fn lists_are_asked_for_the_address_backwards() {
-        assert_eq!(question("192.0.2.1".parse().unwrap(), "a.bl"), "1.2.0.192.a.bl");
-        let v6 = question("2001:db8::5".parse().unwrap(), "a.bl");
-        assert!(v6.starts_with("5.0.0.0.0.0.") && v6.ends_with(".8.b.d.0.1.0.0.2.a.bl"), "{v6}");
     }
 }

@@ -10,6 +10,7 @@ use super::kinds::{Action, Test, Tests};
 use super::screen::Screen;
 use super::settings::Settings;
 use crate::acceptor::{self, Acceptor, Turn};
+use crate::dns_lists::question;
 use crate::listener::{self, Accepted, Ends};
 use crate::serve::{Open, Shared};
 use mail::{Dsn, Reply};
@@ -461,7 +462,7 @@ async fn ask_list(
     domain: &str,
     limit: Duration,
 ) -> Result<Listing, DnsError> {
-    let name = dnsbl::question(address, domain);
+    let name = question(address, domain);
     let asked = timeout(limit, shared.resolver.listing(&name)).await;
     let answer = asked.unwrap_or_else(|_| {
         let (problem, record_type) = (net::dns::Problem::TryAgain, net::dns::RecordType::A);

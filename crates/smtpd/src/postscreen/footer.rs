@@ -29,7 +29,7 @@ pub(super) fn append(mut reply: Reply, footer: &str) -> Reply {
 
 /// A footer with its names replaced; what `allowed` does not hold becomes `_` in their values. Names that mean nothing
 /// here are empty and given to `unknown`.
-pub(super) fn expand(text: &str, ends: &Ends, allowed: &str, unknown: &mut dyn FnMut(&str)) -> String {
+pub(super) fn expand(text: &str, ends: &Ends, allowed: &[u8], unknown: &mut dyn FnMut(&str)) -> String {
     let mut out = String::with_capacity(text.len());
     let mut rest = text;
     while let Some(at) = rest.find('$') {
@@ -58,26 +58,9 @@ pub(super) fn expand(text: &str, ends: &Ends, allowed: &str, unknown: &mut dyn F
                 continue;
             }
         };
-        out.extend(value.chars().map(|c| if allowed.contains(c) { c } else { '_' }));
-    }
-    out + rest
-}
-
-/// The characters that a filter allows, written as in C: `\t`, `\40`, `\\\\`.
-pub(super) fn characters(filter: &str) -> String {
-    let mut out = String::with_capacity(filter.len());
-    let mut rest = filter;
-    while let Some((before, escaped)) = rest.split_once('\\') {
-        out.push_str(before);
-        let digits = escaped.bytes().take(3).take_while(|b| (b'0'..=b'7').contains(b)).count();
-        let length = if digits > 0 { digits } else { escaped.chars().next().map_or(0, char::len_utf8) };
-        let (code, after) = escaped.split_at(length);
-        match u8::from_str_radix(code, 8) {
-            Ok(byte) if digits > 0 => out.push(char::from(byte)),
-            _ if code == "t" => out.push('\t'),
-            _ => out.push_str(code),
-        }
-        rest = after;
+        out.extend(
+            value.chars().map(|c| if u8::try_from(c).is_ok_and(|b| allowed.contains(&b)) { c } else { '_' }),
+        );
     }
     out + rest
 }
@@ -96,11 +79,6 @@ mod tests {
     }
 
     #[test]
-    fn a_filter_is_written_as_in_c() {
-        assert_eq!(characters(r"\t\40!\\\]a"), "\t !\\]a");
-    }
-
-    #[test]
     fn names_are_replaced_and_unknown_ones_told() {
         let ends = Ends {
             client: "192.0.2.1:7".parse().unwrap(),
@@ -109,9 +87,9 @@ mod tests {
         };
         let mut told = Vec::new();
         let text = "$client_address;${client_port};$(server_name) $$5 $nosuch.";
-        let made = expand(text, &ends, "0123456789.mxeapl", &mut |name| told.push(name.to_owned()));
+        let made = expand(text, &ends, b"0123456789.mxeapl", &mut |name| told.push(name.to_owned()));
         assert_eq!(made, "192.0.2.1;7;mx.example $5 .");
         assert_eq!(told, ["nosuch"]);
-        assert_eq!(expand("$client_address", &ends, "0123456789", &mut |_| {}), "192_0_2_1");
+        assert_eq!(expand("$client_address", &ends, b"0123456789", &mut |_| {}), "192_0_2_1");
     }
 }

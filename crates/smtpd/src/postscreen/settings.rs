@@ -7,6 +7,7 @@ use super::footer;
 use super::keeper::Cleaning;
 use super::kinds::{Action, Setup};
 use super::sites::Site;
+use crate::macros;
 use crate::settings::{count, keywords};
 use config::parameters::{Cleanup, Global, Postscreen, Smtpd};
 use config::{Config, Error, Errors, Scope, ServiceLine};
@@ -36,7 +37,7 @@ pub struct Settings {
     discard_ehlo_maps: Maps,
     footer: String,
     footer_maps: Maps,
-    footer_filter: String,
+    footer_filter: Vec<u8>,
     pub(super) connection_count_limit: u64,
     pub(super) pre_queue_limit: usize,
     pub(super) post_queue_limit: usize,
@@ -157,7 +158,7 @@ impl Reader<'_> {
             ),
             footer: self.raw(&p.postscreen_reject_footer),
             footer_maps: self.maps("postscreen_reject_footer_maps", &p.postscreen_reject_footer_maps),
-            footer_filter: footer::characters(&self.raw(&p.postscreen_expansion_filter)),
+            footer_filter: macros::allowed(&self.raw(&p.postscreen_expansion_filter)),
             connection_count_limit: p.postscreen_client_connection_count_limit,
             pre_queue_limit: count(p.postscreen_pre_queue_limit),
             post_queue_limit: count(p.postscreen_post_queue_limit),

@@ -2,6 +2,7 @@
 //!
 //! `domain`, `domain=127.0.0.[2..11;13]`, `domain*weight`, `domain=pattern*weight`.
 
+use crate::dns_lists::Pattern;
 use std::net::Ipv4Addr;
 
 /// One word of the list.
@@ -14,10 +15,6 @@ pub(super) struct Site {
     /// What such an answer adds to the score.
     pub weight: i32,
 }
-
-/// An address with ranges for its octets.
-#[derive(Clone, Debug, PartialEq, Eq)]
-struct Pattern([Vec<(u8, u8)>; 4]);
 
 impl Site {
     /// Reads a word; the error says what is wrong.
@@ -49,40 +46,6 @@ impl Site {
     /// Whether an answer counts.
     pub fn counts(&self, answer: Ipv4Addr) -> bool {
         self.pattern.as_ref().is_none_or(|pattern| pattern.matches(answer))
-    }
-}
-
-impl Pattern {
-    fn parse(text: &str) -> Result<Pattern, String> {
-        let wrong = || format!("expected a pattern like 127.0.[0..255].[1;3], found `{text}`");
-        let mut octets: [Vec<(u8, u8)>; 4] = Default::default();
-        let mut rest = text;
-        for (at, octet) in octets.iter_mut().enumerate() {
-            if at > 0 {
-                rest = rest.strip_prefix('.').ok_or_else(wrong)?;
-            }
-            let ranges;
-            (ranges, rest) = match rest.strip_prefix('[') {
-                Some(inner) => inner.split_once(']').ok_or_else(wrong)?,
-                None => rest.split_at(rest.find(|c: char| !c.is_ascii_digit()).unwrap_or(rest.len())),
-            };
-            for range in ranges.split(';') {
-                let (low, high) = range.split_once("..").unwrap_or((range, range));
-                let (low, high) = (low.parse().map_err(|_| wrong())?, high.parse().map_err(|_| wrong())?);
-                if low > high {
-                    return Err(wrong());
-                }
-                octet.push((low, high));
-            }
-        }
-        if rest.is_empty() { Ok(Pattern(octets)) } else { Err(wrong()) }
-    }
-
-    fn matches(&self, address: Ipv4Addr) -> bool {
-        let octets = self.0.iter().zip(address.octets());
-        octets
-            .into_iter()
-            .all(|(ranges, octet)| ranges.iter().any(|(low, high)| (*low..=*high).contains(&octet)))
     }
 }
 

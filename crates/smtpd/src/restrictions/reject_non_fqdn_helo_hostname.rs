@@ -19,10 +19,10 @@ impl Restriction for This {
 }
 
 fn find(about: &About<'_>) -> Verdict {
-    let Some(helo) = about.helo else { return Verdict::Dunno };
-    if helo.starts_with('[') {
-        return about.bad_literal(helo);
-    }
+    let helo = match about.helo_name() {
+        Ok(helo) => helo,
+        Err(verdict) => return verdict,
+    };
     let name = without_dot(helo);
     if is_host_name(name) && name.contains('.') {
         return Verdict::Dunno;

@@ -1,10 +1,7 @@
 //! Refuses clients without a verified name.
 
-use super::{Checked, Kind, Make, Restriction, Verdict};
+use super::{Checked, Kind, Make, Restriction};
 use crate::about::About;
-use crate::dns::dsn_of;
-use crate::peer::NameStatus;
-use mail::Reply;
 
 pub(super) const KIND: Kind = Kind {
     name: "reject_unknown_client_hostname",
@@ -16,17 +13,6 @@ struct This;
 
 impl Restriction for This {
     fn check<'a>(&'a self, about: &'a About<'a>) -> Checked<'a> {
-        Checked::Now(find(about))
+        Checked::Now(about.nameless(about.client.name_status, 25, "cannot find your hostname"))
     }
-}
-
-fn find(about: &About<'_>) -> Verdict {
-    let code = match about.client.name_status {
-        NameStatus::Known => return Verdict::Dunno,
-        // Perhaps it is known later.
-        NameStatus::NotNow => 450,
-        NameStatus::Unknown | NameStatus::Forged => about.rules.codes.unknown_client,
-    };
-    let text = format!("Client host rejected: cannot find your hostname, [{}]", about.client.address);
-    Verdict::Refuse(Reply::new(code, dsn_of(code, 7, 25), text))
 }

@@ -19,10 +19,10 @@ impl Restriction for This {
 }
 
 async fn find(about: &About<'_>) -> Verdict {
-    let Some(helo) = about.helo else { return Verdict::Dunno };
-    if helo.starts_with('[') {
-        return about.bad_literal(helo);
-    }
+    let helo = match about.helo_name() {
+        Ok(helo) => helo,
+        Err(verdict) => return verdict,
+    };
     let refusal = |code| about.helo_refusal(code, (4, 7, 1), "Host not found");
     match about.has_any(helo, &[RecordType::A, RecordType::Aaaa, RecordType::Mx]).await {
         Ok(true) => Verdict::Dunno,
