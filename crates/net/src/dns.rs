@@ -6,6 +6,7 @@ mod error;
 mod hosts;
 pub mod probe;
 mod scripted;
+mod stub;
 mod system;
 
 pub use error::{DnsError, Problem, RecordType};

@@ -1,40 +1,34 @@
 //! The resolver over real name servers and /etc/hosts.
 
 use super::hosts::Table;
-use super::{DnsError, Hosts, Listing, Lookup, Mx, Problem, Record, RecordType, Resolver};
+use super::stub::Stub;
+use super::{DnsError, Hosts, Listing, Lookup, Mx, Problem, Record, RecordType, Resolver, probe};
 use crate::Families;
-use hickory_resolver::TokioResolver;
-use hickory_resolver::config::{
-    ConnectionConfig, NameServerConfig, ResolveHosts, ResolverConfig, ResolverOpts, ServerOrderingStrategy,
-};
-use hickory_resolver::net::runtime::TokioRuntimeProvider;
-use hickory_resolver::net::{DnsError as ServerError, NetError};
-use hickory_resolver::proto::op::ResponseCode;
-use hickory_resolver::proto::rr::{Name, RData, RecordType as Type};
-use hickory_resolver::system_conf::read_system_conf;
+use hickory_proto::rr::{Name, RData};
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-/// Answers kept at once; the least used go first.
-const CACHE_ANSWERS_MAX: u64 = 8192;
-
 /// No answer is believed longer than this, whatever its time to live: who repairs his DNS and flushes the queue
 /// must not wait for us, and one question a minute for each busy domain costs nothing.
 const CACHE_TIME_MAX: Duration = Duration::from_secs(60);
 
+/// Lists mean what they say, but for a day at most.
+const LISTING_TIME_MAX: Duration = Duration::from_secs(24 * 3600);
+
 /// Records taken from one answer; Postfix's dns_rr_limit is the like. More are dropped.
 const RECORDS_MAX: usize = 1000;
 
-/// As the system's resolver: five seconds for a question, asked twice.
+/// As the system's resolver.
 const QUESTION_TIMEOUT: Duration = Duration::from_secs(5);
-const QUESTION_REPEATS: usize = 1;
 
 const DNS_PORT: u16 = 53;
 
 const HOSTS_FILE: &str = "/etc/hosts";
+
+const RESOLV_CONF: &str = "/etc/resolv.conf";
 
 /// Where names come from.
 #[derive(Clone, Debug)]
@@ -52,7 +46,7 @@ pub struct SystemResolverSettings {
 /// What resolv.conf and the host table say, for a process that will not see them any more (chroot).
 #[derive(Clone, Debug)]
 pub struct HostFiles {
-    resolv_conf: Result<(ResolverConfig, ResolverOpts), String>,
+    name_servers: Result<Vec<SocketAddr>, String>,
     hosts: Table,
 }
 
@@ -60,7 +54,7 @@ impl HostFiles {
     /// Reads them. A resolv.conf that cannot be read is an error of [`SystemResolver::open`].
     pub fn read() -> HostFiles {
         HostFiles {
-            resolv_conf: read_system_conf().map_err(|e| e.to_string()),
+            name_servers: probe::name_servers(Path::new(RESOLV_CONF)),
             hosts: Table::read(Path::new(HOSTS_FILE)),
         }
     }
@@ -92,27 +86,26 @@ impl SystemResolverSettings {
     }
 }
 
-/// Real name servers behind a bounded cache, and /etc/hosts.
+/// Real name servers behind a bounded memory, and /etc/hosts. Belongs to one event loop; used in a `LocalSet`.
 pub struct SystemResolver {
-    dns: TokioResolver,
-    /// For lists: their answers are believed as long as they say, and tell how long that is.
-    lists: TokioResolver,
+    dns: Stub,
     hosts: Hosts,
 }
 
 impl SystemResolver {
     /// Reads resolv.conf unless name servers are given. Nothing is asked yet.
     pub fn open(settings: &SystemResolverSettings) -> io::Result<Self> {
-        let (config, mut options) = name_servers(settings)?;
-        limit(&mut options, settings.question_timeout);
-        let lists = build(config.clone(), options.clone())?;
-        (options.positive_max_ttl, options.negative_max_ttl) = (Some(CACHE_TIME_MAX), Some(CACHE_TIME_MAX));
-        let dns = build(config, options)?;
+        let name_servers = match (&settings.files, settings.name_servers.as_slice()) {
+            (Some(files), []) => files.name_servers.clone(),
+            (None, []) => probe::name_servers(Path::new(RESOLV_CONF)),
+            (_, named) => Ok(named.to_vec()),
+        };
+        let dns = Stub::new(&name_servers.map_err(io::Error::other)?, settings.question_timeout);
         let hosts = match &settings.files {
             Some(files) => Hosts::fixed(files.hosts.clone()),
             None => Hosts::open(settings.hosts_file.clone().unwrap_or_else(|| HOSTS_FILE.into())),
         };
-        Ok(SystemResolver { dns, lists, hosts })
+        Ok(SystemResolver { dns, hosts })
     }
 
     async fn ask<T>(
@@ -122,82 +115,12 @@ impl SystemResolver {
         take: impl Fn(&RData) -> Option<T>,
     ) -> Result<Vec<T>, DnsError> {
         let error = |problem| DnsError { problem, name: name.to_string(), record_type };
-        let mut fqdn = Name::from_utf8(name).map_err(|_| error(Problem::InvalidName))?;
-        fqdn.set_fqdn(true);
-        let kind = match record_type {
-            RecordType::A => Type::A,
-            RecordType::Aaaa => Type::AAAA,
-            RecordType::Mx => Type::MX,
-            RecordType::Ptr => Type::PTR,
-            RecordType::Ns => Type::NS,
-            RecordType::Txt => Type::TXT,
-        };
-        let lookup = self.dns.lookup(fqdn, kind).await.map_err(|e| error(problem_of(&e)))?;
-        let found: Vec<T> = lookup.answers().iter().filter_map(|r| take(&r.data)).take(RECORDS_MAX).collect();
+        let answer = self.dns.ask(name, record_type, CACHE_TIME_MAX).await.map_err(error)?;
+        let found: Vec<T> = answer.records.iter().filter_map(take).take(RECORDS_MAX).collect();
         if found.is_empty() {
-            let gone = lookup.message().response_code == ResponseCode::NXDomain;
-            return Err(error(if gone { Problem::NotFound } else { Problem::NoData }));
+            return Err(error(if answer.is_gone { Problem::NotFound } else { Problem::NoData }));
         }
         Ok(found)
-    }
-}
-
-/// Who is asked, and how.
-fn name_servers(settings: &SystemResolverSettings) -> io::Result<(ResolverConfig, ResolverOpts)> {
-    if !settings.name_servers.is_empty() {
-        let servers = settings.name_servers.iter().map(|at| name_server(*at)).collect();
-        return Ok((ResolverConfig::from_parts(None, Vec::new(), servers), ResolverOpts::default()));
-    }
-    let found = match &settings.files {
-        Some(files) => files.resolv_conf.clone(),
-        None => read_system_conf().map_err(|e| e.to_string()),
-    };
-    found.map_err(|e| io::Error::other(format!("/etc/resolv.conf: {e}")))
-}
-
-fn build(config: ResolverConfig, options: ResolverOpts) -> io::Result<TokioResolver> {
-    let builder = TokioResolver::builder_with_config(config, TokioRuntimeProvider::default());
-    builder.with_options(options).build().map_err(io::Error::other)
-}
-
-fn name_server(at: SocketAddr) -> NameServerConfig {
-    let (mut udp, mut tcp) = (ConnectionConfig::udp(), ConnectionConfig::tcp());
-    udp.port = at.port();
-    tcp.port = at.port();
-    let mut server = NameServerConfig::udp_and_tcp(at.ip());
-    server.connections = vec![udp, tcp];
-    server
-}
-
-fn limit(options: &mut ResolverOpts, question_timeout: Duration) {
-    options.cache_size = CACHE_ANSWERS_MAX;
-    options.timeout = question_timeout;
-    options.attempts = QUESTION_REPEATS;
-    options.num_concurrent_reqs = 1;
-    // Postfix: smtp_host_lookup = dns. Where the host table counts too it is asked first, by `host_addresses`.
-    options.use_hosts_file = ResolveHosts::Never;
-    options.server_ordering_strategy = ServerOrderingStrategy::UserProvidedOrder;
-}
-
-/// What glibc's resolver would have said, which is what Postfix's texts are made from.
-fn problem_of(error: &NetError) -> Problem {
-    match error {
-        NetError::Dns(ServerError::NoRecordsFound(none)) => match none.response_code {
-            ResponseCode::NXDomain => Problem::NotFound,
-            ResponseCode::NoError => Problem::NoData,
-            code => problem_of_code(code),
-        },
-        NetError::Dns(ServerError::ResponseCode(code)) => problem_of_code(*code),
-        NetError::Proto(_) => Problem::Malformed,
-        _ => Problem::TryAgain,
-    }
-}
-
-fn problem_of_code(code: ResponseCode) -> Problem {
-    match code {
-        ResponseCode::ServFail => Problem::TryAgain,
-        ResponseCode::NXDomain => Problem::NotFound,
-        _ => Problem::Refused,
     }
 }
 
@@ -331,24 +254,10 @@ impl Resolver for SystemResolver {
     fn listing<'a>(&'a self, name: &'a str) -> Lookup<'a, Listing> {
         Box::pin(async move {
             let error = |problem| DnsError { problem, name: name.to_string(), record_type: RecordType::A };
-            let mut fqdn = Name::from_utf8(name).map_err(|_| error(Problem::InvalidName))?;
-            fqdn.set_fqdn(true);
-            let lookup = match self.lists.lookup(fqdn, Type::A).await {
-                Ok(lookup) => lookup,
-                Err(e) if matches!(problem_of(&e), Problem::NotFound | Problem::NoData) => {
-                    let NetError::Dns(ServerError::NoRecordsFound(none)) = &e else {
-                        return Ok(Listing::default());
-                    };
-                    let time_to_live = none.negative_ttl.map(|s| Duration::from_secs(s.into()));
-                    return Ok(Listing { time_to_live, ..Listing::default() });
-                }
-                Err(e) => return Err(error(problem_of(&e))),
-            };
-            let records = lookup.answers();
-            let seconds = records.iter().map(|r| r.ttl).min();
+            let answer = self.dns.ask(name, RecordType::A, LISTING_TIME_MAX).await.map_err(error)?;
             let take = |data: &RData| if let RData::A(a) = data { Some(a.0) } else { None };
-            let addresses = records.iter().filter_map(|r| take(&r.data)).take(RECORDS_MAX).collect();
-            Ok(Listing { addresses, time_to_live: seconds.map(|s| Duration::from_secs(s.into())) })
+            let addresses = answer.records.iter().filter_map(take).take(RECORDS_MAX).collect();
+            Ok(Listing { addresses, time_to_live: answer.time_to_live() })
         })
     }
 

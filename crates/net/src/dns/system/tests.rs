@@ -1,9 +1,9 @@
 //! The resolver against a name server of its own on loopback.
 
 use super::*;
-use hickory_resolver::proto::op::{Message, OpCode};
-use hickory_resolver::proto::rr::Record as WireRecord;
-use hickory_resolver::proto::rr::rdata::{A, AAAA, MX, PTR, SOA, TXT};
+use hickory_proto::op::{Message, OpCode, ResponseCode};
+use hickory_proto::rr::rdata::{A, AAAA, MX, PTR, SOA, TXT};
+use hickory_proto::rr::{Record as WireRecord, RecordType as Type};
 use std::cell::Cell;
 use std::future::Future;
 use std::rc::Rc;
