@@ -245,7 +245,7 @@ impl Resolver {
         let (mut transport, mut nexthop) = self.of_class(class, domain, sender).await?;
         let whole = text(recipient.as_bytes());
         let delimiters = &settings.view.recipient_delimiter;
-        if class != AddressClass::VirtualAlias {
+        if class != AddressClass::VirtualAlias && !settings.transport_maps.is_empty() {
             let keys = search::transport(&whole, domain, delimiters, settings.transport_parents);
             if let Some(value) = answer(settings.transport_maps.find(keys).await)? {
                 let (new_transport, new_nexthop) = value.split_once(':').unwrap_or((&value, ""));
