@@ -8,9 +8,11 @@
  *   crowd attack CONNECTIONS RATE TOTAL SECONDS a dictionary attack from 127.2.0.0/16: RCPTs of users that do not exist,
  *                                               RATE a second over all connections (0: as fast as replies come); a
  *                                               connection is opened anew after RCPTS of them, or a 421
+ *   crowd tarpit CONNECTIONS SECONDS            clients from 127.4.0.0/16 whose every command is an error, each sent as
+ *                                               soon as the reply to the one before is there; opened anew after a 421
  *
  * Clients print one line of JSON at the end. Of an attack, `refused` are 5xx replies, `failures` 4xx, 421 and connections
- * that ended in place of a reply. */
+ * that ended in place of a reply. Of a tarpit, `done` are replies to errors, `refused` those that took over 0.9 seconds. */
 #define _GNU_SOURCE
 #include <arpa/inet.h>
 #include <errno.h>
@@ -28,7 +30,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { RCPTS = 9, USERS = 10000, PLACES_MAX = 4096, SAMPLES_MAX = 1 << 20 };
+enum { RCPTS = 9, USERS = 10000, PLACES_MAX = 16384, SAMPLES_MAX = 1 << 20 };
 
 static int loop;
 
@@ -358,6 +360,35 @@ static void attack(long count, double rate, long total, double seconds) {
   report(start);
 }
 
+/* Clients that make nothing but errors; 2,000 a second come in until all are there. */
+static void tarpit(long count, double seconds) {
+  double start = now(), t;
+  long opened = 0;
+  struct epoll_event ev[512];
+  while ((t = now() - start) < seconds) {
+    for (; opened < count && opened < t * 2000; opened++) begin(&places[opened], 4, now());
+    int n = epoll_wait(loop, ev, 512, 1);
+    for (int i = 0; i < n; i++) {
+      struct client *c = ev[i].data.ptr;
+      int was_error = c->step == RCPT, code = reply(c);
+      if (code == 0) continue;
+      if (was_error && code > 0) {
+        done++;
+        if (now() - c->began > 0.9) refused++;
+      }
+      if (code < 0 || code == 421) {
+        end(c);
+        begin(c, 4, now());
+        continue;
+      }
+      c->began = now();
+      if (c->step == GREETING) SAY(c, EHLO, "EHLO pit.example.net\r\n");
+      else SAY(c, RCPT, "NONSENSE\r\n");
+    }
+  }
+  report(start);
+}
+
 int main(int argc, char **argv) {
   struct rlimit most = {20000, 20000};
   setrlimit(RLIMIT_NOFILE, &most);
@@ -370,6 +401,7 @@ int main(int argc, char **argv) {
   if (!strcmp(what, "sessions") && argc == 5) sessions(atol(argv[2]), atol(argv[3]), atoi(argv[4]));
   if (!strcmp(what, "mail") && argc == 4) mail(atof(argv[2]), atof(argv[3]));
   if (!strcmp(what, "attack") && argc == 6) attack(atol(argv[2]), atof(argv[3]), atol(argv[4]), atof(argv[5]));
+  if (!strcmp(what, "tarpit") && argc == 4) tarpit(atol(argv[2]), atof(argv[3]));
   fprintf(stderr, "usage: see the beginning of crowd.c\n");
   return 2;
 }
