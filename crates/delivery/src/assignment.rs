@@ -1,5 +1,6 @@
 //! A job with the way back for its outcomes.
 
+use crate::StatusFilter;
 use mail::{Dsn, Job, JobId, Outcome, SiteFailure, Status};
 use std::rc::Rc;
 
@@ -9,6 +10,8 @@ pub struct Assignment {
     pub job: Job,
     /// Where its outcomes go.
     pub outcomes: OutcomeSender,
+    /// What changes results on their way into the log and to `outcomes`.
+    pub filter: Option<Rc<StatusFilter>>,
 }
 
 /// Takes outcomes in: the queue manager's end of the way back. No call may block.
@@ -46,7 +49,12 @@ impl Assignment {
     /// A job whose outcomes go to `sink`.
     pub fn new(job: Job, sink: Rc<dyn OutcomeSink>) -> Self {
         let outcomes = OutcomeSender::new(&job, sink);
-        Assignment { job, outcomes }
+        Assignment { job, outcomes, filter: None }
+    }
+
+    /// The same with a filter, if there is one.
+    pub fn filtered(self, filter: Option<Rc<StatusFilter>>) -> Self {
+        Assignment { filter, ..self }
     }
 }
 

@@ -7,9 +7,11 @@ pub mod agents;
 mod assignment;
 pub mod local_role;
 mod report;
+mod status_filter;
 
 pub use assignment::{Assignment, OutcomeSender, OutcomeSink};
 pub use report::{Report, ReportStyle, Verdict, Via};
+pub use status_filter::StatusFilter;
 
 /// Delivers messages in one way: by SMTP, into mailboxes, …
 ///

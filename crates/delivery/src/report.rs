@@ -1,9 +1,13 @@
 //! Logs each recipient's line and reports its outcome; what an agent forgets is deferred.
 
+use crate::StatusFilter;
 use crate::assignment::{Assignment, CRASH_DSN, CRASH_REASON, OutcomeSender};
 use mail::{Diagnostic, Dsn, Job, JobRecipient, Outcome, SiteFailure, Status, Timestamp};
 use observe::Tag;
 use observe::events::delivery::DeliveryEnded;
+use std::future::Future;
+use std::pin::Pin;
+use std::rc::Rc;
 
 /// How results are logged and softened; the same for all agents.
 #[derive(Clone, Copy, Debug)]
@@ -74,34 +78,71 @@ impl Verdict {
         let status = if dsn.class == 5 { Status::Bounced } else { Status::Deferred };
         Verdict::new(status, dsn, reason)
     }
+
+    /// The same with another code, and the status that goes with it, and text.
+    fn changed(self, (dsn, reason): (Dsn, String)) -> Self {
+        let status = match dsn.class {
+            4 => Status::Deferred,
+            5 => Status::Bounced,
+            _ => self.status,
+        };
+        Verdict { status, dsn, reason, ..self }
+    }
 }
 
 /// A job under way: each recipient gets one line and one outcome, then the job is finished.
 ///
 /// Dropped before that, by a panic for one, it logs and defers what is left with 4.3.0.
 pub struct Report {
-    job: Job,
+    desk: Rc<Desk>,
     outcomes: Option<OutcomeSender>,
+    filter: Option<Rc<StatusFilter>>,
+    left: usize,
+    /// Results whose filter asks a server.
+    held: Vec<Held>,
+}
+
+/// What a line of the log is made of, beside the result.
+struct Desk {
+    job: Job,
     tag: Tag,
     style: ReportStyle,
-    left: usize,
+}
+
+/// A result that waits for its filter.
+struct Held {
+    line: Line,
+    verdict: Verdict,
+    filtered: Pin<Box<dyn Future<Output = (Dsn, String)>>>,
+}
+
+/// A recipient's result, its text and code aside.
+#[derive(Clone)]
+struct Line {
+    place: usize,
+    relay: String,
+    conn_use: u32,
+    connected: Option<Timestamp>,
+    now: Timestamp,
 }
 
 impl Report {
     /// Takes a job over.
     pub fn new(assignment: Assignment, tag: Tag, style: ReportStyle) -> Self {
-        let left = assignment.job.recipients.len();
-        Report { job: assignment.job, outcomes: Some(assignment.outcomes), tag, style, left }
+        let Assignment { job, outcomes, filter } = assignment;
+        let left = job.recipients.len();
+        let desk = Rc::new(Desk { job, tag, style });
+        Report { desk, outcomes: Some(outcomes), filter, left, held: Vec::new() }
     }
 
     /// The job.
     pub fn job(&self) -> &Job {
-        &self.job
+        &self.desk.job
     }
 
     /// Who logs.
     pub fn tag(&self) -> &Tag {
-        &self.tag
+        &self.desk.tag
     }
 
     /// How many recipients have no result yet.
@@ -112,12 +153,13 @@ impl Report {
     /// Whether the recipient at `place` of the job has no result yet.
     pub fn is_left(&self, place: usize) -> bool {
         let waiting = |r: &JobRecipient| self.outcomes.as_ref().is_some_and(|o| o.is_waiting(r.index));
-        self.job.recipients.get(place).is_some_and(waiting)
+        let is_held = || self.held.iter().any(|held| held.line.place == place);
+        self.job().recipients.get(place).is_some_and(waiting) && !is_held()
     }
 
     /// The places of the recipients without a result.
     pub fn places_left(&self) -> Vec<usize> {
-        (0..self.job.recipients.len()).filter(|place| self.is_left(*place)).collect()
+        (0..self.job().recipients.len()).filter(|place| self.is_left(*place)).collect()
     }
 
     /// Logs and reports the recipient at `place` of the job; nothing where it has its result already.
@@ -126,45 +168,26 @@ impl Report {
             return;
         }
         self.left -= 1;
-        let soft_bounce = self.style.soft_bounce && verdict.status == Status::Bounced;
-        let (status, dsn) = match soft_bounce {
-            true => (Status::Deferred, verdict.dsn.with_class(4)),
-            false => (verdict.status, verdict.dsn),
+        let line = Line {
+            place,
+            relay: via.relay.to_owned(),
+            conn_use: via.conn_use,
+            connected: via.connected,
+            now,
         };
-        let JobRecipient { index, recipient } = &self.job.recipients[place];
-        let mut stamps = self.job.stamps;
-        stamps.connected = via.connected;
-        let (delay, delays) = stamps.delays(now);
-        observe::emit(
-            &self.tag,
-            &DeliveryEnded {
-                queue_id: &self.job.queue_id,
-                recipient: &recipient.address,
-                original: &recipient.original,
-                relay: via.relay,
-                conn_use: via.conn_use,
-                delay,
-                delays,
-                delay_decimals: self.style.delay_decimals,
-                dsn,
-                status,
-                soft_bounce,
-                reason: &verdict.reason,
-            },
-        );
-        let outcome = Outcome {
-            job: self.job.id,
-            index: *index,
-            status,
-            dsn,
-            reason: verdict.reason,
-            diagnostic: verdict.diagnostic,
-            remote_mta: verdict.remote_mta,
-            relayed: verdict.relayed,
-            next_hop_reports: verdict.next_hop_reports,
-        };
+        let Some(filter) = self.filter.clone() else { return self.settle(&line, verdict) };
+        let (desk, dsn, reason) = (self.desk.clone(), verdict.dsn, verdict.reason.clone());
+        let mut filtered: Pin<Box<dyn Future<Output = _>>> =
+            Box::pin(async move { filter.apply(&desk.tag, dsn, &reason).await });
+        match tables::now(filtered.as_mut()) {
+            Some(result) => self.settle(&line, verdict.changed(result)),
+            None => self.held.push(Held { line, verdict, filtered }),
+        }
+    }
+
+    fn settle(&mut self, line: &Line, verdict: Verdict) {
         if let Some(outcomes) = &mut self.outcomes {
-            outcomes.outcome(outcome);
+            outcomes.outcome(self.desk.log(line, verdict));
         }
     }
 
@@ -175,23 +198,85 @@ impl Report {
         }
     }
 
-    /// Ends the job. Recipients without a result are deferred, as after a crash.
+    /// Ends the job. Recipients without a result are deferred, as after a crash. Must be called in a `LocalSet`.
     pub fn finish(mut self, site_failure: Option<SiteFailure>) {
-        self.end(site_failure);
+        if self.held.is_empty() {
+            return self.end(site_failure);
+        }
+        tokio::task::spawn_local(async move {
+            for Held { line, verdict, filtered } in std::mem::take(&mut self.held) {
+                let verdict = verdict.changed(filtered.await);
+                self.settle(&line, verdict);
+            }
+            self.end(site_failure);
+        });
     }
 
     /// Ends the job because its transport as a whole cannot be used.
     pub fn finish_transport(mut self, failure: SiteFailure) {
+        self.settle_held();
         if let Some(outcomes) = self.outcomes.take() {
             outcomes.transport_failed(failure);
         }
     }
 
     fn end(&mut self, site_failure: Option<SiteFailure>) {
+        self.settle_held();
+        // What an agent forgot has not been judged by anybody: no filter sees it.
+        self.filter = None;
         let now = net::clock::now();
         self.rest(Via::NONE, now, &Verdict::failure(CRASH_DSN, CRASH_REASON));
         if let Some(outcomes) = self.outcomes.take() {
             outcomes.done(site_failure);
+        }
+    }
+
+    /// Without waiting for their filters.
+    fn settle_held(&mut self) {
+        for Held { line, verdict, .. } in std::mem::take(&mut self.held) {
+            self.settle(&line, verdict);
+        }
+    }
+}
+
+impl Desk {
+    fn log(&self, line: &Line, verdict: Verdict) -> Outcome {
+        let soft_bounce = self.style.soft_bounce && verdict.status == Status::Bounced;
+        let (status, dsn) = match soft_bounce {
+            true => (Status::Deferred, verdict.dsn.with_class(4)),
+            false => (verdict.status, verdict.dsn),
+        };
+        let JobRecipient { index, recipient } = &self.job.recipients[line.place];
+        let mut stamps = self.job.stamps;
+        stamps.connected = line.connected;
+        let (delay, delays) = stamps.delays(line.now);
+        observe::emit(
+            &self.tag,
+            &DeliveryEnded {
+                queue_id: &self.job.queue_id,
+                recipient: &recipient.address,
+                original: &recipient.original,
+                relay: &line.relay,
+                conn_use: line.conn_use,
+                delay,
+                delays,
+                delay_decimals: self.style.delay_decimals,
+                dsn,
+                status,
+                soft_bounce,
+                reason: &verdict.reason,
+            },
+        );
+        Outcome {
+            job: self.job.id,
+            index: *index,
+            status,
+            dsn,
+            reason: verdict.reason,
+            diagnostic: verdict.diagnostic,
+            remote_mta: verdict.remote_mta,
+            relayed: verdict.relayed,
+            next_hop_reports: verdict.next_hop_reports,
         }
     }
 }
