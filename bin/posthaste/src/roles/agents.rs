@@ -6,8 +6,9 @@ use delivery::agents::discard::DiscardAgent;
 use delivery::agents::error::{ErrorAgent, FixedResult};
 use delivery::agents::smtp::{Settings, SmtpAgent};
 use delivery::agents::virtual_::VirtualAgent;
-use delivery::{Assignment, DeliveryAgent, OutcomeSink, ReportStyle};
+use delivery::{Assignment, DeliveryAgent, OutcomeSink, ReportStyle, StatusFilter};
 use mail::{Job, JobId, Outcome, SiteFailure};
+use net::dns::SystemResolverSettings;
 use observe::{Numbers, Tag};
 use protocol::smtp::client::Protocol;
 use qmgr::{Back, Hand};
@@ -19,6 +20,31 @@ use std::time::Duration;
 /// Gives a job to the agent of one transport.
 type Give = Rc<dyn Fn(Assignment)>;
 
+/// An agent, and what changes its results.
+type Post = (Give, Option<Rc<StatusFilter>>);
+
+/// The programs whose results a filter may change, each by a parameter of its own.
+const FILTERED: [&str; 5] = ["lmtp", "local", "pipe", "smtp", "virtual"];
+
+/// What the agents of a configuration are made of. Its tables are open, some of which only root may read.
+pub struct Plan {
+    services: Vec<Service>,
+    usual: ReportStyle,
+    usual_name: String,
+    names: SystemResolverSettings,
+}
+
+/// What one agent is made of.
+struct Service {
+    name: String,
+    command: String,
+    tag: Tag,
+    style: ReportStyle,
+    filter: Option<Rc<StatusFilter>>,
+    /// Where it is an SMTP or LMTP client.
+    client: Option<Settings>,
+}
+
 /// Where the local role takes jobs, below queue_directory.
 pub const LOCAL_SOCKET: &str = "private/local";
 
@@ -28,33 +54,58 @@ const CLOSE_TIME: Duration = Duration::from_secs(1);
 /// The agents by transport; a reload replaces them, while jobs under way keep theirs.
 #[derive(Default)]
 pub struct Agents {
-    by_transport: RefCell<HashMap<String, Give>>,
+    by_transport: RefCell<HashMap<String, Post>>,
     /// Those that keep connections open.
     clients: RefCell<Vec<SmtpAgent>>,
 }
 
+impl Plan {
+    /// Reads what a configuration says of agents, and opens their tables.
+    pub fn read(config: &Config, tables: &tables::Settings) -> Result<Plan, String> {
+        let services = config.services().iter().filter(|s| s.kind == ServiceType::Unix);
+        Ok(Plan {
+            services: services.map(|s| Service::read(config, s, tables)).collect::<Result<_, _>>()?,
+            usual: style(config, None)?,
+            usual_name: syslog_name(config, None)?,
+            names: names::sources(config, false)?,
+        })
+    }
+}
+
+impl Service {
+    fn read(config: &Config, service: &ServiceLine, tables: &tables::Settings) -> Result<Service, String> {
+        let protocol = match service.command.as_str() {
+            "lmtp" => Some(Protocol::Lmtp),
+            "smtp" => Some(Protocol::Smtp),
+            _ => None,
+        };
+        let read = |protocol| Settings::read(&config.scope(Some(service)), protocol);
+        Ok(Service {
+            name: service.name.clone(),
+            command: service.command.clone(),
+            tag: Tag::new(&syslog_name(config, Some(service))?, &service.command, 0),
+            style: style(config, Some(service))?,
+            filter: status_filter(config, service, tables)?.map(Rc::new),
+            client: protocol.map(read).transpose().map_err(|e| e.to_string())?,
+        })
+    }
+}
+
 impl Agents {
     /// Makes the agents of a configuration. Must be called in a `LocalSet`.
-    pub fn set(&self, config: &Config, numbers: &Numbers, tag: &Tag) -> Result<(), String> {
+    pub fn set(&self, plan: Plan, numbers: &Numbers, tag: &Tag) -> Result<(), String> {
         let (mut agents, mut clients) = (HashMap::new(), Vec::new());
-        let resolver = names::resolver(&names::sources(config, false)?, tag)?;
-        let usual = style(config, None)?;
+        let resolver = names::resolver(&plan.names, tag)?;
         // The queue manager itself sends mail there, whatever master.cf has.
         for name in ["error", "retry", "discard"] {
-            let tag =
-                Tag::new(&syslog_name(config, None)?, if name == "discard" { name } else { "error" }, 0);
-            agents.insert(name.to_owned(), fixed(name, tag, numbers, usual));
+            let tag = Tag::new(&plan.usual_name, if name == "discard" { name } else { "error" }, 0);
+            agents.insert(name.to_owned(), (fixed(name, tag, numbers, plan.usual), None));
         }
-        for service in config.services().iter().filter(|s| s.kind == ServiceType::Unix) {
-            let tag = Tag::new(&syslog_name(config, Some(service))?, &service.command, 0);
-            let style = style(config, Some(service))?;
-            let give = match service.command.as_str() {
-                "error" | "discard" => fixed(&service.name, tag, numbers, style),
-                "virtual" => give(VirtualAgent::start(LOCAL_SOCKET.into(), tag, numbers.clone(), style)),
-                "smtp" | "lmtp" => {
-                    let protocol = if service.command == "lmtp" { Protocol::Lmtp } else { Protocol::Smtp };
-                    let settings = Settings::read(&config.scope(Some(service)), protocol);
-                    let settings = settings.map_err(|e| e.to_string())?;
+        for Service { name, command, tag, style, filter, client } in plan.services {
+            let give = match (command.as_str(), client) {
+                ("error" | "discard", _) => fixed(&name, tag, numbers, style),
+                ("virtual", _) => give(VirtualAgent::start(LOCAL_SOCKET.into(), tag, numbers.clone(), style)),
+                (_, Some(settings)) => {
                     let agent = SmtpAgent::new(settings, Rc::clone(&resolver), tag, numbers.clone());
                     clients.push(agent.clone());
                     give(agent)
@@ -62,7 +113,7 @@ impl Agents {
                 // Without an agent the queue manager defers.
                 _ => continue,
             };
-            agents.insert(service.name.clone(), give);
+            agents.insert(name, (give, filter));
         }
         *self.by_transport.borrow_mut() = agents;
         *self.clients.borrow_mut() = clients;
@@ -82,6 +133,23 @@ fn style(config: &Config, service: Option<&ServiceLine>) -> Result<ReportStyle, 
     let global = config::parameters::Global::read(config, service).map_err(|e| e.to_string())?;
     let decimals = u32::try_from(global.delay_logging_resolution_limit).unwrap_or(2);
     Ok(ReportStyle { soft_bounce: global.soft_bounce, delay_decimals: decimals })
+}
+
+/// `<program>_delivery_status_filter`.
+fn status_filter(
+    config: &Config,
+    service: &ServiceLine,
+    tables: &tables::Settings,
+) -> Result<Option<StatusFilter>, String> {
+    if !FILTERED.contains(&service.command.as_str()) {
+        return Ok(None);
+    }
+    let parameter = format!("{}_delivery_status_filter", service.command);
+    let value = config.scope(Some(service)).expanded(&parameter).map_err(|e| e.to_string())?;
+    let maps = tables::Maps::open(&config::words::list(&value), tables).map_err(|errors| {
+        errors.iter().map(|e| format!("{parameter}: {e}")).collect::<Vec<_>>().join("\n")
+    })?;
+    Ok(StatusFilter::new(&parameter, maps))
 }
 
 /// `syslog_name` as the service has it.
@@ -112,7 +180,7 @@ impl Hand for Agents {
         let agent = self.by_transport.borrow().get(&*job.transport).cloned();
         let assignment = Assignment::new(job, Rc::new(WayBack(back)));
         match agent {
-            Some(agent) => agent(assignment),
+            Some((agent, filter)) => agent(assignment.filtered(filter)),
             // Dropped: each recipient is deferred. It happens only when a reload took the transport away.
             None => drop(assignment),
         }

@@ -27,6 +27,7 @@ pub fn run(mut start: Start) -> Result<(), String> {
     let numbers = Numbers::new(start.inherited.numbers);
     let tables = routing::table_settings(&start.config, &start.tag).map_err(|why| start.fail(why))?;
     let resolver = routing::resolver(&start.config, &tables).map_err(|why| start.fail(why))?;
+    let plan = agents::Plan::read(&start.config, &tables).map_err(|why| start.fail(why))?;
     let (written, mut opened) = (tables.written.all(), tables.opened.clone());
     // A reload opens tables again, wherever they lie.
     start.confine(&Reach {
@@ -45,8 +46,8 @@ pub fn run(mut start: Start) -> Result<(), String> {
     let local = tokio::task::LocalSet::new();
     local.block_on(&runtime, async move {
         let agents = Rc::new(Agents::default());
-        let first = snapshot(&start.config, resolver, &start.tag, &agents, &numbers)
-            .map_err(|why| start.fail(why))?;
+        agents.set(plan, &numbers, &start.tag).map_err(|why| start.fail(why))?;
+        let first = snapshot(&start.config, resolver, &start.tag).map_err(|why| start.fail(why))?;
         let Start { arguments, inherited, config, tag, .. } = start;
         let (orders_in, orders) = mpsc::channel(ORDERS_WAITING);
         let (reloads_in, reloads) = mpsc::channel(RELOADS_WAITING);
@@ -79,7 +80,9 @@ pub fn run(mut start: Start) -> Result<(), String> {
             let tables = routing::table_settings(&config, &own_tag)?;
             let tables = tables::Settings { before: opened.clone(), ..tables };
             let resolver = routing::resolver(&config, &tables)?;
-            let snapshot = snapshot(&config, resolver, &own_tag, &agents, &numbers)?;
+            let plan = agents::Plan::read(&config, &tables)?;
+            let snapshot = snapshot(&config, resolver, &own_tag)?;
+            agents.set(plan, &numbers, &own_tag)?;
             opened = tables.opened;
             reloads_in
                 .try_send(snapshot)
@@ -111,15 +114,8 @@ fn open_store(start: &Start, disk: Arc<RealDisk>) -> Result<Store, String> {
     Ok(store)
 }
 
-/// All that a reload replaces.
-fn snapshot(
-    config: &Config,
-    resolver: Resolver,
-    tag: &Tag,
-    agents: &Agents,
-    numbers: &Numbers,
-) -> Result<Snapshot, String> {
-    agents.set(config, numbers, tag)?;
+/// All that a reload replaces, the agents aside.
+fn snapshot(config: &Config, resolver: Resolver, tag: &Tag) -> Result<Snapshot, String> {
     let settings = Settings::read(config, JOBS_MAX).map_err(|e| e.to_string())?;
     let lifetime = settings.scheduler.maximal_lifetime;
     let bounce = bounce::Settings::new(config, lifetime).map_err(|e| e.to_string())?;

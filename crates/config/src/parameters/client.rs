@@ -91,6 +91,8 @@ twins! {
         pix_workaround_threshold_time: Duration = (smtp_pix_workaround_threshold_time = "500s", lmtp_pix_workaround_threshold_time = "500s"), range 1..,
         /// The pause before the end of data for such servers.
         pix_workaround_delay_time: Duration = (smtp_pix_workaround_delay_time = "10s", lmtp_pix_workaround_delay_time = "10s"), range 1..,
+        /// Tables that replace the status and text of results of the client.
+        delivery_status_filter: Tables = (smtp_delivery_status_filter = "$default_delivery_status_filter", lmtp_delivery_status_filter = "$default_delivery_status_filter"),
         /// The command that a probe of an address goes up to.
         address_verify_target: Text = (smtp_address_verify_target = "rcpt", lmtp_address_verify_target = "rcpt"), one_of &["rcpt", "data"],
     }

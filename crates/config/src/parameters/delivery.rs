@@ -27,6 +27,8 @@ parameters! {
         stale_lock_time: Duration = "500s", range 1..,
         /// How mailbox files of local users are locked.
         mailbox_delivery_lock: List = "fcntl, dotlock",
+        /// Tables that replace the status and text of results of virtual.
+        virtual_delivery_status_filter: Tables = "$default_delivery_status_filter",
         /// Characters that divide user and extension in lookups.
         recipient_delimiter: Text = "",
         /// Which deliveries add Delivered-To.
