@@ -2,6 +2,7 @@
 //!
 //! Postfix: access(5), transport(5), virtual(5), split_addr.c.
 
+use mail::Address;
 use std::net::IpAddr;
 
 /// A key to look up.
@@ -103,11 +104,12 @@ pub fn access_address(address: &str, delimiters: &str, parents: Parents) -> Vec<
 /// Keys of transport(5): the address with and without extension, the domain and its parents, `*`.
 /// `host` is the recipient's domain, or that which stands for an address without one.
 pub fn transport(address: &str, host: &str, delimiters: &str, parents: Parents) -> Vec<Key> {
-    let mut keys = vec![whole(address)];
+    let mut keys = Vec::new();
+    push_both(&mut keys, whole(address));
     if let Some((local, domain)) = address.rsplit_once('@')
         && let Some((user, _)) = split_extension(local, delimiters)
     {
-        keys.push(part(format!("{user}@{domain}")));
+        push_both(&mut keys, part(format!("{user}@{domain}")));
     }
     keys.extend(domain(host, parents).into_iter().map(|key| part(key.text)));
     keys.push(part("*"));
@@ -115,23 +117,48 @@ pub fn transport(address: &str, host: &str, delimiters: &str, parents: Parents) 
 }
 
 /// Keys of virtual(5), canonical(5) and the like: `user+ext@domain`, `user@domain`; where the domain is ours
-/// (`ours`: myorigin, mydestination or an address of ours) `user+ext`, `user`; then `@domain`.
+/// (`ours`: myorigin, mydestination or an address of ours) `user+ext`, `user`; then `@domain`. A local part that wants
+/// quotes is asked for with them first.
 pub fn mapping(address: &str, delimiters: &str, ours: bool) -> Vec<Key> {
-    let mut keys = vec![whole(address)];
+    let mut keys = Vec::new();
+    push_both(&mut keys, whole(address));
     let Some((local, host)) = address.rsplit_once('@') else {
-        keys.extend(split_extension(address, delimiters).map(|(user, _)| part(user)));
+        if let Some((user, _)) = split_extension(address, delimiters) {
+            push_both(&mut keys, part(user));
+        }
         return keys;
     };
     let bare = split_extension(local, delimiters).map(|(user, _)| user);
     if let Some(user) = bare {
-        keys.push(part(format!("{user}@{host}")));
+        push_both(&mut keys, part(format!("{user}@{host}")));
     }
     if ours {
-        keys.push(part(local));
-        keys.extend(bare.map(part));
+        push_both(&mut keys, part(local));
+        if let Some(user) = bare {
+            push_both(&mut keys, part(user));
+        }
     }
     keys.push(part(format!("@{host}")));
     keys
+}
+
+/// A key with a local part, before it the same with quotes where RFC 5321 wants some.
+fn push_both(keys: &mut Vec<Key>, key: Key) {
+    let text = if key.text.contains('@') {
+        Address::from(key.text.as_str()).to_external()
+    } else {
+        // With a domain behind it: alone, it would be taken for a whole address.
+        let mut text = Address::new(format!("{}@", key.text)).to_external();
+        text.pop();
+        text
+    };
+    match String::from_utf8(text) {
+        Ok(text) if text != key.text && !key.text.is_empty() && !key.text.starts_with('@') => {
+            keys.push(Key { text, part: key.part });
+        }
+        _ => {}
+    }
+    keys.push(key);
 }
 
 /// Keys of mailbox, recipient and sender lists (virtual_mailbox_maps, relay_recipient_maps, …): as `mapping`.
@@ -208,6 +235,30 @@ mod tests {
             ["ann+x@a.org", "ann@a.org", "ann+x", "ann", "@a.org"]
         );
         assert_eq!(texts(&mailbox("ann@a.org", "+")), ["ann@a.org", "@a.org"]);
+        assert_eq!(texts(&mailbox("", "+")), [""]);
+    }
+
+    #[test]
+    fn what_wants_quotes_is_asked_for_with_them_first() {
+        assert_eq!(
+            texts(&mapping("a,b+x@a.org", "+", true)),
+            [
+                "\"a,b+x\"@a.org",
+                "a,b+x@a.org",
+                "\"a,b\"@a.org",
+                "a,b@a.org",
+                "\"a,b+x\"",
+                "a,b+x",
+                "\"a,b\"",
+                "a,b",
+                "@a.org"
+            ]
+        );
+        assert_eq!(texts(&mapping("<>", "", true)), ["\"<>\"", "<>"]);
+        assert_eq!(
+            texts(&transport("a+,@a.org", "a.org", "+", Parents::Dotted))[..3],
+            ["\"a+,\"@a.org", "a+,@a.org", "a@a.org"]
+        );
     }
 
     #[test]
