@@ -34,7 +34,7 @@ pub struct Mx {
 pub enum Record {
     /// An address (A, AAAA).
     Address(IpAddr),
-    /// A mail exchanger; the host of a null MX (RFC 7505) is empty.
+    /// A mail exchanger; the host of a null MX (RFC 7505) is empty, and it stands alone.
     Mx(Mx),
     /// A host: a name server, or a name of an address.
     Name(String),
@@ -56,7 +56,7 @@ pub type Lookup<'a, T> = Pin<Box<dyn Future<Output = Result<T, DnsError>> + 'a>>
 /// Asks for names. Contract: every answer is bounded in count and time; no answer is empty (that is `NoData`)
 /// but that of `listing`; names come without final dot and only where they are valid host names; no search list is applied.
 pub trait Resolver {
-    /// The mail exchangers of a domain, unsorted. A null MX (RFC 7505) is the error `NullMx`.
+    /// The mail exchangers of a domain, unsorted. A null MX (RFC 7505), alone or not, is the error `NullMx`.
     fn mx<'a>(&'a self, domain: &'a str) -> Lookup<'a, Vec<Mx>>;
 
     /// The addresses of a host by DNS alone, as `smtp_host_lookup = dns` wants them.

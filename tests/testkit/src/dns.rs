@@ -1,7 +1,7 @@
 //! A name server that answers from a zone given as text.
 //!
 //! One record a line: `NAME TYPE DATA`; `ADDRESS PTR NAME` spells the reverse name out. `NAME NXDOMAIN`,
-//! `NAME SERVFAIL` and `NAME SILENCE` answer every question about that name so; with a type between
+//! `NAME SERVFAIL`, `NAME REFUSED` and `NAME SILENCE` answer every question about that name so; with a type between
 //! (`NAME MX SERVFAIL`) only that type's; `NAME SLOW` beside other records delays their answers. A name that the zone does not know is NXDOMAIN.
 
 use std::collections::BTreeMap;
@@ -33,6 +33,7 @@ const CNAME: u16 = 5;
 const ANY: u16 = 255;
 const SERVFAIL: u8 = 2;
 const NXDOMAIN: u8 = 3;
+const REFUSED: u8 = 5;
 /// A CNAME chain longer than this is a loop.
 const CHAIN_MAX: usize = 8;
 
@@ -164,6 +165,7 @@ fn special(word: &str) -> Option<Data> {
     match word {
         "NXDOMAIN" => Some(Data::Refuse(NXDOMAIN)),
         "SERVFAIL" => Some(Data::Refuse(SERVFAIL)),
+        "REFUSED" => Some(Data::Refuse(REFUSED)),
         "SILENCE" => Some(Data::Silence),
         "SLOW" => Some(Data::Slow),
         _ => None,
@@ -183,7 +185,7 @@ fn kind_number(kind: &str) -> Result<u16, String> {
         "ANY" => ANY,
         other => {
             return Err(format!(
-                "expected A, AAAA, MX, PTR, CNAME, TXT, NXDOMAIN, SERVFAIL, SILENCE or SLOW, found `{other}`"
+                "expected A, AAAA, MX, PTR, CNAME, TXT, NXDOMAIN, SERVFAIL, REFUSED, SILENCE or SLOW, found `{other}`"
             ));
         }
     })

@@ -29,10 +29,10 @@ pub enum Problem {
     NoData,
     /// The domain says that it takes no mail (RFC 7505).
     NullMx,
-    /// No answer now: server failure or time-out.
+    /// No answer now: time-out, or no server that would say anything about it.
     TryAgain,
-    /// The server refuses such questions.
-    Refused,
+    /// The server says that the question makes no sense.
+    NonRecoverable,
     /// The answer makes no sense, or holds only invalid names.
     Malformed,
     /// The name itself can be no host or domain name.
@@ -70,11 +70,21 @@ impl DnsError {
         }
     }
 
+    /// The words of the resolver library (`h_errno`), which Postfix asks for single records.
+    pub fn resolver_text(&self) -> &'static str {
+        match self.problem {
+            Problem::NotFound => "Host not found",
+            Problem::NoData => "Host found but no data record of requested type",
+            Problem::TryAgain => "Host not found, try again",
+            _ => "Malformed or unexpected name server reply",
+        }
+    }
+
     /// The enhanced code that Postfix's SMTP client gives to it.
     pub fn dsn(&self) -> Dsn {
         match self.problem {
             Problem::TryAgain => Dsn::new(4, 4, 3),
-            Problem::Refused => Dsn::new(5, 4, 3),
+            Problem::NonRecoverable => Dsn::new(5, 4, 3),
             Problem::NullMx => Dsn::new(5, 1, 0),
             Problem::NotFound | Problem::NoData | Problem::Malformed | Problem::InvalidName => {
                 Dsn::new(5, 4, 4)
@@ -114,7 +124,7 @@ impl fmt::Display for DnsError {
             Problem::NotFound => "Host not found",
             Problem::NoData => "Host found but no data record of requested type",
             Problem::TryAgain => "Host not found, try again",
-            Problem::Refused => "Non-recoverable error",
+            Problem::NonRecoverable => "Non-recoverable error",
         };
         write!(
             f,

@@ -183,6 +183,11 @@ fn record(data: &RData, record_type: RecordType) -> Option<Record> {
     }
 }
 
+/// The record says that its domain takes no mail.
+fn is_null_mx(record: &Record) -> bool {
+    matches!(record, Record::Mx(mx) if mx.host.is_empty())
+}
+
 /// A mail exchanger's name. Addresses are forbidden there (RFC 1035 3.3.9), but common, and Postfix uses them.
 fn exchanger(name: &Name) -> Option<String> {
     let text = name.to_ascii();
@@ -200,7 +205,8 @@ impl Resolver for SystemResolver {
                 })
                 .await?;
             let error = |problem| DnsError { problem, name: domain.to_string(), record_type: RecordType::Mx };
-            if found.len() == 1 && found[0].1.is_root() {
+            // One such record says it, whatever else the domain has.
+            if found.iter().any(|(_, host)| host.is_root()) {
                 return Err(error(Problem::NullMx));
             }
             let valid: Vec<Mx> = found
@@ -235,7 +241,13 @@ impl Resolver for SystemResolver {
     }
 
     fn records<'a>(&'a self, name: &'a str, record_type: RecordType) -> Lookup<'a, Vec<Record>> {
-        Box::pin(self.ask(name, record_type, move |data| record(data, record_type)))
+        Box::pin(async move {
+            let mut found = self.ask(name, record_type, move |data| record(data, record_type)).await?;
+            if let Some(null) = found.iter().position(is_null_mx) {
+                found = vec![found.swap_remove(null)];
+            }
+            Ok(found)
+        })
     }
 
     fn ptr(&self, address: IpAddr) -> Lookup<'_, Vec<String>> {

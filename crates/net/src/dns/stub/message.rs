@@ -147,9 +147,12 @@ pub(super) fn read(packet: &[u8], question: &Question) -> Reply {
         _ if message.metadata.truncation => return Reply::Truncated,
         ResponseCode::NoError => false,
         ResponseCode::NXDomain => true,
-        ResponseCode::ServFail => return Reply::Failed(Problem::TryAgain),
+        // The next server may know; where none does, trying later may help.
+        ResponseCode::ServFail | ResponseCode::NotImp | ResponseCode::Refused => {
+            return Reply::Failed(Problem::TryAgain);
+        }
         ResponseCode::FormErr => return Reply::FormatError,
-        _ => return Reply::Failed(Problem::Refused),
+        _ => return Reply::Failed(Problem::NonRecoverable),
     };
     let kind = question.kind();
     let seconds = match message.answers.iter().map(|record| record.ttl).min() {

@@ -57,7 +57,7 @@ impl Server {
         match reply {
             Reply::Answer(answer) => Outcome::Answered(answer),
             Reply::Failed(problem) => Outcome::Failed(problem),
-            Reply::FormatError => Outcome::Failed(Problem::Refused),
+            Reply::FormatError => Outcome::Failed(Problem::NonRecoverable),
             Reply::Truncated => Outcome::Failed(Problem::Malformed),
         }
     }

@@ -190,7 +190,7 @@ fn a_server_that_fails_or_is_not_there_is_passed_over() {
         })
         .await;
         assert_eq!(address(&stub(&[gone, failing, good]), "x.example").await, found());
-        assert_eq!(address(&stub(&[failing]), "x.example").await, Err(Problem::Refused));
+        assert_eq!(address(&stub(&[failing]), "x.example").await, Err(Problem::TryAgain));
         assert_eq!(address(&stub(&[gone]), "x.example").await, Err(Problem::TryAgain));
     });
 }

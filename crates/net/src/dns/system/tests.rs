@@ -41,6 +41,9 @@ fn answer(of: &str, kind: Type) -> (ResponseCode, Vec<RData>) {
         ("1.2.0.192.in-addr.arpa.", Type::PTR) => vec![RData::PTR(PTR(name("a.example.")))],
         ("text.example." | "b.example.", _) => return (ResponseCode::NoError, Vec::new()),
         ("fail.example.", _) => return (ResponseCode::ServFail, Vec::new()),
+        ("mixed.example.", Type::MX) => vec![mx(10, "a.example."), mx(20, ".")],
+        ("unheard.example.", _) => return (ResponseCode::NotImp, Vec::new()),
+        ("nonsense.example.", _) => return (ResponseCode::FormErr, Vec::new()),
         ("refused.example.", _) => return (ResponseCode::Refused, Vec::new()),
         _ => return (ResponseCode::NXDomain, Vec::new()),
     };
@@ -143,7 +146,10 @@ fn failures_are_told_apart_as_postfix_does() {
                 "Name service error for name=bad.example type=MX: Malformed or unexpected name server reply"
                     .to_string(),
             ),
-            ("refused.example", format!("{not_found}refused.example type=MX: Non-recoverable error")),
+            ("refused.example", format!("{not_found}refused.example type=MX: Host not found, try again")),
+            ("unheard.example", format!("{not_found}unheard.example type=MX: Host not found, try again")),
+            ("nonsense.example", format!("{not_found}nonsense.example type=MX: Non-recoverable error")),
+            ("mixed.example", "Domain mixed.example does not accept mail (nullMX)".to_string()),
             ("a..example", "Name service error for a..example: invalid host or domain name".to_string()),
         ] {
             assert_eq!(resolver.mx(domain).await.unwrap_err().to_string(), text);
@@ -202,7 +208,7 @@ fn a_list_tells_how_long_it_may_be_believed_and_not_listed_is_an_answer() {
         assert_eq!(not, Listing { addresses: Vec::new(), time_to_live: Some(Duration::from_secs(120)) });
         assert_eq!(resolver.listing("text.example").await.unwrap(), Listing::default());
         assert_eq!(resolver.listing("fail.example").await.unwrap_err().problem, Problem::TryAgain);
-        assert_eq!(resolver.listing("refused.example").await.unwrap_err().problem, Problem::Refused);
+        assert_eq!(resolver.listing("refused.example").await.unwrap_err().problem, Problem::TryAgain);
     });
 }
 
