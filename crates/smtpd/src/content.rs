@@ -85,6 +85,7 @@ impl Driver {
         let about = About {
             discarded: transaction.mail.wishes.discard,
             recipients: transaction.recipients().len(),
+            recipient: sole,
             facts: about.facts.with(Some(transaction)),
             ..about
         };

@@ -421,12 +421,14 @@ impl Driver {
     ) -> About<'a> {
         let (rules, client) = (&self.settings.rules, &self.peer);
         let transaction = session.transaction();
+        let facts = Facts::of(stage.command(), session.protocol(), &self.settings.stress).with(transaction);
         About {
             rules,
             client,
             helo: session.helo(),
             sender,
-            recipient,
+            // Where all recipients are decided about, those of one are asked about a message with one.
+            recipient: recipient.or(facts.sole_recipient),
             stage,
             etrn: None,
             improper_pipelining: session.pipelined_improperly(),
@@ -436,7 +438,7 @@ impl Driver {
             vocabulary: &self.settings.lists.vocabulary,
             tag: &self.tag,
             dns: &*self.shared.resolver,
-            facts: Facts::of(stage.command(), session.protocol(), &self.settings.stress).with(transaction),
+            facts,
             trail: None,
         }
     }
