@@ -105,6 +105,8 @@ pub struct BlocklistReplies {
 pub struct Rules {
     /// `mynetworks`.
     pub mynetworks: AddressList,
+    /// `permit_mx_backup_networks`, where it is set.
+    pub mx_backup_networks: Option<AddressList>,
     /// The addresses of this host (`inet_interfaces`, `proxy_interfaces`).
     pub own_addresses: Vec<IpAddr>,
     /// Resolves addresses.

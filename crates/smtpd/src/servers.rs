@@ -147,7 +147,7 @@ async fn hosts(about: &About<'_>, of: Of, name: &str, subject: Subject<'_>) -> R
 
 fn complain(of: Of, subject: Subject<'_>, host: Option<&str>, error: &DnsError, name: &str) -> Verdict {
     let text = match host {
-        None => format!("Unable to look up {} host for {name}: {}", of.label(), resolver_text(error)),
+        None => format!("Unable to look up {} host for {name}: {}", of.label(), error.resolver_text()),
         Some(host) => format!(
             "Unable to look up {} host {host} for {} {}: {}",
             of.label(),
@@ -157,16 +157,6 @@ fn complain(of: Of, subject: Subject<'_>, host: Option<&str>, error: &DnsError, 
         ),
     };
     Verdict::Complain(Complaint::Lookup(text))
-}
-
-/// The words of the resolver library (`h_errno`).
-fn resolver_text(error: &DnsError) -> &'static str {
-    match error.problem {
-        Problem::NotFound => "Host not found",
-        Problem::NoData => "Host found but no data record of requested type",
-        Problem::TryAgain => "Host not found, try again",
-        _ => "Malformed or unexpected name server reply",
-    }
 }
 
 /// The first host, by name and then by its addresses, that the table knows decides.

@@ -267,6 +267,7 @@ impl Reader<'_> {
         let networks = parents_of("mynetworks");
         let rules = Rules {
             mynetworks: self.clients("mynetworks", &global.mynetworks, networks),
+            mx_backup_networks: self.mx_backup_networks(p, parents_of("permit_mx_backup_networks")),
             own_addresses: around.own_addresses.clone(),
             addresses: Arc::clone(&around.addresses),
             listed: Listed {
@@ -416,6 +417,11 @@ impl Reader<'_> {
             };
             nobody
         })
+    }
+
+    fn mx_backup_networks(&mut self, p: &Smtpd, parents: Parents) -> Option<AddressList> {
+        let networks = &p.permit_mx_backup_networks;
+        (!networks.is_empty()).then(|| self.clients("permit_mx_backup_networks", networks, parents))
     }
 
     fn maps(&mut self, name: &str, specs: &[String]) -> Maps {

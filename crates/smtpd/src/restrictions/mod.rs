@@ -31,6 +31,7 @@ mod permit;
 mod permit_auth_destination;
 mod permit_dnswl_client;
 mod permit_inet_interfaces;
+mod permit_mx_backup;
 mod permit_mynetworks;
 mod permit_rhswl_client;
 mod permit_sasl_authenticated;
@@ -215,6 +216,7 @@ pub const KINDS: &[Kind] = &[
     permit_auth_destination::KIND,
     permit_dnswl_client::KIND,
     permit_inet_interfaces::KIND,
+    permit_mx_backup::KIND,
     permit_mynetworks::KIND,
     permit_rhswl_client::KIND,
     permit_sasl_authenticated::KIND,
@@ -278,7 +280,6 @@ pub fn find(name: &str) -> Option<&'static Kind> {
 /// Restrictions of Postfix that are not built yet.
 pub const NOT_YET: &[&str] = &[
     "check_ccert_access",
-    "permit_mx_backup",
     "permit_tls_all_clientcerts",
     "permit_tls_clientcerts",
     "reject_unverified_recipient",

@@ -228,7 +228,8 @@ fn event_loop(service: Service, shared: (Intake, Numbers, Anvil, Shutdown)) {
 
 /// What the golden dialogues know of names: a client and a domain of `known.example`, and lists that name them.
 fn zone() -> ScriptedResolver {
-    let mx = Record::Mx(Mx { preference: 10, host: "mx.known.example".into() });
+    let exchanger = |preference, host: &str| Record::Mx(Mx { preference, host: host.into() });
+    let mx = exchanger(10, "mx.known.example");
     ScriptedResolver::new()
         .with_address("client.known.example", "127.0.0.9")
         .with_address("mx.known.example", "192.0.2.7")
@@ -237,6 +238,8 @@ fn zone() -> ScriptedResolver {
         .with_record("known.example", RecordType::Mx, mx.clone())
         .with_record("client.known.example", RecordType::Mx, mx)
         .with_record("client.known.example", RecordType::A, Record::Address([127, 0, 0, 9].into()))
+        .with_record("backup.example", RecordType::Mx, exchanger(20, "127.0.0.1"))
+        .with_record("backup.example", RecordType::Mx, exchanger(10, "mx.known.example"))
         .with_record("known.example", RecordType::Ns, Record::Name("ns.known.example".into()))
         .with_listing("9.0.0.127.bl.example", "127.0.0.2", 60)
         .with_text("9.0.0.127.bl.example", "see example.org")
