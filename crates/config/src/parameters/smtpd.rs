@@ -151,6 +151,8 @@ parameters! {
         unknown_helo_hostname_tempfail_action: Text = "$reject_tempfail_action", one_of &["defer", "defer_if_permit"],
         /// Networks of the primary mail servers for which permit_mx_backup counts.
         permit_mx_backup_networks: List = "",
+        /// Tables that leave out or change answers of DNS for the SMTP server.
+        smtpd_dns_reply_filter: Tables = "",
         /// Whether `User unknown` tells in which table.
         show_user_unknown_table_name: Bool = "yes",
         /// Whether addresses like `a%b@c` may be relayed by strangers.
