@@ -3,13 +3,15 @@
 //! One trait, so that tests script it. Errors keep Postfix's distinctions, since retry or bounce follows from them.
 
 mod error;
+mod filter;
 mod hosts;
 pub mod probe;
 mod scripted;
 mod stub;
 mod system;
 
-pub use error::{DnsError, Problem, RecordType};
+pub use error::{ALL_DROPPED, DnsError, Problem, RecordType};
+pub use filter::{Filter, ReplyFilter, Said};
 pub use hosts::Hosts;
 pub use scripted::ScriptedResolver;
 pub use system::{HostFiles, SystemResolver, SystemResolverSettings};
@@ -18,6 +20,7 @@ use crate::Families;
 use std::future::Future;
 use std::net::{IpAddr, Ipv4Addr};
 use std::pin::Pin;
+use std::rc::Rc;
 use std::time::Duration;
 
 /// A mail exchanger.
@@ -79,4 +82,8 @@ pub trait Resolver {
     /// The texts (TXT) of a name, in the order of the answer; the strings of one record are one text. Octets outside of
     /// printable ASCII are `?`, since the texts go to clients and to the log.
     fn texts<'a>(&'a self, name: &'a str) -> Lookup<'a, Vec<String>>;
+
+    /// The same names seen through a filter, which leaves out records of `mx`, `addresses`, `records`, `listing` and
+    /// `texts`. What is asked as the system's own lookup asks it (`host_addresses`, `ptr`) is as before.
+    fn filtered(&self, filter: Filter) -> Rc<dyn Resolver>;
 }

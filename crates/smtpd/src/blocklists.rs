@@ -2,7 +2,7 @@
 
 use crate::about::About;
 use crate::complaint::Complaint;
-use crate::dns::dsn_of;
+use crate::dns::{dsn_of, filtered};
 use crate::dns_lists::{Pattern, reversed};
 use crate::names;
 use crate::restrictions::{Verdict, misconfigured};
@@ -89,7 +89,12 @@ impl About<'_> {
         match self.listing(&query).await {
             Ok(found) if found.addresses.iter().any(|answer| list.counts(*answer)) => {
                 let reason = self.reason(&query).await;
-                self.blocked_reply(list, &what, class, &reason).await
+                let told = reason.as_deref().unwrap_or_default();
+                let verdict = self.blocked_reply(list, &what, class, told).await;
+                match reason {
+                    Some(_) => verdict,
+                    None => Verdict::Told(filtered(&format!("{query}: TXT")), Box::new(verdict)),
+                }
             }
             Err(error) => Verdict::Complain(Complaint::Blocklist { query, reason: error.to_string() }),
             Ok(_) => Verdict::Dunno,
@@ -112,11 +117,12 @@ impl About<'_> {
         }
     }
 
-    async fn reason(&self, query: &str) -> String {
-        let mut text = self.text(query).await.unwrap_or_default();
+    /// The list's own words; nothing where a filter left them out.
+    async fn reason(&self, query: &str) -> Option<String> {
+        let mut text = self.text(query).await.ok()?.unwrap_or_default();
         // Printable ASCII, so any place will do.
         text.truncate(REASON_MAX);
-        text
+        Some(text)
     }
 
     async fn blocked_reply(&self, list: &DnsList, what: &str, class: &str, reason: &str) -> Verdict {

@@ -1,9 +1,10 @@
 //! What restrictions ask of DNS: whether a name exists, and who serves its mail or its zone.
 
 use crate::about::{About, Stage};
+use crate::complaint::Complaint;
 use crate::restrictions::Verdict;
 use mail::{Dsn, Reply};
-use net::dns::{DnsError, Listing, Problem, Record, RecordType};
+use net::dns::{ALL_DROPPED, DnsError, Listing, Problem, Record, RecordType};
 
 /// What is found where a name should be able to get mail.
 enum Mailhost {
@@ -12,6 +13,8 @@ enum Mailhost {
     Malformed,
     Unknown,
     TryAgain,
+    /// A filter left out what the server said.
+    Filtered,
 }
 
 impl About<'_> {
@@ -32,11 +35,14 @@ impl About<'_> {
         answer
     }
 
-    /// The first text of a name, if it has any.
-    pub(crate) async fn text(&self, name: &str) -> Option<String> {
+    /// The first text of a name, if it has any and that can be known; an error where a filter left it out.
+    pub(crate) async fn text(&self, name: &str) -> Result<Option<String>, DnsError> {
         let answer = self.dns.texts(name).await;
         self.note(name, RecordType::Txt, &answer, |texts| list(texts.iter().map(|t| format!("\"{t}\""))));
-        answer.ok()?.into_iter().next()
+        match answer {
+            Err(error) if error.problem == Problem::Filtered => Err(error),
+            answer => Ok(answer.unwrap_or_default().into_iter().next()),
+        }
     }
 
     fn note<T>(
@@ -84,6 +90,7 @@ impl About<'_> {
         let refused = |code: u16, dsn, text: &str| Verdict::Refuse(about.refusal(code, dsn, text));
         match about.mailhost(domain).await {
             Mailhost::Exists => Verdict::Dunno,
+            Mailhost::Filtered => Verdict::Complain(filtered(&format!("{domain}: MX or address"))),
             Mailhost::Unknown => refused(codes.unknown_address, (4, 1, detail), "Domain not found"),
             Mailhost::Malformed => {
                 refused(codes.unknown_address, (4, 1, detail), "Malformed DNS server reply")
@@ -107,12 +114,14 @@ impl About<'_> {
         let first = match answer {
             Ok(_) => return Mailhost::Exists,
             Err(error) if error.problem == Problem::NullMx => return Mailhost::Null,
+            Err(error) if error.problem == Problem::Filtered => return Mailhost::Filtered,
             Err(error) if error.problem == Problem::Malformed => return Mailhost::Malformed,
             Err(error) => error,
         };
         match self.has_any(domain, &[RecordType::A, RecordType::Aaaa]).await {
             Ok(true) => Mailhost::Exists,
             Ok(false) if !first.is_temporary() => Mailhost::Unknown,
+            Err(error) if error.problem == Problem::Filtered => Mailhost::Filtered,
             _ => Mailhost::TryAgain,
         }
     }
@@ -123,6 +132,11 @@ impl crate::about::Rules {
     pub(crate) fn put_off(&self, defers: bool, reply: Reply) -> Verdict {
         if defers { Verdict::Refuse(reply) } else { Verdict::DeferIfPermit(reply) }
     }
+}
+
+/// Nothing is known where a filter left out everything that the server said.
+pub(crate) fn filtered(lookup: &str) -> Complaint {
+    Complaint::Lookup(format!("{lookup} lookup error: {ALL_DROPPED}"))
 }
 
 fn list(words: impl Iterator<Item = String>) -> String {

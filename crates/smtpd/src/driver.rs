@@ -19,6 +19,7 @@ use crate::transaction::{Mail, Smtpd};
 use crate::upstream::Arrival;
 use bytes::Bytes;
 use mail::{Address, Dsn, Reply};
+use net::Resolver;
 use observe::events::smtpd as events;
 use observe::{Tag, emit};
 use protocol::smtp::command::Verb;
@@ -42,6 +43,8 @@ pub struct Driver {
     number: ServiceNumber,
     pub(crate) rates: Rates,
     pub(crate) socket: Socket,
+    /// How restrictions ask for names.
+    dns: Rc<dyn Resolver>,
     /// Another service looked at the client first.
     passed: bool,
     /// Until when the client has to say or take something, and what it was about to do when that was set.
@@ -81,6 +84,7 @@ pub(crate) async fn session(
     let standing = Box::pin(settings.standing(&peer)).await;
     socket.occupant.set_rank(standing.rank);
     let verbose = Box::pin(settings.peers.watch.includes(&peer)).await;
+    let dns = settings.filtered(&*shared.resolver, &tag).unwrap_or_else(|| Rc::clone(&shared.resolver));
     let mut driver = Driver {
         shared,
         settings,
@@ -91,6 +95,7 @@ pub(crate) async fn session(
         number,
         rates: Rates::default(),
         socket,
+        dns,
         passed,
         deadline,
         request: None,
@@ -437,7 +442,7 @@ impl Driver {
             deferred: None,
             vocabulary: &self.settings.lists.vocabulary,
             tag: &self.tag,
-            dns: &*self.shared.resolver,
+            dns: &*self.dns,
             facts,
             trail: None,
         }

@@ -51,6 +51,8 @@ pub async fn explain(
     supposed: &Supposed,
 ) -> (PeerInfo, Vec<Decided>) {
     let peer = peer(settings, resolver, tag, supposed).await;
+    let filtered = settings.filtered(resolver, tag);
+    let resolver = filtered.as_deref().unwrap_or(resolver);
     let asker = Asker { settings, resolver, tag, peer: &peer, supposed };
     let decided = asker.session().await;
     (peer, decided)

@@ -16,8 +16,11 @@ use crate::rates::Limits;
 use config::parameters::{Cleanup, Global, Smtpd, Virtual};
 use config::{Config, Error, Errors, Scope, ServiceLine, ServiceType};
 use mail::{Dsn, Reply};
+use net::dns::{Filter, Resolver};
+use observe::Tag;
 use protocol::smtp::server::{self, BareNewline, EhloKeywords};
 use std::net::IpAddr;
+use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 use tables::lists::{AddressList, DomainList, NameList};
@@ -71,6 +74,7 @@ pub struct Settings {
     discard_ehlo_maps: Maps,
     local_clients: LocalClients,
     pub(crate) peers: PeerSettings,
+    dns_reply_filter: Maps,
     pub(crate) delay_warning_time: Duration,
     pub(crate) families: net::Families,
     /// `mynetworks` are the exceptions from limits on events, too, as by default.
@@ -166,6 +170,12 @@ impl Settings {
     pub(crate) fn going_down(&self) -> Reply {
         let text = format!("{} Service going down - try again later", self.dialogue.myhostname);
         Reply::new(421, Dsn::new(4, 3, 2), text)
+    }
+
+    /// How restrictions ask for names where `smtpd_dns_reply_filter` is set.
+    pub(crate) fn filtered(&self, resolver: &dyn Resolver, tag: &Tag) -> Option<Rc<dyn Resolver>> {
+        let tables = (!self.dns_reply_filter.is_empty()).then(|| Rc::new(self.dns_reply_filter.clone()))?;
+        Some(resolver.filtered(Filter { parameter: "smtpd_dns_reply_filter", tables, tag: tag.clone() }))
     }
 
     /// A client whose name is not known yet.
@@ -339,6 +349,7 @@ impl Reader<'_> {
                 .maps("smtpd_discard_ehlo_keyword_address_maps", &p.smtpd_discard_ehlo_keyword_address_maps),
             local_clients: self.local_clients(&c.local_header_rewrite_clients),
             peers: self.peers(p, &parents_of),
+            dns_reply_filter: self.maps("smtpd_dns_reply_filter", &p.smtpd_dns_reply_filter),
             delay_warning_time: self.delay_warning_time(),
             families: families(&global.inet_protocols),
             exceptions_are_mynetworks: global.mynetworks == p.smtpd_client_event_limit_exceptions,

@@ -20,6 +20,7 @@ mod networks;
 mod pattern_rules;
 mod pool;
 pub mod postmap;
+mod reply_filter;
 mod rules;
 pub mod search;
 // What blocks comes with features.

@@ -3,6 +3,9 @@
 use mail::Dsn;
 use std::fmt;
 
+/// What became of an answer of which a filter kept nothing.
+pub const ALL_DROPPED: &str = "DNS reply filter drops all results";
+
 /// Which records were asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum RecordType {
@@ -35,6 +38,10 @@ pub enum Problem {
     NonRecoverable,
     /// The answer makes no sense, or holds only invalid names.
     Malformed,
+    /// A filter left out everything that the server said.
+    Filtered,
+    /// A filter could not be asked, or said what means nothing.
+    FilterFailed,
     /// The name itself can be no host or domain name.
     InvalidName,
 }
@@ -53,7 +60,7 @@ pub struct DnsError {
 impl DnsError {
     /// Whether trying later may help.
     pub fn is_temporary(&self) -> bool {
-        self.problem == Problem::TryAgain
+        matches!(self.problem, Problem::TryAgain | Problem::Filtered | Problem::FilterFailed)
     }
 
     /// Whether name or records do not exist: for MX, the host's addresses come next (RFC 5321 5.1).
@@ -76,6 +83,9 @@ impl DnsError {
             Problem::NotFound => "Host not found",
             Problem::NoData => "Host found but no data record of requested type",
             Problem::TryAgain => "Host not found, try again",
+            Problem::Filtered => "DNS reply filter policy",
+            // It has no word for that.
+            Problem::FilterFailed => "Unknown error 0",
             _ => "Malformed or unexpected name server reply",
         }
     }
@@ -83,7 +93,8 @@ impl DnsError {
     /// The enhanced code that Postfix's SMTP client gives to it.
     pub fn dsn(&self) -> Dsn {
         match self.problem {
-            Problem::TryAgain => Dsn::new(4, 4, 3),
+            Problem::TryAgain | Problem::FilterFailed => Dsn::new(4, 4, 3),
+            Problem::Filtered => Dsn::new(4, 7, 0),
             Problem::NonRecoverable => Dsn::new(5, 4, 3),
             Problem::NullMx => Dsn::new(5, 1, 0),
             Problem::NotFound | Problem::NoData | Problem::Malformed | Problem::InvalidName => {
@@ -120,6 +131,13 @@ impl fmt::Display for DnsError {
                     f,
                     "Name service error for name={name} type={record_type}: Malformed or unexpected name server reply"
                 );
+            }
+            Problem::Filtered => {
+                return write!(f, "Error looking up name={name} type={record_type}: {ALL_DROPPED}");
+            }
+            Problem::FilterFailed => {
+                let why = "Invalid DNS reply filter syntax";
+                return write!(f, "Error looking up name={name} type={record_type}: {why}");
             }
             Problem::NotFound => "Host not found",
             Problem::NoData => "Host found but no data record of requested type",

@@ -2,12 +2,13 @@
 
 use super::hosts::Table;
 use super::stub::Stub;
-use super::{DnsError, Hosts, Listing, Lookup, Mx, Problem, Record, RecordType, Resolver, probe};
+use super::{DnsError, Filter, Hosts, Listing, Lookup, Mx, Problem, Record, RecordType, Resolver, probe};
 use crate::Families;
-use hickory_proto::rr::{Name, RData};
+use hickory_proto::rr::{Name, RData, Record as WireRecord};
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
+use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -88,8 +89,9 @@ impl SystemResolverSettings {
 
 /// Real name servers behind a bounded memory, and /etc/hosts. Belongs to one event loop; used in a `LocalSet`.
 pub struct SystemResolver {
-    dns: Stub,
-    hosts: Hosts,
+    dns: Rc<Stub>,
+    hosts: Rc<Hosts>,
+    filter: Option<Filter>,
 }
 
 impl SystemResolver {
@@ -105,7 +107,7 @@ impl SystemResolver {
             Some(files) => Hosts::fixed(files.hosts.clone()),
             None => Hosts::open(settings.hosts_file.clone().unwrap_or_else(|| HOSTS_FILE.into())),
         };
-        Ok(SystemResolver { dns, hosts })
+        Ok(SystemResolver { dns: Rc::new(dns), hosts: Rc::new(hosts), filter: None })
     }
 
     async fn ask<T>(
@@ -116,11 +118,51 @@ impl SystemResolver {
     ) -> Result<Vec<T>, DnsError> {
         let error = |problem| DnsError { problem, name: name.to_string(), record_type };
         let answer = self.dns.ask(name, record_type, CACHE_TIME_MAX).await.map_err(error)?;
-        let found: Vec<T> = answer.records.iter().filter_map(take).take(RECORDS_MAX).collect();
+        let found = self.kept(&answer.records, take).await.map_err(error)?;
         if found.is_empty() {
             return Err(error(if answer.is_gone { Problem::NotFound } else { Problem::NoData }));
         }
         Ok(found)
+    }
+
+    /// What the records say, where the filter keeps them; an error where it keeps none.
+    async fn kept<T>(
+        &self,
+        records: &[WireRecord],
+        take: impl Fn(&RData) -> Option<T>,
+    ) -> Result<Vec<T>, Problem> {
+        let mut found = Vec::new();
+        let mut dropped = false;
+        for record in records {
+            let Some(taken) = take(&record.data) else { continue };
+            match &self.filter {
+                Some(filter) if !filter.keeps(record).await? => dropped = true,
+                _ => found.push(taken),
+            }
+            if found.len() == RECORDS_MAX {
+                break;
+            }
+        }
+        if found.is_empty() && dropped { Err(Problem::Filtered) } else { Ok(found) }
+    }
+
+    async fn both_families(&self, host: &str, families: Families) -> Result<Vec<IpAddr>, DnsError> {
+        let four = async {
+            let take = |data: &RData| if let RData::A(a) = data { Some(IpAddr::V4(a.0)) } else { None };
+            if families.v4 { Some(self.ask(host, RecordType::A, take).await) } else { None }
+        };
+        let six = async {
+            let take = |data: &RData| if let RData::AAAA(a) = data { Some(IpAddr::V6(a.0)) } else { None };
+            if families.v6 { Some(self.ask(host, RecordType::Aaaa, take).await) } else { None }
+        };
+        let (four, six) = tokio::join!(four, six);
+        join_families(four, six)
+    }
+
+    /// The same, with another filter.
+    fn with(&self, filter: Option<Filter>) -> SystemResolver {
+        let hosts = Rc::clone(&self.hosts);
+        SystemResolver { dns: Rc::clone(&self.dns), hosts, filter }
     }
 }
 
@@ -218,25 +260,19 @@ impl Resolver for SystemResolver {
     }
 
     fn addresses<'a>(&'a self, host: &'a str, families: Families) -> Lookup<'a, Vec<IpAddr>> {
-        Box::pin(async move {
-            let four = async {
-                let take = |data: &RData| if let RData::A(a) = data { Some(IpAddr::V4(a.0)) } else { None };
-                if families.v4 { Some(self.ask(host, RecordType::A, take).await) } else { None }
-            };
-            let six = async {
-                let take =
-                    |data: &RData| if let RData::AAAA(a) = data { Some(IpAddr::V6(a.0)) } else { None };
-                if families.v6 { Some(self.ask(host, RecordType::Aaaa, take).await) } else { None }
-            };
-            let (four, six) = tokio::join!(four, six);
-            join_families(four, six)
-        })
+        Box::pin(self.both_families(host, families))
     }
 
     fn host_addresses<'a>(&'a self, host: &'a str, families: Families) -> Lookup<'a, Vec<IpAddr>> {
         Box::pin(async move {
             let known = self.hosts.addresses(host, families);
-            if known.is_empty() { self.addresses(host, families).await } else { Ok(known) }
+            if !known.is_empty() {
+                return Ok(known);
+            }
+            match self.filter {
+                Some(_) => self.with(None).both_families(host, families).await,
+                None => self.both_families(host, families).await,
+            }
         })
     }
 
@@ -268,7 +304,7 @@ impl Resolver for SystemResolver {
             let error = |problem| DnsError { problem, name: name.to_string(), record_type: RecordType::A };
             let answer = self.dns.ask(name, RecordType::A, LISTING_TIME_MAX).await.map_err(error)?;
             let take = |data: &RData| if let RData::A(a) = data { Some(a.0) } else { None };
-            let addresses = answer.records.iter().filter_map(take).take(RECORDS_MAX).collect();
+            let addresses = self.kept(&answer.records, take).await.map_err(error)?;
             Ok(Listing { addresses, time_to_live: answer.time_to_live() })
         })
     }
@@ -279,10 +315,14 @@ impl Resolver for SystemResolver {
             _ => None,
         }))
     }
+
+    fn filtered(&self, filter: Filter) -> Rc<dyn Resolver> {
+        Rc::new(self.with(Some(filter)))
+    }
 }
 
 /// Octets as text, with `?` for what is not printable.
-fn printable<'a>(octets: impl Iterator<Item = &'a u8>) -> String {
+pub(super) fn printable<'a>(octets: impl Iterator<Item = &'a u8>) -> String {
     octets.map(|b| if (b' '..=b'~').contains(b) { *b as char } else { '?' }).collect()
 }
 

@@ -2,7 +2,8 @@
 
 use super::{Checked, Kind, Make, Restriction, Verdict};
 use crate::about::About;
-use net::dns::RecordType;
+use crate::dns::filtered;
+use net::dns::{Problem, RecordType};
 
 pub(super) const KIND: Kind = Kind {
     name: "reject_unknown_helo_hostname",
@@ -27,6 +28,9 @@ async fn find(about: &About<'_>) -> Verdict {
     match about.has_any(helo, &[RecordType::A, RecordType::Aaaa, RecordType::Mx]).await {
         Ok(true) => Verdict::Dunno,
         Ok(false) => Verdict::Refuse(refusal(about.rules.codes.unknown_hostname)),
+        Err(error) if error.problem == Problem::Filtered => {
+            Verdict::Complain(filtered(&format!("{helo}: address or MX")))
+        }
         Err(_) => about.rules.put_off(about.rules.unknown_helo_defers, refusal(450)),
     }
 }

@@ -2,7 +2,7 @@
 
 use super::super::{Problem, RecordType};
 use hickory_proto::op::{Message, ResponseCode};
-use hickory_proto::rr::{Name, RData, RecordType as Type};
+use hickory_proto::rr::{Name, RData, Record, RecordType as Type};
 use std::rc::Rc;
 use std::time::Duration;
 use tokio::time::Instant;
@@ -102,7 +102,7 @@ pub(super) fn id(packet: &[u8]) -> Option<u16> {
 #[derive(Debug)]
 pub(in super::super) struct Answer {
     /// The records; none where the name is only another's alias, has no such records, or does not exist.
-    pub(in super::super) records: Vec<RData>,
+    pub(in super::super) records: Vec<Record>,
     /// Whether the name does not exist.
     pub(in super::super) is_gone: bool,
     /// What to ask for next: the name that this one stands for.
@@ -167,7 +167,7 @@ pub(super) fn read(packet: &[u8], question: &Question) -> Reply {
     for record in message.answers {
         match record.data {
             RData::CNAME(name) => target = Some(name.0),
-            data if data.record_type() == kind => records.push(data),
+            _ if record.record_type() == kind => records.push(record),
             _ => {}
         }
     }

@@ -72,7 +72,8 @@ fn stub(servers: &[SocketAddr]) -> Stub {
 }
 
 async fn address(stub: &Stub, name: &str) -> Result<Vec<RData>, Problem> {
-    Ok(stub.ask(name, RecordType::A, MINUTE).await?.records.clone())
+    let answer = stub.ask(name, RecordType::A, MINUTE).await?;
+    Ok(answer.records.iter().map(|record| record.data.clone()).collect())
 }
 
 fn found() -> Result<Vec<RData>, Problem> {

@@ -233,3 +233,48 @@ fn words_of_dns_nameservers_are_understood() {
     assert_eq!(read(&["127.0.0.1:5353", "192.0.2.1", "::1", "[::1]:54"]), Ok(expected));
     assert_eq!(read(&["localhost"]), Err("localhost".into()));
 }
+
+/// Leaves out what holds `bad`, and does not know what to do with what holds `odd`.
+struct LeavesOut;
+
+impl super::super::ReplyFilter for LeavesOut {
+    fn result<'a>(&'a self, record: &'a str) -> super::super::Said<'a> {
+        let result = match record {
+            "2.0.0.127.list.example. 900 IN A 127.0.0.4" | "text.example. 60 IN TXT xy??" => {
+                Some("ignore it".into())
+            }
+            _ if record.starts_with("a.example. 60 IN A ") => Some("IGNORE".into()),
+            _ if record.starts_with("b.example.") => Some("NONSENSE".into()),
+            _ if record.starts_with("mixed.example.") => return Box::pin(async { Err("fail:x".into()) }),
+            _ => None,
+        };
+        Box::pin(async move { Ok(result) })
+    }
+}
+
+#[test]
+fn a_filter_leaves_out_records_but_not_for_the_systems_own_lookups() {
+    run(async {
+        let tag = observe::Tag::new("test", "test", 0);
+        let filter = Filter { parameter: "smtpd_dns_reply_filter", tables: Rc::new(LeavesOut), tag };
+        let plain = resolver(Rc::default()).await;
+        let filtered = plain.filtered(filter);
+        let four = Families { v4: true, v6: false };
+        let error = filtered.addresses("a.example", four).await.unwrap_err();
+        assert_eq!(error.problem, Problem::Filtered);
+        let text = "Error looking up name=a.example type=A: DNS reply filter drops all results";
+        assert_eq!(error.to_string(), text);
+        assert_eq!(
+            filtered.addresses("a.example", Families::ALL).await.unwrap().len(),
+            1,
+            "the other family"
+        );
+        assert_eq!(filtered.host_addresses("a.example", Families::ALL).await.unwrap().len(), 2);
+        assert_eq!(filtered.texts("text.example").await.unwrap(), ["z"]);
+        let listed = filtered.listing("2.0.0.127.list.example").await.unwrap();
+        assert_eq!(listed.addresses, ["127.0.0.2".parse::<std::net::Ipv4Addr>().unwrap()]);
+        assert_eq!(filtered.addresses("b.example", four).await.unwrap_err().problem, Problem::FilterFailed);
+        assert_eq!(filtered.mx("null.example").await.unwrap_err().problem, Problem::NullMx);
+        assert_eq!(filtered.mx("mixed.example").await.unwrap_err().problem, Problem::FilterFailed);
+    });
+}

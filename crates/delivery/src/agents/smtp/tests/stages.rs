@@ -411,6 +411,9 @@ fn a_panic_costs_the_delivery_and_nothing_else() {
         fn texts<'a>(&'a self, _: &'a str) -> net::dns::Lookup<'a, Vec<String>> {
             unreachable!()
         }
+        fn filtered(&self, _: net::dns::Filter) -> Rc<dyn net::Resolver> {
+            unreachable!()
+        }
     }
     run(async {
         let at = Server::new(&[]).start().await;
