@@ -33,11 +33,18 @@ impl Maps {
 
     /// Asks each table for `key`; a table that fails ends the search.
     pub async fn lookup(&self, key: &Key) -> Lookup {
+        self.lookup_noting(key, &mut |_, _, _| {}).await
+    }
+
+    /// `lookup` that tells `note` of each table, key and answer.
+    pub async fn lookup_noting(&self, key: &Key, note: &mut impl FnMut(&Table, &str, &Lookup)) -> Lookup {
         for table in &self.0 {
             if key.part && !table.takes_parts() {
                 continue;
             }
-            match table.lookup(&key.text).await {
+            let answer = table.lookup(&key.text).await;
+            note(table, &key.text, &answer);
+            match answer {
                 Lookup::NotFound => {}
                 Lookup::Found(value) if table.found_nothing_in(&key.text, &value) => {
                     return Lookup::TempFail(format!("{}: an empty result", table.spec()));
@@ -50,11 +57,20 @@ impl Maps {
 
     /// Asks all tables for the first key, then for the second …: Postfix's order for addresses.
     pub async fn find(&self, keys: impl IntoIterator<Item = Key>) -> Lookup {
+        self.find_noting(keys, &mut |_, _, _| {}).await
+    }
+
+    /// `find` that tells `note` of each table, key and answer.
+    pub async fn find_noting(
+        &self,
+        keys: impl IntoIterator<Item = Key>,
+        note: &mut impl FnMut(&Table, &str, &Lookup),
+    ) -> Lookup {
         if self.is_empty() {
             return Lookup::NotFound;
         }
         for key in keys {
-            match self.lookup(&key).await {
+            match self.lookup_noting(&key, note).await {
                 Lookup::NotFound => {}
                 answer => return answer,
             }
