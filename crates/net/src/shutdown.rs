@@ -39,6 +39,11 @@ impl Shutdown {
         let _ = self.0.clone().wait_for(|given| *given >= order).await;
     }
 
+    /// Whether it was given because another process has taken over, and no order to stop came since.
+    pub fn only_retires(&self) -> bool {
+        *self.0.borrow() == Order::Retire
+    }
+
     /// Whether the order was given.
     pub fn is_requested(&self) -> bool {
         *self.0.borrow() > Order::GoOn || self.0.has_changed().is_err()
