@@ -15,9 +15,9 @@ use net::Resolver;
 use observe::Tag;
 use std::net::IpAddr;
 use std::sync::Arc;
-use tables::Maps;
 use tables::lists::AddressList;
-use tables::search::Parents;
+use tables::search::{Key, Parents};
+use tables::{Lookup, Maps, Table};
 
 /// At which step of a session something is decided.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -280,6 +280,16 @@ impl About<'_> {
             own,
             tag: self.tag,
         }
+    }
+
+    /// What tables answer to the first of these keys that one of them knows.
+    pub(crate) async fn found_in(&self, maps: &Maps, keys: Vec<Key>) -> Lookup {
+        let mut note = |table: &Table, key: &str, answer: &Lookup| {
+            if let Some(trail) = self.trail {
+                trail.looked_up(table.spec(), key, answer);
+            }
+        };
+        maps.find_noting(keys, &mut note).await
     }
 
     /// A table or list could not be asked.

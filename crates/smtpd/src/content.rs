@@ -81,8 +81,11 @@ impl Driver {
         sole: Option<&Address>,
         session: &Session<Smtpd>,
     ) -> Result<(), Reply> {
-        let about = self.about(Stage::EndOfData, session, Some(&transaction.request.sender), None);
+        let lent = self.shared.trails.lend();
+        let scene = Scene { trail: Some(&lent), ..Scene::of(session, "END-OF-MESSAGE") };
+        let about = self.about(Stage::EndOfData, session, &scene);
         let about = About {
+            sender: Some(&transaction.request.sender),
             discarded: transaction.mail.wishes.discard,
             recipients: transaction.recipients().len(),
             recipient: sole,
@@ -94,8 +97,7 @@ impl Driver {
         let sender = Some(&request.sender);
         finding.effects.told_hold_once(mail.wishes.hold.is_some());
         mail.wishes.add(&mut finding.effects);
-        let scene =
-            Scene { queue_id: Some(id), sender, recipient: sole, ..Scene::of(session, "END-OF-MESSAGE") };
+        let scene = Scene { queue_id: Some(id), sender, recipient: sole, ..scene };
         self.told(&mut finding.effects, finding.verdict, &scene)
     }
 

@@ -54,7 +54,7 @@ impl About<'_> {
     ) {
         if let Some(trail) = self.trail {
             let told = answer.as_ref().map_or_else(ToString::to_string, show);
-            trail.resolved(format!("{name} {record_type}"), told);
+            trail.resolved(format_args!("{name} {record_type}"), &told);
         }
     }
 

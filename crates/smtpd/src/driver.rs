@@ -57,6 +57,8 @@ pub struct Driver {
     deferred_helo: RefCell<Option<Reply>>,
     /// The dialogue is logged.
     verbose: bool,
+    /// The refusal that was recorded last.
+    pub(crate) recorded: Cell<Option<u64>>,
 }
 
 /// Serves one client until the end.
@@ -103,6 +105,7 @@ pub(crate) async fn session(
         deferred_client: RefCell::default(),
         deferred_helo: RefCell::default(),
         verbose,
+        recorded: Cell::default(),
     };
     driver.rates = driver.begin_rates();
     driver.serve(unread, refusal).await;
@@ -117,6 +120,7 @@ impl Driver {
         let (mut session, mut next) =
             Session::<Smtpd>::start(Arc::clone(&self.settings.dialogue), peer, &mut out);
         if let Some(reply) = refusal.or_else(|| self.rates.session_refused(self.who())) {
+            self.record(&reply.to_string(), &Scene::of(&session, session.place()));
             out.replies.clear();
             next = session.step(Input::Abort(reply), &mut out);
         }
@@ -251,12 +255,14 @@ impl Driver {
     }
 
     /// Counts a command; whether it may go on.
-    fn count(&self, verb: Verb) -> Answer<Smtpd> {
+    fn count(&self, verb: Verb, session: &Session<Smtpd>) -> Answer<Smtpd> {
         let refused = match verb {
             Verb::Mail => self.rates.message_refused(self.who()),
             _ => self.rates.recipient_refused(self.who()),
         };
-        refused.map_or(Answer::Pass, Answer::Refuse)
+        let Some(reply) = refused else { return Answer::Pass };
+        self.record(&reply.to_string(), &Scene::of(session, verb.name()));
+        Answer::Refuse(reply)
     }
 
     /// The session ends for somebody who counts more.
@@ -270,30 +276,33 @@ impl Driver {
 
     async fn answer(&self, ask: Ask, session: &mut Session<Smtpd>) -> Answer<Smtpd> {
         let lists = &self.settings.lists;
+        let lent = self.shared.trails.lend();
+        let trail = Some(&*lent);
         match ask {
             Ask::Connect => {
-                let mut finding = lists.connect(&self.about(Stage::Client, session, None, None)).await;
+                let scene = Scene { trail, ..Scene::of(session, session.place()) };
+                let mut finding = lists.connect(&self.about(Stage::Client, session, &scene)).await;
                 self.deferred_client.replace(finding.effects.defer_if_permit.clone());
-                self.told(&mut finding.effects, finding.verdict, &Scene::of(session, session.place())).into()
+                self.told(&mut finding.effects, finding.verdict, &scene).into()
             }
             Ask::Helo { .. } if lists.delay_reject => Answer::Pass,
             Ask::Helo { verb, name } => {
                 let deferred = self.deferred_client.borrow().clone();
-                let about = self.about(Stage::Helo, session, None, None);
+                let scene = Scene { helo: Some(&name), trail, ..Scene::of(session, verb.name()) };
+                let about = self.about(Stage::Helo, session, &scene);
                 let facts = Facts { command: verb.name(), ..about.facts };
-                let about = About { helo: Some(&name), deferred: deferred.as_ref(), facts, ..about };
+                let about = About { sender: None, deferred: deferred.as_ref(), facts, ..about };
                 let mut finding = lists.helo(&about).await;
-                let scene = Scene { helo: Some(&name), ..Scene::of(session, verb.name()) };
                 self.deferred_helo.replace(finding.effects.defer_if_permit.clone());
                 self.told(&mut finding.effects, finding.verdict, &scene).into()
             }
             Ask::Xclient(_) => unreachable!("XCLIENT is answered before, where the session may be changed"),
-            Ask::Count(verb) => self.count(verb),
+            Ask::Count(verb) => self.count(verb, session),
             Ask::Mail(request) => self.mail(&request, session).await,
             Ask::Rcpt(recipient) => self.recipient(&recipient.address, session).await,
             Ask::Data(verb) => {
-                let scene = Scene::of(session, verb.name());
-                let mut finding = lists.data(&self.about(Stage::Data, session, scene.sender, None)).await;
+                let scene = Scene { trail, ..Scene::of(session, verb.name()) };
+                let mut finding = lists.data(&self.about(Stage::Data, session, &scene)).await;
                 finding.effects.told_hold_once(is_held(session));
                 let recipient = session.transaction().and_then(sole_recipient);
                 let verdict = self.told(&mut finding.effects, finding.verdict, &Scene { recipient, ..scene });
@@ -303,16 +312,16 @@ impl Driver {
                 verdict.into()
             }
             Ask::Vrfy(address) => {
-                let scene = Scene { recipient: Some(&address), ..Scene::of(session, "VRFY") };
-                let about = self.about(Stage::Recipient, session, scene.sender, Some(&address));
+                let scene = Scene { recipient: Some(&address), trail, ..Scene::of(session, "VRFY") };
+                let about = self.about(Stage::Recipient, session, &scene);
                 let about = About { facts: Facts { command: "VRFY", ..about.facts }, ..about };
                 let mut finding = lists.recipient(&about).await;
                 self.told(&mut finding.effects, finding.verdict, &scene).map(|_| ()).into()
             }
             Ask::Etrn(domain) => {
-                let scene = Scene::of(session, "ETRN");
-                let about = self.about(Stage::Etrn, session, None, None);
-                let about = About { etrn: Some(&domain), ..about };
+                let scene = Scene { trail, ..Scene::of(session, "ETRN") };
+                let about = self.about(Stage::Etrn, session, &scene);
+                let about = About { sender: None, etrn: Some(&domain), ..about };
                 let about = About { facts: Facts { command: "ETRN", ..about.facts }, ..about };
                 let mut finding = lists.etrn(&about).await;
                 match self.told(&mut finding.effects, finding.verdict, &scene) {
@@ -330,18 +339,19 @@ impl Driver {
         let sender = &request.sender;
         let now = net::clock::now();
         let lists = &self.settings.lists;
-        let scene = Scene::of(session, "MAIL");
+        let lent = self.shared.trails.lend();
+        let scene = Scene { trail: Some(&lent), ..Scene::of(session, "MAIL") };
         let instance = Some(facts::new_instance(self.tag.number, now));
         let mut mail = Mail { arrival: now, instance, ..Mail::default() };
         if !lists.delay_reject {
             let deferred = self.deferred_helo.borrow().clone().or(self.deferred_client.borrow().clone());
-            let about = self.about(Stage::Sender, session, Some(sender), None);
+            let scene = Scene { sender: Some(sender), ..scene };
+            let about = self.about(Stage::Sender, session, &scene);
             let facts = Facts { size: request.size, ..about.facts };
             let about = About { deferred: deferred.as_ref(), facts, ..about };
             let mut finding = lists.sender(&about).await;
             mail.deferred = finding.effects.defer_if_permit.clone();
             mail.wishes.add(&mut finding.effects);
-            let scene = Scene { sender: Some(sender), ..scene };
             if let Err(reply) = self.told(&mut finding.effects, finding.verdict, &scene) {
                 return Answer::Refuse(reply);
             }
@@ -361,9 +371,10 @@ impl Driver {
     }
 
     async fn recipient(&self, recipient: &Address, session: &mut Session<Smtpd>) -> Answer<Smtpd> {
-        let scene = Scene { recipient: Some(recipient), ..Scene::of(session, "RCPT") };
+        let lent = self.shared.trails.lend();
+        let scene = Scene { recipient: Some(recipient), trail: Some(&lent), ..Scene::of(session, "RCPT") };
         let deferred = session.transaction().and_then(|t| t.mail.deferred.clone());
-        let about = self.about(Stage::Recipient, session, scene.sender, Some(recipient));
+        let about = self.about(Stage::Recipient, session, &scene);
         let about = About { deferred: deferred.as_ref(), ..about };
         let mut finding = self.settings.lists.recipient(&about).await;
         finding.effects.told_hold_once(is_held(session));
@@ -421,8 +432,7 @@ impl Driver {
         &'a self,
         stage: Stage,
         session: &'a Session<Smtpd>,
-        sender: Option<&'a Address>,
-        recipient: Option<&'a Address>,
+        scene: &Scene<'a>,
     ) -> About<'a> {
         let (rules, client) = (&self.settings.rules, &self.peer);
         let transaction = session.transaction();
@@ -430,10 +440,10 @@ impl Driver {
         About {
             rules,
             client,
-            helo: session.helo(),
-            sender,
+            helo: scene.helo,
+            sender: scene.sender,
             // Where all recipients are decided about, those of one are asked about a message with one.
-            recipient: recipient.or(facts.sole_recipient),
+            recipient: scene.recipient.or(facts.sole_recipient),
             stage,
             etrn: None,
             improper_pipelining: session.pipelined_improperly(),
@@ -444,7 +454,7 @@ impl Driver {
             tag: &self.tag,
             dns: &*self.dns,
             facts,
-            trail: None,
+            trail: scene.trail,
         }
     }
 }

@@ -46,6 +46,7 @@ impl Driver {
             self.log(std::mem::replace(&mut notes, later), session, queue_id);
             let at = refusal.at;
             let reply = self.refusal(refusal, session, queue_id).await;
+            self.told_as(&whole(&reply));
             if matches!(reply.code, 421 | 521) {
                 session.hang_up();
             }

@@ -173,7 +173,7 @@ impl Entry {
             What::Broken(complaint) => Verdict::Broken(complaint.clone(), restrictions::misconfigured()),
         };
         if let Some(trail) = about.trail {
-            trail.asked(self, about.stage, place.depth, &verdict);
+            trail.asked(self, place.depth, &verdict);
         }
         let decision = act(verdict, about, effects, place).await;
         match (&decision, &self.ignored) {

@@ -81,7 +81,8 @@ impl About<'_> {
         // In small letters, for tables that do not fold by themselves.
         let address = tables::fold(&String::from_utf8_lossy(resolved.address.as_bytes()), true).into_owned();
         let ours = resolved.class == Class::Local;
-        match maps.find(search::mapping(&address, &self.rules.recipient_delimiter, ours)).await {
+        let keys = search::mapping(&address, &self.rules.recipient_delimiter, ours);
+        match self.found_in(maps, keys).await {
             Lookup::Found(_) => Ok(true),
             Lookup::NotFound => Ok(false),
             Lookup::TempFail(_) => Err(unanswered(as_given)),

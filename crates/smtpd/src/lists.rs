@@ -159,11 +159,8 @@ impl Lists {
         for list in in_order {
             list.on(about, Stage::Recipient, effects).await?;
         }
-        if self.reject_unlisted_recipient
-            && !effects.discard
-            && let Verdict::Refuse(reply) | Verdict::Unable(reply) = about.unlisted_recipient().await
-        {
-            return Err(reply);
+        if self.reject_unlisted_recipient && !effects.discard {
+            implied("smtpd_reject_unlisted_recipient", about, about.unlisted_recipient().await)?;
         }
         Ok(())
     }
@@ -185,13 +182,21 @@ impl Lists {
 
     async fn sender_lists(&self, about: &About<'_>, effects: &mut Effects) -> Result<(), Reply> {
         self.sender.on(about, Stage::Sender, effects).await?;
-        if self.reject_unlisted_sender
-            && !effects.discard
-            && let Verdict::Refuse(reply) | Verdict::Unable(reply) = about.unlisted_sender().await
-        {
-            return Err(reply);
+        if self.reject_unlisted_sender && !effects.discard {
+            implied("smtpd_reject_unlisted_sender", about, about.unlisted_sender().await)?;
         }
         Ok(())
+    }
+}
+
+/// What a check finds that a parameter puts behind every list.
+fn implied(parameter: &str, about: &About<'_>, verdict: Verdict) -> Result<(), Reply> {
+    if let Some(trail) = about.trail {
+        trail.implied(parameter, &verdict);
+    }
+    match verdict {
+        Verdict::Refuse(reply) | Verdict::Unable(reply) => Err(reply),
+        _ => Ok(()),
     }
 }
 

@@ -2,6 +2,7 @@
 
 use crate::driver::Driver;
 use crate::login::Login;
+use crate::trail::Trail;
 use crate::transaction::Smtpd;
 use mail::{Address, QueueId};
 use observe::Escaped;
@@ -19,6 +20,8 @@ pub(crate) struct Scene<'a> {
     pub(crate) recipient: Option<&'a Address>,
     pub(crate) protocol: &'static str,
     pub(crate) helo: Option<&'a str>,
+    /// What was asked.
+    pub(crate) trail: Option<&'a Trail>,
 }
 
 impl<'a> Scene<'a> {
@@ -32,6 +35,7 @@ impl<'a> Scene<'a> {
             recipient: None,
             protocol: session.protocol(),
             helo: session.helo(),
+            trail: None,
         }
     }
 }
@@ -115,7 +119,10 @@ impl Driver {
     /// Logs what a restriction did.
     pub(crate) fn acted(&self, action: &'static str, text: &str, scene: &Scene<'_>) {
         let client = self.peer.name_and_address.as_str();
-        let Scene { command, queue_id, sender, recipient, protocol, helo } = *scene;
+        let Scene { command, queue_id, sender, recipient, protocol, helo, .. } = *scene;
+        if action == "reject" {
+            self.record(text, scene);
+        }
         emit(
             &self.tag,
             &events::RestrictionActed {

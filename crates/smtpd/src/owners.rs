@@ -54,7 +54,7 @@ impl About<'_> {
             self.resolve(sender).await.map_err(Verdict::Unable)?.class == crate::addresses::Class::Local;
         let text = String::from_utf8_lossy(full.as_bytes()).into_owned();
         let keys = search::mapping(&text, &self.rules.recipient_delimiter, ours);
-        match self.rules.sender_login_maps.find(keys).await {
+        match self.found_in(&self.rules.sender_login_maps, keys).await {
             Lookup::Found(owners) => Ok(config::words::list(&owners)),
             Lookup::NotFound => Ok(Vec::new()),
             Lookup::TempFail(_) => Err(Verdict::Unable(unanswered(sender))),

@@ -6,6 +6,8 @@ use crate::hall::{Hall, Sessions};
 use crate::listener::Listener;
 use crate::postscreen;
 use crate::readings::Readings;
+use crate::recent::Recent;
+use crate::trail::Trails;
 use bytes::BytesMut;
 use net::{Resolver, Shutdown};
 use observe::Numbers;
@@ -47,6 +49,8 @@ pub struct Inputs {
     pub numbers: Numbers,
     /// Counts clients, over all event loops of the process.
     pub anvil: Anvil,
+    /// The last refusals, over all event loops of the process.
+    pub recent: Recent,
     /// The program name of cleanup's log lines (`postfix/cleanup`).
     pub cleanup_program: Arc<str>,
     /// The order to finish.
@@ -61,6 +65,9 @@ pub(crate) struct Shared {
     pub(crate) resolver: Rc<dyn Resolver>,
     pub(crate) cleanup_program: Arc<str>,
     pub(crate) anvil: Anvil,
+    pub(crate) recent: Recent,
+    /// What is asked on the way to a decision is written down here.
+    pub(crate) trails: Trails,
     pub(crate) numbers: Numbers,
     /// What is read goes here first: an idle session holds no buffer.
     pub(crate) buffer: RefCell<BytesMut>,
@@ -90,6 +97,8 @@ pub async fn run(inputs: Inputs) -> io::Result<()> {
         resolver: inputs.resolver,
         cleanup_program: inputs.cleanup_program,
         anvil: inputs.anvil,
+        recent: inputs.recent,
+        trails: Trails::default(),
         numbers: inputs.numbers,
         buffer: RefCell::new(BytesMut::new()),
         outputs: RefCell::new(Outputs::default()),

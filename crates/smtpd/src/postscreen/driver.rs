@@ -7,6 +7,7 @@ use super::engine::{Engine, Outputs};
 use super::footer;
 use super::keeper::seconds;
 use super::kinds::{Action, Test, Tests};
+use super::recording::Found;
 use super::screen::Screen;
 use super::settings::Settings;
 use crate::acceptor::{self, Acceptor, Turn};
@@ -15,7 +16,7 @@ use crate::listener::{self, Accepted, Ends};
 use crate::serve::{Open, Shared};
 use mail::{Dsn, Reply};
 use net::dns::{DnsError, Listing};
-use observe::events::postscreen::{Finding, ListFailed, ListedByDomain, Screened};
+use observe::events::postscreen::{Finding, ListFailed, ListedByDomain, Rejection, Screened};
 use observe::{Tag, emit};
 use std::io;
 use std::net::{IpAddr, SocketAddr};
@@ -90,6 +91,7 @@ impl Loop {
             server,
             name: format!("[{}]:{}", client.ip(), client.port()),
             connected: Instant::now(),
+            found: Found::default(),
         };
         let open = Open::new(Rc::clone(&self.shared));
         let said = driver.tag.clone();
@@ -113,6 +115,7 @@ struct Driver {
     tag: Tag,
     dnsblog: Tag,
     connected: Instant,
+    found: Found,
 }
 
 /// What the tests came to.
@@ -134,7 +137,9 @@ impl Driver {
 
     fn say(&self, finding: &Finding) {
         let respectful = self.settings().respectful;
-        emit(&self.tag, &Screened { client: &self.name, finding, respectful });
+        let said = Screened { client: &self.name, finding, respectful };
+        self.found.note(&said);
+        emit(&self.tag, &said);
     }
 
     fn warn(&self, text: String) {
@@ -162,8 +167,14 @@ impl Driver {
     /// Says no before anything was tested.
     async fn refuse(&self, why: &'static str, reply: Reply) {
         self.say(&Finding::Refused(why));
+        self.record(None, &reply);
         self.reply(reply).await;
         self.disconnect();
+    }
+
+    fn record(&self, rejection: Option<&Rejection>, reply: &Reply) {
+        let around = (&self.service.shared.recent, &*self.service.program);
+        self.found.record(around, (self.client, &self.name), rejection, reply);
     }
 
     async fn refuse_busy(&self) {
@@ -192,10 +203,7 @@ impl Driver {
                 match settings.denylist_action {
                     Action::Ignore => {}
                     Action::Enforce => refusal = Some(reply(550)),
-                    Action::Drop => {
-                        self.reply(reply(521)).await;
-                        return Outcome::End;
-                    }
+                    Action::Drop => return self.end_with(reply(521)).await,
                 }
             }
             Access::Dunno => {}
@@ -214,17 +222,13 @@ impl Driver {
         let Some(_testing) = self.screen().test(&self.tag) else {
             let reply = Reply::new(421, Dsn::new(4, 3, 2), "All screening ports are busy");
             self.say(&Finding::Refused("all screening ports busy"));
-            self.reply(reply).await;
-            return Outcome::End;
+            return self.end_with(reply).await;
         };
         let stressed = usize::from(self.screen().is_stressed());
         let (next, judgement) = self.early(Judgement::new(todo, refusal, veto), stressed).await;
         match next {
             Next::Wait | Next::Close(None) => Outcome::End,
-            Next::Close(Some(reply)) => {
-                self.reply(reply).await;
-                Outcome::End
-            }
+            Next::Close(Some(reply)) => self.end_with(reply).await,
             // Another connection of this client may have passed meanwhile.
             Next::Pass | Next::Talk if judgement.is_good() && self.is_known() => {
                 self.say(&Finding::PassOld);
@@ -240,6 +244,12 @@ impl Driver {
                 Outcome::End
             }
         }
+    }
+
+    async fn end_with(&self, reply: Reply) -> Outcome {
+        self.record(None, &reply);
+        self.reply(reply).await;
+        Outcome::End
     }
 
     fn is_known(&self) -> bool {
@@ -292,8 +302,9 @@ impl Driver {
                     }
                 }
                 Some(answered) = lists.join_next(), if !lists.is_empty() => {
-                    if let Ok((domain, Ok(listing))) = answered {
-                        answers.push((domain, listing));
+                    if let Ok((domain, answer)) = answered {
+                        self.found.listed(&domain, &answer);
+                        answers.extend(answer.ok().map(|listing| (domain, listing)));
                     }
                     if lists.is_empty() {
                         let score = self.score(&answers).await;
@@ -365,6 +376,7 @@ impl Driver {
             for mut finding in out.findings.drain(..) {
                 if let Finding::Rejected(rejection) = &mut finding {
                     rejection.reply = self.softened(rejection.reply.clone());
+                    self.record(Some(rejection), &rejection.reply);
                 }
                 self.say(&finding);
             }

@@ -15,6 +15,7 @@ mod engine;
 mod footer;
 mod keeper;
 mod kinds;
+mod recording;
 mod screen;
 mod settings;
 mod sites;

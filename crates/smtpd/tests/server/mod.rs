@@ -8,6 +8,7 @@ use net::dns::{Mx, Record, RecordType, ScriptedResolver};
 use net::{Shutdown, ShutdownTrigger};
 use observe::{Numbers, NumbersRange, Tag};
 use queue::{Disk, Hooks, Intake, IntakeSettings, RealDisk, Role};
+use smtpd::recent::Recent;
 use smtpd::stress::{self, Machine, Memory};
 use smtpd::{Anvil, Inputs, Readings, Service, Sessions, Stress, Surroundings};
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -204,6 +205,7 @@ fn event_loop(service: Service, shared: (Intake, Numbers, Anvil, Shutdown)) {
         resolver: Rc::new(zone()),
         numbers,
         anvil,
+        recent: Recent::new(1 << 20),
         cleanup_program: "postfix/cleanup".into(),
         shutdown,
         grace: GRACE,
