@@ -2,8 +2,9 @@
 //!
 //! [`serve_showq`] answers `postqueue -p` and `-j` on `public/showq` and asks the queue manager's [`serve_live`]; [`serve_orders`] takes Postfix's trigger bytes
 //! (and ours) on `public/qmgr`; [`postcat::run`] prints messages in files and in the journal; [`serve_tables`] answers for
-//! tables to processes below another root.
+//! tables to processes below another root. [`inquiry`] is how commands ask the running processes.
 
+pub mod inquiry;
 mod live;
 mod orders;
 pub mod postcat;

@@ -1,6 +1,6 @@
 //! `posthaste explain smtp`: what a client would be told, and which list, restriction, table and answer decided.
 
-use super::Call;
+use super::{Call, explain_last};
 use crate::roles::names;
 use config::{Config, ServiceLine};
 use mail::Address;
@@ -18,8 +18,12 @@ const CLIENT_PORT: u16 = 40_000;
 
 /// Runs `explain`.
 pub fn run(call: Call) -> ExitCode {
-    match Wanted::of(call).and_then(|wanted| wanted.told()) {
-        Ok(refused) => ExitCode::from(u8::from(refused)),
+    let told = match call.arguments.first().map(String::as_str) {
+        Some("last") => explain_last::told(call).map(|any| !any),
+        _ => Wanted::of(call).and_then(|wanted| wanted.told()),
+    };
+    match told {
+        Ok(fails) => ExitCode::from(u8::from(fails)),
         Err(why) => {
             eprintln!("posthaste explain: {why}");
             ExitCode::from(2)
@@ -38,7 +42,7 @@ impl Wanted {
     fn of(call: Call) -> Result<Wanted, String> {
         let mut words = call.arguments.into_iter();
         let expected = "expected `smtp --client ADDRESS [--name NAME] [--helo NAME] [--from SENDER] [--to RECIPIENT]… \
-                        [--sasl LOGIN] [--service NAME] [--json]`";
+                        [--sasl LOGIN] [--service NAME] [--json]` or `last …`";
         if words.next().as_deref() != Some("smtp") {
             return Err(expected.to_owned());
         }
@@ -138,7 +142,7 @@ fn print(service: &str, place: &str, client: &str, decided: &[Decided]) {
     }
 }
 
-fn line(step: &Step) -> String {
+pub(super) fn line(step: &Step) -> String {
     match step {
         Step::List { name, place } => {
             format!("  {name} ({})", place.as_deref().unwrap_or("default"))
@@ -146,6 +150,7 @@ fn line(step: &Step) -> String {
         Step::Table { spec, key, answer } => format!("      {spec} \"{key}\": {answer}"),
         Step::Dns { question, answer } => format!("      DNS {question}: {answer}"),
         Step::Policy { service, action } => format!("      {service}: {action}"),
+        Step::LeftOut { steps } => format!("    ({steps} further steps)"),
         Step::Restriction { depth, text, verdict, .. } => {
             format!("    {}{text}: {verdict}", "  ".repeat(*depth as usize))
         }
@@ -167,12 +172,13 @@ fn print_json(service: &str, client: &str, decided: &[Decided]) {
     println!("{:#}", json!({"service": service, "client": client, "commands": commands}));
 }
 
-fn json_of(step: &Step) -> Value {
+pub(super) fn json_of(step: &Step) -> Value {
     match step {
         Step::List { name, place } => json!({"list": name, "place": place}),
         Step::Table { spec, key, answer } => json!({"table": spec, "key": key, "answer": answer}),
         Step::Dns { question, answer } => json!({"dns": question, "answer": answer}),
         Step::Policy { service, action } => json!({"policy": service, "action": action}),
+        Step::LeftOut { steps } => json!({"further_steps": steps}),
         Step::Restriction { depth, text, verdict, .. } => {
             json!({"restriction": text, "depth": depth, "verdict": verdict})
         }

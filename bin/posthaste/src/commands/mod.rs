@@ -3,6 +3,7 @@
 mod delegated;
 mod dry_run;
 mod explain;
+mod explain_last;
 pub mod instance;
 mod migrate;
 mod postconf;
@@ -68,8 +69,9 @@ const COMMANDS: &[Command] = &[
     ),
     ours(
         "explain",
-        "smtp --client ADDRESS [--name NAME] [--helo NAME] [--from SENDER] [--to RECIPIENT]… [--sasl LOGIN] [--json]",
-        "what a client would be told, and what decided it",
+        "smtp --client ADDRESS [--name NAME] [--helo NAME] [--from SENDER] [--to RECIPIENT]… [--sasl LOGIN] [--json] | \
+         last [--client ADDRESS|NAME] [--from ADDRESS|DOMAIN] [--to ADDRESS|DOMAIN] [--json]",
+        "what a client would be told, or was told last, and what decided it",
         explain::run,
     ),
     ours(

@@ -11,6 +11,7 @@ mod routing;
 mod screens;
 mod smtpd;
 mod sockets;
+pub mod telling;
 
 use config::Config;
 use master::link::{RoleLink, ToMaster, ToRole};

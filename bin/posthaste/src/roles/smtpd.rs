@@ -2,8 +2,10 @@
 
 use super::limits::{self, Limit};
 use super::screens::{self, PreparedScreen};
+use super::telling::Telling;
 use super::{DRAIN_TIME, LAST_WORDS_TIME, Reach, Start, agents, names, queue, routing, sockets};
 use ::queue::{Hooks, Intake, NoticeSender, RealDisk, Role};
+use ::smtpd::recent::Recent;
 use ::smtpd::stress::{self, Machine, Memory};
 use ::smtpd::{Anvil, Inputs, Listener, Readings, Service, Sessions, Stress, Surroundings, postscreen};
 use cleanup::pickup::{Pickup, PickupInputs};
@@ -42,6 +44,7 @@ struct Loop {
     names: SystemResolverSettings,
     numbers: Numbers,
     anvil: Anvil,
+    recent: Recent,
     cleanup_program: Arc<str>,
     shutdown: Shutdown,
     tag: Tag,
@@ -81,6 +84,7 @@ pub fn run(mut start: Start) -> Result<(), String> {
     let stresses: Vec<Stress> = services.iter().map(|s| s.sessions.stress().clone()).collect();
     let machine = Machine { memory, descriptors, intake: intake.clone() };
     let (anvil, statistics) = counters(&start).map_err(|why| start.fail(why))?;
+    let telling = Telling::begin(&start).map_err(|why| start.fail(why))?;
     let each = |_| -> Result<Loop, String> {
         Ok(Loop {
             services: services.iter().map(Prepared::share).collect::<Result<_, _>>()?,
@@ -89,6 +93,7 @@ pub fn run(mut start: Start) -> Result<(), String> {
             names: names.clone(),
             numbers: numbers.clone(),
             anvil: anvil.clone(),
+            recent: telling.recent.clone(),
             cleanup_program: format!("{cleanup_name}/cleanup").into(),
             shutdown: shutdown.clone(),
             tag: start.tag.clone(),
@@ -114,6 +119,7 @@ pub fn run(mut start: Start) -> Result<(), String> {
         let (tag_of_anvil, period) = statistics;
         let statistics = ::smtpd::anvil::report(anvil, tag_of_anvil, period, shutdown.clone());
         let statistics = tokio::task::spawn_local(statistics);
+        let told = telling.serve(tag.clone()).map_err(|e| e.to_string())?;
         let watch = tokio::task::spawn_local(stress::watch(stresses, machine, shutdown.clone()));
         let order = async {
             // It returns at the order to stop; a process that only retires lets its sessions end in their own time.
@@ -146,6 +152,8 @@ pub fn run(mut start: Start) -> Result<(), String> {
         // It ended with the order to finish; without one it has nothing to tell.
         statistics.abort();
         watch.abort();
+        told.abort();
+        telling.end(shutdown.only_retires());
         result
     });
     intake.close();
@@ -185,6 +193,7 @@ async fn sessions(l: Loop) -> Result<(), String> {
         resolver: names::resolver(&l.names, &l.tag)?,
         numbers: l.numbers,
         anvil: l.anvil,
+        recent: l.recent,
         cleanup_program: l.cleanup_program,
         shutdown: l.shutdown,
         grace: DRAIN_TIME,
