@@ -65,6 +65,8 @@ parameters! {
         smtpd_upstream_proxy_protocol: Text = "",
         /// How long to wait for that.
         smtpd_upstream_proxy_timeout: Duration = "5s", range 1..,
+        /// Ours: bytes of recent refusals that each smtpd process keeps for `posthaste explain last`; 0 keeps none.
+        posthaste_explain_memory_limit: Size = "4194304", range 0..=268435456,
         /// Ours: whether who sends no such header is a client without a proxy; who sends one is believed all the same.
         posthaste_upstream_proxy_direct: Bool = "no",
         /// Whether Received headers name the login.
