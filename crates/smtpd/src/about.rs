@@ -139,6 +139,10 @@ pub struct Rules {
     pub expansion_filter: Vec<u8>,
     /// `smtpd_sender_login_maps`.
     pub sender_login_maps: Maps,
+    /// `smtpd_tls_ask_ccert`; nobody is asked before TLS is built.
+    pub asks_for_certificates: bool,
+    /// `relay_clientcerts`.
+    pub relay_clientcerts: Maps,
 }
 
 /// What is known when restrictions are evaluated.

@@ -5,6 +5,7 @@ use crate::complaint::{Complaint, Mistake};
 use crate::list::Nested;
 use crate::restrictions::{Act, Effect, Verdict, misconfigured};
 use crate::status;
+use crate::tls::SearchBy;
 use mail::{Address, Dsn, Reply};
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -100,6 +101,18 @@ pub async fn login(table: &Table, about: &About<'_>) -> Verdict {
     let name = login.username.as_str();
     let key = Key { text: name.to_owned(), part: false };
     find(table, vec![key], about, Subject { value: name, class: "SASL login name" }).await
+}
+
+/// The fingerprints of the client's certificate and its key, in this order.
+pub async fn certificate(table: &Table, order: &[SearchBy], about: &About<'_>) -> Verdict {
+    let Some(certificate) = about.certificate() else {
+        return match about.rules.asks_for_certificates {
+            true => Verdict::Dunno,
+            false => Verdict::Complain(Complaint::NoCertificates),
+        };
+    };
+    let subject = Subject { value: &certificate.subject, class: "Client certificate" };
+    find(table, certificate.keys(order), about, subject).await
 }
 
 async fn address(table: &Table, about: &About<'_>, address: &Address, class: &str) -> Verdict {

@@ -45,6 +45,8 @@ pub enum Complaint {
     BareTable(String),
     /// These restrictions mean nothing where nobody can log in.
     NoSasl(&'static [&'static str]),
+    /// A certificate is looked up where no client is asked for one.
+    NoCertificates,
     /// Lists within lists, too many.
     TooDeep,
     /// Something permits where that would open a hole.
@@ -143,6 +145,9 @@ impl Complaint {
                 for name in *names {
                     warn(tag, format_args!("restriction `{name}' ignored: no SASL support"));
                 }
+            }
+            Complaint::NoCertificates => {
+                warn(tag, format_args!("check_ccert_access is requested, but \"smtpd_tls_ask_ccert = no\""));
             }
             Complaint::TooDeep => {
                 warn(

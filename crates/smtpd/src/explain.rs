@@ -7,11 +7,13 @@ use crate::lists::Finding;
 use crate::login::Login;
 use crate::peer::{NameStatus, PeerInfo};
 use crate::settings::Settings;
+use crate::tls::Tls;
 use crate::trail::{Step, Trail};
 use mail::{Address, Reply};
 use net::Resolver;
 use observe::Tag;
 use std::net::SocketAddr;
+use std::sync::Arc;
 
 /// The session that is supposed.
 pub struct Supposed {
@@ -29,6 +31,8 @@ pub struct Supposed {
     pub recipients: Vec<Address>,
     /// As whom the client has logged in.
     pub login: Option<String>,
+    /// How the session is encrypted.
+    pub tls: Option<Tls>,
 }
 
 /// A command of the session and what became of it.
@@ -74,6 +78,7 @@ async fn peer(settings: &Settings, resolver: &dyn Resolver, tag: &Tag, supposed:
         sender: None,
         counts: true,
     });
+    peer.tls = supposed.tls.clone().map(Arc::new);
     peer.name_and_address = peer.shown(settings.client_port_logging);
     peer
 }

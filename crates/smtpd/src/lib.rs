@@ -49,6 +49,7 @@ mod settings;
 mod socket;
 mod status;
 pub mod stress;
+pub mod tls;
 pub mod trail;
 mod transaction;
 mod upstream;

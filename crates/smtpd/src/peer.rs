@@ -3,10 +3,12 @@
 //! Postfix: `smtpd_peername_lookup`, smtpd_peer.c.
 
 use crate::login::Login;
+use crate::tls::Tls;
 use net::{Families, Resolver};
 use observe::events::smtpd::{NameInvalid, NameUnverified};
 use observe::{Tag, emit};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::sync::Arc;
 
 /// A name that is not known or not verified.
 pub const UNKNOWN: &str = "unknown";
@@ -60,6 +62,8 @@ pub struct PeerInfo {
     pub unavailable: Unavailable,
     /// As whom it has logged in.
     pub login: Option<Login>,
+    /// How the session is encrypted.
+    pub tls: Option<Arc<Tls>>,
 }
 
 impl PeerInfo {
@@ -77,6 +81,7 @@ impl PeerInfo {
             server,
             unavailable: Unavailable::default(),
             login: None,
+            tls: None,
         }
     }
 
@@ -96,6 +101,7 @@ impl PeerInfo {
             server: (address, 0).into(),
             unavailable: Unavailable::default(),
             login: None,
+            tls: None,
         }
     }
 

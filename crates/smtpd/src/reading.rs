@@ -99,6 +99,20 @@ fn entry<'w>(
                 of(kind.name.to_owned(), What::Broken(Complaint::NoTable(kind.name)))
             }
         },
+        Make::WithTableIn(make) => match words.next() {
+            Some(word) => match make(word, &mut |spec| source.table(spec)) {
+                Ok(Some(made)) => of(format!("{} {word}", kind.name), one(made)),
+                Ok(None) => broken(word),
+                Err(why) => {
+                    source.wrong(format!("{}: {why}", kind.name));
+                    broken(word)
+                }
+            },
+            None => {
+                source.wrong(format!("expected a type:table behind {}, found nothing", kind.name));
+                of(kind.name.to_owned(), What::Broken(Complaint::NoTable(kind.name)))
+            }
+        },
         Make::WithService(make) => {
             let word = words.next();
             let made = word.ok_or_else(|| "expected a service, found nothing".to_owned());

@@ -303,6 +303,9 @@ impl Reader<'_> {
             },
             expansion_filter: macros::allowed(&p.smtpd_expansion_filter),
             sender_login_maps: self.maps("smtpd_sender_login_maps", &p.smtpd_sender_login_maps),
+            // Not a parameter of the view: TLS is not built yet.
+            asks_for_certificates: self.scope.expanded("smtpd_tls_ask_ccert").is_ok_and(|v| v == "yes"),
+            relay_clientcerts: self.maps("relay_clientcerts", &p.relay_clientcerts),
         };
         let bare_newline = match p.smtpd_forbid_bare_newline.as_str() {
             "no" => BareNewline::Allow,

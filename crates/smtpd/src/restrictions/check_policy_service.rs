@@ -8,6 +8,7 @@ use mail::Address;
 use observe::emit;
 use observe::events::policy::PolicyEmpty;
 use protocol::policy::Request;
+use protocol::smtp::xtext::encode_xtext;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
@@ -33,7 +34,12 @@ impl Restriction for This {
 impl This {
     async fn decide(&self, about: &About<'_>) -> Verdict {
         let around = Around { resolver: about.dns, families: about.rules.families, tag: about.tag };
-        let answer = self.server.ask(&self.request(about), &around).await;
+        // Names of certificates that nobody vouches for are not told.
+        let trusted = about.certificate().filter(|certificate| certificate.is_trusted);
+        let (subject, issuer) = trusted.map_or_else(Default::default, |certificate| {
+            (encode_xtext(certificate.subject.as_bytes()), encode_xtext(certificate.issuer.as_bytes()))
+        });
+        let answer = self.server.ask(&self.request(about, (&subject, &issuer)), &around).await;
         let action = answer.as_deref().map_err(|_| self.server.default_action());
         if let Some(trail) = about.trail {
             trail.policy(self.server.spec(), action);
@@ -48,9 +54,11 @@ impl This {
         access::result(action, self.server.spec(), "policy query", about, subject)
     }
 
-    fn request<'a>(&'a self, about: &'a About<'_>) -> Request<'a> {
+    fn request<'a>(&'a self, about: &'a About<'_>, names: (&'a str, &'a str)) -> Request<'a> {
         let (facts, client) = (&about.facts, about.client);
         let sasl = client.login.as_ref();
+        let tls = client.tls.as_deref();
+        let certificate = about.certificate();
         let bytes = |address: Option<&'a Address>| address.map_or(&b""[..], Address::as_bytes);
         Request {
             protocol_state: facts.command,
@@ -69,6 +77,14 @@ impl This {
             sasl_username: sasl.map_or("", |login| &login.username),
             sasl_sender: sasl.and_then(|login| login.sender.as_deref()).unwrap_or_default(),
             stress: facts.stress,
+            encryption_protocol: tls.map_or("", |tls| &tls.protocol),
+            encryption_cipher: tls.map_or("", |tls| &tls.cipher),
+            encryption_keysize: tls.map_or(0, |tls| tls.keysize),
+            tls_sni: tls.map_or("", |tls| &tls.sni),
+            ccert_subject: names.0,
+            ccert_issuer: names.1,
+            ccert_fingerprint: certificate.map_or("", |c| &c.fingerprint),
+            ccert_pubkey_fingerprint: certificate.map_or("", |c| &c.pubkey_fingerprint),
             policy_context: self.server.policy_context(),
             compatibility_level: &self.defaults.compatibility_level,
             mail_version: &self.defaults.mail_version,

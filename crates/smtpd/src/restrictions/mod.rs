@@ -1,5 +1,6 @@
 //! The restrictions, one file each: what may stand in `smtpd_…_restrictions`.
 
+mod check_ccert_access;
 mod check_client_a_access;
 mod check_client_access;
 mod check_client_mx_access;
@@ -35,6 +36,8 @@ mod permit_mx_backup;
 mod permit_mynetworks;
 mod permit_rhswl_client;
 mod permit_sasl_authenticated;
+mod permit_tls_all_clientcerts;
+mod permit_tls_clientcerts;
 mod reject;
 mod reject_authenticated_sender_login_mismatch;
 mod reject_invalid_helo_hostname;
@@ -166,12 +169,20 @@ pub struct Kind {
 /// A restriction, or what is wrong with the word that it was to be made of.
 pub type Made = Result<Box<dyn Restriction>, String>;
 
+/// Opens a table.
+pub type OpenTable<'a> = &'a mut dyn FnMut(&str) -> Option<Table>;
+
+/// The same where a table is opened on the way; nothing where that has failed, which has been told.
+pub type MadeWithTable = Result<Option<Box<dyn Restriction>>, String>;
+
 /// What stands behind the name in the list.
 pub enum Make {
     /// Nothing.
     Alone(fn() -> Box<dyn Restriction>),
     /// A table.
     WithTable(fn(Table) -> Box<dyn Restriction>),
+    /// A table, perhaps in braces with settings of its own; who opens it has told where it cannot be opened.
+    WithTableIn(fn(&str, OpenTable<'_>) -> MadeWithTable),
     /// A word; the error says what is wrong with it.
     WithWord(&'static str, fn(&str) -> Made),
     /// A policy service; the error says what was expected.
@@ -185,6 +196,7 @@ pub fn misconfigured() -> Reply {
 
 /// All kinds, sorted by name.
 pub const KINDS: &[Kind] = &[
+    check_ccert_access::KIND,
     check_client_a_access::KIND,
     check_client_access::KIND,
     check_client_mx_access::KIND,
@@ -220,6 +232,8 @@ pub const KINDS: &[Kind] = &[
     permit_mynetworks::KIND,
     permit_rhswl_client::KIND,
     permit_sasl_authenticated::KIND,
+    permit_tls_all_clientcerts::KIND,
+    permit_tls_clientcerts::KIND,
     reject::KIND,
     reject_authenticated_sender_login_mismatch::KIND,
     reject_invalid_helo_hostname::KIND,
@@ -278,10 +292,4 @@ pub fn find(name: &str) -> Option<&'static Kind> {
 }
 
 /// Restrictions of Postfix that are not built yet.
-pub const NOT_YET: &[&str] = &[
-    "check_ccert_access",
-    "permit_tls_all_clientcerts",
-    "permit_tls_clientcerts",
-    "reject_unverified_recipient",
-    "reject_unverified_sender",
-];
+pub const NOT_YET: &[&str] = &["reject_unverified_recipient", "reject_unverified_sender"];

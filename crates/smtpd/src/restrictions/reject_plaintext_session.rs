@@ -16,7 +16,9 @@ impl Restriction for This {
 }
 
 fn find(about: &About<'_>) -> Verdict {
-    // No session is encrypted yet.
+    if about.client.tls.is_some() {
+        return Verdict::Dunno;
+    }
     let code = about.rules.codes.plaintext_reject;
     let class = if code / 100 == 4 { 4 } else { 5 };
     Verdict::Refuse(Reply::new(code, Dsn::new(class, 7, 1), "Session encryption is required"))
