@@ -7,6 +7,7 @@ use mail::Address;
 use observe::Tag;
 use serde_json::{Value, json};
 use smtpd::explain::{Decided, Supposed, explain};
+use smtpd::tls::Tls;
 use smtpd::trail::Step;
 use smtpd::{Readings, Surroundings};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -42,7 +43,8 @@ impl Wanted {
     fn of(call: Call) -> Result<Wanted, String> {
         let mut words = call.arguments.into_iter();
         let expected = "expected `smtp --client ADDRESS [--name NAME] [--helo NAME] [--from SENDER] [--to RECIPIENT]… \
-                        [--sasl LOGIN] [--service NAME] [--json]` or `last …`";
+                        [--sasl LOGIN] [--tls VERSION[,CIPHER[,BITS]]] [--tls-…] [--service NAME] [--json]` \
+                        or `last …`";
         if words.next().as_deref() != Some("smtp") {
             return Err(expected.to_owned());
         }
@@ -57,6 +59,7 @@ impl Wanted {
             sender: None,
             recipients: Vec::new(),
             login: None,
+            tls: None,
         };
         while let Some(word) = words.next() {
             if word == "--json" {
@@ -78,6 +81,11 @@ impl Wanted {
                 "--to" => supposed.recipients.push(address(&value)),
                 "--sasl" => supposed.login = Some(value),
                 "--service" => service = value,
+                "--tls" => read_tls(&value, supposed.tls.get_or_insert_default())?,
+                word if word.starts_with("--tls-") => {
+                    let tls = supposed.tls.get_or_insert_default();
+                    of_tls(word, value, tls).ok_or_else(|| format!("{expected}, found `{word}`"))?;
+                }
                 _ => return Err(format!("{expected}, found `{word}`")),
             }
         }
@@ -113,6 +121,41 @@ impl Wanted {
         }
         Ok(decided.iter().any(|d| d.refusal.is_some()))
     }
+}
+
+/// `TLSv1.3,TLS_AES_256_GCM_SHA384,256`; the last two may be missing.
+fn read_tls(text: &str, tls: &mut Tls) -> Result<(), String> {
+    let mut words = text.split(',');
+    tls.protocol = words.next().unwrap_or_default().to_owned();
+    tls.cipher = words.next().unwrap_or_default().to_owned();
+    if let Some(bits) = words.next() {
+        let found = |_| format!("--tls: expected a number of bits behind the cipher, found `{bits}`");
+        tls.keysize = bits.parse().map_err(found)?;
+    }
+    match (tls.protocol.is_empty(), words.next()) {
+        (false, None) => Ok(()),
+        _ => Err(format!("--tls: expected VERSION[,CIPHER[,BITS]], found `{text}`")),
+    }
+}
+
+/// What the client's certificate is, or which name it asked for; nothing where the option is none of these.
+fn of_tls(word: &str, value: String, tls: &mut Tls) -> Option<()> {
+    if word == "--tls-sni" {
+        tls.sni = value;
+        return Some(());
+    }
+    let certificate = tls.certificate.get_or_insert_default();
+    match word {
+        "--tls-fingerprint" => certificate.fingerprint = value.to_ascii_uppercase(),
+        "--tls-key-fingerprint" => certificate.pubkey_fingerprint = value.to_ascii_uppercase(),
+        "--tls-subject" => certificate.subject = value,
+        "--tls-issuer" => {
+            certificate.issuer = value;
+            certificate.is_trusted = true;
+        }
+        _ => return None,
+    }
+    Some(())
 }
 
 /// The smtpd line of that name.

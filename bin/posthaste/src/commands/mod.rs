@@ -69,7 +69,9 @@ const COMMANDS: &[Command] = &[
     ),
     ours(
         "explain",
-        "smtp --client ADDRESS [--name NAME] [--helo NAME] [--from SENDER] [--to RECIPIENT]… [--sasl LOGIN] [--json] | \
+        "smtp --client ADDRESS [--name NAME] [--helo NAME] [--from SENDER] [--to RECIPIENT]… [--sasl LOGIN] \
+         [--tls VERSION[,CIPHER[,BITS]]] [--tls-fingerprint X] [--tls-key-fingerprint X] [--tls-subject NAME] \
+         [--tls-issuer NAME] [--tls-sni NAME] [--json] | \
          last [--client ADDRESS|NAME] [--from ADDRESS|DOMAIN] [--to ADDRESS|DOMAIN] [--json]",
         "what a client would be told, or was told last, and what decided it",
         explain::run,
