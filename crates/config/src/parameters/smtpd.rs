@@ -141,6 +141,8 @@ parameters! {
         maps_rbl_reject_code: Count = "554", range 400..=599,
         /// The logins that own a sender address.
         smtpd_sender_login_maps: Tables = "",
+        /// Fingerprints of client certificates that permit_tls_clientcerts accepts.
+        relay_clientcerts: Tables = "",
         /// The reply to clients that a list in DNS names.
         default_rbl_reply: RawText = "$rbl_code Service unavailable; $rbl_class [$rbl_what] blocked using $rbl_domain${rbl_reason?; $rbl_reason}",
         /// Replies by DNS list, in place of default_rbl_reply.
