@@ -83,7 +83,7 @@ impl Address {
 }
 
 /// RFC 5321 `Dot-string`, with UTF-8 allowed as in RFC 6531.
-fn is_dot_string(local: &[u8]) -> bool {
+pub(crate) fn is_dot_string(local: &[u8]) -> bool {
     !local.is_empty()
         && local.split(|&b| b == b'.').all(|atom| !atom.is_empty() && atom.iter().all(|&b| is_atext(b)))
 }

@@ -4,6 +4,7 @@
 //! another is defined here, so that the services need not know each other.
 
 mod address;
+mod addresses;
 mod content;
 mod dsn;
 mod envelope;
@@ -15,6 +16,7 @@ mod time;
 mod verp;
 
 pub use address::Address;
+pub use addresses::{AddressHeader, Written};
 pub use content::{Content, ContentFlags, ContentReader, ContentSource, LINE_RECORD_MAX, WIDE_LINE};
 pub use dsn::{Dsn, Notify, Ret};
 pub use envelope::{Client, Encoding, Envelope, Recipient, RewriteContext};
