@@ -1,5 +1,6 @@
 //! What is fuzzed, one file each.
 
+mod address_header;
 mod cidr_table;
 mod cleanup_header;
 mod haproxy;
@@ -19,6 +20,7 @@ use crate::Target;
 
 /// All targets, sorted by name.
 pub const KINDS: &[Target] = &[
+    address_header::TARGET,
     cidr_table::TARGET,
     cleanup_header::TARGET,
     haproxy::TARGET,
