@@ -2,7 +2,7 @@
 
 use config::parameters::{Global, Rewrite};
 use config::{Errors, ServiceType};
-use mail::Address;
+use mail::{Address, Written};
 
 /// The service of master.cf whose line may have settings of its own.
 pub(crate) const SERVICE: &str = "rewrite";
@@ -45,6 +45,43 @@ impl Rules {
         Address::new(self.apply(address.as_bytes().to_vec(), !quoted))
     }
 
+    /// The canonical form of an address in a header, where quoted characters are known from operators; nothing where
+    /// there is none.
+    pub fn canonical_written(&self, address: &Written) -> Option<Written> {
+        let mut address = Some(without_route(address)).filter(|rest| !rest.is_empty())?;
+        if address.text() == b"@" {
+            return Some(Written::default());
+        }
+        if address.last(b'@').is_none() {
+            if let Some(at) = address.first(b'!').filter(|_| self.swap_bangpath) {
+                let (site, user) = address.split(at);
+                address = user.join(b'@', &site);
+            } else if let Some(at) = address.last(b'%').filter(|_| self.allow_percent_hack) {
+                let (user, domain) = address.split(at);
+                address = user.join(b'@', &domain);
+            } else if let Some(origin) = &self.origin {
+                address.push(b'@');
+                address.push_domain(origin.as_bytes());
+            }
+        }
+        let Some(at) = address.last(b'@') else { return Some(address) };
+        let domain = &address.text()[at + 1..];
+        if let Some(parent) = &self.parent
+            && !domain.is_empty()
+            && !domain.starts_with(b"[")
+            && !domain.contains(&b'.')
+        {
+            address.push_domain(format!(".{parent}").as_bytes());
+        }
+        if let [.., before, b'.'] = address.text()
+            && !matches!(before, b'.' | b'@')
+            && address.last(b'.') == Some(address.text().len() - 1)
+        {
+            address.pop();
+        }
+        Some(address)
+    }
+
     /// The same on bytes; `routing` says whether `!` and `%` are looked at.
     pub(crate) fn apply(&self, mut address: Vec<u8>, routing: bool) -> Vec<u8> {
         if address.is_empty() {
@@ -79,6 +116,14 @@ impl Rules {
         }
         strip_dot(&mut address);
         address
+    }
+}
+
+/// `@site,@site:user@domain` becomes user@domain.
+fn without_route(address: &Written) -> Written {
+    match address.first(b':') {
+        Some(colon) if address.first(b'@') == Some(0) => address.split(colon).1.trimmed(),
+        _ => address.clone(),
     }
 }
 
