@@ -4,6 +4,7 @@
 //! here without unsafe is a call that takes care to get right once.
 
 mod append;
+mod command;
 mod file_identity;
 mod host;
 mod identity;
@@ -18,6 +19,7 @@ mod time;
 mod users;
 
 pub use append::open_append_as_directory_owner;
+pub use command::{RunAs, SpawnError, spawn_as};
 pub use file_identity::act_as;
 pub use host::host_name;
 pub use identity::{become_user, become_user_below};

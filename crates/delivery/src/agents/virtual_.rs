@@ -2,12 +2,12 @@
 //!
 //! Postfix: virtual(8). The message goes as a sealed memory file; the log lines are written here.
 
-use crate::local_role::failure::words;
+use crate::local_role::failure::{Note, words};
 use crate::local_role::wire::{self, Answer, Decoded};
 use crate::report::{Report, ReportStyle, Verdict, Via};
 use crate::{Assignment, DeliveryAgent};
 use bytes::Bytes;
-use mail::{Content, Dsn, Job, SiteFailure};
+use mail::{Content, Diagnostic, Dsn, Job, SiteFailure};
 use observe::{Number, Numbers, Tag};
 use std::collections::HashMap;
 use std::fs::File;
@@ -197,13 +197,22 @@ impl Link {
 
     fn answer(&mut self, answer: Answer) {
         let Some(pending) = self.pending.get_mut(&answer.job) else { return };
-        for warning in &answer.warnings {
-            observe::warn(pending.report.tag(), format_args!("{warning}"));
+        for note in &answer.notes {
+            let tag = pending.report.tag();
+            match note {
+                Note::Fatal(text) => observe::fatal(tag, format_args!("{text}")),
+                Note::Info(text) => observe::info(tag, format_args!("{text}")),
+                Note::Warning(text) => observe::warn(tag, format_args!("{text}")),
+            }
         }
         let Some(place) = pending.report.job().recipients.iter().position(|r| r.index == answer.index) else {
             return;
         };
-        let verdict = Verdict::new(answer.status, answer.dsn, answer.reason);
+        let said = |text| Diagnostic { kind: "x-unix".into(), text };
+        let verdict = Verdict {
+            diagnostic: answer.diagnostic.map(said),
+            ..Verdict::new(answer.status, answer.dsn, answer.reason)
+        };
         let transport = pending.report.job().transport.clone();
         let via = Via { relay: &transport, conn_use: 1, connected: None };
         pending.report.recipient(place, via, net::clock::now(), verdict);

@@ -12,14 +12,27 @@ pub struct Failure {
     pub dsn: Dsn,
     /// The reason.
     pub reason: String,
+    /// What an external command said, for reports (`Diagnostic-Code: x-unix`).
+    pub diagnostic: Option<String>,
     /// Lines for the administrator.
-    pub warnings: Vec<String>,
+    pub notes: Vec<Note>,
+}
+
+/// A line for the log besides the recipient's own.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Note {
+    /// In Postfix a process ended.
+    Fatal(String),
+    /// For information.
+    Info(String),
+    /// The administrator should do something.
+    Warning(String),
 }
 
 impl Failure {
     /// A failure with this code.
     pub fn new(dsn: Dsn, reason: impl Into<String>) -> Self {
-        Failure { dsn, reason: reason.into(), warnings: Vec::new() }
+        Failure { dsn, reason: reason.into(), diagnostic: None, notes: Vec::new() }
     }
 
     /// `WHAT: REASON` of a file operation, with the code that its error stands for.
@@ -32,7 +45,8 @@ impl Failure {
         Failure {
             dsn: Dsn::new(4, 3, 5),
             reason: "mail system configuration error".into(),
-            warnings: vec![warning],
+            diagnostic: None,
+            notes: vec![Note::Warning(warning)],
         }
     }
 

@@ -1,6 +1,6 @@
 //! Delivery into a Maildir: a file in `tmp/`, made durable, then moved to `new/`.
 
-use super::failure::Failure;
+use super::failure::{Failure, Note};
 use super::settings::Mailbox;
 use super::text::Text;
 use std::fs::{DirBuilder, File, OpenOptions};
@@ -151,8 +151,9 @@ fn move_to(from: &Path, to: &Path, path: &Path) -> io::Result<()> {
 fn advise(mut failure: Failure, error: &io::Error, mailbox: &Mailbox) -> Failure {
     if error.kind() == io::ErrorKind::PermissionDenied {
         let Mailbox { uid, gid, .. } = mailbox;
-        failure.warnings.push(format!("maildir access problem for UID/GID={uid}/{gid}: {}", failure.reason));
-        failure.warnings.push("perhaps you need to create the maildirs in advance".into());
+        let access = format!("maildir access problem for UID/GID={uid}/{gid}: {}", failure.reason);
+        failure.notes.push(Note::Warning(access));
+        failure.notes.push(Note::Warning("perhaps you need to create the maildirs in advance".into()));
     }
     failure
 }

@@ -4,6 +4,8 @@
 //! network. A recipient's mailbox is looked up here, since what may be written must not be the queue manager's
 //! choice. Workers deliver; each recipient's result goes back as soon as it is there.
 
+pub mod command;
+mod exit_status;
 pub(crate) mod failure;
 mod maildir;
 mod mbox;
@@ -15,10 +17,11 @@ mod tests;
 mod text;
 pub(crate) mod wire;
 
+pub use exit_status::{End, Ran};
+pub use failure::{Failure, Note};
 pub use mbox::Locking;
 pub use settings::{Mailbox, Services, Settings};
 
-use failure::Failure;
 use net::Shutdown;
 use pool::{Job, Pool, Task, failed};
 use replies::Replies;

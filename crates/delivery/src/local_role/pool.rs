@@ -212,7 +212,8 @@ fn answer(task: &Task, result: Result<(), NotDelivered>) -> Answer {
             dsn: Dsn::new(2, 0, 0),
             reason: if task.mailbox.is_maildir { "delivered to maildir" } else { "delivered to mailbox" }
                 .into(),
-            warnings: Vec::new(),
+            diagnostic: None,
+            notes: Vec::new(),
         },
         Err(NotDelivered::Failed(failure) | NotDelivered::Locked(failure)) => failed(job, index, failure),
     }
@@ -221,7 +222,15 @@ fn answer(task: &Task, result: Result<(), NotDelivered>) -> Answer {
 /// The answer for a delivery that failed.
 pub fn failed(job: u64, index: u32, failure: Failure) -> Answer {
     let status = failure.status();
-    Answer { job, index, status, dsn: failure.dsn, reason: failure.reason, warnings: failure.warnings }
+    Answer {
+        job,
+        index,
+        status,
+        dsn: failure.dsn,
+        reason: failure.reason,
+        diagnostic: failure.diagnostic,
+        notes: failure.notes,
+    }
 }
 
 /// Delivers a batch: what is for Maildirs is written, then synced together, then put in place.

@@ -70,23 +70,56 @@ impl Text {
     }
 
     fn each_piece(&self, put: &mut dyn FnMut(&[u8]) -> io::Result<()>) -> io::Result<()> {
-        let (file, start, end) = match self {
-            Text::Shared(bytes) => return put(bytes),
-            Text::File { file, start, end } => (file, *start, *end),
-        };
-        let (mut at, mut piece, mut lines) = (start, vec![0; PIECE], Lines::default());
-        let mut converted = Vec::with_capacity(PIECE + 2);
-        while at < end {
-            let n = usize::try_from(end - at).map_or(PIECE, |left| left.min(PIECE));
-            file.read_exact_at(&mut piece[..n], at)?;
-            at += n as u64;
-            converted.clear();
-            lines.convert(&piece[..n], &mut converted);
-            put(&converted)?;
+        if let Text::Shared(bytes) = self {
+            return put(bytes);
         }
-        converted.clear();
-        lines.finish(&mut converted);
-        put(&converted)
+        let mut pieces = self.pieces();
+        while let Some(piece) = pieces.next_piece()? {
+            put(&piece)?;
+        }
+        Ok(())
+    }
+
+    /// The content from its beginning, for who takes it piece by piece.
+    pub fn pieces(&self) -> Pieces<'_> {
+        let at = if let Text::File { start, .. } = self { *start } else { 0 };
+        Pieces { text: self, at, lines: Lines::default(), ended: false }
+    }
+}
+
+/// The content of a message on its way to a command.
+pub struct Pieces<'a> {
+    text: &'a Text,
+    /// In the memory file.
+    at: u64,
+    lines: Lines,
+    ended: bool,
+}
+
+impl Pieces<'_> {
+    /// The next bytes; `None` at the end.
+    pub fn next_piece(&mut self) -> io::Result<Option<Vec<u8>>> {
+        if self.ended {
+            return Ok(None);
+        }
+        let (file, end) = match self.text {
+            Text::Shared(bytes) => {
+                self.ended = true;
+                return Ok(Some(bytes.clone()));
+            }
+            Text::File { file, end, .. } => (file, *end),
+        };
+        let mut converted = Vec::with_capacity(PIECE + 2);
+        if self.at < end {
+            let mut piece = vec![0; usize::try_from(end - self.at).map_or(PIECE, |left| left.min(PIECE))];
+            file.read_exact_at(&mut piece, self.at)?;
+            self.at += piece.len() as u64;
+            self.lines.convert(&piece, &mut converted);
+        } else {
+            self.ended = true;
+            self.lines.finish(&mut converted);
+        }
+        Ok(Some(converted))
     }
 }
 

@@ -3,6 +3,7 @@
 //! The queue manager sends eight bytes, the job's number, with one descriptor. The file holds the length of a head,
 //! the head (who sends to whom), then the content as CRLF lines. Back come frames, one for each recipient.
 
+use super::failure::Note;
 use mail::{Address, Dsn, Job, QueueId, Status};
 
 /// Length of a request on the socket.
@@ -12,10 +13,13 @@ pub const REQUEST_LEN: usize = 8;
 const HEAD_MAX: u64 = 64 << 20;
 
 /// A result longer than this is none of ours.
-const RESULT_MAX: usize = 64 * 1024;
+const RESULT_MAX: usize = 128 * 1024;
+
+/// Lines for the log with one result; a delivery that has more to say repeats itself.
+const NOTES_MAX: usize = 16;
 
 /// Reasons and warnings are cut here: they hold file names and what the system said.
-const TEXT_MAX: usize = 4 * 1024;
+const TEXT_MAX: usize = 5 * 1024;
 
 /// One recipient, as the local role needs it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -56,8 +60,10 @@ pub struct Answer {
     pub dsn: Dsn,
     /// The text for the log.
     pub reason: String,
+    /// What an external command said.
+    pub diagnostic: Option<String>,
     /// Lines for the administrator.
-    pub warnings: Vec<String>,
+    pub notes: Vec<Note>,
 }
 
 /// The beginning of the memory file: the head with its length in front.
@@ -119,10 +125,20 @@ pub fn encode_answer(answer: &Answer, out: &mut Vec<u8>) {
     out.extend_from_slice(&answer.dsn.subject.to_le_bytes());
     out.extend_from_slice(&answer.dsn.detail.to_le_bytes());
     put(out, cut(&answer.reason).as_bytes());
-    let warnings = &answer.warnings[..answer.warnings.len().min(8)];
-    out.push(warnings.len() as u8);
-    for warning in warnings {
-        put(out, cut(warning).as_bytes());
+    out.push(u8::from(answer.diagnostic.is_some()));
+    if let Some(diagnostic) = &answer.diagnostic {
+        put(out, cut(diagnostic).as_bytes());
+    }
+    let notes = &answer.notes[..answer.notes.len().min(NOTES_MAX)];
+    out.push(notes.len() as u8);
+    for note in notes {
+        let (kind, text) = match note {
+            Note::Fatal(text) => (0, text),
+            Note::Info(text) => (1, text),
+            Note::Warning(text) => (2, text),
+        };
+        out.push(kind);
+        put(out, cut(text).as_bytes());
     }
     let length = (out.len() - start - 4) as u32;
     out[start..start + 4].copy_from_slice(&length.to_le_bytes());
@@ -169,9 +185,24 @@ fn answer(mut from: Reader<'_>) -> Option<Answer> {
     let subject = u16::from_le_bytes(from.array()?);
     let detail = u16::from_le_bytes(from.array()?);
     let reason = from.text()?.to_string();
+    let diagnostic = match from.array()? {
+        [0] => None,
+        _ => Some(from.text()?.to_string()),
+    };
     let [count] = from.array()?;
-    let warnings = (0..count).map(|_| from.text().map(str::to_string)).collect::<Option<_>>()?;
-    Some(Answer { job, index, status, dsn: Dsn::new(class, subject, detail), reason, warnings })
+    let notes = (0..count).map(|_| note(&mut from)).collect::<Option<_>>()?;
+    Some(Answer { job, index, status, dsn: Dsn::new(class, subject, detail), reason, diagnostic, notes })
+}
+
+fn note(from: &mut Reader<'_>) -> Option<Note> {
+    let [kind] = from.array()?;
+    let text = from.text()?.to_string();
+    match kind {
+        0 => Some(Note::Fatal(text)),
+        1 => Some(Note::Info(text)),
+        2 => Some(Note::Warning(text)),
+        _ => None,
+    }
 }
 
 fn put(out: &mut Vec<u8>, bytes: &[u8]) {
@@ -234,7 +265,8 @@ mod tests {
             status: Status::Bounced,
             dsn: Dsn::new(5, 1, 1),
             reason: "unknown user: \"ann@a.example\"".into(),
-            warnings: vec!["one".into(), "two".into()],
+            diagnostic: Some("said".into()),
+            notes: vec![Note::Warning("one".into()), Note::Fatal("two".into()), Note::Info("three".into())],
         };
         let mut bytes = Vec::new();
         encode_answer(&answer, &mut bytes);
@@ -258,7 +290,8 @@ mod tests {
             status: Status::Deferred,
             dsn: Dsn::new(4, 2, 0),
             reason: "ä".repeat(TEXT_MAX),
-            warnings: vec![],
+            diagnostic: None,
+            notes: vec![],
         };
         let mut bytes = Vec::new();
         encode_answer(&answer, &mut bytes);
