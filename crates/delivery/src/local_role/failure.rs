@@ -5,6 +5,9 @@ use rustix::io::Errno;
 use std::fmt::Display;
 use std::io;
 
+/// What the sender is told where the administrator must act.
+pub const CONFIGURATION_ERROR: &str = "mail system configuration error";
+
 /// A delivery that failed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Failure {
@@ -29,6 +32,14 @@ pub enum Note {
     Warning(String),
 }
 
+impl Note {
+    /// Puts words in front.
+    pub fn put_before(&mut self, words: &str) {
+        let (Note::Fatal(text) | Note::Info(text) | Note::Warning(text)) = self;
+        text.insert_str(0, words);
+    }
+}
+
 impl Failure {
     /// A failure with this code.
     pub fn new(dsn: Dsn, reason: impl Into<String>) -> Self {
@@ -43,11 +54,14 @@ impl Failure {
     /// The configuration is wrong: deferred, and the administrator is told why.
     pub fn configuration(warning: String) -> Self {
         Failure {
-            dsn: Dsn::new(4, 3, 5),
-            reason: "mail system configuration error".into(),
-            diagnostic: None,
             notes: vec![Note::Warning(warning)],
+            ..Failure::new(Dsn::new(4, 3, 5), CONFIGURATION_ERROR)
         }
+    }
+
+    /// Whether the administrator must act.
+    pub fn is_configuration(&self) -> bool {
+        (self.dsn.subject, self.dsn.detail) == (3, 5)
     }
 
     /// Puts words in front of the reason.

@@ -1,11 +1,11 @@
 //! Delivery into an mbox file, locked against other programs and cut back where it fails.
 
-use super::failure::Failure;
+use super::failure::{CONFIGURATION_ERROR, Failure, Note};
 use super::text::Text;
 use mail::{Address, Dsn, Timestamp};
-use rustix::fs::{FlockOperation, fcntl_lock, flock};
+use rustix::fs::{FlockOperation, OFlags, fcntl_lock, flock};
 use rustix::io::Errno;
-use std::fs::{File, OpenOptions};
+use std::fs::{File, Metadata, OpenOptions};
 use std::io;
 use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
@@ -71,25 +71,12 @@ fn append(
 ) -> Result<(), NotDelivered> {
     let _dotlock = if locking.dotlock { Some(DotLock::take(path, locking.stale)?) } else { None };
     let failed = |failure: Failure| NotDelivered::Failed(failure);
-    let mut file = open(path).map_err(|e| failed(Failure::io("cannot open file", &e)))?;
-    let stat = file.metadata().map_err(|e| failed(Failure::io("cannot open file", &e)))?;
-    if !stat.is_file() {
-        return Err(failed(Failure::new(
-            Dsn::new(5, 2, 0),
-            format!("destination {} is not a regular file", path.display()),
-        )));
-    }
-    if stat.nlink() != 1 {
-        let text = format!("destination {} should not be linked to other files", path.display());
-        return Err(failed(Failure::new(Dsn::new(4, 2, 0), text)));
-    }
-    if owner.uid.is_some_and(|uid| uid != stat.uid()) {
-        let text = format!("destination {} is not owned by recipient", path.display());
-        return Err(failed(Failure::new(Dsn::new(4, 2, 0), text)));
-    }
+    let mut file = open(path).map_err(failed)?;
+    let stat = file.metadata().map_err(|e| failed(Failure::io(CANNOT_OPEN, &e)))?;
+    judge(path, owner, &stat).map_err(failed)?;
     lock(&file, locking)?;
     // Another program may have written while we waited for the lock.
-    let size = file.metadata().map_err(|e| failed(Failure::io("cannot open file", &e)))?.len();
+    let size = file.metadata().map_err(|e| failed(Failure::io(CANNOT_OPEN, &e)))?.len();
     if size_max > 0 && size + prefix.len() as u64 + text.size_max() > size_max {
         return Err(failed(Failure::io("error writing message", &Errno::FBIG.into())));
     }
@@ -101,20 +88,50 @@ fn append(
     })
 }
 
-/// Opens for appending; a symbolic link is followed only where root made it, and never to make a file.
-fn open(path: &Path) -> io::Result<File> {
-    let flags = |more: rustix::fs::OFlags| more.bits() as i32;
-    let nofollow = flags(rustix::fs::OFlags::NOFOLLOW | rustix::fs::OFlags::NONBLOCK);
+/// In front of what the system says of a file.
+const CANNOT_OPEN: &str = "cannot open file";
+
+/// What an open file must be before anything is written to it.
+fn judge(path: &Path, owner: Owner, stat: &Metadata) -> Result<(), Failure> {
+    if !stat.is_file() {
+        let what = format!("destination {} is not a regular file", path.display());
+        let notes = vec![Note::Warning(what)];
+        return Err(Failure { notes, ..Failure::new(Dsn::new(5, 3, 5), CONFIGURATION_ERROR) });
+    }
+    if stat.nlink() != 1 {
+        return Err(Failure::new(Dsn::new(4, 2, 0), format!("file has {} hard links", stat.nlink())));
+    }
+    if owner.uid.is_some_and(|uid| uid != stat.uid()) {
+        let what = format!("destination {} is not owned by recipient", path.display());
+        let advice = "specify \"strict_mailbox_ownership = no\" to ignore mailbox ownership mismatch";
+        let notes = vec![Note::Warning(advice.into())];
+        return Err(Failure { notes, ..Failure::new(Dsn::new(4, 2, 0), what) });
+    }
+    Ok(())
+}
+
+/// Opens for appending, and never makes a file where a symbolic link points.
+fn open(path: &Path) -> Result<File, Failure> {
+    let failed = |e: io::Error| Failure::io(CANNOT_OPEN, &e);
+    let flags = |more: OFlags| (more | OFlags::NONBLOCK).bits() as i32;
+    let nofollow = flags(OFlags::NOFOLLOW);
     match OpenOptions::new().append(true).create(true).mode(0o600).custom_flags(nofollow).open(path) {
         Err(e) if Errno::from_io_error(&e) == Some(Errno::LOOP) => {
-            if std::fs::symlink_metadata(path)?.uid() != 0 {
-                return Err(e);
+            if !is_made_by_root(path).map_err(failed)? {
+                return Err(Failure::new(Dsn::new(4, 2, 0), "file is a symbolic link"));
             }
-            let nonblock = flags(rustix::fs::OFlags::NONBLOCK);
-            OpenOptions::new().append(true).custom_flags(nonblock).open(path)
+            let followed = OpenOptions::new().append(true).custom_flags(flags(OFlags::empty())).open(path);
+            followed.map_err(failed)
         }
-        other => other,
+        other => other.map_err(failed),
     }
+}
+
+/// Whether nobody but root can have made what lies at `path`: it is root's, and so is its directory.
+fn is_made_by_root(path: &Path) -> io::Result<bool> {
+    let link = std::fs::symlink_metadata(path)?;
+    let directory = std::fs::metadata(path.parent().unwrap_or(Path::new("/")))?;
+    Ok(link.uid() == 0 && directory.uid() == 0 && directory.mode() & 0o022 == 0)
 }
 
 fn lock(file: &File, locking: &Locking) -> Result<(), NotDelivered> {

@@ -279,5 +279,15 @@ fn append(task: &Task, acting_as: &mut Option<(u32, u32)>) -> Result<(), NotDeli
     let (mailbox, settings) = (&task.mailbox, &task.settings);
     let owner = Owner { uid: (settings.strict_ownership && !settings.as_caller).then_some(mailbox.uid) };
     let entry = [mbox::from_line(&task.job.head.sender, net::clock::now()), lines(task)].concat();
-    mbox::deliver(&mailbox.path, owner, &entry, &task.job.text, settings.mailbox_limit, &settings.locking)
+    let limit = settings.mailbox_limit;
+    let delivered = mbox::deliver(&mailbox.path, owner, &entry, &task.job.text, limit, &settings.locking);
+    delivered.map_err(|error| match error {
+        // The administrator is told whose mailbox is wrong.
+        NotDelivered::Failed(mut failure) if failure.is_configuration() => {
+            let recipient = &task.job.head.recipients[task.place].address;
+            failure.notes.iter_mut().for_each(|note| note.put_before(&format!("recipient {recipient}: ")));
+            NotDelivered::Failed(failure)
+        }
+        other => other,
+    })
 }

@@ -122,7 +122,7 @@ impl Settings {
     /// The mailbox of a recipient, or why there is none.
     pub async fn mailbox(&self, recipient: &Address) -> Result<Mailbox, Failure> {
         let address = String::from_utf8_lossy(recipient.as_bytes()).to_lowercase();
-        let path = match self.find(&self.mailbox_maps, &address).await? {
+        let path = match self.find(&self.mailbox_maps, "virtual_mailbox_maps", &address).await? {
             Some(path) => path,
             None => return Err(Failure::new(Dsn::new(5, 1, 1), format!("unknown user: \"{address}\""))),
         };
@@ -141,21 +141,30 @@ impl Settings {
         address: &str,
     ) -> Result<u32, Failure> {
         let wrong = |text: String| Failure::configuration(format!("recipient {address}: {text}"));
-        let Some(value) = self.find(maps, address).await? else {
+        let Some(value) = self.find(maps, table, address).await? else {
             return Err(wrong(format!("not found in {table}")));
         };
-        match value.trim().parse() {
-            Ok(id) if id >= minimum => Ok(id),
+        match leading_number(&value) {
+            Some(id) if id >= minimum => Ok(id),
             _ => Err(wrong(format!("bad {what} {value} in {table}"))),
         }
     }
 
     /// The key order of virtual(8): the address, without its extension, the domain.
-    async fn find(&self, maps: &Maps, address: &str) -> Result<Option<String>, Failure> {
+    async fn find(&self, maps: &Maps, table: &str, address: &str) -> Result<Option<String>, Failure> {
         match maps.find(search::mailbox(address, &self.recipient_delimiter)).await {
             Lookup::Found(value) => Ok(Some(value)),
             Lookup::NotFound => Ok(None),
-            Lookup::TempFail(why) => Err(Failure::configuration(format!("recipient {address}: {why}"))),
+            Lookup::TempFail(why) => {
+                Err(Failure::configuration(format!("table {table}: lookup {address}: {why}")))
+            }
         }
     }
+}
+
+/// The number that a text begins with; as in Postfix, what follows it does not count.
+fn leading_number(text: &str) -> Option<u32> {
+    let text = text.trim_start();
+    let end = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
+    text[..end].parse().ok()
 }
