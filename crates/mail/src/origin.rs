@@ -19,6 +19,12 @@ pub struct Origin {
     pub ident: String,
     /// Which domain completes header addresses.
     pub context: RewriteContext,
+    /// How the client logged in; empty where it did not.
+    pub sasl_method: String,
+    /// As whom.
+    pub sasl_username: String,
+    /// `MAIL FROM:<…> AUTH=…`.
+    pub sasl_sender: String,
 }
 
 impl Origin {
@@ -40,6 +46,9 @@ impl Origin {
         };
         // Mail of this host has no name elsewhere.
         let queue_id = if client.address.is_empty() { String::new() } else { queue_id.to_string() };
+        let attribute = |name| {
+            envelope.attribute(name).map(|v| String::from_utf8_lossy(v).into_owned()).unwrap_or_default()
+        };
         Origin {
             name: told("log_client_name", &client.name),
             address: told("log_client_address", &address),
@@ -50,6 +59,9 @@ impl Origin {
                 .attribute("log_ident")
                 .map_or(queue_id, |id| String::from_utf8_lossy(id).into_owned()),
             context: envelope.rewrite_context,
+            sasl_method: attribute("sasl_method"),
+            sasl_username: attribute("sasl_username"),
+            sasl_sender: attribute("sasl_sender"),
         }
     }
 }
@@ -72,9 +84,12 @@ mod tests {
         let ours = Origin::of(&envelope, &id);
         assert_eq!((ours.name.as_str(), ours.address.as_str()), ("", "IPv6:2001:db8::1"));
         assert_eq!((ours.port.as_str(), ours.ident.as_str()), ("7", "4XyZ1"));
-        for (name, value) in
-            [("log_client_address", "unknown"), ("log_client_name", "a.example"), ("log_ident", "9")]
-        {
+        for (name, value) in [
+            ("log_client_address", "unknown"),
+            ("log_client_name", "a.example"),
+            ("log_ident", "9"),
+            ("sasl_method", "PLAIN"),
+        ] {
             envelope.attributes.push((name.into(), value.into()));
         }
         let theirs = Origin::of(&envelope, &id);
@@ -83,5 +98,6 @@ mod tests {
             ("a.example", "", "")
         );
         assert_eq!(theirs.ident, "9");
+        assert_eq!((theirs.sasl_method.as_str(), theirs.sasl_sender.as_str()), ("PLAIN", ""));
     }
 }

@@ -4,7 +4,7 @@
 //! the head (who sends to whom), then the content as CRLF lines. Back come frames, one for each recipient.
 
 use super::failure::Note;
-use mail::{Address, Dsn, Job, QueueId, Status};
+use mail::{Address, Dsn, Job, Origin, QueueId, RewriteContext, Status};
 
 /// Length of a request on the socket.
 pub const REQUEST_LEN: usize = 8;
@@ -43,6 +43,14 @@ pub struct Head {
     pub queue_id: QueueId,
     /// Envelope sender.
     pub sender: Address,
+    /// Where the mail goes, in the transport's own notation.
+    pub nexthop: String,
+    /// `ENVID=`, decoded; empty where there was none.
+    pub envid: String,
+    /// Bytes of the content as the log has them.
+    pub size: u64,
+    /// Who sent the message to us, for commands.
+    pub origin: Origin,
     /// The recipients.
     pub recipients: Vec<Recipient>,
 }
@@ -73,6 +81,10 @@ pub fn encode_head(job: &Job) -> Vec<u8> {
     put(&mut out, job.transport.as_bytes());
     put(&mut out, job.queue_id.as_str().as_bytes());
     put(&mut out, job.sender.as_bytes());
+    put(&mut out, job.nexthop.as_bytes());
+    put(&mut out, job.envid.as_bytes());
+    out.extend_from_slice(&job.content.queue_size().to_le_bytes());
+    put_origin(&mut out, &job.origin);
     out.extend_from_slice(&u32::try_from(job.recipients.len()).unwrap_or(u32::MAX).to_le_bytes());
     for r in &job.recipients {
         out.extend_from_slice(&r.index.to_le_bytes());
@@ -97,6 +109,9 @@ pub fn decode_head(bytes: &[u8]) -> Option<Head> {
     let transport = from.text()?.to_owned();
     let queue_id = QueueId::parse(from.text()?)?;
     let sender = Address::new(from.bytes()?);
+    let (nexthop, envid) = (from.text()?.to_owned(), from.text()?.to_owned());
+    let size = u64::from_le_bytes(from.array()?);
+    let origin = origin(&mut from)?;
     let count = u32::from_le_bytes(from.array()?) as usize;
     // Each recipient takes at least twelve bytes, so a false count cannot make us reserve much.
     let mut recipients = Vec::with_capacity(count.min(from.0.len() / 12));
@@ -107,7 +122,37 @@ pub fn decode_head(bytes: &[u8]) -> Option<Head> {
             original: Address::new(from.bytes()?),
         });
     }
-    from.0.is_empty().then_some(Head { job, transport, queue_id, sender, recipients })
+    let head = Head { job, transport, queue_id, sender, nexthop, envid, size, origin, recipients };
+    from.0.is_empty().then_some(head)
+}
+
+fn put_origin(out: &mut Vec<u8>, origin: &Origin) {
+    let Origin { name, address, port, protocol, helo, ident, context, .. } = origin;
+    let Origin { sasl_method, sasl_username, sasl_sender, .. } = origin;
+    for text in [name, address, port, protocol, helo, ident, sasl_method, sasl_username, sasl_sender] {
+        put(out, text.as_bytes());
+    }
+    out.push(u8::from(*context == RewriteContext::Local));
+}
+
+fn origin(from: &mut Reader<'_>) -> Option<Origin> {
+    let mut text = || from.text().map(str::to_owned);
+    // In the order in which they were put.
+    Some(Origin {
+        name: text()?,
+        address: text()?,
+        port: text()?,
+        protocol: text()?,
+        helo: text()?,
+        ident: text()?,
+        sasl_method: text()?,
+        sasl_username: text()?,
+        sasl_sender: text()?,
+        context: match from.array()? {
+            [0] => RewriteContext::Remote,
+            _ => RewriteContext::Local,
+        },
+    })
 }
 
 /// Appends a result with its length in front.
@@ -243,12 +288,17 @@ mod tests {
 
     #[test]
     fn a_head_reads_as_it_was_written_and_no_part_of_it_does() {
-        let job = assignment("x", &["ann@a.example", "b ob@a.example"], &Seen::new()).job;
+        let mut job = assignment("x", &["ann@a.example", "b ob@a.example"], &Seen::new()).job;
+        let origin = Origin { port: "77".into(), sasl_sender: "z".into(), ..Origin::default() };
+        job.origin = std::sync::Arc::new(Origin { context: RewriteContext::Local, ..origin });
+        job.envid = "e".into();
         let bytes = encode_head(&job);
         let length = head_length(*bytes.first_chunk().unwrap()).unwrap();
         assert_eq!(length, bytes.len() - 4);
         let head = decode_head(&bytes[4..]).unwrap();
         assert_eq!((head.job, head.queue_id.as_str(), &head.sender), (7, "4XyZ1", &job.sender));
+        assert_eq!((head.nexthop.as_str(), head.envid.as_str()), ("x", "e"));
+        assert_eq!((head.size, &head.origin), (job.content.queue_size(), &*job.origin));
         assert_eq!(head.recipients[1].address, job.recipients[1].recipient.address);
         for end in 4..bytes.len() {
             assert_eq!(decode_head(&bytes[4..end]), None, "cut at {end}");
