@@ -62,7 +62,8 @@ impl Ran {
         let mut failure = match self.end {
             End::Exited(0) => return Ok(()),
             End::TimeLimit => {
-                Failure::new(Dsn::new(5, 3, 0), format!("Command time limit exceeded: \"{command}\""))
+                let text = format!("Command time limit exceeded: \"{command}\"");
+                Failure::new(Dsn::new(5, 3, 0), appended(text, &output))
             }
             End::Killed(signal) => {
                 let text = format!("Command died with signal {signal}: \"{command}\"");
@@ -71,6 +72,8 @@ impl Ran {
             End::Exited(status) => exited(status, command, &output),
         };
         let diagnostic = match self.end {
+            // What a code stands in front of.
+            End::Exited(_) if Dsn::parse_prefix(&output).is_some() => failure.reason.clone(),
             _ if !output.is_empty() => output,
             End::Exited(status) => {
                 known(status).map_or(format!("unknown mail system error {status}"), |k| k.2.into())
@@ -144,7 +147,7 @@ mod tests {
     fn a_printed_code_wins_over_the_status() {
         let failure = judged(End::Exited(69), "5.7.9   go\n  away\n");
         assert_eq!((failure.dsn, failure.reason.as_str()), (Dsn::new(5, 7, 9), "go   away "));
-        assert_eq!(failure.diagnostic.as_deref(), Some("5.7.9   go   away "));
+        assert_eq!(failure.diagnostic.as_deref(), Some("go   away "));
         assert_eq!(judged(End::Exited(77), "4.7.9\n").dsn, Dsn::new(4, 7, 9));
         let failure = judged(End::Exited(1), "2.0.0 fine");
         assert_eq!((failure.dsn, failure.notes.len()), (Dsn::new(5, 0, 0), 1));
