@@ -29,7 +29,28 @@ pub struct Attributes {
 }
 
 /// Letters that `flags=` may hold.
-const FLAGS: &str = "BDFORXhqu.>";
+pub const PIPE_FLAGS: &str = "BDFORXhqu.>";
+
+/// Macros of a pipe's `argv=` that tell of a recipient, sorted: an argument with one is repeated for each recipient.
+pub const MACROS_OF_RECIPIENT: [&str; 6] =
+    ["domain", "extension", "mailbox", "original_recipient", "recipient", "user"];
+
+/// Those that tell of the message, sorted.
+pub const MACROS_OF_MESSAGE: [&str; 13] = [
+    "client_address",
+    "client_helo",
+    "client_hostname",
+    "client_port",
+    "client_protocol",
+    "envid",
+    "nexthop",
+    "queue_id",
+    "sasl_method",
+    "sasl_sender",
+    "sasl_username",
+    "sender",
+    "size",
+];
 
 impl Attributes {
     /// Reads the arguments of a line whose program is `pipe` or `spawn`; the error holds every mistake.
@@ -78,11 +99,11 @@ impl Attributes {
                 }
                 (self.user, self.group) = (user.to_owned(), group.map(str::to_owned));
             }
-            "flags" if is_pipe => match value.chars().find(|c| !FLAGS.contains(*c)) {
+            "flags" if is_pipe => match value.chars().find(|c| !PIPE_FLAGS.contains(*c)) {
                 Some(letter) => {
-                    return Err(format!("flags: expected letters out of {FLAGS}, found `{letter}`"));
+                    return Err(format!("flags: expected letters out of {PIPE_FLAGS}, found `{letter}`"));
                 }
-                None => self.flags = value.to_owned(),
+                None => self.flags += value,
             },
             "directory" | "chroot" if is_pipe && !value.starts_with('/') => {
                 return Err(format!("{name}: expected an absolute path, found `{value}`"));

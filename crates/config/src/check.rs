@@ -202,8 +202,8 @@ impl Settings<'_> {
 
 /// Whether a transport's name before this makes a parameter.
 fn is_suffix(rest: &str) -> bool {
-    let of = |suffix: &str| rest.strip_prefix('_') == Some(suffix);
-    of("time_limit") || parameters::Transport::PARAMETERS.iter().any(|p| of(p.name))
+    let families = parameters::Transport::PARAMETERS.iter().chain(parameters::Spawned::PARAMETERS);
+    rest.strip_prefix('_').is_some_and(|suffix| families.into_iter().any(|p| p.name == suffix))
 }
 
 /// ` (did you mean …?)` where a known name differs in a letter or two.

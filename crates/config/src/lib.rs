@@ -20,7 +20,7 @@ pub mod postconf;
 pub mod table_settings;
 pub mod words;
 
-pub use attributes::Attributes;
+pub use attributes::{Attributes, MACROS_OF_MESSAGE, MACROS_OF_RECIPIENT, PIPE_FLAGS};
 pub use check::{Finding, Severity, report};
 pub use config::{Config, Found, Scope};
 pub use docs::parameters_page;

@@ -235,6 +235,7 @@ mod client;
 mod delivery;
 mod global;
 mod master;
+mod pipe;
 mod policy;
 mod postscreen;
 mod qmgr;
@@ -249,6 +250,7 @@ pub use client::Client;
 pub use delivery::Virtual;
 pub use global::Global;
 pub use master::Master;
+pub use pipe::{Pipe, Spawned};
 pub use policy::Policy;
 pub use postscreen::Postscreen;
 pub use qmgr::{Qmgr, Transport};
@@ -271,6 +273,8 @@ pub const VIEWS: &[(&str, &[Parameter])] = &[
     ("Queue manager, per transport", Transport::PARAMETERS),
     ("SMTP and LMTP client", Client::PARAMETERS),
     ("Virtual delivery", Virtual::PARAMETERS),
+    ("Commands", Pipe::PARAMETERS),
+    ("Commands, per service", Spawned::PARAMETERS),
     ("Bounces", Bounce::PARAMETERS),
 ];
 
@@ -286,5 +290,6 @@ pub fn find(name: &str) -> Option<&'static Parameter> {
     }
     // Of two suffixes that fit, the longer is meant: `x_transport_rate_delay`, not `x_transport` and `rate_delay`.
     let fits = |p: &&Parameter| name.strip_suffix(p.name).is_some_and(|t| t.len() > 1 && t.ends_with('_'));
-    Transport::PARAMETERS.iter().filter(fits).max_by_key(|p| p.name.len())
+    let families = Transport::PARAMETERS.iter().chain(Spawned::PARAMETERS);
+    families.filter(fits).max_by_key(|p| p.name.len())
 }
