@@ -3,7 +3,7 @@
 //! The agent and the local role in one process, over their socket, as the caller. Prints deliveries a second.
 
 use delivery::agents::virtual_::VirtualAgent;
-use delivery::local_role::{Inputs, Locking, Services, Settings, run};
+use delivery::local_role::{Inputs, Locking, Service, Services, Settings, run};
 use delivery::{Assignment, DeliveryAgent, OutcomeSink, ReportStyle};
 use mail::{
     Address, Content, ContentFlags, Encoding, Job, JobId, JobRecipient, Outcome, QueueId, Recipient,
@@ -96,7 +96,8 @@ async fn deliver(
     let socket = std::path::PathBuf::from(format!("{directory}/socket"));
     let _ = std::fs::remove_file(&socket);
     let listener = tokio::net::UnixListener::bind(&socket).expect("a socket");
-    let (_settings, receiver) = tokio::sync::watch::channel(Arc::new(Services::one("virtual", settings)));
+    let (_settings, receiver) =
+        tokio::sync::watch::channel(Arc::new(Services::one("virtual", Service::Virtual(Arc::new(settings)))));
     let (_trigger, shutdown) = net::Shutdown::new();
     tokio::task::spawn_local(run(Inputs { listener, settings: receiver, workers, shutdown }));
     let numbers = Numbers::new(NumbersRange::of_slot(0));

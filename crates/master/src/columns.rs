@@ -7,7 +7,8 @@ use crate::programs::{self, Place};
 use config::{Attributes, Config, Error, ServiceLine, ServiceType};
 
 /// Programs whose `-o` settings are read on each of their lines.
-const READ_SETTINGS: [&str; 7] = ["cleanup", "lmtp", "postscreen", "qmgr", "smtp", "smtpd", "virtual"];
+const READ_SETTINGS: [&str; 8] =
+    ["cleanup", "lmtp", "pipe", "postscreen", "qmgr", "smtp", "smtpd", "virtual"];
 
 /// Settings that name the service itself, which lines of all programs may have.
 const OF_ANY: [&str; 1] = ["syslog_name"];
@@ -26,12 +27,15 @@ pub fn warnings(config: &Config) -> Vec<Error> {
                 ));
             }
             None => {}
-            Some(Place::Nowhere(_)) if ["pipe", "spawn"].contains(&service.command.as_str()) => {
+            Some(Place::Nowhere(_)) if service.command == "spawn" => {
                 found.extend(Attributes::of(service).err().unwrap_or_default());
             }
             Some(Place::Nowhere(_)) => {}
             Some(Place::Process | Place::Elsewhere(_)) => {
-                arguments(service, &mut found);
+                // Those of pipe belong to its commands.
+                if service.command != "pipe" {
+                    arguments(service, &mut found);
+                }
                 settings(config, service, &mut found);
             }
         }
@@ -108,14 +112,14 @@ mod tests {
     #[test]
     fn what_is_asked_for_in_vain_is_told_with_its_line() {
         let master = "smtp inet n - n - - smtpd -v\nbounce unix - - n - 0 bounce\n  -o maximal_queue_lifetime=1d\n\
-                      \x20 -o syslog_name=x\nfoo unix - - n - - nosuch\np unix - n n - - pipe user=x\nsmtp unix - - n - - smtp -D x\n\
+                      \x20 -o syslog_name=x\nfoo unix - - n - - nosuch\np unix - n n - - spawn user=x\nsmtp unix - - n - - smtp -D x\n\
                       lmtp unix - - n - - lmtp -v\n";
         assert_eq!(
             told(master),
             [
                 "/etc/postfix/master.cf:3: -o maximal_queue_lifetime: not honoured yet on a line of bounce, where main.cf's value holds",
                 "/etc/postfix/master.cf:5: foo/unix: expected one of Postfix's programs, found `nosuch`: nobody serves it",
-                "/etc/postfix/master.cf:6: p/unix: pipe: expected `argv=COMMAND …` as the last attribute",
+                "/etc/postfix/master.cf:6: p/unix: spawn: expected `argv=COMMAND …` as the last attribute",
                 "/etc/postfix/master.cf:7: smtp/unix: smtp: `-D`: not honoured yet: a debugger for each process",
                 "/etc/postfix/master.cf:7: smtp/unix: smtp: `x`: no argument of this program; it is ignored",
                 "/etc/postfix/master.cf:8: lmtp/unix: lmtp: `-v`: not honoured yet: verbose logging",

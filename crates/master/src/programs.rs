@@ -29,7 +29,7 @@ pub const PROGRAMS: &[(&str, Place)] = &[
     ("nqmgr", Place::Elsewhere("an old name of qmgr")),
     ("oqmgr", Place::Elsewhere("qmgr does its work")),
     ("pickup", IN_SMTPD),
-    ("pipe", Place::Nowhere("comes with local delivery")),
+    ("pipe", Place::Elsewhere("runs inside local")),
     ("postlogd", Place::Elsewhere("not needed: each process writes the log itself")),
     ("postscreen", IN_SMTPD),
     ("proxymap", Place::Elsewhere("not needed: each process asks tables itself")),

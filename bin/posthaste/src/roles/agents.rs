@@ -1,9 +1,10 @@
 //! The delivery agents of this process behind the queue manager's hand, one for each transport of master.cf.
 
 use super::names;
-use config::{Config, ServiceLine, ServiceType};
+use config::{Attributes, Config, ServiceLine, ServiceType};
 use delivery::agents::discard::DiscardAgent;
 use delivery::agents::error::{ErrorAgent, FixedResult};
+use delivery::agents::pipe::{Finality, PipeAgent};
 use delivery::agents::smtp::{Settings, SmtpAgent};
 use delivery::agents::virtual_::VirtualAgent;
 use delivery::{Assignment, DeliveryAgent, OutcomeSink, ReportStyle, StatusFilter};
@@ -43,6 +44,8 @@ struct Service {
     filter: Option<Rc<StatusFilter>>,
     /// Where it is an SMTP or LMTP client.
     client: Option<Settings>,
+    /// What a command's success means.
+    finality: Finality,
 }
 
 /// Where the local role takes jobs, below queue_directory.
@@ -87,6 +90,10 @@ impl Service {
             style: style(config, Some(service))?,
             filter: status_filter(config, service, tables)?.map(Rc::new),
             client: protocol.map(read).transpose().map_err(|e| e.to_string())?,
+            finality: match Attributes::of(service) {
+                Ok(attributes) if service.command == "pipe" && attributes.flags.contains('X') => Finality::Final,
+                _ => Finality::Relayed,
+            },
         })
     }
 }
@@ -101,9 +108,12 @@ impl Agents {
             let tag = Tag::new(&plan.usual_name, if name == "discard" { name } else { "error" }, 0);
             agents.insert(name.to_owned(), (fixed(name, tag, numbers, plan.usual), None));
         }
-        for Service { name, command, tag, style, filter, client } in plan.services {
+        for Service { name, command, tag, style, filter, client, finality } in plan.services {
             let give = match (command.as_str(), client) {
                 ("error" | "discard", _) => fixed(&name, tag, numbers, style),
+                ("pipe", _) => {
+                    give(PipeAgent::start(LOCAL_SOCKET.into(), tag, numbers.clone(), style, finality))
+                }
                 ("virtual", _) => give(VirtualAgent::start(LOCAL_SOCKET.into(), tag, numbers.clone(), style)),
                 (_, Some(settings)) => {
                     let agent = SmtpAgent::new(settings, Rc::clone(&resolver), tag, numbers.clone());

@@ -35,11 +35,14 @@ pub struct VirtualAgent {
     tag: Tag,
     numbers: Numbers,
     style: ReportStyle,
+    /// A success is one of handing on rather than of the last station.
+    relays: bool,
 }
 
 /// A job under way, with the number that its log lines carry.
 struct Pending {
     report: Report,
+    relays: bool,
     _number: Number,
 }
 
@@ -48,7 +51,12 @@ impl VirtualAgent {
     pub fn start(path: PathBuf, tag: Tag, numbers: Numbers, style: ReportStyle) -> Self {
         let (jobs, inbox) = mpsc::channel(JOBS_MAX);
         tokio::task::spawn_local(keep_connected(path, inbox));
-        VirtualAgent { jobs, tag, numbers, style }
+        VirtualAgent { jobs, tag, numbers, style, relays: false }
+    }
+
+    /// The same where a success means that the message was handed on.
+    pub fn relaying(self) -> Self {
+        VirtualAgent { relays: true, ..self }
     }
 }
 
@@ -59,7 +67,7 @@ impl DeliveryAgent for VirtualAgent {
         let number = self.numbers.take();
         let report = Report::new(assignment, self.tag.numbered(*number), self.style);
         // Beyond the bound the job comes back in the error; dropped, it is deferred as after a crash.
-        let _ = self.jobs.try_send(Pending { report, _number: number });
+        let _ = self.jobs.try_send(Pending { report, relays: self.relays, _number: number });
     }
 }
 
@@ -211,6 +219,7 @@ impl Link {
         let said = |text| Diagnostic { kind: "x-unix".into(), text };
         let verdict = Verdict {
             diagnostic: answer.diagnostic.map(said),
+            relayed: pending.relays,
             ..Verdict::new(answer.status, answer.dsn, answer.reason)
         };
         let transport = pending.report.job().transport.clone();

@@ -5,12 +5,17 @@
 //! choice. Workers deliver; each recipient's result goes back as soon as it is there.
 
 pub mod command;
+mod commands;
+mod environment;
 mod exit_status;
 pub(crate) mod failure;
+mod identity;
 mod maildir;
 mod mbox;
+pub mod pipe;
 mod pool;
 mod replies;
+mod services;
 mod settings;
 #[cfg(test)]
 mod tests;
@@ -20,8 +25,10 @@ pub(crate) mod wire;
 pub use exit_status::{End, Ran};
 pub use failure::{Failure, Note};
 pub use mbox::Locking;
-pub use settings::{Mailbox, Services, Settings};
+pub use services::{Service, Services};
+pub use settings::{Mailbox, Settings};
 
+use commands::Commands;
 use net::Shutdown;
 use pool::{Job, Pool, Task, failed};
 use replies::Replies;
@@ -54,7 +61,7 @@ pub struct Inputs {
 
 /// Serves until the order to end. Must be called in a `LocalSet`.
 pub async fn run(inputs: Inputs) -> io::Result<()> {
-    let pool = Pool::start(inputs.workers)?;
+    let (pool, commands) = (Pool::start(inputs.workers)?, Commands::default());
     loop {
         tokio::select! {
             biased;
@@ -62,7 +69,8 @@ pub async fn run(inputs: Inputs) -> io::Result<()> {
             accepted = inputs.listener.accept() => match accepted {
                 Ok((stream, _)) => {
                     let (settings, pool) = (inputs.settings.clone(), pool.clone());
-                    tokio::task::spawn_local(async move { serve(stream, settings, pool).await });
+                    let commands = commands.clone();
+                    tokio::task::spawn_local(async move { serve(stream, settings, pool, commands).await });
                 }
                 // Out of descriptors: some come back soon.
                 Err(_) => tokio::time::sleep(Duration::from_millis(100)).await,
@@ -70,7 +78,7 @@ pub async fn run(inputs: Inputs) -> io::Result<()> {
         }
     }
     let drained = async {
-        while pool.open() > 0 {
+        while pool.open() + commands.open() > 0 {
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
     };
@@ -80,7 +88,12 @@ pub async fn run(inputs: Inputs) -> io::Result<()> {
 }
 
 /// Takes jobs from one connection until its end. An error ends it: the other side then knows what it has to repeat.
-async fn serve(stream: UnixStream, services: watch::Receiver<Arc<Services>>, pool: Pool) -> Option<()> {
+async fn serve(
+    stream: UnixStream,
+    services: watch::Receiver<Arc<Services>>,
+    pool: Pool,
+    commands: Commands,
+) -> Option<()> {
     let back = stream.as_fd().try_clone_to_owned().ok()?;
     let replies = Arc::new(Replies::new(back.into()));
     let stream = Rc::new(stream);
@@ -101,9 +114,10 @@ async fn serve(stream: UnixStream, services: watch::Receiver<Arc<Services>>, poo
                 return None;
             }
             let job = read_job(fds.remove(0)).ok()?;
-            let settings = services.borrow().get(&job.head.transport).cloned();
-            match settings {
-                Some(settings) => start(Arc::new(job), settings, &replies, &pool).await,
+            let service = services.borrow().get(&job.head.transport).cloned();
+            match service {
+                Some(Service::Virtual(settings)) => start(Arc::new(job), settings, &replies, &pool).await,
+                Some(Service::Pipe(settings)) => commands.start(job, settings, &replies),
                 None => refuse(&job, &replies),
             }
         }

@@ -1,42 +1,12 @@
-//! What the local role is told by the configuration, and where a recipient's mailbox lies.
+//! What virtual(8) is told by the configuration, and where a recipient's mailbox lies.
 
 use super::failure::Failure;
 use super::mbox::Locking;
 use config::parameters::{Global, Virtual};
-use config::{Config, Error, Errors, ServiceLine, ServiceType};
+use config::{Config, Error, Errors, ServiceLine};
 use mail::{Address, Dsn};
-use std::collections::HashMap;
 use std::path::PathBuf;
-use std::sync::Arc;
-use tables::{Lookup, Maps, Trust, search};
-
-/// The settings of each service of master.cf that delivers into mailboxes, by its name; a reload brings new ones.
-#[derive(Clone, Debug, Default)]
-pub struct Services(HashMap<String, Arc<Settings>>);
-
-impl Services {
-    /// Reads those of all services.
-    pub fn read(config: &Config, tables: &tables::Settings, as_caller: bool) -> Result<Services, Errors> {
-        // Whose rights a delivery has is not for everybody to say.
-        let tables = &tables.with_trust(Trust::Authenticated);
-        let is_ours = |s: &&ServiceLine| s.kind == ServiceType::Unix && s.command == "virtual";
-        let read = |service: &ServiceLine| {
-            let settings = Settings::read(config, service, tables, as_caller)?;
-            Ok((service.name.clone(), Arc::new(settings)))
-        };
-        Ok(Services(config.services().iter().filter(is_ours).map(read).collect::<Result<_, Errors>>()?))
-    }
-
-    /// One service with these settings.
-    pub fn one(name: &str, settings: Settings) -> Services {
-        Services(HashMap::from([(name.to_owned(), Arc::new(settings))]))
-    }
-
-    /// Those of the service of this name.
-    pub fn get(&self, name: &str) -> Option<&Arc<Settings>> {
-        self.0.get(name)
-    }
-}
+use tables::{Lookup, Maps, search};
 
 /// Settings of one virtual(8).
 #[derive(Clone, Debug)]
@@ -80,7 +50,7 @@ pub struct Mailbox {
 
 impl Settings {
     /// Reads them as the service sees them and opens the tables.
-    fn read(
+    pub fn read(
         config: &Config,
         service: &ServiceLine,
         tables: &tables::Settings,

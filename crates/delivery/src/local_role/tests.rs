@@ -70,7 +70,8 @@ fn deliver_all(settings: Settings, jobs: &[&[&str]]) -> Vec<Vec<(Status, String,
         let socket = base.join("socket");
         let _ = fs::remove_file(&socket);
         let listener = UnixListener::bind(&socket).unwrap();
-        let (_settings, receiver) = watch::channel(Arc::new(Services::one("test", settings)));
+        let (_settings, receiver) =
+            watch::channel(Arc::new(Services::one("test", Service::Virtual(Arc::new(settings)))));
         let (trigger, shutdown) = Shutdown::new();
         let role =
             tokio::task::spawn_local(run(Inputs { listener, settings: receiver, workers: 4, shutdown }));

@@ -137,7 +137,7 @@ pub fn prefix(head: &Head, recipient: &Recipient) -> Vec<u8> {
 }
 
 /// A line of an address that a stranger chose: it must not bring lines of its own.
-fn header(out: &mut Vec<u8>, name: &[u8], value: &[u8]) {
+pub fn header(out: &mut Vec<u8>, name: &[u8], value: &[u8]) {
     out.extend_from_slice(name);
     out.extend(value.iter().map(|&b| if b < b' ' || b == 0x7f { b'?' } else { b }));
     out.push(b'\n');
