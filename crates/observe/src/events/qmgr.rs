@@ -1,6 +1,7 @@
 //! Log lines of qmgr.
 
 use crate::Escaped;
+use crate::counters::Counter;
 use crate::event::{Event, Level};
 use mail::{Address, QueueId};
 use std::fmt::Write as _;
@@ -42,6 +43,10 @@ pub struct MessageRemoved<'a> {
 impl Event for MessageRemoved<'_> {
     fn line(&self, out: &mut String) {
         let _ = write!(out, "{}: removed", self.queue_id);
+    }
+
+    fn count(&self) {
+        Counter::QmgrRemoved.one();
     }
 }
 
