@@ -49,14 +49,18 @@ impl Sessions {
         &self.0.stress
     }
 
+    /// How many clients wait.
+    pub fn waiting(&self) -> usize {
+        [&self.0.strangers, &self.0.others].map(|line| line.waiting.load(Ordering::Relaxed)).iter().sum()
+    }
+
     pub(super) fn waiting_max(&self) -> usize {
         self.0.waiting_max
     }
 
     /// How many more may wait.
     pub(super) fn places_left(&self) -> usize {
-        let waiting = [&self.0.strangers, &self.0.others].map(|line| line.waiting.load(Ordering::Relaxed));
-        self.0.waiting_max.saturating_sub(waiting.iter().sum())
+        self.0.waiting_max.saturating_sub(self.waiting())
     }
 
     /// Whether anybody waits who counts more than `rank`; nothing is less than a stranger.

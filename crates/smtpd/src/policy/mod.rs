@@ -5,6 +5,7 @@
 //! while ([`net::Breaker`]), so that mail does not wait for it. Postfix: SMTPD_POLICY_README.
 
 mod connection;
+mod figures;
 mod kept;
 mod settings;
 #[cfg(test)]
@@ -13,6 +14,7 @@ mod tests;
 pub use settings::Defaults;
 
 use connection::{Broken, Unreachable};
+use figures::{Figure, Figures};
 use kept::Kept;
 use net::breaker::{Breaker, PAUSE_MAX};
 use net::{Families, Resolver};
@@ -40,6 +42,7 @@ pub struct Server {
     number: u64,
     free: Semaphore,
     breaker: Mutex<Breaker>,
+    figures: Figures,
 }
 
 /// Who asks, and how names are found.
@@ -60,6 +63,32 @@ pub struct Unanswered;
 /// The services that are in use.
 static SERVERS: LazyLock<Mutex<HashMap<String, Weak<Server>>>> = LazyLock::new(Mutex::default);
 
+/// What is known of a policy service.
+pub struct Known {
+    /// As it is written in a list.
+    pub spec: String,
+    /// It is left in peace at the moment.
+    pub in_peace: bool,
+    /// What was counted, under its name.
+    pub figures: Vec<(&'static str, u64)>,
+}
+
+/// The services that are in use, sorted.
+pub fn known() -> Vec<Known> {
+    let servers: Vec<_> = {
+        let servers = SERVERS.lock().unwrap_or_else(PoisonError::into_inner);
+        servers.values().filter_map(Weak::upgrade).collect()
+    };
+    let known = |server: &Arc<Server>| Known {
+        spec: server.spec().to_owned(),
+        in_peace: server.breaker().is_open(),
+        figures: server.figures.all(),
+    };
+    let mut all: Vec<Known> = servers.iter().map(known).collect();
+    all.sort_by(|a, b| a.spec.cmp(&b.spec));
+    all
+}
+
 impl Server {
     /// The service of a word in a restriction list; the error says what was expected.
     pub fn of(word: &str, defaults: &Defaults) -> Result<Arc<Server>, String> {
@@ -77,6 +106,7 @@ impl Server {
             // Its name stands in front already where this is told.
             breaker: Mutex::new(Breaker::new("it", PAUSE_MAX)),
             service,
+            figures: Figures::default(),
         });
         servers.insert(key, Arc::downgrade(&server));
         Ok(server)
@@ -101,11 +131,11 @@ impl Server {
     ///
     /// Waits no longer than for a connection and an answer as often as the service is tried, with the pauses between.
     pub async fn ask(&self, request: &Request<'_>, around: &Around<'_>) -> Result<String, Unanswered> {
-        use observe::Counter;
-        Counter::PolicyRequests.one();
+        self.figures.one(Figure::Questions);
         let began = Instant::now();
         let answer = self.ask_if_well(&request.to_bytes(), around).await;
-        Counter::PolicyMicroseconds.add(u64::try_from(began.elapsed().as_micros()).unwrap_or(u64::MAX));
+        let took = u64::try_from(began.elapsed().as_micros()).unwrap_or(u64::MAX);
+        self.figures.add(Figure::Microseconds, took);
         let text = answer.and_then(|answer| {
             String::from_utf8(answer.action).map_err(|error| {
                 let (service, action) = (self.spec(), error.as_bytes());
@@ -113,18 +143,15 @@ impl Server {
                 Unanswered
             })
         });
-        if text.is_err() {
-            Counter::PolicyUnanswered.one();
-        }
+        self.figures.one(text.as_deref().map_or(Figure::Unanswered, figures::class));
         text
     }
 
     /// Asks unless the service is left in peace, and notes how that went.
     async fn ask_if_well(&self, request: &[u8], around: &Around<'_>) -> Result<Answer, Unanswered> {
-        use observe::Counter;
         let may_ask = self.breaker().may_ask(Instant::now());
         if let Err(left) = may_ask {
-            Counter::PolicyNotAsked.one();
+            self.figures.one(Figure::NotAsked);
             self.unanswered(&left.to_string(), around);
             return Err(Unanswered);
         }
@@ -139,9 +166,9 @@ impl Server {
             Err(reason) => breaker.failed(reason, Instant::now()),
         }
         match (was_open, breaker.is_open()) {
-            (false, true) => Counter::PolicyBreakerOpened.one(),
+            (false, true) => self.figures.one(Figure::BreakerOpened),
             (true, false) => {
-                Counter::PolicyBreakerClosed.one();
+                self.figures.one(Figure::BreakerClosed);
                 emit(around.tag, &events::PolicyBack { server: &self.service.name });
             }
             _ => {}
@@ -171,7 +198,7 @@ impl Server {
             if left == 0 {
                 return Err(failed.reason);
             }
-            observe::Counter::PolicyRetries.one();
+            self.figures.one(Figure::Retries);
             tokio::time::sleep(self.service.rules.retry_delay).await;
         }
     }
@@ -179,6 +206,7 @@ impl Server {
     /// Asks over a kept connection; where that has been closed, or there is none, over a new one.
     async fn try_once(&self, request: &[u8], around: &Around<'_>) -> Result<Answer, Failed> {
         if let Some(kept) = kept::take(self.number) {
+            self.figures.one(Figure::Reused);
             match self.ask_over(kept, request, around).await {
                 // The service may have closed what lay idle, or have restarted: that says nothing of it today.
                 Err(failed) if failed.is_end => kept::drop_all(self.number),
@@ -191,7 +219,7 @@ impl Server {
             Err(_) => Err(Unreachable::Refused(io::ErrorKind::TimedOut.into())),
         };
         let stream = opened.map_err(|why| self.unreachable(why, around))?;
-        observe::Counter::PolicyConnections.one();
+        self.figures.one(Figure::Connections);
         self.ask_over(Kept::new(stream, self.number), request, around).await
     }
 
@@ -211,7 +239,7 @@ impl Server {
             }
             Ok(Err(broken)) => Err(self.broken(broken, around)),
             Err(_) => {
-                observe::Counter::PolicyTimeouts.one();
+                self.figures.one(Figure::Timeouts);
                 self.stopped("timeout on", scanner.stop(), around);
                 Err(Failed { reason: "Connection timed out".to_owned(), is_told: true, is_end: false })
             }

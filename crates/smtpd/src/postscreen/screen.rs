@@ -54,6 +54,18 @@ impl Screen {
         self.settings.onward()
     }
 
+    /// What it is doing: clients in tests, clients that wait for smtpd, clients that are remembered; and whether clients
+    /// get less time.
+    pub fn figures(&self) -> ([(&'static str, usize); 3], bool) {
+        let number = |count: &AtomicUsize| count.load(Ordering::Relaxed);
+        let figures = [
+            ("testing", number(&self.testing)),
+            ("waiting", number(&self.waiting)),
+            ("remembered", self.cache.len()),
+        ];
+        (figures, self.is_stressed())
+    }
+
     /// Whether clients get less time.
     pub(super) fn is_stressed(&self) -> bool {
         self.stressed.load(Ordering::Relaxed)

@@ -48,8 +48,13 @@ impl Stress {
         Stress(Arc::new(Inner { service, tag, sessions_max, sessions, on, policy }))
     }
 
+    /// Sessions that are open, on all event loops.
+    pub fn sessions_open(&self) -> usize {
+        self.0.sessions.load(Ordering::Relaxed)
+    }
+
     /// Sessions at once, on all event loops.
-    pub(crate) fn sessions_max(&self) -> usize {
+    pub fn sessions_max(&self) -> usize {
         self.0.sessions_max
     }
 
