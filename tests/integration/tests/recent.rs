@@ -198,7 +198,7 @@ fn a_reload_forgets_nothing_and_a_session_of_before_is_told_too() {
     assert_eq!(recipients(&last(&instance, &[])), all, "one has taken over what the other knew");
     let sockets = std::fs::read_dir(instance.path("spool/private")).unwrap().flatten();
     let sockets: Vec<_> =
-        sockets.filter(|e| e.file_name().to_str().unwrap().starts_with("inquiry.")).collect();
+        sockets.filter(|e| e.file_name().to_str().unwrap().starts_with("inquiry.smtpd")).collect();
     assert_eq!(sockets.len(), 1, "{sockets:?}");
     let mode = sockets[0].metadata().unwrap().permissions().mode() & 0o777;
     assert_eq!(mode, 0o600);

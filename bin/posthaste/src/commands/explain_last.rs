@@ -19,7 +19,7 @@ pub fn told(call: Call) -> Result<bool, String> {
     let (directory, wanted, as_json) = Wanted::of(call)?;
     let config = Config::load(&directory).map_err(|e| e.to_string())?;
     let global = Global::read(&config, None).map_err(|e| e.to_string())?;
-    let answers = inquiry::ask(global.queue_directory.as_ref(), telling::ROLES, telling::REFUSALS)?;
+    let answers = inquiry::ask(global.queue_directory.as_ref(), telling::SMTPD, telling::REFUSALS)?;
     let mut found: Vec<Refused> = answers
         .iter()
         .flat_map(|told| recent::split(&told.bytes))

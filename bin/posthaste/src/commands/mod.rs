@@ -1,5 +1,6 @@
 //! The commands: one table for dispatch and help.
 
+mod counters;
 mod delegated;
 mod dry_run;
 mod explain;
@@ -48,6 +49,12 @@ const COMMANDS: &[Command] = &[
     ours("reload", "[-c DIR]", "check the configuration, then take it", instance::reload),
     ours("rollback", "[-c DIR]", "go back to the last configuration that served", rollback::run),
     ours("status", "[-c DIR]", "whether it runs", instance::status),
+    ours(
+        "counters",
+        "[-c DIR] [--json]",
+        "what the running processes have counted, policy services each, and how busy they are",
+        counters::run,
+    ),
     ours("check", "[-c DIR]", "check configuration and directories, change nothing", instance::check),
     ours(
         "postfix",

@@ -1,6 +1,7 @@
 //! The process `qmgr`: the queue, the scheduler, and the agents that need no other identity.
 
 use super::agents::Agents;
+use super::telling::{self, Telling};
 use super::{Reach, Start, agents, queue, routing, sockets};
 use ::queue::{RealDisk, Store};
 use config::Config;
@@ -40,6 +41,7 @@ pub fn run(mut start: Start) -> Result<(), String> {
     let notices = sockets::listen("private/journal").map_err(|why| start.fail(why))?;
     let triggers = sockets::listen("public/qmgr").map_err(|why| start.fail(why))?;
     let lists = sockets::listen("private/showq").map_err(|why| start.fail(why))?;
+    let telling = Telling::begin(&start).map_err(|why| start.fail(why))?;
     let disk = Arc::new(queue::disk(&start.plan).map_err(|why| start.fail(why))?);
     let store = open_store(&start, disk).map_err(|why| start.fail(why))?;
     let runtime = super::runtime().map_err(|e| start.fail(e.to_string()))?;
@@ -88,12 +90,15 @@ pub fn run(mut start: Start) -> Result<(), String> {
                 .try_send(snapshot)
                 .map_err(|_| "the last configuration is still being taken".to_owned())
         };
+        let told = telling.serve(telling::plain(), tag.clone()).map_err(io)?;
         let link: RoleLink = inherited.link.into_async().map_err(io)?;
         let following = tokio::task::spawn_local(super::follow_master(link, trigger, tag, reload));
         let result = qmgr::run(inputs).await.map_err(io);
         own_agents.finish().await;
         following.abort();
         public.abort_all();
+        told.abort();
+        telling.end();
         result
     })
 }

@@ -90,6 +90,11 @@ pub fn keep(screens: &mut [PreparedScreen], start: &Start) -> Result<Vec<Keeper>
 }
 
 impl PreparedScreen {
+    /// Its name in the log, and what its event loops share.
+    pub fn known(&self) -> Option<(Arc<str>, Arc<Screen>)> {
+        Some((Arc::clone(&self.program), self.screen.clone()?))
+    }
+
     /// The service for one of the event loops, on duplicates of its sockets.
     pub fn share(&self) -> Result<Service, String> {
         let listeners: Result<_, _> = self.listeners.iter().map(Listener::try_clone).collect();

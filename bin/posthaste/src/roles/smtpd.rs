@@ -2,7 +2,7 @@
 
 use super::limits::{self, Limit};
 use super::screens::{self, PreparedScreen};
-use super::telling::Telling;
+use super::telling::{self, Known, Telling};
 use super::{DRAIN_TIME, LAST_WORDS_TIME, Reach, Start, agents, names, queue, routing, sockets};
 use ::queue::{Hooks, Intake, NoticeSender, RealDisk, Role};
 use ::smtpd::recent::Recent;
@@ -85,6 +85,12 @@ pub fn run(mut start: Start) -> Result<(), String> {
     let machine = Machine { memory, descriptors, intake: intake.clone() };
     let (anvil, statistics) = counters(&start).map_err(|why| start.fail(why))?;
     let telling = Telling::begin(&start).map_err(|why| start.fail(why))?;
+    let known = Known {
+        recent: Known::recent(&start).map_err(|why| start.fail(why))?,
+        sessions: services.iter().map(|s| (Arc::clone(&s.name), s.sessions.clone())).collect(),
+        screens: screens.iter().filter_map(PreparedScreen::known).collect(),
+        anvil: anvil.clone(),
+    };
     let each = |_| -> Result<Loop, String> {
         Ok(Loop {
             services: services.iter().map(Prepared::share).collect::<Result<_, _>>()?,
@@ -93,7 +99,7 @@ pub fn run(mut start: Start) -> Result<(), String> {
             names: names.clone(),
             numbers: numbers.clone(),
             anvil: anvil.clone(),
-            recent: telling.recent.clone(),
+            recent: known.recent.clone(),
             cleanup_program: format!("{cleanup_name}/cleanup").into(),
             shutdown: shutdown.clone(),
             tag: start.tag.clone(),
@@ -119,7 +125,8 @@ pub fn run(mut start: Start) -> Result<(), String> {
         let (tag_of_anvil, period) = statistics;
         let statistics = ::smtpd::anvil::report(anvil, tag_of_anvil, period, shutdown.clone());
         let statistics = tokio::task::spawn_local(statistics);
-        let told = telling.serve(tag.clone()).map_err(|e| e.to_string())?;
+        let recent = known.recent.clone();
+        let told = telling.serve(known.answers(), tag.clone()).map_err(|e| e.to_string())?;
         let watch = tokio::task::spawn_local(stress::watch(stresses, machine, shutdown.clone()));
         let order = async {
             // It returns at the order to stop; a process that only retires lets its sessions end in their own time.
@@ -153,7 +160,10 @@ pub fn run(mut start: Start) -> Result<(), String> {
         statistics.abort();
         watch.abort();
         told.abort();
-        telling.end(shutdown.only_retires());
+        telling.end();
+        if shutdown.only_retires() {
+            telling::give_on(&recent);
+        }
         result
     });
     intake.close();
