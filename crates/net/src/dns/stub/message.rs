@@ -224,4 +224,25 @@ mod tests {
         assert!(question.is_answered_by(&refused));
         assert!(!question.is_answered_by(&refused[..5]));
     }
+
+    #[test]
+    fn no_packet_makes_the_reader_fall_over() {
+        let question = Question::new("a.example", RecordType::Mx).unwrap();
+        let mut packet = question.message(7, false);
+        packet[2] |= 0x80;
+        packet[7] = 1;
+        // An alias to a name in the packet, with compression.
+        packet.extend_from_slice(b"\xc0\x0c\x00\x05\x00\x01\x00\x00\x00\x3c\x00\x04\x01b\xc0\x0e");
+        assert!(matches!(read(&packet, &question), Reply::Answer(Answer { alias: Some(_), .. })));
+        for end in 0..packet.len() {
+            question.is_answered_by(&packet[..end]);
+            assert!(!matches!(read(&packet[..end], &question), Reply::Answer(_)), "{end}");
+        }
+        for (at, octet) in (0..packet.len()).flat_map(|at| (0..=255).map(move |octet| (at, octet))) {
+            let mut changed = packet.clone();
+            changed[at] = octet;
+            question.is_answered_by(&changed);
+            read(&changed, &question);
+        }
+    }
 }
