@@ -6,6 +6,7 @@ mod error;
 mod filter;
 mod hosts;
 pub mod probe;
+mod resolv_conf;
 mod scripted;
 mod stub;
 mod system;
@@ -13,6 +14,7 @@ mod system;
 pub use error::{ALL_DROPPED, DnsError, Problem, RecordType};
 pub use filter::{Filter, ReplyFilter, Said};
 pub use hosts::Hosts;
+pub use resolv_conf::ResolvConf;
 pub use scripted::ScriptedResolver;
 pub use system::{HostFiles, SystemResolver, SystemResolverSettings};
 
@@ -29,6 +31,19 @@ pub struct Mx {
     /// Lower is tried first.
     pub preference: u16,
     /// Host name, without final dot.
+    pub host: String,
+}
+
+/// A server of a service (RFC 2782).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Srv {
+    /// Lower is tried first.
+    pub priority: u16,
+    /// The share among servers of the same priority.
+    pub weight: u16,
+    /// Where it listens.
+    pub port: u16,
+    /// Host name, without final dot; empty where the domain says that it has no such service.
     pub host: String,
 }
 
@@ -68,6 +83,22 @@ pub trait Resolver {
 
     /// The addresses of a host from /etc/hosts and then DNS, as the system's own lookup does.
     fn host_addresses<'a>(&'a self, host: &'a str, families: Families) -> Lookup<'a, Vec<IpAddr>>;
+
+    /// The name that a host has behind its aliases (CNAME); the host's own where it is none.
+    fn real_name<'a>(&'a self, host: &'a str, _families: Families) -> Lookup<'a, String> {
+        Box::pin(async move { Ok(host.to_owned()) })
+    }
+
+    /// The servers of a service, `_submission._tcp.example.org`, unsorted.
+    fn srv<'a>(&'a self, name: &'a str) -> Lookup<'a, Vec<Srv>> {
+        let (problem, record_type) = (Problem::NotFound, RecordType::Srv);
+        Box::pin(async move { Err(DnsError { problem, name: name.to_owned(), record_type }) })
+    }
+
+    /// Where names that are not complete are looked for, by the system's settings.
+    fn search_domains(&self) -> Vec<String> {
+        Vec::new()
+    }
 
     /// The names of an address from /etc/hosts and then DNS; the first is the one to believe, if it resolves back.
     fn ptr(&self, address: IpAddr) -> Lookup<'_, Vec<String>>;

@@ -11,7 +11,7 @@ mod shutdown;
 
 pub use breaker::Breaker;
 pub use deadline::{TimedOut, deadline};
-pub use dial::dial;
+pub use dial::{DialError, dial, dial_from};
 pub use dns::Resolver;
 pub use families::Families;
 pub use listen::{accept_nonblocking, interface_addresses, listen};

@@ -182,10 +182,11 @@ fn kind_number(kind: &str) -> Result<u16, String> {
         "MX" => 15,
         "TXT" => 16,
         "AAAA" => 28,
+        "SRV" => 33,
         "ANY" => ANY,
         other => {
             return Err(format!(
-                "expected A, AAAA, MX, PTR, CNAME, TXT, NXDOMAIN, SERVFAIL, REFUSED, SILENCE or SLOW, found `{other}`"
+                "expected A, AAAA, MX, PTR, CNAME, SRV, TXT, NXDOMAIN, SERVFAIL, REFUSED, SILENCE or SLOW, found `{other}`"
             ));
         }
     })
@@ -203,6 +204,14 @@ fn wire(kind: &str, words: &[&str]) -> Result<Vec<u8>, String> {
             let preference: u16 =
                 preference.parse().map_err(|_| format!("expected a preference, found `{preference}`"))?;
             out.extend(preference.to_be_bytes());
+            write_name(host, &mut out);
+        }
+        ("SRV", [priority, weight, port, host]) => {
+            for number in [priority, weight, port] {
+                let number: u16 =
+                    number.parse().map_err(|_| format!("expected a number, found `{number}`"))?;
+                out.extend(number.to_be_bytes());
+            }
             write_name(host, &mut out);
         }
         ("PTR" | "CNAME" | "NS", [host]) => write_name(host, &mut out),

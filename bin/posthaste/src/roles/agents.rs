@@ -91,7 +91,9 @@ impl Service {
             filter: status_filter(config, service, tables)?.map(Rc::new),
             client: protocol.map(read).transpose().map_err(|e| e.to_string())?,
             finality: match Attributes::of(service) {
-                Ok(attributes) if service.command == "pipe" && attributes.flags.contains('X') => Finality::Final,
+                Ok(attributes) if service.command == "pipe" && attributes.flags.contains('X') => {
+                    Finality::Final
+                }
                 _ => Finality::Relayed,
             },
         })

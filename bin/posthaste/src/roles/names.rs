@@ -3,7 +3,7 @@
 use config::parameters::Global;
 use config::parameters::Smtpd;
 use config::{Config, ServiceLine};
-use net::dns::{HostFiles, SystemResolver, SystemResolverSettings, probe};
+use net::dns::{HostFiles, ResolvConf, SystemResolver, SystemResolverSettings, probe};
 use observe::Tag;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::Path;
@@ -67,7 +67,7 @@ impl Asked {
         let named = servers(config).ok().filter(|_| !services.is_empty())?;
         let chrooted = services.iter().any(|line| line.chroot == Some(true));
         let servers = match named.is_empty() {
-            true => probe::name_servers(Path::new(RESOLV_CONF)),
+            true => ResolvConf::read(Path::new(RESOLV_CONF)).name_servers,
             false => Ok(named),
         };
         Some(Asked { servers, chrooted })

@@ -19,6 +19,8 @@ pub enum RecordType {
     Ptr,
     /// Name servers.
     Ns,
+    /// Servers of a service.
+    Srv,
     /// Texts.
     Txt,
 }
@@ -68,6 +70,11 @@ impl DnsError {
         matches!(self.problem, Problem::NotFound | Problem::NoData)
     }
 
+    /// Whether the question itself failed, as against an answer that there is nothing.
+    pub fn is_failure(&self) -> bool {
+        matches!(self.problem, Problem::TryAgain | Problem::NonRecoverable)
+    }
+
     /// The words of getaddrinfo(3), which Postfix asks for the addresses of hosts.
     pub fn system_text(&self) -> &'static str {
         match self.problem {
@@ -112,6 +119,7 @@ impl fmt::Display for RecordType {
             RecordType::Mx => "MX",
             RecordType::Ptr => "PTR",
             RecordType::Ns => "NS",
+            RecordType::Srv => "SRV",
             RecordType::Txt => "TXT",
         })
     }

@@ -3,52 +3,19 @@
 //! Where they do not, Postfix's only sign is that every client is called `unknown`. The question is harmless: the name
 //! of 127.0.0.1, to none but the configured servers, once.
 
+use super::resolv_conf::SERVERS_MAX;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
-use std::path::Path;
 use std::time::{Duration, Instant};
-
-const DNS_PORT: u16 = 53;
 
 /// How long all servers together have; a resolver that needs longer for 127.0.0.1 makes clients wait as long.
 pub const PROBE_TIME: Duration = Duration::from_secs(2);
-
-/// Servers that are asked, as the system's resolver takes no more.
-const SERVERS_MAX: usize = 3;
-
-/// Bytes of resolv.conf that are read.
-const FILE_BYTES_MAX: u64 = 64 * 1024;
 
 /// 1.0.0.127.in-addr.arpa PTR IN, recursion desired; the id comes in front.
 const QUESTION: &[u8] =
     b"\x01\x00\x00\x01\x00\x00\x00\x00\x00\x00\x011\x010\x010\x03127\x07in-addr\x04arpa\x00\x00\x0c\x00\x01";
 
 const REFUSED: u8 = 5;
-
-/// The servers of a resolv.conf, or why there are none.
-pub fn name_servers(resolv_conf: &Path) -> Result<Vec<SocketAddr>, String> {
-    use std::io::Read as _;
-    let path = resolv_conf.display();
-    let mut text = Vec::new();
-    std::fs::File::open(resolv_conf)
-        .and_then(|file| file.take(FILE_BYTES_MAX).read_to_end(&mut text))
-        .map_err(|e| match e.kind() {
-            io::ErrorKind::NotFound => format!("{path} does not exist"),
-            _ => format!("{path} cannot be read: {e}"),
-        })?;
-    let text = String::from_utf8_lossy(&text);
-    let named = text.lines().filter_map(|line| {
-        let mut words = line.split_ascii_whitespace();
-        let server = words.next().filter(|word| *word == "nameserver").and_then(|_| words.next())?;
-        // A scope (`fe80::1%eth0`) is for the system's resolver; without it the address cannot be asked.
-        server.parse::<IpAddr>().ok().map(|ip| SocketAddr::new(ip, DNS_PORT))
-    });
-    let servers: Vec<_> = named.take(SERVERS_MAX).collect();
-    match servers.is_empty() {
-        true => Err(format!("{path} has no `nameserver` line with an address")),
-        false => Ok(servers),
-    }
-}
 
 /// Why names cannot be resolved by `servers`, or nothing where one of them answers. Waits `time` at most.
 pub fn silent(servers: &[SocketAddr], time: Duration) -> Option<String> {
@@ -108,27 +75,6 @@ fn reason(error: &io::Error) -> String {
 mod tests {
     use super::*;
     use std::thread;
-
-    fn resolv_conf(name: &str, text: &str) -> Result<Vec<SocketAddr>, String> {
-        let path = std::env::temp_dir().join(format!("posthaste-{name}-{}", std::process::id()));
-        std::fs::write(&path, text).unwrap();
-        let found = name_servers(&path).map_err(|why| why.replace(&path.display().to_string(), "FILE"));
-        std::fs::remove_file(&path).unwrap();
-        found
-    }
-
-    #[test]
-    fn resolv_conf_names_servers_or_it_is_told_why_not() {
-        let text =
-            "# nameserver 192.0.2.9\nnameserver 192.0.2.1 # here\n nameserver 2001:db8::1\noptions x\n";
-        let expected: Vec<SocketAddr> =
-            ["192.0.2.1:53", "[2001:db8::1]:53"].map(|a| a.parse().unwrap()).into();
-        assert_eq!(resolv_conf("names", text), Ok(expected));
-        let none = "FILE has no `nameserver` line with an address".to_owned();
-        assert_eq!(resolv_conf("no-names", "search example.org\nnameserver\nnameserver x\n"), Err(none));
-        let missing = name_servers(Path::new("/nonexistent/resolv.conf"));
-        assert_eq!(missing, Err("/nonexistent/resolv.conf does not exist".to_owned()));
-    }
 
     /// A server that answers each question with the code, if any.
     fn server(code: Option<u8>) -> (SocketAddr, UdpSocket) {

@@ -1,6 +1,6 @@
 //! A resolver whose answers a test writes down.
 
-use super::{DnsError, Filter, Listing, Lookup, Mx, Problem, Record, RecordType, Resolver};
+use super::{DnsError, Filter, Listing, Lookup, Mx, Problem, Record, RecordType, Resolver, Srv};
 use crate::Families;
 use std::collections::HashMap;
 use std::net::IpAddr;
@@ -16,6 +16,9 @@ pub struct ScriptedResolver {
     records: HashMap<(String, RecordType), Vec<Record>>,
     listings: HashMap<String, Listing>,
     texts: HashMap<String, Vec<String>>,
+    aliases: HashMap<String, String>,
+    srv: HashMap<String, Vec<Srv>>,
+    search_domains: Vec<String>,
     problems: HashMap<(String, RecordType), Problem>,
 }
 
@@ -36,6 +39,25 @@ impl ScriptedResolver {
         let address: IpAddr = address.parse().expect("a test's addresses are addresses");
         self.addresses.entry(host.into()).or_default().push(address);
         self.names.entry(address).or_default().push(host.into());
+        self
+    }
+
+    /// Says what is behind an alias.
+    pub fn with_alias(mut self, alias: &str, host: &str) -> Self {
+        self.aliases.insert(alias.into(), host.into());
+        self
+    }
+
+    /// Adds a server of a service: priority, weight, port and host.
+    pub fn with_srv(mut self, name: &str, (priority, weight, port): (u16, u16, u16), host: &str) -> Self {
+        let srv = Srv { priority, weight, port, host: host.into() };
+        self.srv.entry(name.into()).or_default().push(srv);
+        self
+    }
+
+    /// Adds a domain to look for names in.
+    pub fn with_search_domain(mut self, domain: &str) -> Self {
+        self.search_domains.push(domain.into());
         self
     }
 
@@ -99,6 +121,20 @@ impl Resolver for ScriptedResolver {
 
     fn host_addresses<'a>(&'a self, host: &'a str, families: Families) -> Lookup<'a, Vec<IpAddr>> {
         self.addresses(host, families)
+    }
+
+    fn real_name<'a>(&'a self, host: &'a str, _: Families) -> Lookup<'a, String> {
+        let name = self.aliases.get(host).map_or(host, String::as_str).to_owned();
+        Box::pin(async move { Ok(name) })
+    }
+
+    fn srv<'a>(&'a self, name: &'a str) -> Lookup<'a, Vec<Srv>> {
+        let answer = self.answer(name, RecordType::Srv, self.srv.get(name));
+        Box::pin(async move { answer })
+    }
+
+    fn search_domains(&self) -> Vec<String> {
+        self.search_domains.clone()
     }
 
     fn records<'a>(&'a self, name: &'a str, record_type: RecordType) -> Lookup<'a, Vec<Record>> {

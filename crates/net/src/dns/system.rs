@@ -2,7 +2,9 @@
 
 use super::hosts::Table;
 use super::stub::Stub;
-use super::{DnsError, Filter, Hosts, Listing, Lookup, Mx, Problem, Record, RecordType, Resolver, probe};
+use super::{
+    DnsError, Filter, Hosts, Listing, Lookup, Mx, Problem, Record, RecordType, ResolvConf, Resolver, Srv,
+};
 use crate::Families;
 use hickory_proto::rr::{Name, RData, Record as WireRecord};
 use std::io;
@@ -47,7 +49,7 @@ pub struct SystemResolverSettings {
 /// What resolv.conf and the host table say, for a process that will not see them any more (chroot).
 #[derive(Clone, Debug)]
 pub struct HostFiles {
-    name_servers: Result<Vec<SocketAddr>, String>,
+    resolv_conf: ResolvConf,
     hosts: Table,
 }
 
@@ -55,7 +57,7 @@ impl HostFiles {
     /// Reads them. A resolv.conf that cannot be read is an error of [`SystemResolver::open`].
     pub fn read() -> HostFiles {
         HostFiles {
-            name_servers: probe::name_servers(Path::new(RESOLV_CONF)),
+            resolv_conf: ResolvConf::read(Path::new(RESOLV_CONF)),
             hosts: Table::read(Path::new(HOSTS_FILE)),
         }
     }
@@ -91,23 +93,25 @@ impl SystemResolverSettings {
 pub struct SystemResolver {
     dns: Rc<Stub>,
     hosts: Rc<Hosts>,
+    search: Rc<[String]>,
     filter: Option<Filter>,
 }
 
 impl SystemResolver {
     /// Reads resolv.conf unless name servers are given. Nothing is asked yet.
     pub fn open(settings: &SystemResolverSettings) -> io::Result<Self> {
-        let name_servers = match (&settings.files, settings.name_servers.as_slice()) {
-            (Some(files), []) => files.name_servers.clone(),
-            (None, []) => probe::name_servers(Path::new(RESOLV_CONF)),
-            (_, named) => Ok(named.to_vec()),
+        let said = match (&settings.files, settings.name_servers.as_slice()) {
+            (Some(files), []) => files.resolv_conf.clone(),
+            (None, []) => ResolvConf::read(Path::new(RESOLV_CONF)),
+            (_, named) => ResolvConf { name_servers: Ok(named.to_vec()), search: Vec::new() },
         };
-        let dns = Stub::new(&name_servers.map_err(io::Error::other)?, settings.question_timeout);
+        let dns = Stub::new(&said.name_servers.map_err(io::Error::other)?, settings.question_timeout);
         let hosts = match &settings.files {
             Some(files) => Hosts::fixed(files.hosts.clone()),
             None => Hosts::open(settings.hosts_file.clone().unwrap_or_else(|| HOSTS_FILE.into())),
         };
-        Ok(SystemResolver { dns: Rc::new(dns), hosts: Rc::new(hosts), filter: None })
+        let search = said.search.into();
+        Ok(SystemResolver { dns: Rc::new(dns), hosts: Rc::new(hosts), search, filter: None })
     }
 
     async fn ask<T>(
@@ -161,8 +165,8 @@ impl SystemResolver {
 
     /// The same, with another filter.
     fn with(&self, filter: Option<Filter>) -> SystemResolver {
-        let hosts = Rc::clone(&self.hosts);
-        SystemResolver { dns: Rc::clone(&self.dns), hosts, filter }
+        let (dns, hosts, search) = (self.dns.clone(), self.hosts.clone(), self.search.clone());
+        SystemResolver { dns, hosts, search, filter }
     }
 }
 
@@ -274,6 +278,33 @@ impl Resolver for SystemResolver {
                 None => self.both_families(host, families).await,
             }
         })
+    }
+
+    fn real_name<'a>(&'a self, host: &'a str, families: Families) -> Lookup<'a, String> {
+        Box::pin(async move {
+            for (record_type, asked) in [(RecordType::A, families.v4), (RecordType::Aaaa, families.v6)] {
+                // A host without such addresses may have others; who asks here knows that it has some.
+                if asked && let Ok(answer) = self.dns.ask(host, record_type, CACHE_TIME_MAX).await {
+                    let owner = answer.records.last().and_then(|record| clean_name(&record.name));
+                    if let Some(owner) = owner {
+                        return Ok(owner);
+                    }
+                }
+            }
+            Ok(host.to_owned())
+        })
+    }
+
+    fn srv<'a>(&'a self, name: &'a str) -> Lookup<'a, Vec<Srv>> {
+        Box::pin(self.ask(name, RecordType::Srv, |data| {
+            let RData::SRV(srv) = data else { return None };
+            let host = if srv.target.is_root() { String::new() } else { host_name(&srv.target)? };
+            Some(Srv { priority: srv.priority, weight: srv.weight, port: srv.port, host })
+        }))
+    }
+
+    fn search_domains(&self) -> Vec<String> {
+        self.search.to_vec()
     }
 
     fn records<'a>(&'a self, name: &'a str, record_type: RecordType) -> Lookup<'a, Vec<Record>> {

@@ -36,6 +36,7 @@ impl Question {
             RecordType::Mx => Type::MX,
             RecordType::Ptr => Type::PTR,
             RecordType::Ns => Type::NS,
+            RecordType::Srv => Type::SRV,
             RecordType::Txt => Type::TXT,
         };
         let plain = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.');
