@@ -105,6 +105,24 @@ impl Event for ServerPassedOver<'_> {
     }
 }
 
+/// An agent leaves a recipient to another one: `QID: passing <ann@example.org> to transport=virtual`.
+#[derive(Debug)]
+pub struct Passed<'a> {
+    /// The message.
+    pub queue_id: &'a QueueId,
+    /// Where the mail goes.
+    pub recipient: &'a Address,
+    /// The other agent's transport.
+    pub transport: &'a str,
+}
+
+impl Event for Passed<'_> {
+    fn line(&self, out: &mut String) {
+        let _ =
+            write!(out, "{}: passing <{}> to transport={}", self.queue_id, self.recipient, self.transport);
+    }
+}
+
 /// Lines were too long for SMTP and became several: `QID: breaking line > 998 bytes with <CR><LF>SPACE`.
 #[derive(Debug)]
 pub struct LinesBroken<'a> {
