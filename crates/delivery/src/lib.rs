@@ -10,7 +10,7 @@ mod report;
 mod status_filter;
 
 pub use assignment::{Assignment, OutcomeSender, OutcomeSink};
-pub use report::{Report, ReportStyle, Verdict, Via};
+pub use report::{PassOn, Report, ReportStyle, Verdict, Via};
 pub use status_filter::StatusFilter;
 
 /// Delivers messages in one way: by SMTP, into mailboxes, …

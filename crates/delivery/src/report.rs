@@ -4,7 +4,7 @@ use crate::StatusFilter;
 use crate::assignment::{Assignment, CRASH_DSN, CRASH_REASON, OutcomeSender};
 use mail::{Diagnostic, Dsn, Job, JobRecipient, Outcome, SiteFailure, Status, Timestamp};
 use observe::Tag;
-use observe::events::delivery::DeliveryEnded;
+use observe::events::delivery::{DeliveryEnded, Passed};
 use std::future::Future;
 use std::pin::Pin;
 use std::rc::Rc;
@@ -126,6 +126,12 @@ struct Line {
     now: Timestamp,
 }
 
+/// Gives a job to the agent of its transport.
+pub trait PassOn {
+    /// Takes a job whose transport is another one than before; where nobody has it, the job is deferred.
+    fn pass_on(&self, assignment: Assignment);
+}
+
 impl Report {
     /// Takes a job over.
     pub fn new(assignment: Assignment, tag: Tag, style: ReportStyle) -> Self {
@@ -210,6 +216,29 @@ impl Report {
             }
             self.end(site_failure);
         });
+    }
+
+    /// Gives the recipients without a result to another transport, with a line for each; an empty nexthop leaves the
+    /// job's. Postfix: deliver_pass.c.
+    pub fn pass_on(mut self, transport: &str, nexthop: &str, to: &dyn PassOn) {
+        self.settle_held();
+        self.filter = None;
+        let places = self.places_left();
+        if places.is_empty() {
+            return self.end(None);
+        }
+        let Some(outcomes) = self.outcomes.take() else { return };
+        let mut job = self.job().clone();
+        job.transport = transport.into();
+        if !nexthop.is_empty() {
+            job.nexthop = nexthop.into();
+        }
+        job.recipients = places.iter().map(|place| job.recipients[*place].clone()).collect();
+        for JobRecipient { recipient, .. } in &job.recipients {
+            let passed = Passed { queue_id: &job.queue_id, recipient: &recipient.address, transport };
+            observe::emit(self.tag(), &passed);
+        }
+        to.pass_on(Assignment { job, outcomes, filter: None });
     }
 
     /// Ends the job because its transport as a whole cannot be used.

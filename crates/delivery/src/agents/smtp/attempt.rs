@@ -1,20 +1,21 @@
 //! One job's delivery: which servers are tried, and what their answers mean for the recipients.
 
+mod setup;
+
+use super::Shared;
 use super::connection::{Connection, Loss, Peer, Unsent};
 use super::destination::{self, Site};
 use super::failure::{Failure, sent};
 use super::route::{self, NoRoute, Place, Target};
-use super::{Room, Shared};
 use crate::{Assignment, Report, Via};
 use mail::{Job, SiteFailure};
 use observe::Escaped;
-use observe::events::delivery::{ConnectFailed, LinesBroken, ServerPassedOver};
+use observe::events::delivery::{LinesBroken, ServerPassedOver};
 use protocol::smtp::client::{Event, Protocol, Stage, Transaction, needs_smtputf8};
 use std::io;
 use std::net::IpAddr;
 use std::rc::Rc;
 use std::sync::Arc;
-use tokio::sync::OwnedSemaphorePermit;
 
 /// Connections kept from earlier messages that turn out to be closed, one after the other; beyond it a new one is opened.
 const STALE_MAX: usize = 5;
@@ -26,10 +27,24 @@ const GARBAGE_SHOWN: usize = 100;
 pub(super) async fn deliver(shared: &Rc<Shared>, assignment: Assignment) {
     let number = shared.numbers.take();
     let report = Report::new(assignment, shared.tag.numbered(*number), shared.settings.report);
-    let mut delivery =
-        Delivery { shared, report, why: None, tried: None, site_failure: None, session_completed: false };
+    let mut delivery = Delivery {
+        shared,
+        report,
+        why: None,
+        tried: None,
+        site_failure: None,
+        session_completed: false,
+        is_for_myself: false,
+    };
     delivery.run().await;
-    delivery.report.finish(delivery.site_failure);
+    let Delivery { report, site_failure, is_for_myself, .. } = delivery;
+    match shared.pass_on.get() {
+        Some(to) if is_for_myself => {
+            let (transport, nexthop) = shared.settings.best_mx();
+            report.pass_on(transport, nexthop, &**to);
+        }
+        _ => report.finish(site_failure),
+    }
 }
 
 struct Delivery<'a> {
@@ -43,6 +58,8 @@ struct Delivery<'a> {
     site_failure: Option<SiteFailure>,
     /// A server has dealt with the message: the destination lives.
     session_completed: bool,
+    /// We are the best server ourselves, and `best_mx_transport` says who delivers then.
+    is_for_myself: bool,
 }
 
 /// How a conversation about a message ended.
@@ -88,11 +105,11 @@ impl Delivery<'_> {
         let fallbacks = &self.shared.settings.fallback_relays;
         self.try_place(nexthop, fallbacks.is_empty(), false).await;
         for (n, relay) in fallbacks.iter().enumerate() {
-            if self.report.left() > 0 {
+            if self.report.left() > 0 && !self.is_for_myself {
                 self.try_place(relay, n + 1 == fallbacks.len(), true).await;
             }
         }
-        if self.report.left() > 0 {
+        if self.report.left() > 0 && !self.is_for_myself {
             let why = self.why.take().unwrap_or_else(Failure::unavailable);
             self.fail_site(why, Via::NONE, &self.report.places_left());
         }
@@ -116,9 +133,12 @@ impl Delivery<'_> {
                     self.warn_of_numeric(site, &targets);
                     self.try_targets(&targets, is_last, is_last && sites.len() == 1).await;
                 }
+                Err(no_route) if no_route.loops && !settings.best_mx_transport.is_empty() => {
+                    self.is_for_myself = true;
+                }
                 Err(no_route) => self.why = Some(self.no_route(&no_route, place, is_fallback)),
             }
-            if self.report.left() == 0 {
+            if self.report.left() == 0 || self.is_for_myself {
                 return;
             }
         }
@@ -185,106 +205,6 @@ impl Delivery<'_> {
             if self.report.left() == 0 || sessions >= sessions_max {
                 return;
             }
-        }
-    }
-
-    /// A connection that is ready for a message, and whether it was kept from an earlier one.
-    async fn connect(&mut self, target: &Target, is_final: bool) -> Option<(Box<Connection>, bool)> {
-        match self.shared.room(Some(target)).await {
-            Room::Kept(connection) => Some((connection, true)),
-            Room::New(permit) => Some((self.open(target, permit, is_final).await?, false)),
-        }
-    }
-
-    async fn connect_anew(&mut self, target: &Target, is_final: bool) -> Option<Box<Connection>> {
-        loop {
-            if let Room::New(permit) = self.shared.room(None).await {
-                return self.open(target, permit, is_final).await;
-            }
-        }
-    }
-
-    async fn open(
-        &mut self,
-        target: &Target,
-        permit: OwnedSemaphorePermit,
-        is_final: bool,
-    ) -> Option<Box<Connection>> {
-        let shared = self.shared;
-        let opened = Connection::open(target, shared.settings.clone(), shared.dialogue.clone(), permit).await;
-        let mut connection = match opened {
-            Ok(connection) => Box::new(connection),
-            Err(error) => {
-                let failure = Failure::not_connected(&Peer::new(target), &error);
-                if let Place::Inet(_) = target.place {
-                    observe::emit(self.report.tag(), &ConnectFailed { reason: &failure.0.reason });
-                }
-                self.why = Some(failure);
-                return None;
-            }
-        };
-        match self.greet(&mut connection).await {
-            Ok(()) => Some(connection),
-            Err(failure) => {
-                let peer = connection.peer.clone();
-                if connection.client().stage().is_none() {
-                    tokio::task::spawn_local(connection.close());
-                }
-                let via = Via { relay: &peer.relay, conn_use: 1, connected: None };
-                self.server_failed(failure, via, &self.report.places_left(), is_final, true);
-                None
-            }
-        }
-    }
-
-    /// Greeting and HELO.
-    async fn greet(&self, connection: &mut Connection) -> Result<(), Failure> {
-        let peer = connection.peer.clone();
-        loop {
-            match connection.event().await {
-                Ok(Event::Ready) => break,
-                Ok(Event::Refused { stage, response }) => {
-                    let skip = self.shared.settings.skip_5xx_greeting;
-                    return Err(Failure::refused(&peer, stage, &response, skip));
-                }
-                // What a stranger says before it spoke SMTP is worth no line of the log.
-                Ok(Event::Garbage { .. }) => {}
-                Ok(_) => {
-                    let loss = Loss { stage: connection.stage(), timed_out: false };
-                    return Err(Failure::lost(&peer, loss));
-                }
-                Err(loss) => return Err(Failure::lost(&peer, loss)),
-            }
-        }
-        connection.connected = net::clock::now();
-        self.tell_of_extensions(connection);
-        self.check_is_not_myself(connection)
-    }
-
-    /// What Postfix logs of a server's extensions.
-    fn tell_of_extensions(&self, connection: &Connection) {
-        let tag = self.report.tag();
-        if let Some(keywords) = &self.shared.settings.discarded_keywords {
-            observe::info(tag, format_args!("discarding EHLO keywords: {keywords}"));
-        }
-        let can = connection.client().capabilities();
-        if can.smtputf8 && !can.eight_bit_mime {
-            let host = &connection.peer.label;
-            observe::info(tag, format_args!("host {host} offers SMTPUTF8 support, but not 8BITMIME"));
-        }
-    }
-
-    fn check_is_not_myself(&self, connection: &Connection) -> Result<(), Failure> {
-        let (settings, name) = (&self.shared.settings, connection.client().server_name());
-        if settings.dialogue.protocol == Protocol::Lmtp || !name.eq_ignore_ascii_case(&settings.myhostname) {
-            return Ok(());
-        }
-        let relay = &connection.peer.relay;
-        let text = format_args!("host {relay} replied to HELO/EHLO with my own hostname {name}");
-        observe::warn(self.report.tag(), text);
-        match connection.peer.is_best {
-            true => Err(Failure::is_myself(&self.report.job().nexthop)),
-            false => Ok(()),
         }
     }
 

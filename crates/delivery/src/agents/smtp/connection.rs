@@ -69,6 +69,8 @@ pub(super) struct Connection {
     stream: Stream,
     client: Client,
     out: Outputs,
+    /// How the dialogue is held.
+    pub dialogue: Rc<Dialogue>,
     /// Who is at the other end.
     pub peer: Rc<Peer>,
     /// Its destination has no other server, so that its word is final.
@@ -86,17 +88,18 @@ pub(super) struct Connection {
 }
 
 impl Connection {
-    /// Connects; the greeting is still to come.
-    pub async fn open(
+    /// A connection that was opened; the greeting is still to come.
+    pub fn new(
         target: &Target,
+        stream: Stream,
         settings: Rc<Settings>,
         dialogue: Rc<Dialogue>,
         permit: OwnedSemaphorePermit,
-    ) -> io::Result<Connection> {
-        let stream = Stream::open(&target.place, &settings.source, settings.timeouts.connect).await?;
-        Ok(Connection {
+    ) -> Connection {
+        Connection {
             stream,
-            client: Client::new(dialogue),
+            client: Client::new(Rc::clone(&dialogue)),
+            dialogue,
             out: Outputs::default(),
             peer: Rc::new(Peer::new(target)),
             is_only: false,
@@ -106,7 +109,7 @@ impl Connection {
             patience: Patience::new(settings.request_rate),
             settings,
             _permit: permit,
-        })
+        }
     }
 
     /// What the server offered.

@@ -13,6 +13,8 @@ pub(super) enum Site {
         name: String,
         /// The port.
         port: u16,
+        /// The port as it was written, `submission` for one.
+        service: String,
         /// Whether the domain's mail exchangers are meant rather than the host itself.
         mail_exchangers: bool,
     },
@@ -56,6 +58,7 @@ fn inet(place: &str, settings: &Settings, lmtp: bool, nexthop: &str) -> Result<S
             None => (place, None, false),
         },
     };
+    let service = port.unwrap_or(&settings.service).to_owned();
     let port = match port {
         None => settings.port,
         Some(port) => {
@@ -67,7 +70,7 @@ fn inet(place: &str, settings: &Settings, lmtp: bool, nexthop: &str) -> Result<S
         Some(prefix) if prefix.eq_ignore_ascii_case("ipv6:") => &name[5..],
         _ => name,
     };
-    Ok(Site::Inet { name: name.to_string(), port, mail_exchangers: !bracketed && !lmtp })
+    Ok(Site::Inet { name: name.to_string(), port, service, mail_exchangers: !bracketed && !lmtp })
 }
 
 #[cfg(test)]
@@ -75,7 +78,18 @@ mod tests {
     use super::*;
 
     fn site(name: &str, port: u16, mail_exchangers: bool) -> Site {
-        Site::Inet { name: name.into(), port, mail_exchangers }
+        Site::Inet { name: name.into(), port, service: String::new(), mail_exchangers }
+    }
+
+    /// Without the names of ports.
+    fn parse(nexthop: &str, settings: &Settings) -> Result<Vec<Site>, String> {
+        let mut sites = super::parse(nexthop, settings)?;
+        for site in &mut sites {
+            if let Site::Inet { service, .. } = site {
+                service.clear();
+            }
+        }
+        Ok(sites)
     }
 
     #[test]

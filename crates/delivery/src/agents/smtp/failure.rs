@@ -42,6 +42,11 @@ impl Failure {
         Failure(Verdict::failure(NOT_CONNECTED, format!("connect to {place}: {}", system_text(error))))
     }
 
+    /// Our own address cannot be used (`smtp_bind_address_enforce`).
+    pub fn cannot_bind() -> Self {
+        Failure(Verdict::failure(Dsn::new(4, 4, 0), "server configuration error"))
+    }
+
     /// The connection broke off.
     pub fn lost(peer: &Peer, loss: Loss) -> Self {
         let (label, doing) = (&peer.label, loss.stage.doing());
@@ -138,7 +143,7 @@ pub(super) fn sent(peer: &Peer, response: &Response, protocol: Protocol, knows_d
 }
 
 /// The system's words for an error, as strerror(3) has them.
-fn system_text(error: &io::Error) -> String {
+pub(super) fn system_text(error: &io::Error) -> String {
     match error.raw_os_error() {
         Some(code) => {
             let text = io::Error::from_raw_os_error(code).to_string();

@@ -17,7 +17,7 @@ mod stream;
 
 pub use settings::{Keep, Settings, Timeouts};
 
-use crate::{Assignment, DeliveryAgent};
+use crate::{Assignment, DeliveryAgent, PassOn};
 use body::FileReader;
 use busy::Busy;
 use connection::Connection;
@@ -27,7 +27,7 @@ use observe::{Numbers, Tag};
 use pool::Pool;
 use protocol::smtp::client::Settings as Dialogue;
 use route::{Dice, Target};
-use std::cell::{Cell, RefCell};
+use std::cell::{Cell, OnceCell, RefCell};
 use std::hash::{BuildHasher, RandomState};
 use std::rc::Rc;
 use std::sync::Arc;
@@ -59,6 +59,8 @@ struct Shared {
     under_way: Cell<usize>,
     over: Notify,
     busy: RefCell<Busy>,
+    /// Who takes mail that is for ourselves (`best_mx_transport`).
+    pass_on: OnceCell<Rc<dyn PassOn>>,
 }
 
 impl SmtpAgent {
@@ -79,7 +81,14 @@ impl SmtpAgent {
             under_way: Cell::new(0),
             over: Notify::new(),
             busy: RefCell::default(),
+            pass_on: OnceCell::new(),
         }))
+    }
+
+    /// Tells who takes mail of which we are the best server ourselves (`best_mx_transport`). The first call counts.
+    pub fn passing_on(self, to: Rc<dyn PassOn>) -> Self {
+        let _ = self.0.pass_on.set(to);
+        self
     }
 
     /// Returns once no delivery is under way, and closes the connections that wait.

@@ -1,19 +1,15 @@
 //! From a destination to the addresses to try, in order. RFC 5321 5.1, RFC 7505.
 
+mod find;
+
 use super::destination::Site;
 use super::settings::Settings;
 use mail::Dsn;
 use net::Resolver;
-use net::dns::{DnsError, Mx};
+use net::dns::DnsError;
 use std::cell::Cell;
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
-
-/// Hosts of one domain that are looked up; more are not looked at.
-const MX_HOSTS_MAX: usize = 100;
-
-/// The port on which a server of ours would be reached: only there mail can loop.
-const SMTP_PORT: u16 = 25;
 
 /// An address to try.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -44,17 +40,24 @@ pub(super) struct NoRoute {
     pub reason: String,
     /// A warning that goes with it.
     pub warning: Option<String>,
+    /// The mail would come back to us.
+    pub loops: bool,
 }
 
 impl From<DnsError> for NoRoute {
     fn from(error: DnsError) -> Self {
-        NoRoute { dsn: error.dsn(), reason: error.to_string(), warning: None }
+        NoRoute { dsn: error.dsn(), reason: error.to_string(), warning: None, loops: false }
     }
 }
 
 impl NoRoute {
     fn new(dsn: Dsn, reason: String) -> Self {
-        NoRoute { dsn, reason, warning: None }
+        NoRoute { dsn, reason, warning: None, loops: false }
+    }
+
+    fn loop_of(name: &str) -> Self {
+        let reason = format!("mail for {name} loops back to myself");
+        NoRoute { loops: true, ..NoRoute::new(Dsn::new(5, 4, 6), reason) }
     }
 }
 
@@ -63,6 +66,7 @@ impl NoRoute {
 struct Candidate {
     host: String,
     address: IpAddr,
+    port: u16,
     preference: u16,
 }
 
@@ -73,15 +77,19 @@ pub(super) async fn find(
     settings: &Settings,
     dice: &Dice,
 ) -> Result<Vec<Target>, NoRoute> {
-    let (name, port, mail_exchangers) = match site {
+    let mut found = match site {
         Site::Unix { path, shown } => {
             let place = Place::Unix(path.clone(), shown.clone());
             return Ok(vec![Target { host: settings.myhostname.clone(), place, is_best: true }]);
         }
-        Site::Inet { name, port, mail_exchangers } => (name.as_str(), *port, *mail_exchangers),
+        Site::Inet { name, port, service, mail_exchangers } => {
+            let find = find::Find { resolver, settings, dice, port: *port };
+            match *mail_exchangers && settings.dns {
+                true => find.domain(name, service).await?,
+                false => find.host(name).await?,
+            }
+        }
     };
-    let find = Find { resolver, settings, may_loop: port == SMTP_PORT };
-    let mut found = if mail_exchangers { find.domain(name).await? } else { find.host(name).await? };
     order(&mut found, settings, dice);
     let best = found.first().map_or(0, |c| c.preference);
     if settings.balance_families && settings.address_limit > 1 {
@@ -89,94 +97,10 @@ pub(super) async fn find(
     }
     let target = |c: Candidate| Target {
         host: c.host,
-        place: Place::Inet(SocketAddr::new(c.address, port)),
+        place: Place::Inet(SocketAddr::new(c.address, c.port)),
         is_best: c.preference == best,
     };
     Ok(found.into_iter().map(target).collect())
-}
-
-struct Find<'a> {
-    resolver: &'a dyn Resolver,
-    settings: &'a Settings,
-    may_loop: bool,
-}
-
-impl Find<'_> {
-    async fn domain(&self, domain: &str) -> Result<Vec<Candidate>, NoRoute> {
-        let mut exchangers = match self.resolver.mx(domain).await {
-            Ok(exchangers) => exchangers,
-            Err(error) if error.is_absent() => return self.host(domain).await,
-            Err(error) => return Err(error.into()),
-        };
-        exchangers.sort_by_key(|mx| mx.preference);
-        let best = exchangers.first().map_or(0, |mx| mx.preference);
-        let found = self.exchangers(domain, &exchangers).await?;
-        let best_found = found.iter().map(|c| c.preference).min();
-        let Some(own) = self.own_preference(&found) else { return Ok(found) };
-        // RFC 5321 5.1: what we are as good as, we do not send to.
-        let better: Vec<Candidate> = found.into_iter().filter(|c| c.preference < own).collect();
-        match better.is_empty() {
-            false => Ok(better),
-            true if best_found != Some(best) => {
-                Err(NoRoute::new(Dsn::new(4, 4, 4), format!("unable to find primary relay for {domain}")))
-            }
-            true => Err(loops(domain)),
-        }
-    }
-
-    /// The addresses of mail exchangers that have some.
-    async fn exchangers(&self, domain: &str, exchangers: &[Mx]) -> Result<Vec<Candidate>, NoRoute> {
-        let (mut found, mut failure) = (Vec::new(), None::<NoRoute>);
-        for mx in exchangers.iter().take(MX_HOSTS_MAX) {
-            match self.addresses(&mx.host).await {
-                Ok(addresses) => found.extend(addresses.into_iter().map(|address| Candidate {
-                    host: mx.host.clone(),
-                    address,
-                    preference: mx.preference,
-                })),
-                Err(error) if failure.as_ref().is_some_and(|f| f.dsn.class == 4) && !error.is_temporary() => {
-                }
-                Err(error) => failure = Some(error.into()),
-            }
-        }
-        match failure {
-            Some(mut failure) if found.is_empty() => {
-                failure.warning = Some(format!("no MX host for {domain} has a valid address record"));
-                if self.settings.defer_if_no_mx_address && failure.dsn.class == 5 {
-                    failure.dsn = Dsn::new(4, 4, 4);
-                }
-                Err(failure)
-            }
-            _ => Ok(found),
-        }
-    }
-
-    async fn host(&self, host: &str) -> Result<Vec<Candidate>, NoRoute> {
-        let addresses = self.addresses(host).await?;
-        let candidate = |address| Candidate { host: host.to_string(), address, preference: 0 };
-        let found: Vec<Candidate> = addresses.into_iter().map(candidate).collect();
-        if self.own_preference(&found).is_some() { Err(loops(host)) } else { Ok(found) }
-    }
-
-    async fn addresses(&self, host: &str) -> Result<Vec<IpAddr>, DnsError> {
-        if let Ok(address) = host.parse::<IpAddr>() {
-            return Ok(vec![address]);
-        }
-        match self.settings.native_lookup {
-            true => self.resolver.host_addresses(host, self.settings.families).await,
-            false => self.resolver.addresses(host, self.settings.families).await,
-        }
-    }
-
-    /// The best preference of an address that is our own.
-    fn own_preference(&self, found: &[Candidate]) -> Option<u16> {
-        let own = |c: &&Candidate| self.may_loop && self.settings.own_addresses.contains(&c.address);
-        found.iter().filter(own).map(|c| c.preference).min()
-    }
-}
-
-fn loops(name: &str) -> NoRoute {
-    NoRoute::new(Dsn::new(5, 4, 6), format!("mail for {name} loops back to myself"))
 }
 
 /// By preference, then by family where one is preferred, then as the dice fall.

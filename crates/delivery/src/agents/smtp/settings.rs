@@ -1,20 +1,21 @@
 //! What the SMTP and LMTP client takes from the configuration.
 
+mod read;
+
+pub(super) use read::logged_keywords;
+
 use crate::ReportStyle;
-use config::parameters::{Client, Global, Rewrite};
-use config::{Error, Errors, Ports, Scope};
+use config::Ports;
 use net::Families;
-use protocol::smtp::client::{EhloUse, Protocol, Settings as Dialogue, Stage};
+use protocol::smtp::client::{Settings as Dialogue, Stage};
 use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::Duration;
+use tables::Maps;
 
 /// Connections of one agent at once, idle ones included; beyond it idle ones are closed, then deliveries wait.
 /// Well below the descriptors that a process has by default.
 const CONNECTIONS_MAX: usize = 4000;
-
-/// Where `lmtp_connect_timeout = 0` leaves it to the system: what Linux waits with six SYN packets.
-const SYSTEM_CONNECT_TIMEOUT: Duration = Duration::from_secs(127);
 
 /// How mail is sent to other servers: Postfix's `smtp_…` or `lmtp_…` parameters.
 #[derive(Clone, Debug)]
@@ -27,6 +28,8 @@ pub struct Settings {
     pub request_rate: Option<u64>,
     /// The port where the destination names none.
     pub port: u16,
+    /// That port as it was written (`smtp_tcp_port`).
+    pub service: String,
     /// The names that a destination may have for a port.
     pub ports: Ports,
     /// `inet_protocols`.
@@ -51,8 +54,28 @@ pub struct Settings {
     pub session_limit: usize,
     /// `smtp_defer_if_no_mx_address_found`.
     pub defer_if_no_mx_address: bool,
-    /// `smtp_host_lookup`: /etc/hosts is asked too.
+    /// `smtp_dns_support_level`, `disable_dns_lookups`: DNS is asked at all.
+    pub dns: bool,
+    /// `smtp_host_lookup`: hosts are looked up as the system does, in /etc/hosts first.
     pub native_lookup: bool,
+    /// `smtp_host_lookup = dns, native`: the system is asked for hosts that DNS does not know.
+    pub native_fallback: bool,
+    /// `smtp_dns_resolver_options = res_defnames`: names without a dot are looked for in our own domain first.
+    pub search_own: bool,
+    /// `smtp_dns_resolver_options = res_dnsrch`: and in the domains of the system's search list.
+    pub search_parents: bool,
+    /// `smtp_cname_overrides_servername`.
+    pub cname_overrides: bool,
+    /// `ignore_mx_lookup_error`.
+    pub ignore_mx_lookup_error: bool,
+    /// `use_srv_lookup`.
+    pub srv_services: Vec<String>,
+    /// `allow_srv_lookup_fallback`.
+    pub allow_srv_fallback: bool,
+    /// `ignore_srv_lookup_error`.
+    pub ignore_srv_lookup_error: bool,
+    /// `best_mx_transport`.
+    pub best_mx_transport: String,
     /// `smtp_skip_5xx_greeting`.
     pub skip_5xx_greeting: bool,
     /// `smtp_skip_quit_response`.
@@ -63,8 +86,6 @@ pub struct Settings {
     pub line_bytes_max: usize,
     /// `smtp_connection_cache_on_demand`.
     pub keep: Keep,
-    /// `smtp_discard_ehlo_keywords` as they are logged; `None` where there are none or `silent-discard` is among them.
-    pub discarded_keywords: Option<String>,
     /// `smtp_connection_cache_destinations`, in lower case: domains, hosts, sockets, or `static:all`.
     pub keep_for: Vec<String>,
     /// `smtp_connection_cache_time_limit`: how long a connection waits for the next message.
@@ -73,8 +94,12 @@ pub struct Settings {
     pub reuse_time_limit: Duration,
     /// `smtp_connection_reuse_count_limit`; 0 is no limit.
     pub reuse_count_limit: u32,
-    /// `smtp_bind_address`, `smtp_bind_address6`.
+    /// `smtp_bind_address`, `smtp_bind_address6`, or the only address of a family in `inet_interfaces`.
     pub source: Vec<IpAddr>,
+    /// `smtp_bind_address_enforce`: where it cannot be used, mail waits.
+    pub bind_enforce: bool,
+    /// `smtp_discard_ehlo_keyword_address_maps`: keywords by a server's address, in place of those of the dialogue.
+    pub discard_maps: Maps,
     /// Relative socket paths are below it (`queue_directory`).
     pub queue_directory: PathBuf,
     /// The service's line asks for a chroot: absolute socket paths are tried below queue_directory first.
@@ -164,6 +189,7 @@ impl Default for Settings {
             timeouts: Timeouts::default(),
             request_rate: None,
             port: 25,
+            service: "smtp".into(),
             ports: Ports::default(),
             families: Families::ALL,
             own_addresses: Vec::new(),
@@ -176,18 +202,29 @@ impl Default for Settings {
             address_limit: 5,
             session_limit: 2,
             defer_if_no_mx_address: false,
+            dns: true,
             native_lookup: false,
+            native_fallback: false,
+            search_own: false,
+            search_parents: false,
+            cname_overrides: false,
+            ignore_mx_lookup_error: false,
+            srv_services: Vec::new(),
+            allow_srv_fallback: false,
+            ignore_srv_lookup_error: false,
+            best_mx_transport: String::new(),
             skip_5xx_greeting: true,
             skip_quit_response: true,
             send_xforward: false,
             line_bytes_max: 998,
             keep: Keep::OnDemand,
-            discarded_keywords: None,
             keep_for: Vec::new(),
             idle_limit: Duration::from_secs(2),
             reuse_time_limit: Duration::from_secs(300),
             reuse_count_limit: 0,
             source: Vec::new(),
+            bind_enforce: false,
+            discard_maps: Maps::default(),
             queue_directory: "/var/spool/postfix".into(),
             chrooted: false,
             connections_max: CONNECTIONS_MAX,
@@ -196,248 +233,5 @@ impl Default for Settings {
     }
 }
 
-impl Settings {
-    /// Reads the settings as a service of master.cf sees them, by their `smtp_` or `lmtp_` names.
-    pub fn read(scope: &Scope<'_>, protocol: Protocol) -> Result<Settings, Errors> {
-        let global = Global::read_in(scope)?;
-        let rewrite = Rewrite::read_in(scope)?;
-        let client = Client::read_in(scope, protocol == Protocol::Lmtp)?;
-        let ports = scope.config().ports().clone();
-        let port = ports.to_connect(&client.tcp_port).ok_or_else(|| {
-            let name = if protocol == Protocol::Lmtp { "lmtp_tcp_port" } else { "smtp_tcp_port" };
-            Error::new(None, name, format!("expected a port, found `{}`", client.tcp_port))
-        })?;
-        let mut errors = Vec::new();
-        let own_addresses = scope.config().own_addresses(&global, &mut errors);
-        Errors::check(errors)?;
-        let families = Families::parse(&global.inet_protocols.join(" ")).unwrap_or(Families::ALL);
-        let connect = client.connect_timeout;
-        Ok(Settings {
-            dialogue: Dialogue {
-                protocol,
-                helo_name: client.helo_name,
-                ehlo: match (client.never_send_ehlo, client.always_send_ehlo) {
-                    (true, _) => EhloUse::Never,
-                    (false, true) => EhloUse::Always,
-                    (false, false) => EhloUse::WhereGreeted,
-                },
-                discard_keywords: client
-                    .discard_ehlo_keywords
-                    .iter()
-                    .map(|w| w.to_ascii_lowercase())
-                    .collect(),
-                quote_addresses: client.quote_rfc821_envelope,
-            },
-            timeouts: Timeouts {
-                connect: if connect.is_zero() { SYSTEM_CONNECT_TIMEOUT } else { connect },
-                helo: client.helo_timeout,
-                mail: client.mail_timeout,
-                rcpt: client.rcpt_timeout,
-                data_init: client.data_init_timeout,
-                data_xfer: client.data_xfer_timeout,
-                data_done: client.data_done_timeout,
-                xforward: client.xforward_timeout,
-                rset: client.rset_timeout,
-                quit: client.quit_timeout,
-            },
-            request_rate: client.per_request_deadline.then_some(client.min_data_rate),
-            port,
-            ports,
-            families,
-            own_addresses,
-            myhostname: global.myhostname,
-            relayhost: rewrite.relayhost,
-            fallback_relays: client.fallback_relay,
-            prefer_v6: match client.address_preference.as_str() {
-                "ipv4" => Some(false),
-                "ipv6" => Some(true),
-                _ => None,
-            },
-            balance_families: client.balance_inet_protocols,
-            randomize: client.randomize_addresses,
-            address_limit: bounded(client.mx_address_limit),
-            session_limit: bounded(client.mx_session_limit),
-            defer_if_no_mx_address: client.defer_if_no_mx_address_found,
-            native_lookup: client.host_lookup.iter().any(|w| w == "native"),
-            skip_5xx_greeting: client.skip_5xx_greeting,
-            skip_quit_response: client.skip_quit_response,
-            send_xforward: client.send_xforward_command,
-            line_bytes_max: bounded(client.line_length_limit),
-            discarded_keywords: logged_keywords(&client.discard_ehlo_keywords),
-            keep_for: client.connection_cache_destinations.iter().map(|d| d.to_ascii_lowercase()).collect(),
-            keep: if client.connection_cache_on_demand { Keep::OnDemand } else { Keep::Never },
-            idle_limit: client.connection_cache_time_limit,
-            reuse_time_limit: client.connection_reuse_time_limit,
-            reuse_count_limit: u32::try_from(client.connection_reuse_count_limit).unwrap_or(u32::MAX),
-            source: [client.bind_address, client.bind_address6]
-                .iter()
-                .filter_map(|a| a.parse().ok())
-                .collect(),
-            queue_directory: global.queue_directory.into(),
-            chrooted: scope.service().is_some_and(|service| scope.config().is_chrooted(service)),
-            connections_max: CONNECTIONS_MAX,
-            report: ReportStyle {
-                soft_bounce: global.soft_bounce,
-                delay_decimals: u32::try_from(global.delay_logging_resolution_limit).unwrap_or(2),
-            },
-        })
-    }
-}
-
-/// The keywords in Postfix's order.
-fn logged_keywords(discarded: &[String]) -> Option<String> {
-    const ORDER: [&str; 15] = [
-        "8BITMIME",
-        "AUTH",
-        "ETRN",
-        "PIPELINING",
-        "SIZE",
-        "VERP",
-        "VRFY",
-        "XCLIENT",
-        "XFORWARD",
-        "STARTTLS",
-        "ENHANCEDSTATUSCODES",
-        "DSN",
-        "SMTPUTF8",
-        "CHUNKING",
-        "REQUIRETLS",
-    ];
-    let has = |word: &str| discarded.iter().any(|d| d.eq_ignore_ascii_case(word));
-    let logged: Vec<&str> = ORDER.into_iter().filter(|word| has(word)).collect();
-    (!logged.is_empty() && !has("silent-discard")).then(|| logged.join(" "))
-}
-
-fn bounded(count: u64) -> usize {
-    usize::try_from(count).unwrap_or(usize::MAX)
-}
-
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use config::{Config, Host, ServiceType};
-    use std::path::Path;
-
-    fn read(main_cf: &str, protocol: Protocol) -> Result<Settings, Errors> {
-        let host =
-            Host { name: "mx.example.com".into(), addresses: vec![("192.0.2.1".parse().unwrap(), 24)] };
-        let master_cf = "smtp unix - - n - - smtp\nrelay unix - - n - - smtp -o smtp_helo_timeout=5s\n";
-        let config = Config::parse(Path::new("/etc/postfix"), main_cf, master_cf, host).unwrap();
-        let relay = config.service("relay", ServiceType::Unix);
-        Settings::read(&config.scope(relay), protocol)
-    }
-
-    #[test]
-    fn an_empty_main_cf_gives_postfixs_defaults() {
-        let got = read("", Protocol::Smtp).unwrap();
-        let mut expected =
-            Settings { own_addresses: vec!["192.0.2.1".parse().unwrap()], ..Settings::default() };
-        expected.myhostname = "mx.example.com".into();
-        expected.dialogue.helo_name = "mx.example.com".into();
-        expected.timeouts.helo = Duration::from_secs(5);
-        assert_eq!(format!("{got:#?}"), format!("{expected:#?}"));
-        let lmtp = read("", Protocol::Lmtp).unwrap();
-        assert_eq!((lmtp.port, lmtp.skip_quit_response), (24, false));
-        assert_eq!(lmtp.timeouts.connect, SYSTEM_CONNECT_TIMEOUT);
-    }
-
-    #[test]
-    fn discarded_keywords_are_told_unless_silence_is_asked_for() {
-        let told = |value: &str| {
-            read(&format!("smtp_discard_ehlo_keywords = {value}\n"), Protocol::Smtp)
-                .unwrap()
-                .discarded_keywords
-        };
-        assert_eq!(told("size, Pipelining 8bitmime").as_deref(), Some("8BITMIME PIPELINING SIZE"));
-        assert_eq!((told("size, silent-discard"), told("")), (None, None));
-    }
-
-    #[test]
-    fn ehlo_or_helo_is_a_matter_of_two_parameters() {
-        for (main_cf, expected) in [
-            ("", EhloUse::Always),
-            ("smtp_always_send_ehlo = no\n", EhloUse::WhereGreeted),
-            ("smtp_never_send_ehlo = yes\n", EhloUse::Never),
-        ] {
-            assert_eq!(read(main_cf, Protocol::Smtp).unwrap().dialogue.ehlo, expected, "{main_cf}");
-        }
-    }
-
-    /// Settings off their defaults; what depends on another one has it beside it.
-    const OFF_DEFAULT: &[&str] = &[
-        "smtp_address_preference = ipv6",
-        "smtp_balance_inet_protocols = no",
-        "smtp_bind_address = 192.0.2.7",
-        "smtp_bind_address6 = 2001:db8::7",
-        "smtp_connect_timeout = 7s",
-        "smtp_connection_cache_destinations = static:all",
-        "smtp_connection_cache_on_demand = no",
-        "smtp_connection_cache_time_limit = 7s",
-        "smtp_connection_reuse_count_limit = 7",
-        "smtp_connection_reuse_time_limit = 7s",
-        "smtp_data_done_timeout = 7s",
-        "smtp_data_xfer_timeout = 7s",
-        "smtp_min_data_rate = 7\nsmtp_per_request_deadline = yes",
-        "smtp_per_record_deadline = yes",
-        "smtp_per_request_deadline = yes",
-        "smtp_quit_timeout = 7s",
-        "smtp_randomize_addresses = no",
-        "smtp_rset_timeout = 7s",
-        "smtp_send_xforward_command = yes",
-        "smtp_xforward_timeout = 7s",
-        "smtp_skip_quit_response = no",
-        "lmtp_address_preference = ipv6",
-        "lmtp_balance_inet_protocols = no",
-        "lmtp_bind_address = 192.0.2.7",
-        "lmtp_bind_address6 = 2001:db8::7",
-        "lmtp_connect_timeout = 7s",
-        "lmtp_connection_cache_destinations = static:all",
-        "lmtp_connection_cache_on_demand = no",
-        "lmtp_connection_cache_time_limit = 7s",
-        "lmtp_connection_reuse_count_limit = 7",
-        "lmtp_connection_reuse_time_limit = 7s",
-        "lmtp_data_done_timeout = 7s",
-        "lmtp_data_init_timeout = 7s",
-        "lmtp_data_xfer_timeout = 7s",
-        "lmtp_defer_if_no_mx_address_found = yes",
-        "lmtp_discard_lhlo_keywords = size",
-        "lmtp_fallback_relay = [192.0.2.7]",
-        "lmtp_host_lookup = native",
-        "lmtp_lhlo_name = other.example.com",
-        "lmtp_lhlo_timeout = 7s",
-        "lmtp_line_length_limit = 77",
-        "lmtp_mail_timeout = 7s",
-        "lmtp_min_data_rate = 7\nlmtp_per_request_deadline = yes",
-        "lmtp_mx_address_limit = 7",
-        "lmtp_mx_session_limit = 7",
-        "lmtp_per_record_deadline = yes",
-        "lmtp_per_request_deadline = yes",
-        "lmtp_quit_timeout = 7s",
-        "lmtp_quote_rfc821_envelope = no",
-        "lmtp_randomize_addresses = no",
-        "lmtp_rcpt_timeout = 7s",
-        "lmtp_rset_timeout = 7s",
-        "lmtp_send_xforward_command = yes",
-        "lmtp_xforward_timeout = 7s",
-        "lmtp_skip_5xx_greeting = no",
-        "lmtp_skip_quit_response = yes",
-        "lmtp_tcp_port = 77",
-    ];
-
-    #[test]
-    fn each_parameter_counts_under_its_smtp_or_its_lmtp_name() {
-        for line in OFF_DEFAULT {
-            let protocol = if line.starts_with("lmtp_") { Protocol::Lmtp } else { Protocol::Smtp };
-            // The last one stands beside the one in question.
-            let beside = line.split_once('\n').map_or("", |(_, beside)| beside);
-            let [with, without] = [line, beside].map(|text| format!("{:?}", read(text, protocol).unwrap()));
-            assert_ne!(with, without, "{line}");
-        }
-    }
-
-    #[test]
-    fn a_port_that_is_none_is_an_error() {
-        let error = read("smtp_tcp_port = nosuch\n", Protocol::Smtp).unwrap_err().to_string();
-        assert!(error.contains("smtp_tcp_port: expected a port, found `nosuch`"), "{error}");
-    }
-}
+mod tests;

@@ -1,6 +1,7 @@
 //! A connection's bytes: TCP or a socket of this machine, read into one buffer of the event loop.
 
 use super::route::Place;
+use net::DialError;
 use std::cell::{Cell, RefCell};
 use std::future::poll_fn;
 use std::io::{self, IoSlice};
@@ -45,15 +46,13 @@ pub(super) enum Stream {
 }
 
 impl Stream {
-    /// Connects within `limit`, from one of `sources` of the same family where there is one.
-    pub async fn open(place: &Place, sources: &[IpAddr], limit: Duration) -> io::Result<Stream> {
+    /// Connects within `limit`, from `source` where there is one.
+    pub async fn open(place: &Place, source: Option<IpAddr>, limit: Duration) -> Result<Stream, DialError> {
         match place {
-            Place::Inet(address) => {
-                let source = sources.iter().find(|ip| ip.is_ipv4() == address.is_ipv4());
-                Ok(Stream::Tcp(net::dial(*address, source.copied(), limit).await?))
-            }
+            Place::Inet(address) => Ok(Stream::Tcp(net::dial_from(*address, source, limit).await?)),
             Place::Unix(path, _) => {
-                Ok(Stream::Unix(net::deadline(limit, "connection", UnixStream::connect(path)).await??))
+                let connected = net::deadline(limit, "connection", UnixStream::connect(path)).await;
+                Ok(Stream::Unix(connected.map_err(io::Error::from)??))
             }
         }
     }

@@ -5,7 +5,7 @@ use net::dns::{Problem, RecordType, ScriptedResolver};
 use std::future::Future;
 
 fn site(name: &str) -> Site {
-    Site::Inet { name: name.into(), port: 25, mail_exchangers: true }
+    Site::Inet { name: name.into(), port: 25, service: "smtp".into(), mail_exchangers: true }
 }
 
 fn run<T>(future: impl Future<Output = T>) -> T {
@@ -101,14 +101,19 @@ fn exchangers_as_good_as_ourselves_are_left_out() {
     assert_eq!(found(&resolver, &settings, "loop.example"), Err((Dsn::new(5, 4, 6), loops)));
     let lost = "unable to find primary relay for lost.example".to_string();
     assert_eq!(found(&resolver, &settings, "lost.example"), Err((Dsn::new(4, 4, 4), lost)));
-    let host = Site::Inet { name: "192.0.2.1".into(), port: 2525, mail_exchangers: false };
+    let host =
+        Site::Inet { name: "192.0.2.1".into(), port: 2525, service: "2525".into(), mail_exchangers: false };
     assert!(run(find(&host, &resolver, &settings, &Dice::new(1))).is_ok(), "on another port nothing loops");
 }
 
 #[test]
 fn neither_family_fills_the_limit_alone() {
-    let candidate =
-        |address: &str| Candidate { host: "h".into(), address: address.parse().unwrap(), preference: 0 };
+    let candidate = |address: &str| Candidate {
+        host: "h".into(),
+        address: address.parse().unwrap(),
+        port: 25,
+        preference: 0,
+    };
     let count = |v4: usize, v6: usize, limit: usize| {
         let mut all: Vec<Candidate> = (0..v4).map(|n| candidate(&format!("192.0.2.{n}"))).collect();
         all.extend((0..v6).map(|n| candidate(&format!("2001:db8::{n}"))));
@@ -121,4 +126,81 @@ fn neither_family_fills_the_limit_alone() {
     assert_eq!(count(1, 10, 5), (1, 4));
     assert_eq!(count(10, 0, 5), (10, 0));
     assert_eq!(count(2, 2, 5), (2, 2));
+}
+
+fn srv_settings() -> Settings {
+    Settings { srv_services: vec!["submission".into()], ..Settings::default() }
+}
+
+fn submission(resolver: &ScriptedResolver, settings: &Settings) -> Result<Vec<String>, (Dsn, String)> {
+    let site = Site::Inet {
+        name: "example.org".into(),
+        port: 587,
+        service: "submission".into(),
+        mail_exchangers: true,
+    };
+    let shown = |t: Target| match t.place {
+        Place::Inet(address) => format!("{} {address}", t.host),
+        Place::Unix(..) => "unix".into(),
+    };
+    let targets = run(find(&site, resolver, settings, &Dice::new(7)));
+    targets.map(|t| t.into_iter().map(shown).collect()).map_err(|e| (e.dsn, e.reason))
+}
+
+#[test]
+fn servers_of_a_service_come_by_priority_with_ports_of_their_own() {
+    let resolver = ScriptedResolver::new()
+        .with_mx("example.org", 10, "mx.example")
+        .with_address("mx.example", "192.0.2.9")
+        .with_srv("_submission._tcp.example.org", (20, 0, 2587), "b.example")
+        .with_srv("_submission._tcp.example.org", (10, 5, 1587), "a.example")
+        .with_address("a.example", "192.0.2.1")
+        .with_address("b.example", "192.0.2.2");
+    let expected = vec!["a.example 192.0.2.1:1587".to_owned(), "b.example 192.0.2.2:2587".to_owned()];
+    assert_eq!(submission(&resolver, &srv_settings()), Ok(expected));
+    let mx = vec!["mx.example 192.0.2.9:587".to_owned()];
+    assert_eq!(submission(&resolver, &Settings::default()), Ok(mx), "the service is not listed");
+}
+
+#[test]
+fn mail_exchangers_stand_in_for_servers_of_a_service_only_where_that_is_allowed() {
+    let resolver = ScriptedResolver::new()
+        .with_mx("example.org", 10, "mx.example")
+        .with_address("mx.example", "192.0.2.9");
+    let failing = ScriptedResolver::new().with_address("example.org", "192.0.2.9").with_problem(
+        "_submission._tcp.example.org",
+        RecordType::Srv,
+        Problem::TryAgain,
+    );
+    let text = |words| {
+        format!(
+            "Host or domain name not found. Name service error for name=_submission._tcp.example.org type=SRV: {words}"
+        )
+    };
+    let strict = srv_settings();
+    let absent = (Dsn::new(5, 4, 4), text("Host not found"));
+    assert_eq!(submission(&resolver, &strict), Err(absent));
+    let again = (Dsn::new(4, 4, 3), text("Host not found, try again"));
+    assert_eq!(submission(&failing, &strict), Err(again.clone()));
+    let fallback = Settings { allow_srv_fallback: true, ..srv_settings() };
+    assert_eq!(submission(&resolver, &fallback), Ok(vec!["mx.example 192.0.2.9:587".to_owned()]));
+    assert_eq!(submission(&failing, &fallback), Err(again));
+    let ignoring = Settings { ignore_srv_lookup_error: true, ..srv_settings() };
+    assert_eq!(submission(&failing, &ignoring), Ok(vec!["example.org 192.0.2.9:587".to_owned()]));
+    let none = ScriptedResolver::new().with_srv("_submission._tcp.example.org", (0, 0, 0), "");
+    assert_eq!(submission(&none, &fallback).unwrap_err().0, Dsn::new(5, 1, 0));
+}
+
+#[test]
+fn the_weight_loads_the_dice_among_servers_of_one_priority() {
+    let resolver = ScriptedResolver::new()
+        .with_srv("_submission._tcp.example.org", (10, 90, 587), "often.example")
+        .with_srv("_submission._tcp.example.org", (10, 10, 587), "seldom.example")
+        .with_address("often.example", "192.0.2.1")
+        .with_address("seldom.example", "192.0.2.2");
+    let settings = srv_settings();
+    let find = find::Find { resolver: &resolver, settings: &settings, dice: &Dice::new(99), port: 587 };
+    let firsts = (0..200).map(|_| run(find.domain("example.org", "submission")).unwrap()[0].host.clone());
+    let often = firsts.filter(|host| host == "often.example").count();
+    assert!((150..200).contains(&often), "{often} of 200");
 }

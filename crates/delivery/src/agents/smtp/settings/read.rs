@@ -1,0 +1,228 @@
+//! What the client's settings are read from: main.cf and master.cf, with tables opened.
+
+use super::{CONNECTIONS_MAX, Keep, Settings, Timeouts};
+use crate::ReportStyle;
+use config::parameters::{Client, ClientRoutes, Global, Rewrite};
+use config::{Error, Errors, Scope};
+use net::Families;
+use protocol::smtp::client::{EhloUse, Protocol, Settings as Dialogue};
+use std::net::IpAddr;
+use std::time::Duration;
+use tables::Maps;
+
+/// Where `lmtp_connect_timeout = 0` leaves it to the system: what Linux waits with six SYN packets.
+pub(super) const SYSTEM_CONNECT_TIMEOUT: Duration = Duration::from_secs(127);
+
+impl Settings {
+    /// Reads the settings as a service of master.cf sees them, by their `smtp_` or `lmtp_` names.
+    pub fn read(
+        scope: &Scope<'_>,
+        protocol: Protocol,
+        tables: &tables::Settings,
+    ) -> Result<Settings, Errors> {
+        let global = Global::read_in(scope)?;
+        let rewrite = Rewrite::read_in(scope)?;
+        let client = Client::read_in(scope, protocol == Protocol::Lmtp)?;
+        let ports = scope.config().ports().clone();
+        let port = ports.to_connect(&client.tcp_port).ok_or_else(|| {
+            let name = if protocol == Protocol::Lmtp { "lmtp_tcp_port" } else { "smtp_tcp_port" };
+            Error::new(None, name, format!("expected a port, found `{}`", client.tcp_port))
+        })?;
+        let mut errors = Vec::new();
+        let own_addresses = scope.config().own_addresses(&global, &mut errors);
+        Errors::check(errors)?;
+        let opener = Opener { scope, lmtp: protocol == Protocol::Lmtp, tables };
+        let families = Families::parse(&global.inet_protocols.join(" ")).unwrap_or(Families::ALL);
+        let routes = ClientRoutes::read_in(scope)?;
+        let has = |words: &[String], word: &str| words.iter().any(|w| w == word);
+        let dns = match client.dns_support_level.as_str() {
+            "" => !routes.disable_dns_lookups,
+            level => level != "disabled",
+        };
+        let source = opener.sources(&global, &client)?;
+        Ok(Settings {
+            dialogue: dialogue(protocol, &client),
+            timeouts: timeouts(&client),
+            request_rate: client.per_request_deadline.then_some(client.min_data_rate),
+            port,
+            service: client.tcp_port,
+            ports,
+            families,
+            own_addresses,
+            myhostname: global.myhostname,
+            relayhost: rewrite.relayhost,
+            fallback_relays: client.fallback_relay,
+            prefer_v6: match client.address_preference.as_str() {
+                "ipv4" => Some(false),
+                "ipv6" => Some(true),
+                _ => None,
+            },
+            balance_families: client.balance_inet_protocols,
+            randomize: client.randomize_addresses,
+            address_limit: bounded(client.mx_address_limit),
+            session_limit: bounded(client.mx_session_limit),
+            defer_if_no_mx_address: client.defer_if_no_mx_address_found,
+            dns,
+            native_lookup: !dns || !has(&client.host_lookup, "dns"),
+            native_fallback: dns && has(&client.host_lookup, "dns") && has(&client.host_lookup, "native"),
+            search_own: has(&client.dns_resolver_options, "res_defnames"),
+            search_parents: has(&client.dns_resolver_options, "res_dnsrch"),
+            cname_overrides: client.cname_overrides_servername,
+            ignore_mx_lookup_error: routes.ignore_mx_lookup_error,
+            srv_services: routes.use_srv_lookup,
+            allow_srv_fallback: routes.allow_srv_lookup_fallback,
+            ignore_srv_lookup_error: routes.ignore_srv_lookup_error,
+            best_mx_transport: routes.best_mx_transport,
+            skip_5xx_greeting: client.skip_5xx_greeting,
+            skip_quit_response: client.skip_quit_response,
+            send_xforward: client.send_xforward_command,
+            line_bytes_max: bounded(client.line_length_limit),
+            keep_for: client.connection_cache_destinations.iter().map(|d| d.to_ascii_lowercase()).collect(),
+            keep: if client.connection_cache_on_demand { Keep::OnDemand } else { Keep::Never },
+            idle_limit: client.connection_cache_time_limit,
+            reuse_time_limit: client.connection_reuse_time_limit,
+            reuse_count_limit: u32::try_from(client.connection_reuse_count_limit).unwrap_or(u32::MAX),
+            source,
+            bind_enforce: client.bind_address_enforce,
+            discard_maps: opener
+                .maps("discard_ehlo_keyword_address_maps", &client.discard_ehlo_keyword_address_maps)?,
+            queue_directory: global.queue_directory.into(),
+            chrooted: scope.service().is_some_and(|service| scope.config().is_chrooted(service)),
+            connections_max: CONNECTIONS_MAX,
+            report: ReportStyle {
+                soft_bounce: global.soft_bounce,
+                delay_decimals: u32::try_from(global.delay_logging_resolution_limit).unwrap_or(2),
+            },
+        })
+    }
+}
+
+impl Settings {
+    /// `best_mx_transport` as transport and nexthop.
+    pub(in crate::agents::smtp) fn best_mx(&self) -> (&str, &str) {
+        self.best_mx_transport.split_once(':').unwrap_or((&self.best_mx_transport, ""))
+    }
+}
+
+/// `smtp_discard_ehlo_keywords` as they are logged, in Postfix's order; nothing where there are none or
+/// `silent-discard` is among them.
+pub(in crate::agents::smtp) fn logged_keywords(discarded: &[String]) -> Option<String> {
+    const ORDER: [&str; 15] = [
+        "8BITMIME",
+        "AUTH",
+        "ETRN",
+        "PIPELINING",
+        "SIZE",
+        "VERP",
+        "VRFY",
+        "XCLIENT",
+        "XFORWARD",
+        "STARTTLS",
+        "ENHANCEDSTATUSCODES",
+        "DSN",
+        "SMTPUTF8",
+        "CHUNKING",
+        "REQUIRETLS",
+    ];
+    let has = |word: &str| discarded.iter().any(|d| d.eq_ignore_ascii_case(word));
+    let logged: Vec<&str> = ORDER.into_iter().filter(|word| has(word)).collect();
+    (!logged.is_empty() && !has("silent-discard")).then(|| logged.join(" "))
+}
+
+fn bounded(count: u64) -> usize {
+    usize::try_from(count).unwrap_or(usize::MAX)
+}
+
+fn dialogue(protocol: Protocol, client: &Client) -> Dialogue {
+    Dialogue {
+        protocol,
+        helo_name: client.helo_name.clone(),
+        ehlo: match (client.never_send_ehlo, client.always_send_ehlo) {
+            (true, _) => EhloUse::Never,
+            (false, true) => EhloUse::Always,
+            (false, false) => EhloUse::WhereGreeted,
+        },
+        discard_keywords: client.discard_ehlo_keywords.iter().map(|w| w.to_ascii_lowercase()).collect(),
+        quote_addresses: client.quote_rfc821_envelope,
+    }
+}
+
+fn timeouts(client: &Client) -> Timeouts {
+    let connect = client.connect_timeout;
+    Timeouts {
+        connect: if connect.is_zero() { SYSTEM_CONNECT_TIMEOUT } else { connect },
+        helo: client.helo_timeout,
+        mail: client.mail_timeout,
+        rcpt: client.rcpt_timeout,
+        data_init: client.data_init_timeout,
+        data_xfer: client.data_xfer_timeout,
+        data_done: client.data_done_timeout,
+        xforward: client.xforward_timeout,
+        rset: client.rset_timeout,
+        quit: client.quit_timeout,
+    }
+}
+
+/// Reads what is more than a value.
+struct Opener<'a> {
+    scope: &'a Scope<'a>,
+    lmtp: bool,
+    tables: &'a tables::Settings,
+}
+
+impl Opener<'_> {
+    /// A parameter's name.
+    fn name(&self, smtp: &str) -> String {
+        match smtp {
+            "discard_ehlo_keyword_address_maps" if self.lmtp => {
+                "lmtp_discard_lhlo_keyword_address_maps".into()
+            }
+            _ => format!("{}_{smtp}", if self.lmtp { "lmtp" } else { "smtp" }),
+        }
+    }
+
+    fn error(&self, smtp: &str, text: String) -> Error {
+        let name = self.name(smtp);
+        let origin = self.scope.find(&name).and_then(|found| found.origin.cloned());
+        Error::new(origin, &name, text)
+    }
+
+    fn maps(&self, smtp: &str, specs: &[String]) -> Result<Maps, Errors> {
+        Maps::open(specs, self.tables).or_else(|errors| {
+            Errors::check(errors.iter().map(|e| self.error(smtp, e.to_string())).collect())?;
+            Ok(Maps::default())
+        })
+    }
+
+    /// Our own addresses for connections.
+    fn sources(&self, global: &Global, client: &Client) -> Result<Vec<IpAddr>, Errors> {
+        let mut sources = Vec::new();
+        let mut errors = Vec::new();
+        for (smtp, text, v6) in
+            [("bind_address", &client.bind_address, false), ("bind_address6", &client.bind_address6, true)]
+        {
+            let bare = text.strip_prefix('[').and_then(|t| t.strip_suffix(']')).unwrap_or(text);
+            match bare.parse::<IpAddr>() {
+                Ok(address) => sources.push(address),
+                Err(_) if !text.is_empty() => {
+                    errors.push(self.error(smtp, format!("expected an address, found `{text}`")));
+                }
+                Err(_) => sources.extend(self.only_interface(global, v6)),
+            }
+        }
+        Errors::check(errors)?;
+        Ok(sources)
+    }
+
+    /// The address of a family that `inet_interfaces` names alone: mail leaves from there.
+    fn only_interface(&self, global: &Global, v6: bool) -> Option<IpAddr> {
+        if global.inet_interfaces.iter().any(|word| word == "all") {
+            return None;
+        }
+        let interfaces = Global { proxy_interfaces: Vec::new(), ..global.clone() };
+        // Mistakes were told when our own addresses were read.
+        let own = self.scope.config().own_addresses(&interfaces, &mut Vec::new());
+        let mut own = own.into_iter().filter(|address| address.is_ipv6() == v6);
+        own.next().filter(|address| own.next().is_none() && !address.is_loopback())
+    }
+}
