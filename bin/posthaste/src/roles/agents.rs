@@ -7,7 +7,7 @@ use delivery::agents::error::{ErrorAgent, FixedResult};
 use delivery::agents::pipe::{Finality, PipeAgent};
 use delivery::agents::smtp::{Settings, SmtpAgent};
 use delivery::agents::virtual_::VirtualAgent;
-use delivery::{Assignment, DeliveryAgent, OutcomeSink, ReportStyle, StatusFilter};
+use delivery::{Assignment, DeliveryAgent, OutcomeSink, PassOn, ReportStyle, StatusFilter};
 use mail::{Job, JobId, Outcome, SiteFailure};
 use net::dns::SystemResolverSettings;
 use observe::{Numbers, Tag};
@@ -15,7 +15,7 @@ use protocol::smtp::client::Protocol;
 use qmgr::{Back, Hand};
 use std::cell::RefCell;
 use std::collections::HashMap;
-use std::rc::Rc;
+use std::rc::{Rc, Weak};
 use std::time::Duration;
 
 /// Gives a job to the agent of one transport.
@@ -23,6 +23,10 @@ type Give = Rc<dyn Fn(Assignment)>;
 
 /// An agent, and what changes its results.
 type Post = (Give, Option<Rc<StatusFilter>>);
+
+/// The agents by transport; a reload replaces them, while jobs under way keep theirs.
+#[derive(Default)]
+struct ByTransport(RefCell<HashMap<String, Post>>);
 
 /// The programs whose results a filter may change, each by a parameter of its own.
 const FILTERED: [&str; 5] = ["lmtp", "local", "pipe", "smtp", "virtual"];
@@ -54,10 +58,10 @@ pub const LOCAL_SOCKET: &str = "private/local";
 /// How long connections that wait for mail may take to say QUIT at the end.
 const CLOSE_TIME: Duration = Duration::from_secs(1);
 
-/// The agents by transport; a reload replaces them, while jobs under way keep theirs.
+/// The agents of this process.
 #[derive(Default)]
 pub struct Agents {
-    by_transport: RefCell<HashMap<String, Post>>,
+    by_transport: Rc<ByTransport>,
     /// Those that keep connections open.
     clients: RefCell<Vec<SmtpAgent>>,
 }
@@ -82,7 +86,7 @@ impl Service {
             "smtp" => Some(Protocol::Smtp),
             _ => None,
         };
-        let read = |protocol| Settings::read(&config.scope(Some(service)), protocol);
+        let read = |protocol| Settings::read(&config.scope(Some(service)), protocol, tables);
         Ok(Service {
             name: service.name.clone(),
             command: service.command.clone(),
@@ -119,6 +123,7 @@ impl Agents {
                 ("virtual", _) => give(VirtualAgent::start(LOCAL_SOCKET.into(), tag, numbers.clone(), style)),
                 (_, Some(settings)) => {
                     let agent = SmtpAgent::new(settings, Rc::clone(&resolver), tag, numbers.clone());
+                    let agent = agent.passing_on(Rc::new(Others(Rc::downgrade(&self.by_transport))));
                     clients.push(agent.clone());
                     give(agent)
                 }
@@ -127,7 +132,7 @@ impl Agents {
             };
             agents.insert(name, (give, filter));
         }
-        *self.by_transport.borrow_mut() = agents;
+        *self.by_transport.0.borrow_mut() = agents;
         *self.clients.borrow_mut() = clients;
         Ok(())
     }
@@ -185,16 +190,43 @@ fn give(agent: impl DeliveryAgent + 'static) -> Give {
 
 impl Hand for Agents {
     fn knows(&self, transport: &str) -> bool {
-        self.by_transport.borrow().contains_key(transport)
+        self.by_transport.0.borrow().contains_key(transport)
     }
 
     fn deliver(&self, job: Job, back: Rc<dyn Back>) {
-        let agent = self.by_transport.borrow().get(&*job.transport).cloned();
-        let assignment = Assignment::new(job, Rc::new(WayBack(back)));
+        self.by_transport.give(Assignment::new(job, Rc::new(WayBack(back))));
+    }
+}
+
+impl ByTransport {
+    /// Gives a job to the agent of its transport.
+    fn give(&self, assignment: Assignment) {
+        let agent = self.0.borrow().get(&*assignment.job.transport).cloned();
         match agent {
             Some((agent, filter)) => agent(assignment.filtered(filter)),
-            // Dropped: each recipient is deferred. It happens only when a reload took the transport away.
-            None => drop(assignment),
+            None => self.unavailable(assignment),
+        }
+    }
+
+    /// It happens where a reload took the transport away, or where an agent passes mail on to one that is not there.
+    fn unavailable(&self, mut assignment: Assignment) {
+        let retry = self.0.borrow().get("retry").map(|(give, _)| Rc::clone(give));
+        assignment.job.nexthop = "4.3.0 mail transport unavailable".into();
+        // Without it the job is dropped: each recipient is deferred.
+        if let Some(retry) = retry {
+            retry(assignment);
+        }
+    }
+}
+
+/// The other agents, for one that passes mail on.
+struct Others(Weak<ByTransport>);
+
+impl PassOn for Others {
+    fn pass_on(&self, assignment: Assignment) {
+        // Dropped at the end of all agents: each recipient is deferred.
+        if let Some(agents) = self.0.upgrade() {
+            agents.give(assignment);
         }
     }
 }

@@ -50,7 +50,7 @@ twins! {
         /// How hosts are looked up.
         host_lookup: List = (smtp_host_lookup = "dns", lmtp_host_lookup = "dns"), one_of &["dns", "native"],
         /// Options of the resolver.
-        dns_resolver_options: List = (smtp_dns_resolver_options = "", lmtp_dns_resolver_options = ""),
+        dns_resolver_options: List = (smtp_dns_resolver_options = "", lmtp_dns_resolver_options = ""), one_of &["res_defnames", "res_dnsrch"],
         /// Whether DNS is used; empty is enabled.
         dns_support_level: Text = (smtp_dns_support_level = "", lmtp_dns_support_level = ""), one_of &["", "disabled", "enabled", "dnssec"],
         /// Whether mail waits where no mail server of a domain has an address.
@@ -93,7 +93,27 @@ twins! {
         pix_workaround_delay_time: Duration = (smtp_pix_workaround_delay_time = "10s", lmtp_pix_workaround_delay_time = "10s"), range 1..,
         /// Tables that replace the status and text of results of the client.
         delivery_status_filter: Tables = (smtp_delivery_status_filter = "$default_delivery_status_filter", lmtp_delivery_status_filter = "$default_delivery_status_filter"),
+        /// Whether a server is called by the name behind its alias (CNAME).
+        cname_overrides_servername: Bool = (smtp_cname_overrides_servername = "no", lmtp_cname_overrides_servername = "no"),
         /// The command that a probe of an address goes up to.
         address_verify_target: Text = (smtp_address_verify_target = "rcpt", lmtp_address_verify_target = "rcpt"), one_of &["rcpt", "data"],
+    }
+}
+
+parameters! {
+    /// Where smtp(8) and lmtp(8) find servers: parameters without names of their own for each.
+    pub struct ClientRoutes {
+        /// transport:nexthop for mail whose best mail server we are ourselves; empty bounces it.
+        best_mx_transport: Text = "",
+        /// Whether DNS is not used, where smtp_dns_support_level does not say.
+        disable_dns_lookups: Bool = "no",
+        /// Whether a failed MX lookup counts as no MX record.
+        ignore_mx_lookup_error: Bool = "no",
+        /// Services for which hosts are found by SRV records.
+        use_srv_lookup: List = "", one_of &["submission", "submissions"],
+        /// Whether MX records count where there are no SRV records.
+        allow_srv_lookup_fallback: Bool = "no",
+        /// Whether a failed SRV lookup counts as no SRV record.
+        ignore_srv_lookup_error: Bool = "no",
     }
 }

@@ -246,7 +246,7 @@ mod smtpd;
 pub use anvil::Anvil;
 pub use bounce::Bounce;
 pub use cleanup::Cleanup;
-pub use client::Client;
+pub use client::{Client, ClientRoutes};
 pub use delivery::Virtual;
 pub use global::Global;
 pub use master::Master;
@@ -272,6 +272,7 @@ pub const VIEWS: &[(&str, &[Parameter])] = &[
     ("Queue manager", Qmgr::PARAMETERS),
     ("Queue manager, per transport", Transport::PARAMETERS),
     ("SMTP and LMTP client", Client::PARAMETERS),
+    ("SMTP and LMTP client: routes", ClientRoutes::PARAMETERS),
     ("Virtual delivery", Virtual::PARAMETERS),
     ("Commands", Pipe::PARAMETERS),
     ("Commands, per service", Spawned::PARAMETERS),
