@@ -51,6 +51,8 @@ pub struct Settings {
     pub discard_keywords: Vec<String>,
     /// Whether local parts are quoted (`smtp_quote_rfc821_envelope`).
     pub quote_addresses: bool,
+    /// What is done for a server whose greeting is that of an old firewall (`smtp_pix_workarounds`), as it was written.
+    pub pix_workarounds: Vec<String>,
 }
 
 /// When EHLO is sent rather than HELO.
@@ -72,6 +74,7 @@ impl Default for Settings {
             ehlo: EhloUse::Always,
             discard_keywords: Vec::new(),
             quote_addresses: true,
+            pix_workarounds: vec!["disable_esmtp".into(), "delay_dotcrlf".into()],
         }
     }
 }
@@ -193,6 +196,8 @@ pub struct Client {
     closing: bool,
     garbage_lines: u32,
     lines: u64,
+    /// The greeting was that of an old firewall.
+    is_pix: bool,
 }
 
 impl Client {
@@ -211,6 +216,7 @@ impl Client {
             closing: false,
             garbage_lines: 0,
             lines: 0,
+            is_pix: false,
         }
     }
 
@@ -222,6 +228,11 @@ impl Client {
     /// What the server called itself in its reply to EHLO, HELO or LHLO.
     pub fn server_name(&self) -> &str {
         &self.server_name
+    }
+
+    /// Whether the greeting was that of a firewall which hides the server's own words behind `*`.
+    pub fn is_pix(&self) -> bool {
+        self.is_pix
     }
 
     /// Whether a transaction may begin.
@@ -380,9 +391,12 @@ impl Client {
         if !self.is_success() {
             return self.refused(Stage::Greeting, out);
         }
+        self.is_pix = self.reader.is_masked();
+        let helo = self.is_pix && self.settings.pix_workarounds.iter().any(|w| w == "disable_esmtp");
         let esmtp = self.reader.line_text().split(|b| b.is_ascii_whitespace()).any(|word| word == b"ESMTP");
         match (self.settings.protocol, self.settings.ehlo) {
             (Protocol::Lmtp, _) => self.hello(Stage::Lhlo, out),
+            _ if helo => self.hello(Stage::Helo, out),
             (_, EhloUse::Always) => self.hello(Stage::Ehlo, out),
             (_, EhloUse::WhereGreeted) if esmtp => self.hello(Stage::Ehlo, out),
             _ => self.hello(Stage::Helo, out),

@@ -115,6 +115,11 @@ impl ReplyReader {
         self.line.get(4..).unwrap_or_default()
     }
 
+    /// Whether the reply has one line and nothing but `2`, `0`, `*` and blanks in it: Cisco's PIX shows that much.
+    pub fn is_masked(&self) -> bool {
+        self.text.iter().all(|b| b"20 *\t".contains(b))
+    }
+
     /// The code of the reply.
     pub fn code(&self) -> u16 {
         self.code
