@@ -3,7 +3,7 @@
 mod setup;
 
 use super::Shared;
-use super::connection::{Connection, Loss, Peer, Unsent};
+use super::connection::{Connection, How, Loss, Peer, Unsent};
 use super::destination::{self, Site};
 use super::failure::{Failure, sent};
 use super::route::{self, NoRoute, Place, Target};
@@ -222,7 +222,7 @@ impl Delivery<'_> {
         let with_origin = self.shared.settings.send_xforward;
         connection.begin(transaction(self.report.job(), &talk.places, with_origin));
         loop {
-            let loss = match connection.event().await {
+            let loss = match self.event(&mut connection).await {
                 Ok(Event::TransactionOver) => break,
                 Ok(Event::SendContent) => match self.send(&mut connection).await {
                     Ok(()) => continue,
@@ -238,7 +238,7 @@ impl Delivery<'_> {
                     return End::Stale;
                 }
                 Ok(Event::OutOfStep | Event::Refused { .. } | Event::Ready) => {
-                    Loss { stage: connection.stage(), timed_out: false }
+                    Loss { stage: connection.stage(), how: How::Lost }
                 }
                 Ok(event) => {
                     self.heard(&mut talk, &connection, event);
@@ -247,7 +247,7 @@ impl Delivery<'_> {
                 Err(loss) => loss,
             };
             let early = [Stage::Rset, Stage::ForwardClient, Stage::ForwardRest, Stage::Mail];
-            if reach.is_kept && !loss.timed_out && early.contains(&loss.stage) {
+            if reach.is_kept && loss.how == How::Lost && early.contains(&loss.stage) {
                 return End::Stale;
             }
             let failure = Failure::lost(&talk.peer, loss);

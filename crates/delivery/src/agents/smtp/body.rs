@@ -51,15 +51,14 @@ pub(super) async fn send(
     stream: &mut Stream,
     content: &Content,
     line_bytes_max: usize,
-    (limit, patience): (Duration, Patience),
+    pace: Pace,
     files: &FileReader,
 ) -> Result<Sent, Unsendable> {
-    let mut writer = Writer { stream, limit, patience };
+    let mut writer = Writer { stream, pace };
     let end = end_of_data(!content.flags.has(ContentFlags::NO_FINAL_NEWLINE));
+    let encode = needs_encoding(content.flags, line_bytes_max) || pace.end_delay.is_some();
     match content.pieces() {
-        Some(pieces) if !needs_encoding(content.flags, line_bytes_max) => {
-            writer.write(pieces, end).await.map(|()| Sent::default())
-        }
+        Some(pieces) if !encode => writer.write(pieces, end).await.map(|()| Sent::default()),
         // Boxed: the state of this rarer way would make every delivery's task larger.
         _ => Box::pin(writer.write_encoded(content, line_bytes_max, end, files)).await,
     }
@@ -71,10 +70,20 @@ fn needs_encoding(flags: ContentFlags, line_bytes_max: usize) -> bool {
     flags.has(ContentFlags::LEADING_DOT) || long || short_limit
 }
 
+/// How fast a content goes out.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Pace {
+    /// The limit of one write.
+    pub limit: Duration,
+    /// Or of the whole request.
+    pub patience: Patience,
+    /// A pause before the end of the data (`smtp_pix_workaround_delay_time`).
+    pub end_delay: Option<Duration>,
+}
+
 struct Writer<'a> {
     stream: &'a mut Stream,
-    limit: Duration,
-    patience: Patience,
+    pace: Pace,
 }
 
 impl Writer<'_> {
@@ -102,11 +111,11 @@ impl Writer<'_> {
     }
 
     async fn write_some(&mut self, slices: &[IoSlice<'_>]) -> Result<usize, Unsendable> {
-        let limit = self.patience.left(self.limit);
+        let limit = self.pace.patience.left(self.pace.limit);
         match net::deadline(limit, "room for content", self.stream.write_some(slices)).await {
             Ok(written) => {
                 let written = written?;
-                self.patience.moved(written);
+                self.pace.patience.moved(written);
                 Ok(written)
             }
             Err(_) => Err(Unsendable::TimedOut),
@@ -142,6 +151,12 @@ impl Writer<'_> {
             return Err(Unsendable::Local(io::Error::new(io::ErrorKind::InvalidData, text)));
         }
         let sent = Sent { broke_a_line: encoder.broke_a_line() };
+        if let Some(pause) = self.pace.end_delay {
+            // The end must not come in one packet with what stands before it.
+            self.write(&[], &gathered).await?;
+            gathered.clear();
+            tokio::time::sleep(pause).await;
+        }
         match encode {
             true => encoder.end(&mut gathered),
             false => gathered.extend_from_slice(end),

@@ -1,7 +1,8 @@
 //! One connection to a server: the dialogue's machine with a socket under it.
 
-use super::body::{self, FileReader, Sent, Unsendable};
+use super::body::{self, FileReader, Pace, Sent, Unsendable};
 use super::patience::Patience;
+use super::reply_filter::{FilteredReplies, Note};
 use super::route::{Place, Target};
 use super::settings::Settings;
 use super::stream::Stream;
@@ -9,7 +10,7 @@ use mail::{Content, Timestamp};
 use protocol::smtp::client::{Client, Event, Outputs, Settings as Dialogue, Stage, Transaction};
 use std::io::{self, IoSlice};
 use std::rc::Rc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 use tokio::sync::OwnedSemaphorePermit;
 
 /// A server's names as they are logged.
@@ -51,8 +52,19 @@ impl Peer {
 pub(super) struct Loss {
     /// While doing what.
     pub stage: Stage,
-    /// The limit passed; otherwise the connection was lost.
-    pub timed_out: bool,
+    /// In which way.
+    pub how: How,
+}
+
+/// In which way a dialogue broke off.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum How {
+    /// The connection was lost.
+    Lost,
+    /// The limit passed.
+    TimedOut,
+    /// A table of ours could not be asked.
+    Local,
 }
 
 /// Why a content was not sent.
@@ -83,6 +95,9 @@ pub(super) struct Connection {
     pub connected: Timestamp,
     settings: Rc<Settings>,
     patience: Patience,
+    filter: Option<FilteredReplies>,
+    /// How long to wait before the end of the data, for servers behind an old firewall.
+    pub end_delay: Option<Duration>,
     /// Its place among those that may be open at once.
     _permit: OwnedSemaphorePermit,
 }
@@ -107,6 +122,8 @@ impl Connection {
             opened: Instant::now(),
             connected: net::clock::now(),
             patience: Patience::new(settings.request_rate),
+            filter: FilteredReplies::new(&settings.reply_filter),
+            end_delay: None,
             settings,
             _permit: permit,
         }
@@ -152,8 +169,8 @@ impl Connection {
                 }
                 // A server that closes may have said why, which is better than that it closed.
                 Ok(Err(_)) if self.client.stage().is_some() => return self.receive().await,
-                Ok(Err(_)) => return Err(Loss { stage, timed_out: false }),
-                Err(_) => return Err(Loss { stage, timed_out: true }),
+                Ok(Err(_)) => return Err(Loss { stage, how: How::Lost }),
+                Err(_) => return Err(Loss { stage, how: How::TimedOut }),
             }
         }
         self.out.bytes = bytes;
@@ -161,8 +178,16 @@ impl Connection {
         Ok(())
     }
 
+    /// What replies were changed to since it was asked last, or why none could be; for the log.
+    pub fn notes(&mut self) -> Vec<Note> {
+        self.filter.as_mut().map(FilteredReplies::take_notes).unwrap_or_default()
+    }
+
     /// Reads until a line is complete; the time limit is that of one line.
     async fn receive(&mut self) -> Result<(), Loss> {
+        if self.filter.is_some() {
+            return self.receive_filtered().await;
+        }
         let stage = self.stage();
         let before = self.client.lines();
         let limit = self.patience.left(self.settings.timeouts.of(stage));
@@ -185,8 +210,43 @@ impl Connection {
         self.patience.moved(read);
         match received {
             Ok(true) => Ok(()),
-            Ok(false) => Err(Loss { stage: self.stage(), timed_out: false }),
-            Err(_) => Err(Loss { stage, timed_out: true }),
+            Ok(false) => Err(Loss { stage: self.stage(), how: How::Lost }),
+            Err(_) => Err(Loss { stage, how: How::TimedOut }),
+        }
+    }
+
+    /// The same with a filter between the server and us.
+    async fn receive_filtered(&mut self) -> Result<(), Loss> {
+        let stage = self.stage();
+        let before = self.client.lines();
+        let limit = self.patience.left(self.settings.timeouts.of(stage));
+        let mut read = 0;
+        let Connection { stream, client, out, filter: Some(filter), peer, .. } = self else { return Ok(()) };
+        let line = async {
+            while client.lines() == before {
+                match filter.line(&peer.relay).await {
+                    Err(()) => return Err(How::Local),
+                    Ok(Some(line)) => client.receive(&line, out),
+                    Ok(None) => {
+                        let open = stream.read(|bytes| {
+                            read += bytes.len();
+                            filter.push(bytes);
+                            !bytes.is_empty()
+                        });
+                        if !open.await.unwrap_or(false) {
+                            return Err(How::Lost);
+                        }
+                    }
+                }
+            }
+            Ok(())
+        };
+        let received = net::deadline(limit, stage.doing(), line).await;
+        self.patience.moved(read);
+        match received {
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(how)) => Err(Loss { stage: self.stage(), how }),
+            Err(_) => Err(Loss { stage, how: How::TimedOut }),
         }
     }
 
@@ -197,15 +257,21 @@ impl Connection {
 
     /// Sends the content that [`Event::SendContent`] asked for.
     pub async fn send(&mut self, content: &Content, files: &FileReader) -> Result<Sent, Unsent> {
-        let limits = (self.settings.timeouts.data_xfer, Patience::new(self.settings.request_rate));
-        let sent = body::send(&mut self.stream, content, self.settings.line_bytes_max, limits, files).await;
+        let pace = Pace {
+            limit: self.settings.timeouts.data_xfer,
+            patience: Patience::new(self.settings.request_rate),
+            end_delay: self.end_delay,
+        };
+        let sent = body::send(&mut self.stream, content, self.settings.line_bytes_max, pace, files).await;
         match sent {
             Ok(sent) => {
                 self.client.content_sent();
                 Ok(sent)
             }
-            Err(Unsendable::Lost) => Err(Unsent::Lost(Loss { stage: Stage::Content, timed_out: false })),
-            Err(Unsendable::TimedOut) => Err(Unsent::Lost(Loss { stage: Stage::Content, timed_out: true })),
+            Err(Unsendable::Lost) => Err(Unsent::Lost(Loss { stage: Stage::Content, how: How::Lost })),
+            Err(Unsendable::TimedOut) => {
+                Err(Unsent::Lost(Loss { stage: Stage::Content, how: How::TimedOut }))
+            }
             Err(Unsendable::Local(error)) => Err(Unsent::Local(error)),
         }
     }
@@ -215,6 +281,7 @@ impl Connection {
         let limit = self.settings.reuse_count_limit;
         self.client.is_ready()
             && self.out.events.is_empty()
+            && self.filter.as_ref().is_none_or(FilteredReplies::is_empty)
             && (limit == 0 || self.uses < limit)
             && self.opened.elapsed() < self.settings.reuse_time_limit
     }

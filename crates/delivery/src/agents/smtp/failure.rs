@@ -1,6 +1,6 @@
 //! What a failure means for recipients, in Postfix's words.
 
-use super::connection::{Loss, Peer};
+use super::connection::{How, Loss, Peer};
 use super::route::{NoRoute, Place};
 use crate::Verdict;
 use mail::{Diagnostic, Dsn, SiteFailure, Status};
@@ -50,9 +50,10 @@ impl Failure {
     /// The connection broke off.
     pub fn lost(peer: &Peer, loss: Loss) -> Self {
         let (label, doing) = (&peer.label, loss.stage.doing());
-        let reason = match loss.timed_out {
-            true => format!("conversation with {label} timed out while {doing}"),
-            false => format!("lost connection with {label} while {doing}"),
+        let reason = match loss.how {
+            How::TimedOut => format!("conversation with {label} timed out while {doing}"),
+            How::Lost => format!("lost connection with {label} while {doing}"),
+            How::Local => return Failure::local(peer),
         };
         Failure(Verdict::failure(LOST, reason))
     }

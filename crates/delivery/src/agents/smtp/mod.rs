@@ -11,6 +11,7 @@ mod destination;
 mod failure;
 mod patience;
 mod pool;
+mod reply_filter;
 mod route;
 mod settings;
 mod stream;

@@ -100,6 +100,14 @@ pub struct Settings {
     pub bind_enforce: bool,
     /// `smtp_discard_ehlo_keyword_address_maps`: keywords by a server's address, in place of those of the dialogue.
     pub discard_maps: Maps,
+    /// `smtp_pix_workaround_maps`: workarounds by a server's address, in place of those of the dialogue.
+    pub pix_maps: Maps,
+    /// `smtp_pix_workaround_threshold_time`: the age from which on a message waits before its end.
+    pub pix_threshold: Duration,
+    /// `smtp_pix_workaround_delay_time`: how long.
+    pub pix_delay: Duration,
+    /// `smtp_reply_filter`.
+    pub reply_filter: Maps,
     /// Relative socket paths are below it (`queue_directory`).
     pub queue_directory: PathBuf,
     /// The service's line asks for a chroot: absolute socket paths are tried below queue_directory first.
@@ -225,6 +233,10 @@ impl Default for Settings {
             source: Vec::new(),
             bind_enforce: false,
             discard_maps: Maps::default(),
+            pix_maps: Maps::default(),
+            pix_threshold: Duration::from_secs(500),
+            pix_delay: Duration::from_secs(10),
+            reply_filter: Maps::default(),
             queue_directory: "/var/spool/postfix".into(),
             chrooted: false,
             connections_max: CONNECTIONS_MAX,

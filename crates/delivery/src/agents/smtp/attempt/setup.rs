@@ -3,8 +3,9 @@
 use super::Delivery;
 use crate::Via;
 use crate::agents::smtp::Room;
-use crate::agents::smtp::connection::{Connection, Loss, Peer};
+use crate::agents::smtp::connection::{Connection, How, Loss, Peer};
 use crate::agents::smtp::failure::{Failure, system_text};
+use crate::agents::smtp::reply_filter::Note;
 use crate::agents::smtp::route::{Place, Target};
 use crate::agents::smtp::settings::logged_keywords;
 use crate::agents::smtp::stream::Stream;
@@ -103,35 +104,50 @@ impl Delivery<'_> {
         sources.iter().find(|ip| ip.is_ipv4() == address.is_ipv4()).copied()
     }
 
-    /// How the dialogue with this server is held (`smtp_discard_ehlo_keyword_address_maps`).
+    /// How the dialogue with this server is held, by its address.
     async fn dialogue(&self, target: &Target, peer: &Peer) -> Result<Rc<Dialogue>, Failure> {
         let (usual, settings) = (&self.shared.dialogue, &self.shared.settings);
         let Place::Inet(address) = target.place else { return Ok(usual.clone()) };
-        match settings.discard_maps.find([search::address(address.ip())]).await {
-            Lookup::NotFound => Ok(usual.clone()),
-            Lookup::Found(words) => {
-                let words = config::words::list(&words.to_ascii_lowercase());
-                Ok(Rc::new(Dialogue { discard_keywords: words, ..Dialogue::clone(usual) }))
-            }
+        let mut dialogue = Rc::clone(usual);
+        let key = search::address(address.ip());
+        match settings.discard_maps.lookup(&key).await {
+            Lookup::NotFound => {}
+            Lookup::Found(words) => Rc::make_mut(&mut dialogue).discard_keywords = lower_words(&words),
             Lookup::TempFail(_) => {
                 let parameter = match settings.dialogue.protocol {
                     Protocol::Smtp => "smtp_discard_ehlo_keyword_address_maps",
                     Protocol::Lmtp => "lmtp_discard_lhlo_keyword_address_maps",
                 };
-                let (queue_id, ip) = (&self.report.job().queue_id, address.ip());
+                let (queue_id, ip) = (&self.report.job().queue_id, &key.text);
                 let text = format_args!("{queue_id}: {parameter} map lookup error for {ip}");
                 observe::warn(self.report.tag(), text);
-                Err(Failure::local(peer))
+                return Err(Failure::local(peer));
             }
         }
+        // A table that fails changes nothing: the workarounds do no harm.
+        if let Lookup::Found(words) = settings.pix_maps.lookup(&key).await {
+            Rc::make_mut(&mut dialogue).pix_workarounds = lower_words(&words);
+        }
+        Ok(dialogue)
     }
 
     /// Greeting and HELO.
     async fn greet(&self, connection: &mut Connection) -> Result<(), Failure> {
+        let greeted = self.hellos(connection).await;
+        if connection.client().is_pix() {
+            self.work_around_pix(connection);
+        }
+        greeted?;
+        connection.connected = net::clock::now();
+        self.tell_of_extensions(connection);
+        self.check_is_not_myself(connection)
+    }
+
+    async fn hellos(&self, connection: &mut Connection) -> Result<(), Failure> {
         let peer = connection.peer.clone();
         loop {
-            match connection.event().await {
-                Ok(Event::Ready) => break,
+            match self.event(connection).await {
+                Ok(Event::Ready) => return Ok(()),
                 Ok(Event::Refused { stage, response }) => {
                     let skip = self.shared.settings.skip_5xx_greeting;
                     return Err(Failure::refused(&peer, stage, &response, skip));
@@ -139,15 +155,45 @@ impl Delivery<'_> {
                 // What a stranger says before it spoke SMTP is worth no line of the log.
                 Ok(Event::Garbage { .. }) => {}
                 Ok(_) => {
-                    let loss = Loss { stage: connection.stage(), timed_out: false };
+                    let loss = Loss { stage: connection.stage(), how: How::Lost };
                     return Err(Failure::lost(&peer, loss));
                 }
                 Err(loss) => return Err(Failure::lost(&peer, loss)),
             }
         }
-        connection.connected = net::clock::now();
-        self.tell_of_extensions(connection);
-        self.check_is_not_myself(connection)
+    }
+
+    /// `smtp_pix_workarounds`, for a server behind an old firewall.
+    fn work_around_pix(&self, connection: &mut Connection) {
+        let (settings, job) = (&self.shared.settings, self.report.job());
+        let words = connection.dialogue.pix_workarounds.clone();
+        if words.is_empty() {
+            return;
+        }
+        let has = |word: &str| words.iter().any(|w| w == word);
+        let mut done = Vec::from_iter(has("disable_esmtp").then_some("disable_esmtp"));
+        let age = job.stamps.delays(net::clock::now()).0;
+        if has("delay_dotcrlf") && age > settings.pix_threshold {
+            done.push("delay_dotcrlf");
+            connection.end_delay = Some(settings.pix_delay);
+        }
+        let (queue_id, done, relay) = (&job.queue_id, done.join(" "), &connection.peer.relay);
+        let text = format_args!("{queue_id}: enabling PIX workarounds: {done} for {relay}");
+        observe::info(self.report.tag(), text);
+    }
+
+    /// What comes next on a connection; what its filter did is logged.
+    pub(super) async fn event(&self, connection: &mut Connection) -> Result<Event, Loss> {
+        let event = connection.event().await;
+        for note in connection.notes() {
+            match note {
+                Note::Replaced(text) => observe::info(self.report.tag(), format_args!("{text}")),
+                Note::Failed(text) => {
+                    observe::warn(self.report.tag(), format_args!("{}: {text}", self.report.job().queue_id));
+                }
+            }
+        }
+        event
     }
 
     /// What Postfix logs of a server's extensions.
@@ -176,4 +222,8 @@ impl Delivery<'_> {
             false => Ok(()),
         }
     }
+}
+
+fn lower_words(text: &str) -> Vec<String> {
+    config::words::list(&text.to_ascii_lowercase())
 }

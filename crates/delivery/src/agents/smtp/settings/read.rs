@@ -86,6 +86,10 @@ impl Settings {
             bind_enforce: client.bind_address_enforce,
             discard_maps: opener
                 .maps("discard_ehlo_keyword_address_maps", &client.discard_ehlo_keyword_address_maps)?,
+            pix_maps: opener.maps("pix_workaround_maps", &client.pix_workaround_maps)?,
+            pix_threshold: client.pix_workaround_threshold_time,
+            pix_delay: client.pix_workaround_delay_time,
+            reply_filter: opener.maps("reply_filter", &client.reply_filter)?,
             queue_directory: global.queue_directory.into(),
             chrooted: scope.service().is_some_and(|service| scope.config().is_chrooted(service)),
             connections_max: CONNECTIONS_MAX,
@@ -144,6 +148,7 @@ fn dialogue(protocol: Protocol, client: &Client) -> Dialogue {
         },
         discard_keywords: client.discard_ehlo_keywords.iter().map(|w| w.to_ascii_lowercase()).collect(),
         quote_addresses: client.quote_rfc821_envelope,
+        pix_workarounds: client.pix_workarounds.clone(),
     }
 }
 
