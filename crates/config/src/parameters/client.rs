@@ -87,6 +87,10 @@ twins! {
         send_xforward_command: Bool = (smtp_send_xforward_command = "no", lmtp_send_xforward_command = "no"),
         /// What is done for servers behind an old firewall.
         pix_workarounds: List = (smtp_pix_workarounds = "disable_esmtp,delay_dotcrlf", lmtp_pix_workarounds = "disable_esmtp,delay_dotcrlf"),
+        /// What is done for such servers, by their address.
+        pix_workaround_maps: Tables = (smtp_pix_workaround_maps = "", lmtp_pix_workaround_maps = ""),
+        /// Tables that change the lines of servers' replies.
+        reply_filter: Tables = (smtp_reply_filter = "", lmtp_reply_filter = ""),
         /// The age of a message from which on that is done.
         pix_workaround_threshold_time: Duration = (smtp_pix_workaround_threshold_time = "500s", lmtp_pix_workaround_threshold_time = "500s"), range 1..,
         /// The pause before the end of data for such servers.
