@@ -209,7 +209,7 @@ impl Acceptor {
             recipient: None,
             protocol: "SMTP",
             helo: None,
-            login: None,
+            sasl: events::Sasl::default(),
         };
         emit(&self.tag(*number), &rejected);
     }

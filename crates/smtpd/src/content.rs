@@ -97,7 +97,8 @@ impl Driver {
         let sender = Some(&request.sender);
         finding.effects.told_hold_once(mail.wishes.hold.is_some());
         mail.wishes.add(&mut finding.effects);
-        let scene = Scene { queue_id: Some(id), sender, recipient: sole, ..scene };
+        let sasl_sender = request.sasl_sender.as_deref();
+        let scene = Scene { queue_id: Some(id), sender, recipient: sole, sasl_sender, ..scene };
         self.told(&mut finding.effects, finding.verdict, &scene)
     }
 
@@ -118,9 +119,11 @@ impl Driver {
         let message = mail.message.take().expect("the content has just been begun");
         let finished = message.finish()?;
         let flags = flags.with(finished.flags);
+        let sasl_sender = request.sasl_sender.clone();
         let mut envelope = envelope(&self.settings, request, recipients, client, mail, flags, local);
         envelope.attributes.extend(forward::attributes(
             self.peer.login.as_ref(),
+            sasl_sender.as_deref(),
             &forwarded,
             self.settings.client_port_logging,
         ));

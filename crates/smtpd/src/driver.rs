@@ -8,7 +8,6 @@ use crate::facts::{self, Facts};
 use crate::forward;
 use crate::list::{Effects, Said};
 use crate::listener::Ends;
-use crate::login::Login;
 use crate::notes::Scene;
 use crate::peer::PeerInfo;
 use crate::rates::{Rates, Who};
@@ -285,7 +284,7 @@ impl Driver {
                 self.deferred_client.replace(finding.effects.defer_if_permit.clone());
                 self.told(&mut finding.effects, finding.verdict, &scene).into()
             }
-            Ask::Helo { .. } if lists.delay_reject => Answer::Pass,
+            Ask::Helo { verb, .. } if lists.delay_reject => self.announcement(verb),
             Ask::Helo { verb, name } => {
                 let deferred = self.deferred_client.borrow().clone();
                 let scene = Scene { helo: Some(&name), trail, ..Scene::of(session, verb.name()) };
@@ -294,7 +293,10 @@ impl Driver {
                 let about = About { sender: None, deferred: deferred.as_ref(), facts, ..about };
                 let mut finding = lists.helo(&about).await;
                 self.deferred_helo.replace(finding.effects.defer_if_permit.clone());
-                self.told(&mut finding.effects, finding.verdict, &scene).into()
+                match self.told(&mut finding.effects, finding.verdict, &scene) {
+                    Ok(()) => self.announcement(verb),
+                    Err(reply) => Answer::Refuse(reply),
+                }
             }
             Ask::Xclient(_) => unreachable!("XCLIENT is answered before, where the session may be changed"),
             Ask::Count(verb) => self.count(verb, session),
@@ -345,9 +347,10 @@ impl Driver {
         let mut mail = Mail { arrival: now, instance, ..Mail::default() };
         if !lists.delay_reject {
             let deferred = self.deferred_helo.borrow().clone().or(self.deferred_client.borrow().clone());
-            let scene = Scene { sender: Some(sender), ..scene };
+            let sasl_sender = request.sasl_sender.as_deref();
+            let scene = Scene { sender: Some(sender), sasl_sender, ..scene };
             let about = self.about(Stage::Sender, session, &scene);
-            let facts = Facts { size: request.size, ..about.facts };
+            let facts = Facts { size: request.size, sasl_sender, ..about.facts };
             let about = About { deferred: deferred.as_ref(), facts, ..about };
             let mut finding = lists.sender(&about).await;
             mail.deferred = finding.effects.defer_if_permit.clone();
@@ -365,7 +368,7 @@ impl Driver {
             return Answer::Refuse(reply);
         }
         if !self.settings.delay_open {
-            self.open(&mut mail, &session.forwarded());
+            self.open(&mut mail, request.sasl_sender.as_deref(), &session.forwarded());
         }
         Answer::Mail(mail)
     }
@@ -383,10 +386,11 @@ impl Driver {
             Err(reply) => return Answer::Refuse(reply),
         };
         let forwarded = session.forwarded();
+        let sasl_sender = session.transaction().and_then(|t| t.request.sasl_sender.clone());
         if let Some(mail) = session.mail_mut() {
             if mail.queue_id.is_none() {
                 mail.arrival = net::clock::now();
-                self.open(mail, &forwarded);
+                self.open(mail, sasl_sender.as_deref(), &forwarded);
             }
             mail.wishes.add(&mut finding.effects);
         }
@@ -394,14 +398,14 @@ impl Driver {
     }
 
     /// Gives the transaction its id.
-    fn open(&self, mail: &mut Mail, forwarded: &Xforward) {
+    fn open(&self, mail: &mut Mail, sasl_sender: Option<&str>, forwarded: &Xforward) {
         let id = self.shared.intake.new_id(mail.arrival);
         let client = self.peer.name_and_address.as_str();
-        let login = self.peer.login.as_ref().map(Login::shown);
+        let sasl = self.sasl(sasl_sender);
         let (orig_queue_id, orig_client) =
             (forwarded.ident.as_deref(), forward::client(forwarded, self.settings.client_port_logging));
         let orig_client = orig_client.as_deref();
-        emit(&self.tag, &events::MailBegun { queue_id: &id, client, login, orig_queue_id, orig_client });
+        emit(&self.tag, &events::MailBegun { queue_id: &id, client, sasl, orig_queue_id, orig_client });
         mail.queue_id = Some(id);
     }
 

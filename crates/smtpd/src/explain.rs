@@ -75,7 +75,6 @@ async fn peer(settings: &Settings, resolver: &dyn Resolver, tag: &Tag, supposed:
     peer.login = supposed.login.as_ref().map(|username| Login {
         method: "PLAIN".to_owned(),
         username: username.clone(),
-        sender: None,
         counts: true,
     });
     peer.tls = supposed.tls.clone().map(Arc::new);

@@ -19,6 +19,8 @@ pub struct Facts<'a> {
     pub instance: Option<Instance>,
     /// What MAIL said with `SIZE=`, or what came.
     pub size: u64,
+    /// What MAIL said with `AUTH=`.
+    pub sasl_sender: Option<&'a str>,
     /// How many recipients were accepted; 0 before DATA.
     pub recipients: usize,
     /// The only recipient, from DATA on.
@@ -41,6 +43,7 @@ impl<'a> Facts<'a> {
             queue_id: mail.queue_id.as_ref(),
             instance: mail.instance,
             size: transaction.request.size,
+            sasl_sender: transaction.request.sasl_sender.as_deref(),
             ..self
         };
         // Restrictions on content are about all recipients; before, Postfix counts none.

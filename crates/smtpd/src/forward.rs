@@ -22,7 +22,12 @@ pub(crate) fn client(said: &Xforward, with_port: bool) -> Option<String> {
 }
 
 /// The attributes that the queue keeps.
-pub(crate) fn attributes(login: Option<&Login>, said: &Xforward, with_port: bool) -> Vec<(String, Vec<u8>)> {
+pub(crate) fn attributes(
+    login: Option<&Login>,
+    sasl_sender: Option<&str>,
+    said: &Xforward,
+    with_port: bool,
+) -> Vec<(String, Vec<u8>)> {
     let mut kept = Vec::new();
     let mut keep = |name: &str, value: &str| kept.push((name.to_owned(), value.as_bytes().to_vec()));
     if let Some(ident) = &said.ident {
@@ -31,9 +36,9 @@ pub(crate) fn attributes(login: Option<&Login>, said: &Xforward, with_port: bool
     if let Some(login) = login {
         keep("sasl_method", &login.method);
         keep("sasl_username", &login.username);
-        if let Some(sender) = &login.sender {
-            keep("sasl_sender", sender);
-        }
+    }
+    if let Some(sender) = sasl_sender.filter(|sender| !sender.is_empty()) {
+        keep("sasl_sender", sender);
     }
     if let Some(origin) = client(said, with_port) {
         keep("log_client_name", &text(said.name.as_ref()));
@@ -68,12 +73,12 @@ mod tests {
     #[test]
     fn a_client_is_told_of_only_where_something_is_said_of_it() {
         let mut said = Xforward { ident: Some("4X".into()), ..Xforward::default() };
-        assert_eq!((client(&said, true), attributes(None, &said, true).len()), (None, 1));
+        assert_eq!((client(&said, true), attributes(None, None, &said, true).len()), (None, 1));
         said.name = Some(Told::Is("a.example".into()));
         assert_eq!(client(&said, true).as_deref(), Some("a.example"));
         said.address = Some(Told::Is("2001:db8::1".parse().unwrap()));
         assert_eq!(client(&said, true).as_deref(), Some("a.example[2001:db8::1]"));
-        let kept = attributes(None, &said, true);
+        let kept = attributes(None, None, &said, true);
         assert!(kept.contains(&("log_client_port".into(), b"unknown".to_vec())));
         assert!(kept.contains(&("log_client_address".into(), b"IPv6:2001:db8::1".to_vec())));
     }

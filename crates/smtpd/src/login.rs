@@ -13,8 +13,6 @@ pub struct Login {
     pub method: String,
     /// Who (`sasl_username`).
     pub username: String,
-    /// Who submitted the message first (`sasl_sender`, MAIL's `AUTH=`), where that is told.
-    pub sender: Option<String>,
     /// Restrictions believe it: `smtpd_sasl_auth_enable`. Without that it is for headers and the log only.
     pub counts: bool,
 }
@@ -22,7 +20,7 @@ pub struct Login {
 impl Login {
     /// As log lines show it.
     pub fn shown(&self) -> events::Login<'_> {
-        events::Login { method: &self.method, username: &self.username, sender: self.sender.as_deref() }
+        events::Login { method: &self.method, username: &self.username }
     }
 }
 

@@ -4,12 +4,13 @@ use crate::driver::Driver;
 use crate::login::Login;
 use crate::trail::Trail;
 use crate::transaction::Smtpd;
-use mail::{Address, QueueId};
+use mail::{Address, Dsn, QueueId, Reply};
 use observe::Escaped;
 use observe::emit;
 use observe::events::cleanup::TooBig;
 use observe::events::smtpd as events;
-use protocol::smtp::server::{Ending, Note, Session};
+use protocol::smtp::command::Verb;
+use protocol::smtp::server::{Answer, EhloKeywords, Ending, Note, Session};
 
 /// Where a restriction acted, as its log line shows it.
 #[derive(Clone, Copy)]
@@ -20,6 +21,7 @@ pub(crate) struct Scene<'a> {
     pub(crate) recipient: Option<&'a Address>,
     pub(crate) protocol: &'static str,
     pub(crate) helo: Option<&'a str>,
+    pub(crate) sasl_sender: Option<&'a str>,
     /// What was asked.
     pub(crate) trail: Option<&'a Trail>,
 }
@@ -35,6 +37,7 @@ impl<'a> Scene<'a> {
             recipient: None,
             protocol: session.protocol(),
             helo: session.helo(),
+            sasl_sender: transaction.and_then(|t| t.request.sasl_sender.as_deref()),
             trail: None,
         }
     }
@@ -88,10 +91,11 @@ impl Driver {
                     emit(&self.tag, &TooBig { queue_id });
                 }
             }
-            Note::Rejected { command, reply, sender } => {
+            Note::Rejected { command, reply, sender, sasl_sender } => {
                 let scene = Scene::of(session, command);
                 let sender = sender.as_ref().or(scene.sender);
-                self.acted("reject", &reply.to_string(), &Scene { queue_id, sender, ..scene });
+                let sasl_sender = sasl_sender.as_deref().or(scene.sasl_sender);
+                self.acted("reject", &reply.to_string(), &Scene { queue_id, sender, sasl_sender, ..scene });
             }
             Note::BareNewline { command, envelope } => {
                 let (sender, recipient) = envelope.unzip();
@@ -116,10 +120,33 @@ impl Driver {
         }
     }
 
+    /// Whether HELO or EHLO may be answered: nothing is offered while a table cannot say what is to be left out.
+    pub(crate) fn announcement(&self, verb: Verb) -> Answer<Smtpd> {
+        if verb != Verb::Ehlo || self.standing.ehlo_is_known {
+            return Answer::Pass;
+        }
+        let client = &self.peer.name_and_address;
+        let off = self.standing.discard_ehlo;
+        if off != EhloKeywords::default() && !off.silently && !off.enhancedstatuscodes {
+            let names: Vec<_> = off.names().collect();
+            observe::info(&self.tag, format_args!("discarding EHLO keywords: {}", names.join(" ")));
+        }
+        let text = format!("{} Server local data error", self.settings.dialogue.myhostname);
+        let reply = Reply::new(421, Dsn::new(4, 3, 0), text);
+        observe::warn(&self.tag, format_args!("don't know what EHLO features to announce to {client}"));
+        observe::info(&self.tag, format_args!("NOQUEUE: reject: EHLO from {client}: {reply}"));
+        Answer::Refuse(reply)
+    }
+
+    /// As whom the client has logged in, and for whom it speaks.
+    pub(crate) fn sasl<'a>(&'a self, sender: Option<&'a str>) -> events::Sasl<'a> {
+        events::Sasl { login: self.peer.login.as_ref().map(Login::shown), sender }
+    }
+
     /// Logs what a restriction did.
     pub(crate) fn acted(&self, action: &'static str, text: &str, scene: &Scene<'_>) {
         let client = self.peer.name_and_address.as_str();
-        let Scene { command, queue_id, sender, recipient, protocol, helo, .. } = *scene;
+        let Scene { command, queue_id, sender, recipient, protocol, helo, sasl_sender, .. } = *scene;
         if action == "reject" {
             self.record(text, scene);
         }
@@ -135,7 +162,7 @@ impl Driver {
                 recipient,
                 protocol,
                 helo,
-                login: self.peer.login.as_ref().map(Login::shown),
+                sasl: self.sasl(sasl_sender),
             },
         );
     }

@@ -150,9 +150,11 @@ impl Settings {
     pub(crate) async fn standing(&self, peer: &PeerInfo) -> Standing {
         let xclient = is_in(&self.peers.xclient_hosts, peer).await;
         let exempt = is_in(&self.event_limit_exceptions, peer).await;
+        let discard_ehlo = self.discard_ehlo_of(peer).await;
         Standing {
             bare_newline: self.bare_newline_of(peer).await,
-            discard_ehlo: self.discard_ehlo_of(peer).await,
+            ehlo_is_known: discard_ehlo.is_ok(),
+            discard_ehlo: discard_ehlo.unwrap_or_else(|usual| usual),
             local: self.is_local(peer).await,
             event_exempt: xclient || exempt,
             rank: match self.exceptions_are_mynetworks {
@@ -200,10 +202,12 @@ impl Settings {
         }
     }
 
-    async fn discard_ehlo_of(&self, peer: &PeerInfo) -> EhloKeywords {
+    /// What EHLO leaves out for a client; an error where a table cannot say.
+    async fn discard_ehlo_of(&self, peer: &PeerInfo) -> Result<EhloKeywords, EhloKeywords> {
         match self.discard_ehlo_maps.find([search::address(peer.address)]).await {
-            Lookup::Found(words) => keywords(words.split([',', ' ', '\t'])),
-            Lookup::NotFound | Lookup::TempFail(_) => self.discard_ehlo,
+            Lookup::Found(words) => Ok(keywords(words.split([',', ' ', '\t']))),
+            Lookup::NotFound => Ok(self.discard_ehlo),
+            Lookup::TempFail(_) => Err(self.discard_ehlo),
         }
     }
 
@@ -223,6 +227,8 @@ pub(crate) struct Standing {
     pub bare_newline: BareNewline,
     /// What EHLO leaves out.
     pub discard_ehlo: EhloKeywords,
+    /// Whether that is known for this client.
+    pub ehlo_is_known: bool,
     /// Whether missing headers are added to its mail.
     pub local: bool,
     /// Whether limits on events do not count.
@@ -543,6 +549,9 @@ pub(crate) fn keywords<'a>(words: impl Iterator<Item = &'a str>) -> EhloKeywords
     let mut off = EhloKeywords::default();
     for word in words {
         match word.to_ascii_lowercase().as_str() {
+            "auth" => off.auth = true,
+            "starttls" => off.starttls = true,
+            "verp" => off.verp = true,
             "pipelining" => off.pipelining = true,
             "size" => off.size = true,
             "vrfy" => off.vrfy = true,

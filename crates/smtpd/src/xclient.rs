@@ -23,7 +23,6 @@ impl Driver {
         peer.login = said.login.as_ref().map(|username| Login {
             method: BY_XCLIENT.to_owned(),
             username: username.clone(),
-            sender: None,
             counts: known.sasl_auth_enable,
         });
         peer.name_and_address = peer.shown(self.settings.client_port_logging);

@@ -18,6 +18,15 @@ impl fmt::Display for Id<'_> {
     }
 }
 
+/// As whom a client has logged in, and for whom it speaks.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Sasl<'a> {
+    /// How, and as whom.
+    pub login: Option<Login<'a>>,
+    /// Who submitted the message first (MAIL's `AUTH=`), where that is told.
+    pub sender: Option<&'a str>,
+}
+
 /// As whom a client has logged in.
 #[derive(Clone, Copy, Debug)]
 pub struct Login<'a> {
@@ -25,14 +34,14 @@ pub struct Login<'a> {
     pub method: &'a str,
     /// Who.
     pub username: &'a str,
-    /// Who submitted the message first, where that is told.
-    pub sender: Option<&'a str>,
 }
 
-impl Login<'_> {
+impl Sasl<'_> {
     /// Appends `sasl_method=M`, `sasl_username=U` and `sasl_sender=S`, each behind `divider`.
     fn write(&self, divider: &str, out: &mut String) {
-        let _ = write!(out, "{divider}sasl_method={}{divider}sasl_username={}", self.method, self.username);
+        if let Some(Login { method, username }) = self.login {
+            let _ = write!(out, "{divider}sasl_method={method}{divider}sasl_username={username}");
+        }
         if let Some(sender) = self.sender {
             let _ = write!(out, "{divider}sasl_sender={sender}");
         }
@@ -107,7 +116,7 @@ pub struct MailBegun<'a> {
     /// `name[address]`.
     pub client: &'a str,
     /// As whom it has logged in.
-    pub login: Option<Login<'a>>,
+    pub sasl: Sasl<'a>,
     /// The message's id where it came from.
     pub orig_queue_id: Option<&'a str>,
     /// The client there.
@@ -117,9 +126,7 @@ pub struct MailBegun<'a> {
 impl Event for MailBegun<'_> {
     fn line(&self, out: &mut String) {
         let _ = write!(out, "{}: client={}", self.queue_id, self.client);
-        if let Some(login) = self.login {
-            login.write(", ", out);
-        }
+        self.sasl.write(", ", out);
         if let Some(id) = self.orig_queue_id {
             let _ = write!(out, ", orig_queue_id={id}");
         }
@@ -151,7 +158,7 @@ pub struct RestrictionActed<'a> {
     /// Argument of HELO or EHLO.
     pub helo: Option<&'a str>,
     /// As whom the client has logged in.
-    pub login: Option<Login<'a>>,
+    pub sasl: Sasl<'a>,
 }
 
 impl Event for RestrictionActed<'_> {
@@ -168,9 +175,7 @@ impl Event for RestrictionActed<'_> {
         if let Some(helo) = self.helo {
             let _ = write!(out, " helo=<{helo}>");
         }
-        if let Some(login) = self.login {
-            login.write(" ", out);
-        }
+        self.sasl.write(" ", out);
     }
 
     fn count(&self) {
@@ -609,7 +614,7 @@ mod tests {
             recipient: Some(&recipient),
             protocol: "ESMTP",
             helo: Some("h"),
-            login: None,
+            sasl: Sasl::default(),
         };
         assert_eq!(
             line(&event),
@@ -618,7 +623,7 @@ mod tests {
         );
         (event.sender, event.recipient, event.helo) = (None, None, None);
         assert!(line(&event).ends_with("denied; proto=ESMTP"));
-        event.login = Some(Login { method: "PLAIN", username: "ann", sender: Some("s") });
+        event.sasl = Sasl { login: Some(Login { method: "PLAIN", username: "ann" }), sender: Some("s") };
         assert!(line(&event).ends_with("; proto=ESMTP sasl_method=PLAIN sasl_username=ann sasl_sender=s"));
     }
 
@@ -628,12 +633,14 @@ mod tests {
         let mut event = MailBegun {
             queue_id: &queue_id,
             client: "c[1]",
-            login: None,
+            sasl: Sasl::default(),
             orig_queue_id: None,
             orig_client: None,
         };
         assert_eq!(line(&event), "4XyZ1: client=c[1]");
-        event.login = Some(Login { method: "XCLIENT", username: "ann", sender: None });
+        event.sasl.sender = Some("bob");
+        assert_eq!(line(&event), "4XyZ1: client=c[1], sasl_sender=bob", "it may be told without a login");
+        event.sasl = Sasl { login: Some(Login { method: "XCLIENT", username: "ann" }), sender: None };
         (event.orig_queue_id, event.orig_client) = (Some("4Abc"), Some("o[2]"));
         assert_eq!(
             line(&event),

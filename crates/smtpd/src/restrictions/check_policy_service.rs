@@ -75,7 +75,7 @@ impl This {
             etrn_domain: about.etrn.unwrap_or_default(),
             sasl_method: sasl.map_or("", |login| &login.method),
             sasl_username: sasl.map_or("", |login| &login.username),
-            sasl_sender: sasl.and_then(|login| login.sender.as_deref()).unwrap_or_default(),
+            sasl_sender: about.facts.sasl_sender.unwrap_or_default(),
             stress: facts.stress,
             encryption_protocol: tls.map_or("", |tls| &tls.protocol),
             encryption_cipher: tls.map_or("", |tls| &tls.cipher),

@@ -103,6 +103,7 @@ impl<H: Host> Session<H> {
             smtputf8: false,
             ret: None,
             envid: String::new(),
+            sasl_sender: None,
         };
         for option in options {
             if let Err(reply) = self.mail_option(*option, &mut request) {
@@ -120,6 +121,7 @@ impl<H: Host> Session<H> {
                 command: "MAIL",
                 reply: reply.clone(),
                 sender: Some(request.sender),
+                sasl_sender: request.sasl_sender,
             });
             self.say(out, &reply);
             return Done::Failed;
@@ -144,8 +146,14 @@ impl<H: Host> Session<H> {
             request.size = size.ok_or_else(too_much)?.unsigned_abs();
         } else if option.is("SMTPUTF8") && self.settings.smtputf8_enable && !off.smtputf8 {
             request.smtputf8 = true;
-        } else if option.value_of("AUTH").is_some() {
-            // RFC 4954 5: who submitted it; nobody here needs to know.
+        } else if let Some(value) = option.value_of("AUTH") {
+            // RFC 4954 5: who submitted it first. Whether the client has logged in is no matter, as with Postfix.
+            if request.sasl_sender.is_some() {
+                return Err(reply(503, (5, 5, 4), "Error: multiple AUTH= options"));
+            }
+            if value != b"<>" {
+                request.sasl_sender = Some(self.printable(value));
+            }
         } else if let Some(value) = option.value_of("RET") {
             if off.dsn {
                 return Err(dsn_off());
@@ -172,6 +180,13 @@ impl<H: Host> Session<H> {
             return Err(unsupported(option));
         }
         Ok(())
+    }
+
+    /// A text for the log and for policy services, with `?` for what is none.
+    fn printable(&self, value: &[u8]) -> String {
+        let wide = self.settings.smtputf8_enable;
+        let odd = |c: char| c.is_control() || c == char::REPLACEMENT_CHARACTER || !(wide || c.is_ascii());
+        String::from_utf8_lossy(value).chars().map(|c| if odd(c) { '?' } else { c }).collect()
     }
 
     pub(super) fn rcpt_command(&mut self, words: &[Word<'_>], line: &[u8], out: &mut Outputs) -> Done {

@@ -134,6 +134,8 @@ pub struct MailRequest {
     pub ret: Option<Ret>,
     /// `ENVID=`, decoded; empty where there was none.
     pub envid: String,
+    /// `AUTH=`, as it was written; nothing for `<>`, which says that nobody knows.
+    pub sasl_sender: Option<String>,
 }
 
 /// The driver's answer.

@@ -40,6 +40,8 @@ pub enum Note {
         reply: Reply,
         /// The sender, where it is not yet the transaction's.
         sender: Option<Address>,
+        /// What MAIL said with `AUTH=`, where that is not yet the transaction's.
+        sasl_sender: Option<String>,
     },
     /// `reject: END-OF-MESSAGE from …: bare <LF> received`.
     BareNewline {

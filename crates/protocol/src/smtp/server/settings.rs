@@ -112,6 +112,12 @@ pub enum BareNewline {
 /// EHLO keywords, as a set for `smtpd_discard_ehlo_keywords`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct EhloKeywords {
+    /// AUTH, which is not offered yet.
+    pub auth: bool,
+    /// STARTTLS, which is not offered yet.
+    pub starttls: bool,
+    /// XVERP, which is not offered yet.
+    pub verp: bool,
     /// PIPELINING.
     pub pipelining: bool,
     /// SIZE.
@@ -139,17 +145,20 @@ pub struct EhloKeywords {
 }
 
 impl EhloKeywords {
-    /// The keywords in the set, in the order of EHLO's lines.
+    /// The keywords in the set, in the order in which Postfix's log has them.
     pub fn names(&self) -> impl Iterator<Item = &'static str> {
         let all = [
+            (self.eightbitmime, "8BITMIME"),
+            (self.auth, "AUTH"),
+            (self.etrn, "ETRN"),
             (self.pipelining, "PIPELINING"),
             (self.size, "SIZE"),
+            (self.verp, "VERP"),
             (self.vrfy, "VRFY"),
-            (self.etrn, "ETRN"),
             (self.xclient, "XCLIENT"),
             (self.xforward, "XFORWARD"),
             (self.enhancedstatuscodes, "ENHANCEDSTATUSCODES"),
-            (self.eightbitmime, "8BITMIME"),
+            (self.starttls, "STARTTLS"),
             (self.dsn, "DSN"),
             (self.smtputf8, "SMTPUTF8"),
             (self.chunking, "CHUNKING"),

@@ -550,3 +550,18 @@ fn each_command_and_each_chunk_is_a_request_of_its_own() {
     assert!(!next(&mut talk, "a\r\nb\r\n"));
     assert!(next(&mut talk, ".\r\n"));
 }
+
+#[test]
+fn who_submitted_a_message_first_is_told_once_and_kept_as_it_was_written() {
+    let mut talk = Talk::open();
+    let told = |talk: &Talk| talk.session.transaction().and_then(|t| t.request.sasl_sender.clone());
+    assert_eq!(talk.say("MAIL FROM:<a@b.example> AUTH=x+40y\r\n"), "250 2.1.0 Ok\r\n");
+    assert_eq!(told(&talk).as_deref(), Some("x+40y"));
+    talk.say("RSET\r\n");
+    talk.say("MAIL FROM:<a@b.example> AUTH=<> AUTH=a\x01b\r\n");
+    assert_eq!(told(&talk).as_deref(), Some("a?b"), "nobody is not told of");
+    talk.say("RSET\r\n");
+    let twice = "503 5.5.4 Error: multiple AUTH= options\r\n";
+    assert_eq!(talk.say("MAIL FROM:<a@b.example> AUTH=x AUTH=<>\r\n"), twice);
+    assert_eq!(told(&talk), None);
+}
