@@ -7,6 +7,8 @@ parameters! {
         command_time_limit: Duration = "1000s", range 1..,
         /// Variables that services pass on to commands outside the mail system.
         export_environment: List = "TZ MAIL_CONFIG LANG",
+        /// Tables that replace the status and text of results of pipe.
+        pipe_delivery_status_filter: Tables = "$default_delivery_status_filter",
     }
 }
 
