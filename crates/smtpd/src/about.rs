@@ -15,7 +15,7 @@ use net::Resolver;
 use observe::Tag;
 use std::net::IpAddr;
 use std::sync::Arc;
-use tables::lists::AddressList;
+use tables::lists::{AddressList, NameList};
 use tables::search::{Key, Parents};
 use tables::{Lookup, Maps, Table};
 
@@ -139,6 +139,8 @@ pub struct Rules {
     pub expansion_filter: Vec<u8>,
     /// `smtpd_sender_login_maps`.
     pub sender_login_maps: Maps,
+    /// `smtpd_log_access_permit_actions`.
+    pub permits_logged: NameList,
     /// `smtpd_tls_ask_ccert`; nobody is asked before TLS is built.
     pub asks_for_certificates: bool,
     /// `relay_clientcerts`.

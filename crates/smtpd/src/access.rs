@@ -3,6 +3,7 @@
 use crate::about::{About, Stage};
 use crate::complaint::{Complaint, Mistake};
 use crate::list::Nested;
+use crate::permits::Grant;
 use crate::restrictions::{Act, Effect, Verdict, misconfigured};
 use crate::status;
 use crate::tls::SearchBy;
@@ -164,9 +165,13 @@ pub fn result(action: &str, source: &str, key: &str, about: &About<'_>, subject:
         let (source, key) = (source.to_owned(), key.to_owned());
         Verdict::Complain(Complaint::Entry { source, key, mistake })
     };
+    let permit = || match about.rules.permits_logged.is_empty() {
+        true => Verdict::Permit,
+        false => Verdict::Granted(Box::new(Grant::new(word, subject, source))),
+    };
     match upper.as_str() {
         "DUNNO" => Verdict::Dunno,
-        "OK" | "RELAY" => Verdict::Permit,
+        "OK" | "RELAY" => permit(),
         "REJECT" => refusal(codes.access_map_reject, subject, text, "Access denied").told(Verdict::Refuse),
         "DEFER" => refusal(codes.access_map_defer, subject, text, "Access denied").told(Verdict::Refuse),
         "DEFER_IF_PERMIT" => {
@@ -192,7 +197,7 @@ pub fn result(action: &str, source: &str, key: &str, about: &About<'_>, subject:
             }
         }
         // Also `550`: a code refuses only where a text stands behind it.
-        _ if !action.is_empty() && action.bytes().all(|b| b.is_ascii_digit()) => Verdict::Permit,
+        _ if !action.is_empty() && action.bytes().all(|b| b.is_ascii_digit()) => permit(),
         _ if is_refusing_code(word) => {
             refusal(word.parse().unwrap_or(554), subject, text, "Access denied").told(Verdict::Refuse)
         }

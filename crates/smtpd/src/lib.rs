@@ -35,6 +35,7 @@ mod packed;
 mod passed;
 pub mod peer;
 mod peer_settings;
+pub mod permits;
 pub mod policy;
 pub mod postscreen;
 pub mod rates;

@@ -175,6 +175,12 @@ impl Entry {
         if let Some(trail) = about.trail {
             trail.asked(self, place.depth, &verdict);
         }
+        if let (What::One { .. }, Verdict::Permit) = (&self.what, &verdict)
+            && !about.rules.permits_logged.is_empty()
+        {
+            let name = self.text.split(' ').next().unwrap_or_default();
+            about.note_permit(name, effects).await;
+        }
         let decision = act(verdict, about, effects, place).await;
         match (&decision, &self.ignored) {
             (Decision::Permit, Some(ignored)) => effects.said.push(Said::Complaint(ignored.clone())),
@@ -192,6 +198,15 @@ async fn act(verdict: Verdict, about: &About<'_>, effects: &mut Effects, place: 
     match verdict {
         Verdict::Dunno => Decision::Open,
         Verdict::Permit => Decision::Permit,
+        Verdict::Granted(grant) => {
+            grant.note(about, effects).await;
+            Decision::Permit
+        }
+        Verdict::Ungranted(grant, complaint) => {
+            grant.note(about, effects).await;
+            effects.said.push(Said::Complaint(complaint));
+            Decision::Refuse(restrictions::misconfigured())
+        }
         Verdict::Refuse(reply) | Verdict::DeferIfPermit(reply) if place.warns => {
             effects.said.push(Said::Acted("reject_warning", reply.to_string()));
             Decision::Open

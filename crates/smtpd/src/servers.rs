@@ -86,10 +86,16 @@ pub async fn check(
         Ok(hosts) => ask(table, about, of, subject, hosts).await,
         Err(verdict) => verdict,
     };
-    let wrong = Complaint::ForbidsPermit { restriction, value: value.to_owned() };
+    forbid_permit(verdict, restriction, value)
+}
+
+/// What a restriction finds that must not permit: who owns the name could choose what it leads to.
+pub(crate) fn forbid_permit(verdict: Verdict, restriction: &'static str, value: &str) -> Verdict {
+    let wrong = || Complaint::ForbidsPermit { restriction, value: value.to_owned() };
     match verdict {
-        Verdict::Permit => Verdict::Broken(wrong, misconfigured()),
-        Verdict::List(nested) => Verdict::List(Nested { forbids_permit: Some(wrong), ..nested }),
+        Verdict::Permit => Verdict::Broken(wrong(), misconfigured()),
+        Verdict::Granted(grant) => Verdict::Ungranted(grant, wrong()),
+        Verdict::List(nested) => Verdict::List(Nested { forbids_permit: Some(wrong()), ..nested }),
         other => other,
     }
 }

@@ -309,6 +309,7 @@ impl Reader<'_> {
             },
             expansion_filter: macros::allowed(&p.smtpd_expansion_filter),
             sender_login_maps: self.maps("smtpd_sender_login_maps", &p.smtpd_sender_login_maps),
+            permits_logged: self.names("smtpd_log_access_permit_actions", &p.smtpd_log_access_permit_actions),
             // Not a parameter of the view: TLS is not built yet.
             asks_for_certificates: self.scope.expanded("smtpd_tls_ask_ccert").is_ok_and(|v| v == "yes"),
             relay_clientcerts: self.maps("relay_clientcerts", &p.relay_clientcerts),

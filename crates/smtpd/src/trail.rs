@@ -6,7 +6,7 @@
 
 use crate::list::Entry;
 use crate::packed::{self, Packed};
-use crate::restrictions::Verdict;
+use crate::restrictions::{Verdict, misconfigured};
 use std::cell::{Cell, RefCell};
 use std::fmt::{self, Display};
 use std::ops::Deref;
@@ -222,7 +222,8 @@ impl Display for Told<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.0 {
             Verdict::Dunno => f.write_str("goes on"),
-            Verdict::Permit => f.write_str("permits"),
+            Verdict::Permit | Verdict::Granted(_) => f.write_str("permits"),
+            Verdict::Ungranted(..) => write!(f, "permits, which it must not: {}", misconfigured()),
             Verdict::Refuse(reply) => write!(f, "refuses: {reply}"),
             Verdict::Unable(reply) | Verdict::Broken(_, reply) => write!(f, "cannot decide: {reply}"),
             Verdict::DeferIfPermit(reply) => write!(f, "puts off what is permitted: {reply}"),

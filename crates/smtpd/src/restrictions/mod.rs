@@ -69,6 +69,7 @@ mod sleep;
 use crate::about::About;
 use crate::complaint::Complaint;
 use crate::list::Nested;
+use crate::permits::Grant;
 use crate::policy::Defaults;
 use mail::{Address, Dsn, Reply};
 use std::future::Future;
@@ -82,6 +83,10 @@ pub enum Verdict {
     Dunno,
     /// The rest of this list is passed over.
     Permit,
+    /// The same, as a table says; the log may have to tell.
+    Granted(Box<Grant>),
+    /// A table says so where that would open a hole: refused for now.
+    Ungranted(Box<Grant>, Complaint),
     /// No.
     Refuse(Reply),
     /// It cannot be known: refused for now, also behind `warn_if_reject`.
