@@ -2,12 +2,18 @@
 
 use std::io::{self, Read as _};
 use std::net::{IpAddr, SocketAddr};
+use std::ops::RangeInclusive;
 use std::path::Path;
+use std::time::Duration;
 
 const DNS_PORT: u16 = 53;
 
 /// Servers that are asked, as the system's resolver takes no more.
 pub(super) const SERVERS_MAX: usize = 3;
+
+/// What `options` may say; a question that may take no time has no answer.
+const TIMEOUTS: RangeInclusive<u64> = 1..=30;
+const ATTEMPTS: RangeInclusive<usize> = 1..=5;
 
 /// Bytes of the file that are read.
 const FILE_BYTES_MAX: u64 = 64 * 1024;
@@ -19,9 +25,19 @@ pub struct ResolvConf {
     pub name_servers: Result<Vec<SocketAddr>, String>,
     /// The domains of the last `search` or `domain` line.
     pub search: Vec<String>,
+    /// How long one question to one server may take (`options timeout:`).
+    pub timeout: Duration,
+    /// How often a silent server is asked (`options attempts:`).
+    pub attempts: usize,
 }
 
 impl ResolvConf {
+    /// A file that names these servers and nothing else.
+    pub fn of(name_servers: Vec<SocketAddr>) -> ResolvConf {
+        let (name_servers, search) = (Ok(name_servers), Vec::new());
+        ResolvConf { name_servers, search, timeout: Duration::from_secs(5), attempts: 2 }
+    }
+
     /// Reads a file. One that cannot be read names no servers and says why.
     pub fn read(path: &Path) -> ResolvConf {
         let shown = path.display();
@@ -33,19 +49,19 @@ impl ResolvConf {
                 io::ErrorKind::NotFound => format!("{shown} does not exist"),
                 _ => format!("{shown} cannot be read: {error}"),
             };
-            return ResolvConf { name_servers: Err(why), search: Vec::new() };
+            return ResolvConf { name_servers: Err(why), ..ResolvConf::of(Vec::new()) };
         }
-        let (servers, search) = parse(&String::from_utf8_lossy(&text));
-        let name_servers = match servers.is_empty() {
-            true => Err(format!("{shown} has no `nameserver` line with an address")),
-            false => Ok(servers),
-        };
-        ResolvConf { name_servers, search }
+        let mut said = parse(&String::from_utf8_lossy(&text));
+        if said.name_servers.as_ref().is_ok_and(Vec::is_empty) {
+            said.name_servers = Err(format!("{shown} has no `nameserver` line with an address"));
+        }
+        said
     }
 }
 
-fn parse(text: &str) -> (Vec<SocketAddr>, Vec<String>) {
-    let (mut servers, mut search) = (Vec::new(), Vec::new());
+fn parse(text: &str) -> ResolvConf {
+    let mut said = ResolvConf::of(Vec::new());
+    let mut servers = Vec::new();
     for line in text.lines() {
         let mut words = line.split_ascii_whitespace();
         let domain = |word: &str| word.trim_matches('.').to_owned();
@@ -55,12 +71,28 @@ fn parse(text: &str) -> (Vec<SocketAddr>, Vec<String>) {
                 let address = words.next().and_then(|word| word.parse::<IpAddr>().ok());
                 servers.extend(address.map(|ip| SocketAddr::new(ip, DNS_PORT)));
             }
-            Some("search") => search = words.map(domain).filter(|name| !name.is_empty()).collect(),
-            Some("domain") => search = words.take(1).map(domain).collect(),
+            Some("search") => said.search = words.map(domain).filter(|name| !name.is_empty()).collect(),
+            Some("domain") => said.search = words.take(1).map(domain).collect(),
+            Some("options") => words.for_each(|word| option(word, &mut said)),
             _ => {}
         }
     }
-    (servers, search)
+    said.name_servers = Ok(servers);
+    said
+}
+
+fn option(word: &str, said: &mut ResolvConf) {
+    match word.split_once(':') {
+        Some(("timeout", value)) => {
+            let seconds = value.parse().ok().map(|s: u64| s.clamp(*TIMEOUTS.start(), *TIMEOUTS.end()));
+            said.timeout = seconds.map_or(said.timeout, Duration::from_secs);
+        }
+        Some(("attempts", value)) => {
+            let times = value.parse().ok().map(|n: usize| n.clamp(*ATTEMPTS.start(), *ATTEMPTS.end()));
+            said.attempts = times.unwrap_or(said.attempts);
+        }
+        _ => {}
+    }
 }
 
 #[cfg(test)]
@@ -90,9 +122,19 @@ mod tests {
 
     #[test]
     fn the_last_search_or_domain_counts() {
-        let search = |text: &str| parse(text).1;
+        let search = |text: &str| parse(text).search;
         assert_eq!(search("domain a.example\nsearch b.example. c.example\n"), ["b.example", "c.example"]);
         assert_eq!(search("search b.example c.example\ndomain a.example\n"), ["a.example"]);
         assert_eq!(search("search .\n"), [""; 0]);
+    }
+
+    #[test]
+    fn options_say_how_long_and_how_often_a_question_is_asked() {
+        let limits = |text: &str| (parse(text).timeout.as_secs(), parse(text).attempts);
+        assert_eq!(limits("options rotate\n"), (5, 2));
+        assert_eq!(limits("options timeout:1 attempts:1\n"), (1, 1));
+        assert_eq!(limits("options timeout:0 attempts:0\n"), (1, 1));
+        assert_eq!(limits("options timeout:90 attempts:9\n"), (30, 5));
+        assert_eq!(limits("options timeout:x\noptions attempts:3\n"), (5, 3));
     }
 }

@@ -20,9 +20,6 @@ use std::net::SocketAddr;
 use std::rc::Rc;
 use std::time::Duration;
 
-/// Times that all servers are asked; as the system's resolver.
-const ROUNDS: usize = 2;
-
 /// Answers in a row that are only another name to ask for; Postfix gives up after as many.
 const ALIASES_MAX: usize = 10;
 
@@ -30,14 +27,15 @@ const ALIASES_MAX: usize = 10;
 pub(super) struct Stub {
     servers: Vec<Server>,
     timeout: Duration,
+    attempts: usize,
     memory: RefCell<Memory>,
 }
 
 impl Stub {
-    /// Asks the first server first. One question to one server may take `timeout`.
-    pub(super) fn new(servers: &[SocketAddr], timeout: Duration) -> Stub {
+    /// Asks the first server first, and silent ones `attempts` times. One question to one server may take `timeout`.
+    pub(super) fn new(servers: &[SocketAddr], timeout: Duration, attempts: usize) -> Stub {
         let servers = servers.iter().map(|at| Server::new(*at)).collect();
-        Stub { servers, timeout, memory: RefCell::default() }
+        Stub { servers, timeout, attempts, memory: RefCell::default() }
     }
 
     /// What the servers say of a name, at most `longest` ago. An answer may be that there is nothing; errors are
@@ -67,7 +65,7 @@ impl Stub {
 
     async fn asked(&self, question: &Question) -> Result<Rc<Answer>, Problem> {
         let mut failure = Problem::TryAgain;
-        for _ in 0..ROUNDS {
+        for _ in 0..self.attempts {
             let mut any_silent = false;
             // Who was silent a moment ago is asked last.
             let (ready, silent): (Vec<_>, Vec<_>) = self.servers.iter().partition(|s| !s.was_silent());

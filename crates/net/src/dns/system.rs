@@ -24,9 +24,6 @@ const LISTING_TIME_MAX: Duration = Duration::from_secs(24 * 3600);
 /// Records taken from one answer; Postfix's dns_rr_limit is the like. More are dropped.
 const RECORDS_MAX: usize = 1000;
 
-/// As the system's resolver.
-const QUESTION_TIMEOUT: Duration = Duration::from_secs(5);
-
 const DNS_PORT: u16 = 53;
 
 const HOSTS_FILE: &str = "/etc/hosts";
@@ -34,14 +31,14 @@ const HOSTS_FILE: &str = "/etc/hosts";
 const RESOLV_CONF: &str = "/etc/resolv.conf";
 
 /// Where names come from.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct SystemResolverSettings {
     /// Name servers (`dns_nameservers`); empty means those of resolv.conf.
     pub name_servers: Vec<SocketAddr>,
     /// The host table; `None` means /etc/hosts.
     pub hosts_file: Option<PathBuf>,
-    /// How long one question may take before it is asked again, once.
-    pub question_timeout: Duration,
+    /// How long one question may take before it is asked again; `None` means as resolv.conf says, or five seconds.
+    pub question_timeout: Option<Duration>,
     /// What the host's files say, read before; nothing where they are read when they are needed.
     pub files: Option<Arc<HostFiles>>,
 }
@@ -59,17 +56,6 @@ impl HostFiles {
         HostFiles {
             resolv_conf: ResolvConf::read(Path::new(RESOLV_CONF)),
             hosts: Table::read(Path::new(HOSTS_FILE)),
-        }
-    }
-}
-
-impl Default for SystemResolverSettings {
-    fn default() -> Self {
-        SystemResolverSettings {
-            name_servers: Vec::new(),
-            hosts_file: None,
-            question_timeout: QUESTION_TIMEOUT,
-            files: None,
         }
     }
 }
@@ -103,9 +89,10 @@ impl SystemResolver {
         let said = match (&settings.files, settings.name_servers.as_slice()) {
             (Some(files), []) => files.resolv_conf.clone(),
             (None, []) => ResolvConf::read(Path::new(RESOLV_CONF)),
-            (_, named) => ResolvConf { name_servers: Ok(named.to_vec()), search: Vec::new() },
+            (_, named) => ResolvConf::of(named.to_vec()),
         };
-        let dns = Stub::new(&said.name_servers.map_err(io::Error::other)?, settings.question_timeout);
+        let time = settings.question_timeout.unwrap_or(said.timeout);
+        let dns = Stub::new(&said.name_servers.map_err(io::Error::other)?, time, said.attempts);
         let hosts = match &settings.files {
             Some(files) => Hosts::fixed(files.hosts.clone()),
             None => Hosts::open(settings.hosts_file.clone().unwrap_or_else(|| HOSTS_FILE.into())),

@@ -68,7 +68,7 @@ async fn server(says: impl Fn(&Message, Message) -> Vec<Message> + 'static) -> (
 }
 
 fn stub(servers: &[SocketAddr]) -> Stub {
-    Stub::new(servers, Duration::from_millis(200))
+    Stub::new(servers, Duration::from_millis(200), 2)
 }
 
 async fn address(stub: &Stub, name: &str) -> Result<Vec<RData>, Problem> {
@@ -131,7 +131,7 @@ fn who_waits_gets_an_answer_though_the_first_who_asked_went_away() {
 fn many_questions_share_sockets_and_each_gets_its_own_answer() {
     run(async {
         let (at, _) = server(|_, right| vec![right]).await;
-        let stub = Rc::new(Stub::new(&[at], Duration::from_secs(10)));
+        let stub = Rc::new(Stub::new(&[at], Duration::from_secs(10), 2));
         let asking: Vec<_> = (0..200)
             .map(|n| {
                 let stub = stub.clone();

@@ -165,7 +165,7 @@ fn failures_are_told_apart_as_postfix_does() {
 fn a_server_that_is_not_there_is_a_reason_to_try_again() {
     run(async {
         let gone = UdpSocket::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
-        let question_timeout = Duration::from_millis(100);
+        let question_timeout = Some(Duration::from_millis(100));
         let settings =
             SystemResolverSettings { name_servers: vec![gone], question_timeout, ..Default::default() };
         let resolver = SystemResolver::open(&settings).unwrap();
