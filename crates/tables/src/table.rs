@@ -272,11 +272,16 @@ impl Table {
         &self.0.spec
     }
 
-    /// Looks up `key`, in whatever case. That the table could not be asked is a warning, too: it names the table.
+    /// Looks up `key`, in whatever case. That the table could not be asked is a warning, too: it names the table, and
+    /// the key where the table has no reason to tell.
     pub async fn lookup(&self, key: &str) -> Lookup {
         let answer = self.ask(key).await;
-        if let Lookup::TempFail(text) = &answer {
-            (self.0.warn)(text);
+        match &answer {
+            Lookup::TempFail(text) if text == self.spec() => {
+                (self.0.warn)(&format!("{text} lookup error for \"{key}\""));
+            }
+            Lookup::TempFail(text) => (self.0.warn)(text),
+            _ => {}
         }
         answer
     }
