@@ -40,12 +40,12 @@ impl Environment {
             };
         }
         command.env("MAIL_CONFIG", config_directory);
-        // The tests' way to show that a parameter counts; builds for use do not look at it.
-        const FORGET: &str = "POSTHASTE_FORGET";
-        if cfg!(debug_assertions)
-            && let Some(names) = std::env::var_os(FORGET)
-        {
-            command.env(FORGET, names);
+        // The tests' ways to show that a parameter counts, and what restrictions find; builds for use do not look at them.
+        const FOR_TESTS: [&str; 2] = ["POSTHASTE_FORGET", "POSTHASTE_WITNESS"];
+        for name in FOR_TESTS.iter().filter(|_| cfg!(debug_assertions)) {
+            if let Some(value) = std::env::var_os(name) {
+                command.env(name, value);
+            }
         }
     }
 }

@@ -243,14 +243,16 @@ impl About<'_> {
 
     /// Refuses a client whose name is not known, as `text` says.
     pub fn nameless(&self, status: NameStatus, detail: u16, text: &str) -> Verdict {
-        let code = match status {
-            NameStatus::Known => return Verdict::Dunno,
-            // Perhaps it is known later.
-            NameStatus::NotNow => 450,
-            NameStatus::Unknown | NameStatus::Forged => self.rules.codes.unknown_client,
-        };
         let text = format!("Client host rejected: {text}, [{}]", self.client.address);
-        Verdict::Refuse(Reply::new(code, dsn_of(code, 7, detail), text))
+        let reply = |code| Reply::new(code, dsn_of(code, 7, detail), text);
+        match status {
+            NameStatus::Known => Verdict::Dunno,
+            // Perhaps it is known later.
+            NameStatus::NotNow => Verdict::NotNow(reply(450)),
+            NameStatus::Unknown | NameStatus::Forged => {
+                Verdict::Refuse(reply(self.rules.codes.unknown_client))
+            }
+        }
     }
 
     /// The HELO name; where it is none, or an address in brackets, what a restriction on names finds.
@@ -300,7 +302,7 @@ impl About<'_> {
 
     /// A table or list could not be asked.
     pub fn lookup_failed(&self) -> Reply {
-        self.refusal(451, (4, 3, 0), "Temporary lookup failure")
+        Reply::new(451, Dsn::new(4, 3, 0), format!("<{}>: Temporary lookup failure", self.value()))
     }
 
     /// Permit where the client is in `list`.

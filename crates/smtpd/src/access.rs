@@ -5,8 +5,8 @@ use crate::complaint::{Complaint, Mistake};
 use crate::list::Nested;
 use crate::permits::Grant;
 use crate::restrictions::{Act, Effect, Verdict, misconfigured};
-use crate::status;
 use crate::tls::SearchBy;
+use crate::{status, witness};
 use mail::{Address, Dsn, Reply};
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -146,7 +146,10 @@ async fn find(table: &Table, keys: Vec<Key>, about: &About<'_>, subject: Subject
             Lookup::Found(action) if table.found_nothing_in(&key.text, &action) => {
                 return unanswered(subject);
             }
-            Lookup::Found(action) => return result(&action, table.spec(), &key.text, about, subject),
+            Lookup::Found(action) => {
+                witness::access(subject.class, subject.value, &key.text, &action);
+                return result(&action, table.spec(), &key.text, about, subject);
+            }
             Lookup::TempFail(_) => return unanswered(subject),
         }
     }
@@ -315,5 +318,5 @@ fn refusal(code: u16, subject: Subject<'_>, text: &str, default: &str) -> Refusa
 /// A table that cannot be asked is as good as a table that says so: `warn_if_reject` makes a warning of it, too.
 fn unanswered(subject: Subject<'_>) -> Verdict {
     let text = format!("<{}>: {} rejected: Server configuration error", subject.value, subject.class);
-    Verdict::Refuse(Reply::new(451, Dsn::new(4, 3, 5), text))
+    Verdict::NotNow(Reply::new(451, Dsn::new(4, 3, 5), text))
 }

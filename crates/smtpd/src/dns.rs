@@ -130,7 +130,7 @@ impl About<'_> {
 impl crate::about::Rules {
     /// A refusal because DNS did not answer: at once where `defers`, otherwise only if the rest permits.
     pub(crate) fn put_off(&self, defers: bool, reply: Reply) -> Verdict {
-        if defers { Verdict::Refuse(reply) } else { Verdict::DeferIfPermit(reply) }
+        if defers { Verdict::NotNow(reply) } else { Verdict::DeferIfPermit(reply) }
     }
 }
 

@@ -55,6 +55,7 @@ pub mod trail;
 mod transaction;
 mod upstream;
 mod watch;
+mod witness;
 mod xclient;
 
 pub use anvil::Anvil;

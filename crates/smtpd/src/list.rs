@@ -3,7 +3,7 @@
 use crate::about::{About, Stage};
 use crate::complaint::Complaint;
 use crate::restrictions::{Effect, Restriction, Verdict};
-use crate::{access, restrictions};
+use crate::{access, restrictions, witness};
 use mail::{Address, Reply};
 use std::future::Future;
 use std::pin::Pin;
@@ -172,6 +172,7 @@ impl Entry {
             What::Class(list) => Verdict::List(Nested { list: Arc::clone(list), forbids_permit: None }),
             What::Broken(complaint) => Verdict::Broken(complaint.clone(), restrictions::misconfigured()),
         };
+        witness::found(self, &verdict);
         if let Some(trail) = about.trail {
             trail.asked(self, place.depth, &verdict);
         }
@@ -207,12 +208,12 @@ async fn act(verdict: Verdict, about: &About<'_>, effects: &mut Effects, place: 
             effects.said.push(Said::Complaint(complaint));
             Decision::Refuse(restrictions::misconfigured())
         }
-        Verdict::Refuse(reply) | Verdict::DeferIfPermit(reply) if place.warns => {
+        Verdict::Refuse(reply) | Verdict::NotNow(reply) | Verdict::DeferIfPermit(reply) if place.warns => {
             effects.said.push(Said::Acted("reject_warning", reply.to_string()));
             Decision::Open
         }
         Verdict::Refuse(reply) => Decision::Refuse(effects.refusal(reply)),
-        Verdict::Unable(reply) => Decision::Refuse(reply),
+        Verdict::NotNow(reply) | Verdict::Unable(reply) => Decision::Refuse(reply),
         Verdict::DeferIfPermit(reply) => {
             effects.defer_if_permit.get_or_insert(reply);
             Decision::Open

@@ -4,6 +4,7 @@
 //! few copied bytes in a buffer that the next decision uses again: once the buffers have their size, a step costs no
 //! allocation, but for one that shows the answer of DNS.
 
+use crate::complaint::Complaint;
 use crate::list::Entry;
 use crate::packed::{self, Packed};
 use crate::restrictions::{Verdict, misconfigured};
@@ -216,7 +217,8 @@ impl Display for Answer<'_> {
     }
 }
 
-struct Told<'a>(&'a Verdict);
+/// A finding in words.
+pub(crate) struct Told<'a>(pub(crate) &'a Verdict);
 
 impl Display for Told<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -225,10 +227,18 @@ impl Display for Told<'_> {
             Verdict::Permit | Verdict::Granted(_) => f.write_str("permits"),
             Verdict::Ungranted(..) => write!(f, "permits, which it must not: {}", misconfigured()),
             Verdict::Refuse(reply) => write!(f, "refuses: {reply}"),
-            Verdict::Unable(reply) | Verdict::Broken(_, reply) => write!(f, "cannot decide: {reply}"),
+            Verdict::NotNow(reply)
+            | Verdict::Unable(reply)
+            | Verdict::Broken(Complaint::Lookup(_), reply) => {
+                write!(f, "cannot decide: {reply}")
+            }
+            Verdict::Broken(_, reply) => write!(f, "makes no sense: {reply}"),
             Verdict::DeferIfPermit(reply) => write!(f, "puts off what is permitted: {reply}"),
             Verdict::DeferIfReject(reply) => write!(f, "puts off what is refused: {reply}"),
             Verdict::Act(act) => write!(f, "{}: {}", act.name, act.text),
+            Verdict::Complain(Complaint::Lookup(_) | Complaint::Blocklist { .. }) => {
+                f.write_str("cannot be known, goes on")
+            }
             Verdict::Complain(_) => f.write_str("makes no sense, goes on"),
             Verdict::Told(_, verdict) => Told(verdict).fmt(f),
             Verdict::List(_) => f.write_str("asks a list"),

@@ -44,6 +44,7 @@ impl This {
         if let Some(trail) = about.trail {
             trail.policy(self.server.spec(), action);
         }
+        let silent = action.is_err();
         let action = action.unwrap_or_else(|default| default);
         if action.is_empty() {
             // Postfix permits then; a service that is broken must not open a relay.
@@ -51,7 +52,11 @@ impl This {
             return Verdict::Dunno;
         }
         let subject = Subject { value: &about.value(), class: about.class() };
-        access::result(action, self.server.spec(), "policy query", about, subject)
+        match access::result(action, self.server.spec(), "policy query", about, subject) {
+            // What the default action refuses for now.
+            Verdict::Refuse(reply) if silent && !reply.is_permanent() => Verdict::NotNow(reply),
+            found => found,
+        }
     }
 
     fn request<'a>(&'a self, about: &'a About<'_>, names: (&'a str, &'a str)) -> Request<'a> {

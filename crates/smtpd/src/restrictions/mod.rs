@@ -89,6 +89,8 @@ pub enum Verdict {
     Ungranted(Box<Grant>, Complaint),
     /// No.
     Refuse(Reply),
+    /// It cannot be known: refused for now; behind `warn_if_reject` a warning, as a refusal is.
+    NotNow(Reply),
     /// It cannot be known: refused for now, also behind `warn_if_reject`.
     Unable(Reply),
     /// If all is permitted in the end, it is put off instead, with this reply.

@@ -14,7 +14,7 @@ impl Restriction for This {
             match about.is_our_destination().await {
                 Ok(true) => Verdict::Permit,
                 Ok(false) => Verdict::Dunno,
-                Err(reply) => Verdict::Refuse(reply),
+                Err(reply) => Verdict::Unable(reply),
             }
         }))
     }
