@@ -114,7 +114,7 @@ fn is_off_default(name: &str, value: &str) -> bool {
 }
 
 /// The text of a Rust test's file, with the golden file and the support module that it uses.
-fn rust_text(package: &str, path: &str) -> Result<String, String> {
+pub(crate) fn rust_text(package: &str, path: &str) -> Result<String, String> {
     let root = root();
     let place = ["crates", "bin", "tests"].map(|d| root.join(d).join(package));
     let place = place.iter().find(|p| p.is_dir()).ok_or_else(|| format!("there is no package {package}"))?;

@@ -3,10 +3,11 @@
 //! `missing.txt` lists by name what Posthaste cannot do yet; a listed case that agrees fails the run, so the list
 //! only shrinks. `cargo test -p compat --test compat -- [--verbose] [FILTER]` runs the cases whose name contains the filter;
 //! `--write-missing` writes the list anew from a whole run. `--prove [FILTER]` shows that the tests which are named
-//! for honoured parameters fail where the parameter is forgotten (`crates/config/src/honoured.tsv`).
+//! for honoured parameters fail where the parameter is forgotten (`crates/config/src/honoured.tsv`). A whole run also
+//! fails for what its cases should show and do not (`coverage`); `--gaps` lists that for the cases of the filter.
 
 use compat::missing::{self, Ending, Endings};
-use compat::{comparable, difference};
+use compat::{comparable, coverage, difference};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Mutex;
@@ -33,10 +34,10 @@ fn main() -> ExitCode {
     }
     let has = |option: &str| arguments.iter().any(|word| word == option);
     let (verbose, write) = (has("--verbose"), has("--write-missing"));
-    let prove = has("--prove");
+    let (prove, gaps) = (has("--prove"), has("--gaps"));
     arguments.retain(|word| !word.starts_with('-'));
-    let run = if prove { |filter: &str, _, _| proofs(filter) } else { ring };
-    match run(arguments.first().map_or("", String::as_str), verbose, write) {
+    let filter = arguments.first().map_or("", String::as_str);
+    match if prove { proofs(filter) } else { ring(filter, &Wanted { verbose, write, gaps }) } {
         Ok(code) => code,
         Err(why) => {
             eprintln!("compat: {why}");
@@ -58,18 +59,31 @@ fn proofs(filter: &str) -> Result<ExitCode, String> {
     Ok(if failed.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-fn ring(filter: &str, verbose: bool, write: bool) -> Result<ExitCode, String> {
+/// What is asked for beside the comparison.
+struct Wanted {
+    verbose: bool,
+    write: bool,
+    gaps: bool,
+}
+
+fn ring(filter: &str, wanted: &Wanted) -> Result<ExitCode, String> {
     let here = Path::new(env!("CARGO_MANIFEST_DIR"));
     world::available().map_err(|why| format!("this ring {why}"))?;
     world::fetch()?;
     world::posthaste()?;
     let files = case_files(&here.join("cases"))?;
-    let endings = run_all(&files, filter)?;
-
-    if write && filter.is_empty() {
+    let (endings, shown) = run_all(&files, filter)?;
+    let whole = filter.is_empty();
+    if wanted.write && whole {
         return missing::write(&endings, false);
     }
-    missing::judge(&endings, false, filter.is_empty(), verbose)
+    let mut gaps = coverage::gaps(&shown);
+    gaps.extend(coverage::differences(&files)?);
+    for gap in gaps.iter().filter(|_| whole || wanted.gaps) {
+        println!("{} {gap}", if whole { "FAILED" } else { "gap:" });
+    }
+    let judged = missing::judge(&endings, false, whole, wanted.verbose)?;
+    Ok(if whole && !gaps.is_empty() { ExitCode::FAILURE } else { judged })
 }
 
 fn case_files(directory: &Path) -> Result<Vec<(String, String)>, String> {
@@ -85,16 +99,21 @@ fn case_files(directory: &Path) -> Result<Vec<(String, String)>, String> {
     paths.iter().map(read).collect()
 }
 
-fn run_all(files: &[(String, String)], filter: &str) -> Result<Endings, String> {
+/// How the cases ended, and what those that agree show of Posthaste, under their full names.
+fn run_all(files: &[(String, String)], filter: &str) -> Result<(Endings, Vec<Transcript>), String> {
     let next = AtomicUsize::new(0);
-    let endings = Mutex::new(Endings::new());
+    let endings = Mutex::new((Endings::new(), Vec::new()));
     let errors = Mutex::new(Vec::new());
     std::thread::scope(|scope| {
         for _ in 0..WORLDS {
             scope.spawn(|| {
                 while let Some((file, text)) = files.get(next.fetch_add(1, Ordering::Relaxed)) {
                     match run_file(file, text, filter) {
-                        Ok(found) => endings.lock().expect("no thread panics here").extend(found),
+                        Ok((found, shown)) => {
+                            let mut all = endings.lock().expect("no thread panics here");
+                            all.0.extend(found);
+                            all.1.extend(shown);
+                        }
                         Err(why) => {
                             errors.lock().expect("no thread panics here").push(format!("{file}: {why}"))
                         }
@@ -111,16 +130,18 @@ fn run_all(files: &[(String, String)], filter: &str) -> Result<Endings, String> 
     }
 }
 
-fn run_file(file: &str, text: &str, filter: &str) -> Result<Vec<(String, Ending)>, String> {
+type Found = (Vec<(String, Ending)>, Vec<Transcript>);
+
+fn run_file(file: &str, text: &str, filter: &str) -> Result<Found, String> {
     let parsed = CaseFile::parse(text)?;
     let full = |case: &str| format!("{file}/{case}");
     if !parsed.cases.iter().any(|case| full(&case.name).contains(filter)) {
-        return Ok(Vec::new());
+        return Ok(Found::default());
     }
     // The oracle first: trouble with it is trouble with the case.
     let postfix = play::outside("postfix", text)?;
-    let posthaste = play::outside("posthaste", text);
-    let mut endings = Vec::new();
+    let posthaste = play::outside_with_witness(text);
+    let (mut endings, mut shown) = Found::default();
     for case in parsed.cases.iter().filter(|case| full(&case.name).contains(filter)) {
         let theirs =
             find(&postfix, &case.name).ok_or_else(|| format!("Postfix did not get to case {}", case.name))?;
@@ -142,13 +163,18 @@ fn run_file(file: &str, text: &str, filter: &str) -> Result<Vec<(String, Ending)
                             .filter(|(part, _)| part == "failure")
                             .map(|(_, why)| format!("  ! {why}")),
                     );
-                    if lines.is_empty() { Ending::Agrees } else { Ending::Differs(lines) }
+                    if lines.is_empty() {
+                        shown.push(Transcript { case: full(&case.name), ..ours.clone() });
+                        Ending::Agrees
+                    } else {
+                        Ending::Differs(lines)
+                    }
                 }
             },
         };
         endings.push((full(&case.name), ending));
     }
-    Ok(endings)
+    Ok((endings, shown))
 }
 
 fn find<'a>(transcripts: &'a [Transcript], case: &str) -> Option<&'a Transcript> {

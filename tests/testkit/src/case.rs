@@ -128,6 +128,8 @@ pub struct Case {
     pub ignore_log: Vec<String>,
     /// Patterns of what Debian's release says, and what is expected of Posthaste in their place.
     pub newer: Vec<(String, String)>,
+    /// Posthaste means to differ in it.
+    pub differs: bool,
     /// The parts that are compared.
     pub parts: BTreeSet<String>,
 }
@@ -283,6 +285,7 @@ impl Case {
                 let (old, new) =
                     value.split_once("=>").ok_or_else(|| format!("{key}: expected OLD => NEW"))?;
                 self.newer.push((old.trim().to_owned(), new.trim().to_owned()));
+                self.differs |= key == "differs";
             }
             "compare" => {
                 self.parts = value.split_whitespace().map(str::to_owned).collect();

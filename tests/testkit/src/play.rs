@@ -11,6 +11,7 @@ use crate::sink::{Sink, Transaction};
 use crate::world;
 use std::collections::BTreeMap;
 use std::fs;
+use std::os::unix::fs::{MetadataExt, chown};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
@@ -20,7 +21,7 @@ use std::time::{Duration, Instant};
 pub struct Transcript {
     /// The case's name.
     pub case: String,
-    /// `(part, line)`; parts are those of `case::PARTS` and `failure`.
+    /// `(part, line)`; parts are those of `case::PARTS`, `failure` and [`WITNESS`].
     pub lines: Vec<(String, String)>,
 }
 
@@ -34,11 +35,21 @@ const LONG_QUIET: Duration = Duration::from_millis(1200);
 const FILE_TIMEOUT: Duration = Duration::from_secs(240);
 /// A server that is silent in so many cases is not asked further.
 const SILENT_MAX: usize = 2;
+/// What a build of Posthaste for tests writes down in a file, and the part of a transcript that it becomes.
+pub const WITNESS: &str = "witness";
+const WITNESS_VARIABLE: &str = "POSTHASTE_WITNESS";
+/// In data_directory: the process that writes it reaches little else.
+const WITNESS_FILE: &str = "/var/lib/postfix/witness";
 const MARK: &str = "\u{1}case ";
 
 /// Plays a case file on a program in a new world; called outside.
 pub fn outside(program: &str, text: &str) -> Result<Vec<Transcript>, String> {
     outside_with(program, text, &[])
+}
+
+/// [`outside`] for Posthaste, whose transcripts then have the part [`WITNESS`].
+pub fn outside_with_witness(text: &str) -> Result<Vec<Transcript>, String> {
+    outside_with("posthaste", text, &[(WITNESS_VARIABLE, WITNESS_FILE)])
 }
 
 /// [`outside`] with more variables in the environment.
@@ -89,6 +100,10 @@ pub fn inside(program: &str) -> Result<(), String> {
     let sinks: Vec<Sink> = file.sinks.iter().cloned().map(|sink| sink.start()).collect::<Result<_, _>>()?;
     let tables: Vec<Tables> = file.tables.iter().cloned().map(|t| t.start()).collect::<Result<_, _>>()?;
     let policies: Vec<Policy> = file.policies.iter().cloned().map(|p| p.start()).collect::<Result<_, _>>()?;
+    let witness = std::env::var_os(WITNESS_VARIABLE).map(PathBuf::from);
+    if let Some(path) = &witness {
+        make_witness(path).map_err(|e| format!("{}: {e}", path.display()))?;
+    }
     let mut mta = mta::by_name(program)?;
     mta.configure(&file.main_cf(), &file.master_cf())?;
     mta.start(25)?;
@@ -112,12 +127,29 @@ pub fn inside(program: &str) -> Result<(), String> {
         for (part, line) in &run.out {
             println!("{part} {line}");
         }
+        for line in witness.iter().flat_map(|path| taken(path)) {
+            println!("{WITNESS} {}", printable(&line));
+        }
         offset = mta.log_lines(offset).1;
         if silent == SILENT_MAX {
             return Err(format!("no replies in {SILENT_MAX} cases one after the other"));
         }
     }
     Ok(())
+}
+
+/// The file, so that mail_owner can add to it, and belonging to whom data_directory does.
+fn make_witness(path: &Path) -> std::io::Result<()> {
+    fs::write(path, "")?;
+    let owner = fs::metadata(path.parent().unwrap_or(path))?;
+    chown(path, Some(owner.uid()), Some(owner.gid()))
+}
+
+/// The lines of a file, which is empty then; all its writers append.
+fn taken(path: &Path) -> Vec<String> {
+    let text = fs::read_to_string(path).unwrap_or_default();
+    let _ = fs::OpenOptions::new().write(true).truncate(true).open(path);
+    text.lines().map(str::to_owned).collect()
 }
 
 /// The log's length once the lines of the start are through.
