@@ -29,6 +29,8 @@ parameters! {
         mailbox_delivery_lock: List = "fcntl, dotlock",
         /// Tables that replace the status and text of results of virtual.
         virtual_delivery_status_filter: Tables = "$default_delivery_status_filter",
+        /// Whether the recipient before aliases is kept.
+        enable_original_recipient: Bool = "yes",
         /// Characters that divide user and extension in lookups.
         recipient_delimiter: Text = "",
         /// Which deliveries add Delivered-To.

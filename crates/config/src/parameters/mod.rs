@@ -234,6 +234,7 @@ mod cleanup;
 mod client;
 mod delivery;
 mod global;
+mod mapping;
 mod master;
 mod pipe;
 mod policy;
@@ -249,6 +250,7 @@ pub use cleanup::Cleanup;
 pub use client::{Client, ClientRoutes};
 pub use delivery::Virtual;
 pub use global::Global;
+pub use mapping::{Mapping, Receiving};
 pub use master::Master;
 pub use pipe::{Pipe, Spawned};
 pub use policy::Policy;
@@ -267,6 +269,8 @@ pub const VIEWS: &[(&str, &[Parameter])] = &[
     ("Rates of clients", Anvil::PARAMETERS),
     ("postscreen", Postscreen::PARAMETERS),
     ("Cleanup", Cleanup::PARAMETERS),
+    ("Address mapping", Mapping::PARAMETERS),
+    ("Receiving", Receiving::PARAMETERS),
     ("Address rewriting", Rewrite::PARAMETERS),
     ("Queue", Queue::PARAMETERS),
     ("Queue manager", Qmgr::PARAMETERS),
