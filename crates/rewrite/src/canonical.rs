@@ -9,7 +9,7 @@ pub(crate) const SERVICE: &str = "rewrite";
 
 /// How addresses are completed; for mail of our own hosts by myorigin and mydomain, for others' headers by
 /// remote_header_rewrite_domain.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Rules {
     /// Domain of addresses without one (`append_at_myorigin`); nothing leaves them.
     pub origin: Option<String>,
@@ -43,6 +43,13 @@ impl Rules {
         // Within quotes `!` and `%` are letters like others.
         let quoted = address.to_external().starts_with(b"\"");
         Address::new(self.apply(address.as_bytes().to_vec(), !quoted))
+    }
+
+    /// Whether an address in canonical form is that of the mail system itself.
+    pub(crate) fn is_mailer_daemon(&self, address: &Address) -> bool {
+        let domain = String::from_utf8_lossy(address.domain().unwrap_or_default()).into_owned();
+        address.local_part().eq_ignore_ascii_case(b"MAILER-DAEMON")
+            && domain.eq_ignore_ascii_case(self.origin.as_deref().unwrap_or_default())
     }
 
     /// The canonical form of an address in a header, where quoted characters are known from operators; nothing where

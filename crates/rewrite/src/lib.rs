@@ -5,9 +5,11 @@
 
 mod canonical;
 mod domain;
+mod mapping;
 mod resolve;
 mod settings;
 
 pub use canonical::Rules;
+pub use mapping::{HeaderClass, Mapped, Mapper, Silent, Step, Tables, Trouble, Witness};
 pub use resolve::{AddressClass, Resolved, Resolver, Route};
 pub use settings::Settings;

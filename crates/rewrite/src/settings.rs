@@ -49,7 +49,7 @@ impl Settings {
     pub fn open(config: &Config, tables: &TableSettings) -> Result<Settings, Errors> {
         let service = config.service(SERVICE, ServiceType::Unix);
         let (global, view) = (Global::read(config, service)?, Rewrite::read(config, service)?);
-        let mut opener = Opener { config, tables, errors: Vec::new() };
+        let mut opener = Opener::new(config, tables);
         let relay = Parents::of("relay_domains", &global.parent_domain_matches_subdomains);
         let relay_domains =
             opener.list("relay_domains", |tables| DomainList::parse(&view.relay_domains, relay, tables));
@@ -74,18 +74,31 @@ impl Settings {
             myorigin: global.myorigin,
             view,
         };
-        Errors::check(opener.errors)?;
+        opener.finish()?;
         Ok(settings)
     }
 }
 
-struct Opener<'a> {
+pub(crate) struct Opener<'a> {
     config: &'a Config,
     tables: &'a TableSettings,
     errors: Vec<Error>,
 }
 
-impl Opener<'_> {
+impl<'a> Opener<'a> {
+    pub(crate) fn new(config: &'a Config, tables: &'a TableSettings) -> Self {
+        Opener { config, tables, errors: Vec::new() }
+    }
+
+    pub(crate) fn errors(&mut self) -> &mut Vec<Error> {
+        &mut self.errors
+    }
+
+    /// All mistakes that were found.
+    pub(crate) fn finish(self) -> Result<(), Errors> {
+        Errors::check(self.errors)
+    }
+
     fn list<T>(
         &mut self,
         name: &str,
@@ -95,11 +108,11 @@ impl Opener<'_> {
         result.map_err(|texts| self.report(name, texts)).ok()
     }
 
-    fn names(&mut self, name: &str, list: &[String]) -> NameList {
+    pub(crate) fn names(&mut self, name: &str, list: &[String]) -> NameList {
         self.list(name, |tables| NameList::parse(list, tables)).unwrap_or_default()
     }
 
-    fn maps(&mut self, name: &str, specs: &[String]) -> Maps {
+    pub(crate) fn maps(&mut self, name: &str, specs: &[String]) -> Maps {
         self.trusted(name, specs, Trust::Any)
     }
 
