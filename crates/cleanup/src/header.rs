@@ -3,9 +3,13 @@
 //! Streaming: only an unfinished line is held back. What is kept is passed on as slices of the input.
 
 use bytes::Bytes;
+use rewrite::HeaderClass;
 
 /// An unfinished line longer than this is classified by its beginning; its rest passes through.
 const HELD_MAX: usize = 64 * 1024;
+
+/// So much of a header with addresses is looked at (`header_size_limit`); the rest of it is cut off.
+const ADDRESSES_MAX: usize = 102_400;
 
 /// So much of a Message-Id is kept for the log.
 const CAPTURE_MAX: usize = 998;
@@ -45,6 +49,10 @@ pub(crate) struct Header {
     keep: bool,
     /// Continuation lines belong to the last of `message_ids`.
     capture: bool,
+    /// Headers with addresses are gathered, since they may be rewritten.
+    gathers: bool,
+    /// The one that is being read.
+    gathered: Option<(HeaderClass, Vec<u8>)>,
     /// Some header was read; before, a line with leading blanks is no continuation.
     begun: bool,
 }
@@ -56,6 +64,15 @@ pub(crate) struct Body {
     pub(crate) needs_blank: bool,
     /// What came of it so far.
     pub(crate) rest: Bytes,
+}
+
+/// What is kept of a header.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Kept {
+    /// As it came.
+    Piece(Bytes),
+    /// A header with addresses, whole.
+    Addresses(HeaderClass, Vec<u8>),
 }
 
 /// Message-Id headers that are logged; further ones are not.
@@ -85,13 +102,18 @@ impl Header {
         Header { hops: 1, ..Header::new(hopcount_limit) }
     }
 
+    /// The same, with headers that hold addresses gathered where `gathers` says so.
+    pub(crate) fn gathering(self, gathers: bool) -> Self {
+        Header { gathers, ..self }
+    }
+
     /// The message went in circles.
     pub(crate) fn is_loop(&self) -> bool {
         self.hops >= self.hopcount_limit
     }
 
     /// Takes a piece; what is kept goes to `out`. The body's beginning, once it is there.
-    pub(crate) fn feed(&mut self, piece: Bytes, drop: &[String], out: &mut Vec<Bytes>) -> Option<Body> {
+    pub(crate) fn feed(&mut self, piece: Bytes, drop: &[String], out: &mut Vec<Kept>) -> Option<Body> {
         let piece = match self.held.is_empty() {
             true => piece,
             false => {
@@ -102,23 +124,18 @@ impl Header {
         };
         // `from..at` is kept and not yet passed on.
         let (mut from, mut at) = (0, 0);
-        let pass = |from: usize, to: usize, out: &mut Vec<Bytes>| {
-            if from < to {
-                out.push(piece.slice(from..to));
-            }
-        };
         while at < piece.len() {
             let end = memchr::memchr(b'\n', &piece[at..]).map(|n| at + n + 1);
             if self.inside {
                 let next = end.unwrap_or(piece.len());
                 if self.keep {
-                    pass(from, next, out);
+                    self.pass(piece.slice(from..next), out);
                 }
                 (from, at, self.inside) = (next, next, end.is_none());
                 continue;
             }
             if end.is_none() && piece.len() - at <= HELD_MAX {
-                pass(from, at, out);
+                self.pass(piece.slice(from..at), out);
                 self.held = piece[at..].to_vec();
                 return None;
             }
@@ -126,59 +143,92 @@ impl Header {
             let line = &piece[at..next];
             match self.kind(line) {
                 Kind::Blank => {
-                    pass(from, at, out);
+                    self.pass(piece.slice(from..at), out);
+                    self.end_gathered(out);
                     return Some(Body { needs_blank: false, rest: piece.slice(at..) });
                 }
                 Kind::Other => {
-                    pass(from, at, out);
+                    self.pass(piece.slice(from..at), out);
+                    self.end_gathered(out);
                     return Some(Body { needs_blank: true, rest: piece.slice(at..) });
                 }
                 Kind::Mailbox => {
-                    pass(from, at, out);
-                    out.push(Bytes::from_static(b"X-Mailbox-Line: "));
+                    self.pass(piece.slice(from..at), out);
+                    out.push(Kept::Piece(Bytes::from_static(b"X-Mailbox-Line: ")));
                     from = at;
                     self.keep = true;
                     self.lengthened = true;
                 }
                 Kind::More => self.continue_capture(line),
                 Kind::Header(length) => {
+                    if self.gathers {
+                        self.pass(piece.slice(from..at), out);
+                        self.end_gathered(out);
+                        from = at;
+                    }
                     self.begin(&line[..length], &line[length..], drop);
                     // Blanks in front of the colon go, as Postfix has it.
                     let blanks = line[length..].iter().take_while(|&&b| b != b':').count();
                     if self.keep && blanks > 0 {
-                        pass(from, at + length, out);
+                        self.pass(piece.slice(from..at + length), out);
                         from = at + length + blanks;
                     }
                 }
             }
             if !self.keep {
-                pass(from, at, out);
+                self.pass(piece.slice(from..at), out);
                 from = next;
             }
             at = next;
             self.inside = end.is_none();
         }
         if self.keep {
-            pass(from, at, out);
+            self.pass(piece.slice(from..at), out);
         }
         None
     }
 
     /// The end of a message that has no body: what was held back. A header line without CRLF is kept as it is.
-    pub(crate) fn finish(&mut self, drop: &[String], out: &mut Vec<Bytes>) -> Option<Body> {
+    pub(crate) fn finish(&mut self, drop: &[String], out: &mut Vec<Kept>) -> Option<Body> {
         if self.held.is_empty() {
+            self.end_gathered(out);
             return None;
         }
         let held = Bytes::from(std::mem::take(&mut self.held));
         match self.kind(&held) {
-            Kind::Blank | Kind::Other | Kind::Mailbox => return Some(Body { needs_blank: true, rest: held }),
+            Kind::Blank | Kind::Other | Kind::Mailbox => {
+                self.end_gathered(out);
+                return Some(Body { needs_blank: true, rest: held });
+            }
             Kind::More => self.continue_capture(&held),
-            Kind::Header(length) => self.begin(&held[..length], &held[length..], drop),
+            Kind::Header(length) => {
+                self.end_gathered(out);
+                self.begin(&held[..length], &held[length..], drop);
+            }
         }
         if self.keep {
-            out.push(held);
+            self.pass(held, out);
         }
+        self.end_gathered(out);
         None
+    }
+
+    /// Keeps a piece: of a header that is gathered it waits for the rest.
+    fn pass(&mut self, piece: Bytes, out: &mut Vec<Kept>) {
+        match &mut self.gathered {
+            Some((_, text)) => {
+                let room = ADDRESSES_MAX.saturating_sub(text.len());
+                text.extend_from_slice(&piece[..piece.len().min(room)]);
+            }
+            None if piece.is_empty() => {}
+            None => out.push(Kept::Piece(piece)),
+        }
+    }
+
+    fn end_gathered(&mut self, out: &mut Vec<Kept>) {
+        if let Some((class, text)) = self.gathered.take() {
+            out.push(Kept::Addresses(class, text));
+        }
     }
 
     fn kind(&self, line: &[u8]) -> Kind {
@@ -203,6 +253,8 @@ impl Header {
     fn begin(&mut self, name: &[u8], rest: &[u8], drop: &[String]) {
         self.begun = true;
         self.keep = !drop.iter().any(|d| d.as_bytes().eq_ignore_ascii_case(name));
+        let class = if self.gathers && self.keep { HeaderClass::of(name) } else { None };
+        self.gathered = class.map(|class| (class, Vec::new()));
         self.capture = false;
         let is = |other: &str| name.eq_ignore_ascii_case(other.as_bytes());
         let (resent, plain) = match name.split_at_checked(7) {
@@ -252,7 +304,7 @@ mod tests {
 
     fn read(text: &str, step: usize) -> (String, Option<(bool, String)>, Header) {
         let drop = ["bcc".to_owned(), "return-path".to_owned()];
-        let mut header = Header::behind_received(100);
+        let mut header = Header::behind_received(100).gathering(true);
         let mut out = Vec::new();
         let mut body: Option<(bool, Vec<u8>)> = None;
         for part in text.as_bytes().chunks(step) {
@@ -268,7 +320,11 @@ mod tests {
             body = header.finish(&drop, &mut out).map(|b| (b.needs_blank, b.rest.to_vec()));
         }
         let text = |v: Vec<u8>| String::from_utf8(v).unwrap();
-        (text(out.concat()), body.map(|(n, b)| (n, text(b))), header)
+        let kept = out.into_iter().map(|kept| match kept {
+            Kept::Piece(piece) => piece.to_vec(),
+            Kept::Addresses(_, text) => text,
+        });
+        (text(kept.collect::<Vec<_>>().concat()), body.map(|(n, b)| (n, text(b))), header)
     }
 
     #[test]
@@ -309,6 +365,27 @@ mod tests {
         assert_eq!(header.message_ids, [(false, b"<a\n b> (c)".to_vec()), (true, b"<3>".to_vec())]);
         assert!(header.resent);
         assert_eq!(header.seen, seen::MESSAGE_ID | seen::RESENT_MESSAGE_ID | seen::RECIPIENTS);
+    }
+
+    #[test]
+    fn a_header_with_addresses_comes_whole_and_not_beyond_its_limit() {
+        let mail = format!("A: b\r\nTo : a,\r\n b\r\nC: d\r\nCc: {}\r\n\r\n", "x,".repeat(100_000));
+        for step in [1, 7, 100_000, 1_000_000] {
+            let mut header = Header::new(100).gathering(true);
+            let mut out = Vec::new();
+            for part in mail.as_bytes().chunks(step) {
+                header.feed(Bytes::copy_from_slice(part), &[], &mut out);
+            }
+            let addresses: Vec<_> = out
+                .into_iter()
+                .filter_map(|kept| match kept {
+                    Kept::Addresses(_, text) => Some(text),
+                    Kept::Piece(_) => None,
+                })
+                .collect();
+            assert_eq!(addresses[0], b"To: a,\r\n b\r\n", "{step}");
+            assert_eq!((addresses.len(), addresses[1].len()), (2, ADDRESSES_MAX), "{step}");
+        }
     }
 
     #[test]

@@ -5,15 +5,15 @@
 
 mod date;
 mod header;
+mod mapping;
 mod message;
 pub mod pickup;
 mod received;
-mod recipients;
 mod settings;
 mod stray;
 
 pub use date::mail_date;
+pub use mapping::{Addresses, map_addresses, map_copies};
 pub use message::{Context, Finished, Message, Sink};
 pub use received::{Origin, SmtpSession, received};
-pub use recipients::without_duplicates;
 pub use settings::Settings;

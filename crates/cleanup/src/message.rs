@@ -1,7 +1,8 @@
 //! A message on its way into the queue: its header is completed and cleaned, its body passes through.
 
 use crate::date::{mail_date, stamp};
-use crate::header::{Header, seen};
+use crate::header::{Header, Kept, seen};
+use crate::mapping::{Log, refusal};
 use crate::received::{Origin, received};
 use crate::settings::Settings;
 use bytes::Bytes;
@@ -9,6 +10,7 @@ use mail::{Address, ContentFlags, Dsn, QueueId, Reply, RewriteContext, Timestamp
 use observe::events::cleanup as events;
 use observe::{Tag, emit};
 use queue::{Draft, DraftError};
+use rewrite::Tables;
 use std::sync::Arc;
 
 /// Where content goes: the queue's draft, or memory in tests.
@@ -34,8 +36,10 @@ pub struct Context {
     pub sender: Address,
     /// The sender's full name, for the same.
     pub full_name: String,
-    /// Missing headers are added to mail of our own clients only.
+    /// Headers are completed and missing ones added as this context says.
     pub rewrite_context: RewriteContext,
+    /// Whether tables are asked about addresses in headers.
+    pub tables: Tables,
     /// Headers that stand above all others, also above our Received (`PREPEND` in access tables).
     pub prepended: Vec<String>,
 }
@@ -48,6 +52,8 @@ pub struct Message<S: Sink = Draft> {
     sink: S,
     /// `None` behind the header.
     header: Option<Header>,
+    /// What stands above the first piece.
+    top: Bytes,
     flags: ContentFlags,
     failed: Option<Reply>,
 }
@@ -80,32 +86,51 @@ impl<S: Sink> Message<S> {
             context,
             sink,
             header: None,
+            top: Bytes::new(),
             flags: ContentFlags::default(),
             failed: None,
         };
+        let gathers = message.settings.mapper.rewrites(message.context.rewrite_context);
+        let hopcount_limit = message.settings.hopcount_limit;
         let prepended = std::mem::take(&mut message.context.prepended);
         if prepended.is_empty() {
-            message.header = Some(Header::behind_received(message.settings.hopcount_limit));
+            message.header = Some(Header::behind_received(hopcount_limit).gathering(gathers));
             message.pass_header(Bytes::from(top), true);
         } else {
             // They count like those of the client: a Date among them is the message's.
-            message.header = Some(Header::new(message.settings.hopcount_limit));
+            message.header = Some(Header::new(hopcount_limit).gathering(gathers));
             let lines = prepended.iter().map(|header| format!("{header}\r\n"));
-            message.append(Bytes::from(lines.chain([top]).collect::<String>()));
+            message.top = Bytes::from(lines.chain([top]).collect::<String>());
         }
         message
     }
 
+    /// The header is through: what comes is passed on as it is, with [`Message::append_body`].
+    pub fn is_in_body(&self) -> bool {
+        self.header.is_none()
+    }
+
+    /// Takes a piece of the body.
+    pub fn append_body(&mut self, piece: Bytes) {
+        self.pass(piece);
+    }
+
     /// Takes a piece of content in canonical form. What goes wrong is told by [`Message::finish`].
-    pub fn append(&mut self, piece: Bytes) {
+    pub async fn append(&mut self, piece: Bytes) {
+        let top = std::mem::take(&mut self.top);
+        if !top.is_empty() {
+            self.take(top).await;
+        }
+        self.take(piece).await;
+    }
+
+    async fn take(&mut self, piece: Bytes) {
         let Some(mut header) = self.header.take() else {
             return self.pass(piece);
         };
         let mut kept = Vec::new();
         let body = header.feed(piece, &self.settings.message_drop_headers, &mut kept);
-        for piece in kept {
-            self.pass_header(piece, false);
-        }
+        self.keep(kept).await;
         match body {
             None => self.header = Some(header),
             Some(body) => {
@@ -119,13 +144,12 @@ impl<S: Sink> Message<S> {
     }
 
     /// Ends the message; a refusal where it may not be queued.
-    pub fn finish(mut self) -> Result<Finished<S>, Reply> {
+    pub async fn finish(mut self) -> Result<Finished<S>, Reply> {
+        self.append(Bytes::new()).await;
         if let Some(mut header) = self.header.take() {
             let mut kept = Vec::new();
             let body = header.finish(&self.settings.message_drop_headers, &mut kept);
-            for piece in kept {
-                self.pass_header(piece, false);
-            }
+            self.keep(kept).await;
             self.end_header(header);
             if let Some(body) = body {
                 self.pass(Bytes::from_static(b"\r\n"));
@@ -138,6 +162,37 @@ impl<S: Sink> Message<S> {
         }
     }
 
+    /// The message is not to be queued; what comes of its content does not matter.
+    pub fn refuse(&mut self, reply: Reply) {
+        self.fail(reply);
+    }
+
+    /// Passes on what is kept of the header, with addresses as they are to be.
+    async fn keep(&mut self, kept: Vec<Kept>) {
+        for kept in kept {
+            if self.failed.is_some() {
+                return;
+            }
+            let (class, text) = match kept {
+                Kept::Piece(piece) => {
+                    self.pass_header(piece, false);
+                    continue;
+                }
+                Kept::Addresses(class, text) => (class, text),
+            };
+            let colon = memchr::memchr(b':', &text).unwrap_or(text.len());
+            let value = text.get(colon + 1..).unwrap_or_default();
+            let value = value.strip_suffix(b"\r\n").unwrap_or(value);
+            let log = Log { tag: &self.tag, queue_id: &self.context.queue_id };
+            let (mapper, context) = (&self.settings.mapper, self.context.rewrite_context);
+            match mapper.header(class, (&text[..colon], value), context, self.context.tables, &log).await {
+                Ok(Some(new)) => self.pass_header(Bytes::from(new), true),
+                Ok(None) => self.pass_header(Bytes::from(text), false),
+                Err(trouble) => self.fail(refusal(trouble)),
+            }
+        }
+    }
+
     /// Something already speaks against the message, so that its content need not be kept.
     pub fn has_failed(&self) -> bool {
         self.failed.is_some()
@@ -145,6 +200,9 @@ impl<S: Sink> Message<S> {
 
     /// All headers are read: adds those that are missing, and logs the message's id.
     fn end_header(&mut self, header: Header) {
+        if self.failed.is_some() {
+            return;
+        }
         if header.lengthened {
             self.flags = self.flags.with(ContentFlags::WIDE_LINE);
         }
@@ -169,7 +227,7 @@ impl<S: Sink> Message<S> {
             true => ("Resent-", seen::RESENT_MESSAGE_ID, seen::RESENT_DATE, seen::RESENT_FROM),
         };
         let mut out = String::new();
-        let ours = context.rewrite_context == RewriteContext::Local || settings.always_add_missing_headers;
+        let ours = settings.mapper.rewrites(context.rewrite_context) || settings.always_add_missing_headers;
         let mut logged = header.message_ids.iter().any(|(resent, _)| !resent);
         if ours {
             if !has(id_bit) {
@@ -289,7 +347,7 @@ mod tests {
                 .map(String::from)
                 .into(),
             obsolete_from_format: false,
-            duplicate_filter_limit: 1000,
+            mapper: rewrite::Mapper::default(),
             replace_stray_cr: true,
         };
         change(&mut settings);
@@ -299,6 +357,7 @@ mod tests {
             sender: "a@example.net".into(),
             full_name: String::new(),
             rewrite_context: if local { RewriteContext::Local } else { RewriteContext::Remote },
+            tables: Tables::Ignored,
             prepended: Vec::new(),
         };
         let client = Client { name: "unknown".into(), address: "192.0.2.1".into(), ..Client::default() };
@@ -307,9 +366,9 @@ mod tests {
         let mut message =
             Message::new(settings.into(), tag, sink, context, Origin::Smtp((&client).into()), None);
         for part in mail.as_bytes().chunks(step) {
-            message.append(Bytes::copy_from_slice(part));
+            tables::wait(message.append(Bytes::copy_from_slice(part)));
         }
-        let whole = String::from_utf8(message.finish()?.sink.0).unwrap();
+        let whole = String::from_utf8(tables::wait(message.finish())?.sink.0).unwrap();
         let (received, rest) = whole.split_once("\t").unwrap().1.split_once("\r\n\t").unwrap();
         assert!(received.starts_with("by mx.example.org (Postfix)"));
         Ok(rest.split_once("\r\n").unwrap().1.to_owned())

@@ -4,7 +4,7 @@
 //! it. What is no message goes to `corrupt/`; what the queue cannot take now stays where it is.
 
 use crate::stray::StrayReturns;
-use crate::{Context, Finished, Message, Origin, Settings, without_duplicates};
+use crate::{Addresses, Context, Finished, Message, Origin, Settings, map_addresses};
 use mail::{Address, ContentFlags, Encoding, QueueId, Recipient, Timestamp};
 use observe::events::pickup::{PickedUp, PickupDelayed, PickupRefused};
 use observe::{Tag, emit};
@@ -42,8 +42,8 @@ pub struct PickupInputs {
     pub owner: fn(&Path) -> io::Result<u32>,
     /// cleanup's settings.
     pub settings: Arc<Settings>,
-    /// How addresses without a domain are completed.
-    pub rules: rewrite::Rules,
+    /// Whether tables are asked about addresses.
+    pub tables: rewrite::Tables,
     /// `delay_warning_time`; zero is never.
     pub delay_warning_time: Duration,
     /// Tag of pickup's lines.
@@ -114,12 +114,12 @@ impl PickupInputs {
             envelope.attributes.retain(|(name, _)| name.len() > 1);
             envelope.warn_at = None;
         }
-        envelope.sender = self.rules.canonical(&envelope.sender);
-        for recipient in &mut envelope.recipients {
-            recipient.address = self.rules.canonical(&recipient.address);
-        }
-        envelope.recipients = without_duplicates(envelope.recipients, self.settings.duplicate_filter_limit);
-        envelope.recipients.iter_mut().for_each(name_original);
+        let named = std::mem::take(&mut envelope.recipients);
+        let named = named.into_iter().map(|recipient| self.complete(recipient)).collect();
+        let tag = (&self.cleanup_tag, &id);
+        let mapped = map_addresses(&self.settings, tag, &envelope.sender, named, self.tables);
+        let Addresses { sender, mapped } = tables::wait(mapped).map_err(problem)?;
+        (envelope.sender, envelope.recipients) = (sender, mapped.recipients);
         if !self.delay_warning_time.is_zero() && !envelope.sender.is_null() {
             envelope.warn_at = Some(envelope.arrival.after(self.delay_warning_time));
         }
@@ -131,6 +131,7 @@ impl PickupInputs {
             // The mail system has no name besides MAILER-DAEMON.
             full_name: if envelope.sender.is_null() { String::new() } else { envelope.full_name.clone() },
             rewrite_context: envelope.rewrite_context,
+            tables: self.tables,
             prepended: Vec::new(),
         };
         let draft = self.intake.draft(id);
@@ -140,20 +141,16 @@ impl PickupInputs {
         let mut reader = content.reader();
         let mut stray = self.settings.replace_stray_cr.then(StrayReturns::default);
         while let Some(piece) = reader.next_piece().map_err(|e| Problem::Delayed(e.to_string()))? {
-            message.append(match &mut stray {
+            tables::wait(message.append(match &mut stray {
                 Some(stray) => stray.replace(piece),
                 None => piece,
-            });
+            }));
             if message.has_failed() {
                 break;
             }
         }
-        stray.and_then(StrayReturns::rest).into_iter().for_each(|rest| message.append(rest));
-        let Finished { sink: draft, flags } =
-            message.finish().map_err(|reply| match reply.is_permanent() {
-                true => Problem::Refused(reply.to_string()),
-                false => Problem::Delayed(reply.to_string()),
-            })?;
+        stray.and_then(StrayReturns::rest).into_iter().for_each(|rest| tables::wait(message.append(rest)));
+        let Finished { sink: draft, flags } = tables::wait(message.finish()).map_err(problem)?;
         let flags = content.flags.with(flags);
         if flags.has(ContentFlags::EIGHT_BIT) && envelope.encoding == Encoding::Unknown {
             envelope.encoding = Encoding::EightBit;
@@ -190,6 +187,13 @@ impl PickupInputs {
         }
     }
 
+    /// The recipient in full form, which is the original one where the file names none.
+    fn complete(&self, mut recipient: Recipient) -> Recipient {
+        recipient.address = self.settings.mapper.rules().canonical(&recipient.address);
+        name_original(&mut recipient);
+        recipient
+    }
+
     fn refuse(&self, name: &str, reason: &str) {
         emit(&self.tag, &PickupRefused { name, reason });
         let (from, to) = (Path::new("maildrop").join(name), Path::new("corrupt").join(name));
@@ -199,6 +203,13 @@ impl PickupInputs {
                 format_args!("{}: cannot be saved as {}: {e}", from.display(), to.display()),
             );
         }
+    }
+}
+
+fn problem(reply: mail::Reply) -> Problem {
+    match reply.is_permanent() {
+        true => Problem::Refused(reply.to_string()),
+        false => Problem::Delayed(reply.to_string()),
     }
 }
 

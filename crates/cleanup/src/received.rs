@@ -118,7 +118,7 @@ mod tests {
             undisclosed_recipients_header: String::new(),
             message_drop_headers: vec![],
             obsolete_from_format: false,
-            duplicate_filter_limit: 1000,
+            mapper: rewrite::Mapper::default(),
             replace_stray_cr: true,
         }
     }

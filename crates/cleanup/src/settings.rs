@@ -1,6 +1,7 @@
 //! What cleanup must know of the configuration.
 
 use config::parameters::{Cleanup, Global};
+use rewrite::Mapper;
 
 /// The names are Postfix's parameters.
 #[derive(Clone, Debug)]
@@ -19,15 +20,15 @@ pub struct Settings {
     pub message_drop_headers: Vec<String>,
     /// `header_from_format = obsolete`.
     pub obsolete_from_format: bool,
-    /// Recipients remembered in order to drop duplicates; 0 remembers all.
-    pub duplicate_filter_limit: usize,
+    /// Maps addresses.
+    pub mapper: Mapper,
     /// CRs within lines of local mail become blanks.
     pub replace_stray_cr: bool,
 }
 
 impl Settings {
-    /// From the parameters.
-    pub fn new(global: &Global, cleanup: &Cleanup) -> Self {
+    /// From the parameters, with what maps addresses for the same service.
+    pub fn new(global: &Global, cleanup: &Cleanup, mapper: Mapper) -> Self {
         Settings {
             myhostname: global.myhostname.clone(),
             mail_name: global.mail_name.clone(),
@@ -40,7 +41,7 @@ impl Settings {
                 .map(|n| n.to_ascii_lowercase())
                 .collect(),
             obsolete_from_format: cleanup.header_from_format == "obsolete",
-            duplicate_filter_limit: usize::try_from(cleanup.duplicate_filter_limit).unwrap_or(usize::MAX),
+            mapper,
             replace_stray_cr: cleanup.cleanup_replace_stray_cr_lf,
         }
     }

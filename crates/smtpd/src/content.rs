@@ -16,29 +16,36 @@ use queue::CommitError;
 use std::sync::Arc;
 
 impl Driver {
-    /// A piece of content.
-    pub(crate) fn body(&self, session: &mut Session<Smtpd>, piece: Bytes) {
-        let Some(mail) = session.mail_mut() else { return };
-        if mail.wishes.discard {
-            return;
-        }
-        if mail.message.is_none() {
-            self.begin(session);
-        }
-        if let Some(message) = session.mail_mut().and_then(|m| m.message.as_mut()) {
-            message.append(piece);
+    /// A piece of content. Gives it back where tables may have to be asked first: at the beginning and in the header.
+    pub(crate) fn body_now(&self, session: &mut Session<Smtpd>, piece: Bytes) -> Option<Bytes> {
+        let mail = session.mail_mut()?;
+        match &mut mail.message {
+            _ if mail.wishes.discard => None,
+            Some(message) if message.is_in_body() => {
+                message.append_body(piece);
+                None
+            }
+            _ => Some(piece),
         }
     }
 
-    fn begin(&self, session: &mut Session<Smtpd>) {
+    /// A piece of content before the body.
+    pub(crate) async fn body(&self, session: &mut Session<Smtpd>, piece: Bytes) {
+        if session.mail_mut().is_some_and(|mail| mail.message.is_none()) {
+            self.begin(session).await;
+        }
+        if let Some(message) = session.mail_mut().and_then(|m| m.message.as_mut()) {
+            message.append(piece).await;
+        }
+    }
+
+    async fn begin(&self, session: &mut Session<Smtpd>) {
         let Some(transaction) = session.transaction() else { return };
-        let sender = transaction.request.sender.clone();
-        let sole = sole_recipient(transaction).cloned();
         let client = self.client(session, transaction.request.smtputf8);
         let local = self.is_local(&session.forwarded());
-        if let Some(mail) = session.mail_mut() {
+        if let Some((request, mail, recipients)) = session.transaction_parts() {
             let surroundings = (&*self.shared, &*self.settings, &self.tag);
-            mail.begin(surroundings, self.origin(&client), local, &sender, sole.as_ref());
+            mail.begin(surroundings, self.origin(&client), local, &request.sender, recipients).await;
         }
     }
 
@@ -61,7 +68,7 @@ impl Driver {
             self.not_queued(&id, true);
             return Answer::Discarded(id);
         }
-        match self.enqueue(transaction, &id, sole.as_ref(), session).await {
+        match Box::pin(self.enqueue(transaction, &id, session)).await {
             Ok(committed) => {
                 events::MailAccepted::count();
                 Answer::Queued(committed)
@@ -106,7 +113,6 @@ impl Driver {
         &self,
         transaction: Box<Transaction<Smtpd>>,
         id: &QueueId,
-        sole: Option<&Address>,
         session: &Session<Smtpd>,
     ) -> Result<OnDisk, Reply> {
         let flags = transaction.flags;
@@ -115,12 +121,17 @@ impl Driver {
         let forwarded = session.forwarded();
         let local = self.is_local(&forwarded);
         let surroundings = (&*self.shared, &*self.settings, &self.tag);
-        mail.begin(surroundings, self.origin(&client), local, &request.sender, sole);
+        mail.begin(surroundings, self.origin(&client), local, &request.sender, &recipients).await;
         let message = mail.message.take().expect("the content has just been begun");
-        let finished = message.finish()?;
+        let finished = message.finish().await?;
+        let mut addresses = mail.addresses.take().expect("a message is not finished without them");
+        let tag = self.cleanup_tag();
+        let copies = std::mem::take(&mut mail.wishes.bcc);
+        let copies = cleanup::map_copies(&self.settings.cleanup, (&tag, id), &copies, self.settings.tables);
+        addresses.mapped.recipients.extend(copies.await?);
         let flags = flags.with(finished.flags);
         let sasl_sender = request.sasl_sender.clone();
-        let mut envelope = envelope(&self.settings, request, recipients, client, mail, flags, local);
+        let mut envelope = envelope(&self.settings, request, addresses, client, mail, flags, local);
         envelope.attributes.extend(forward::attributes(
             self.peer.login.as_ref(),
             sasl_sender.as_deref(),
@@ -133,8 +144,11 @@ impl Driver {
 
     /// Logs that a message that has its id does not get into the queue.
     pub(crate) fn not_queued(&self, queue_id: &QueueId, discarded: bool) {
-        let tag = Tag { program: Arc::clone(&self.shared.cleanup_program), number: self.tag.number };
-        emit(&tag, &NotQueued { queue_id, discarded });
+        emit(&self.cleanup_tag(), &NotQueued { queue_id, discarded });
+    }
+
+    fn cleanup_tag(&self) -> Tag {
+        Tag { program: Arc::clone(&self.settings.cleanup_program), number: self.tag.number }
     }
 
     fn commit_failed(&self, error: &CommitError, id: &QueueId) -> Reply {

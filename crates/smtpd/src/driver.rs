@@ -128,7 +128,9 @@ impl Driver {
             next = match next {
                 Next::Close => break,
                 Next::Body(piece) => {
-                    self.body(&mut session, piece);
+                    if let Some(piece) = self.body_now(&mut session, piece) {
+                        Box::pin(self.body(&mut session, piece)).await;
+                    }
                     session.step(Input::Bytes(&mut input), &mut out)
                 }
                 Next::Ask(Ask::Xclient(said)) => {

@@ -18,6 +18,8 @@ pub struct Listed {
     pub virtual_mailbox: Option<Maps>,
     /// `virtual_alias_maps` and the canonical maps: what they know exists in every class.
     pub aliases: Maps,
+    /// `sender_canonical_maps`: the same for senders.
+    pub sender_canonical: Maps,
     /// `show_user_unknown_table_name`.
     pub show_table_name: bool,
 }
@@ -48,7 +50,10 @@ impl About<'_> {
     async fn known(&self, address: &Address, dsn: Dsn) -> Result<Verdict, Reply> {
         let resolved = self.resolve(address).await?;
         let (listed, codes) = (&self.rules.listed, &self.rules.codes);
-        if self.known_by(&listed.aliases, &resolved, address).await? {
+        if self.known_by(&listed.aliases, &resolved, address).await?
+            || (self.stage == Stage::Sender
+                && self.known_by(&listed.sender_canonical, &resolved, address).await?)
+        {
             return Ok(Verdict::Dunno);
         }
         if let Some(undeliverable) = &resolved.undeliverable

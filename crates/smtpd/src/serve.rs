@@ -51,8 +51,6 @@ pub struct Inputs {
     pub anvil: Anvil,
     /// The last refusals, over all event loops of the process.
     pub recent: Recent,
-    /// The program name of cleanup's log lines (`postfix/cleanup`).
-    pub cleanup_program: Arc<str>,
     /// The order to finish.
     pub shutdown: Shutdown,
     /// How long a transaction may go on after the order; then its client is told that the service goes down.
@@ -63,7 +61,6 @@ pub struct Inputs {
 pub(crate) struct Shared {
     pub(crate) intake: Intake,
     pub(crate) resolver: Rc<dyn Resolver>,
-    pub(crate) cleanup_program: Arc<str>,
     pub(crate) anvil: Anvil,
     pub(crate) recent: Recent,
     /// What is asked on the way to a decision is written down here.
@@ -95,7 +92,6 @@ pub async fn run(inputs: Inputs) -> io::Result<()> {
     let shared = Rc::new(Shared {
         intake: inputs.intake,
         resolver: inputs.resolver,
-        cleanup_program: inputs.cleanup_program,
         anvil: inputs.anvil,
         recent: inputs.recent,
         trails: Trails::default(),

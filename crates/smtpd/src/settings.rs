@@ -13,7 +13,7 @@ use crate::macros;
 use crate::peer::PeerInfo;
 use crate::peer_settings::PeerSettings;
 use crate::rates::Limits;
-use config::parameters::{Cleanup, Global, Smtpd, Virtual};
+use config::parameters::{Cleanup, Global, Mapping, Receiving, Smtpd, Virtual};
 use config::{Config, Error, Errors, Scope, ServiceLine, ServiceType};
 use mail::{Dsn, Reply};
 use net::dns::{Filter, Resolver};
@@ -53,6 +53,10 @@ pub struct Settings {
     pub dialogue: Arc<server::Settings>,
     /// What cleanup needs.
     pub cleanup: Arc<cleanup::Settings>,
+    /// Whose name stands in cleanup's lines: the service that mail goes through.
+    pub(crate) cleanup_program: Arc<str>,
+    /// Whether tables are asked about addresses (`receive_override_options`).
+    pub(crate) tables: rewrite::Tables,
     pub(crate) lists: Arc<Lists>,
     pub(crate) rules: Arc<Rules>,
     pub(crate) commands: Commands,
@@ -109,12 +113,21 @@ impl Settings {
     /// Reads the settings of a scope, which may have settings of its own such as `stress=yes`.
     pub(crate) fn read_in(scope: Scope<'_>, around: &Surroundings) -> Result<Settings, Errors> {
         let global = Global::read_in(&scope)?;
-        let p = Smtpd::read_in(&scope)?;
+        let mut p = Smtpd::read_in(&scope)?;
         let cleanup = cleanup_of(&scope)?;
         let virtual_ = Virtual::read_in(&scope)?;
+        let mapping = Mapping::read_in(&scope)?;
+        let receiving = Receiving::read_in(&scope)?;
+        let leaves_out = |what: &str| receiving.receive_override_options.iter().any(|option| option == what);
+        p.smtpd_reject_unlisted_recipient &= !leaves_out("no_unknown_recipient_checks");
         let mut reader = Reader { scope, open: &around.tables, errors: Vec::new() };
-        let settings = reader.settings(&global, &p, &cleanup, &virtual_, around);
+        let (mapper, program) = reader.mapper()?;
+        let mut settings = reader.settings(&global, &p, (&cleanup, mapper), (&virtual_, &mapping), around);
         Errors::check(reader.errors)?;
+        settings.cleanup_program = program;
+        if leaves_out("no_address_mappings") {
+            settings.tables = rewrite::Tables::Ignored;
+        }
         Ok(settings)
     }
 
@@ -258,6 +271,12 @@ fn cleanup_of(scope: &Scope<'_>) -> Result<Cleanup, Errors> {
     })
 }
 
+/// Tables whose recipients exist, whatever their class.
+fn known_in_all_classes(mapping: &Mapping) -> Vec<String> {
+    let Mapping { recipient_canonical_maps, canonical_maps, virtual_alias_maps, .. } = mapping;
+    [&recipient_canonical_maps[..], canonical_maps, virtual_alias_maps].concat()
+}
+
 /// The value of `stress`: a text for policy services, and nothing in quiet times.
 fn stress_of(scope: &Scope<'_>) -> String {
     scope.expanded("stress").unwrap_or_default()
@@ -274,8 +293,8 @@ impl Reader<'_> {
         &mut self,
         global: &Global,
         p: &Smtpd,
-        c: &Cleanup,
-        v: &Virtual,
+        (c, mapper): (&Cleanup, rewrite::Mapper),
+        (v, m): (&Virtual, &Mapping),
         around: &Surroundings,
     ) -> Settings {
         let lists = Lists::read(&self.scope, p, self.open, &mut self.errors);
@@ -290,7 +309,8 @@ impl Reader<'_> {
                 local: self.known_recipients("local_recipient_maps", &p.local_recipient_maps),
                 relay: self.known_recipients("relay_recipient_maps", &p.relay_recipient_maps),
                 virtual_mailbox: self.known_recipients("virtual_mailbox_maps", &v.virtual_mailbox_maps),
-                aliases: Maps::default(),
+                aliases: self.maps("virtual_alias_maps", &known_in_all_classes(m)),
+                sender_canonical: self.maps("sender_canonical_maps", &m.sender_canonical_maps),
                 show_table_name: p.show_user_unknown_table_name,
             },
             codes: codes(p),
@@ -322,7 +342,9 @@ impl Reader<'_> {
         };
         Settings {
             dialogue: Arc::new(self.dialogue(global, p, c)),
-            cleanup: Arc::new(cleanup::Settings::new(global, c)),
+            cleanup: Arc::new(cleanup::Settings::new(global, c, mapper)),
+            cleanup_program: "postfix/cleanup".into(),
+            tables: rewrite::Tables::Asked,
             lists: Arc::new(lists),
             commands: self.commands(p),
             footer: self.footer(p),
@@ -367,6 +389,14 @@ impl Reader<'_> {
             stress: stress_of(&self.scope),
             rules: Arc::new(rules),
         }
+    }
+
+    /// What maps addresses for the cleanup service that mail goes through, and the name of that in the log.
+    fn mapper(&mut self) -> Result<(rewrite::Mapper, Arc<str>), Errors> {
+        let config = self.scope.config();
+        let line = config.service(&self.scope.expanded("cleanup_service_name")?, ServiceType::Unix);
+        let name = config.scope(line).expanded("syslog_name")?;
+        Ok((rewrite::Mapper::open(config, line, self.open)?, format!("{name}/cleanup").into()))
     }
 
     fn dialogue(&mut self, global: &Global, p: &Smtpd, c: &Cleanup) -> server::Settings {

@@ -4,14 +4,13 @@ use crate::list::Effects;
 use crate::lists::Permitted;
 use crate::serve::Shared;
 use crate::settings::Settings;
-use cleanup::{Context, Message, Origin};
+use cleanup::{Addresses, Context, Message, Origin};
 use mail::{
-    Address, Client, ContentFlags, Encoding, Envelope, Notify, QueueId, Recipient, Reply, RewriteContext,
-    Timestamp,
+    Address, Client, ContentFlags, Encoding, Envelope, QueueId, Recipient, Reply, RewriteContext, Timestamp,
 };
 use observe::Tag;
 use protocol::policy::Instance;
-use protocol::smtp::server::{Host, MailRequest, Queued, Recipients};
+use protocol::smtp::server::{Host, MailRequest, Queued};
 use std::sync::Arc;
 
 /// What smtpd brings into a session.
@@ -51,6 +50,8 @@ pub struct Mail {
     pub wishes: Wishes,
     /// What would be put off already at MAIL if nothing refuses (`smtpd_delay_reject = no`).
     pub deferred: Option<Reply>,
+    /// Sender and recipients as they are queued; known when the content begins.
+    pub(crate) addresses: Option<Addresses>,
     /// The content so far.
     pub(crate) message: Option<Box<Message>>,
 }
@@ -85,6 +86,7 @@ impl Wishes {
 
     /// What the queue keeps of it.
     fn keep(self, envelope: &mut Envelope, complete: impl Fn(&Address) -> Address) {
+        // Copies are recipients already.
         envelope.hold = self.hold;
         let mut attribute = |name: &str, value: Vec<u8>| envelope.attributes.push((name.to_owned(), value));
         if let Some(filter) = self.filter {
@@ -93,39 +95,52 @@ impl Wishes {
         if let Some(address) = self.redirect {
             attribute(">", complete(&address).as_bytes().to_vec());
         }
-        for address in self.bcc {
-            // Nobody is told what becomes of a copy that nobody asked for.
-            let recipient = Recipient { notify: Notify::NEVER, ..Recipient::new(complete(&address)) };
-            envelope.recipients.push(recipient);
-        }
     }
 }
 
 impl Mail {
-    /// Begins the content, once all recipients are known.
-    pub(crate) fn begin(
+    /// Begins the content, once all recipients are known: tables are asked about the addresses.
+    pub(crate) async fn begin(
         &mut self,
         (shared, settings, tag): (&Shared, &Settings, &Tag),
         origin: Origin<'_>,
         local: bool,
         sender: &Address,
-        sole_recipient: Option<&Address>,
-    ) -> &mut Message {
+        recipients: &[(Recipient, Permitted)],
+    ) {
+        if self.message.is_some() {
+            return;
+        }
         let id = self.queue_id.clone().expect("a transaction with recipients has an id");
-        let (arrival, wishes) = (self.arrival, &mut self.wishes);
-        self.message.get_or_insert_with(|| {
-            let context = Context {
-                queue_id: id.clone(),
-                arrival,
-                sender: settings.rules.addresses.complete(sender),
-                full_name: String::new(),
-                rewrite_context: context(local),
-                prepended: std::mem::take(&mut wishes.prepend),
-            };
-            let tag = Tag { program: Arc::clone(&shared.cleanup_program), number: tag.number };
-            let (cleanup, draft) = (Arc::clone(&settings.cleanup), shared.intake.draft(id));
-            Box::new(Message::new(cleanup, tag, draft, context, origin, sole_recipient))
-        })
+        let tag = Tag { program: Arc::clone(&settings.cleanup_program), number: tag.number };
+        let tables = settings.tables;
+        let named = recipients.iter().map(|(recipient, _)| recipient.clone()).collect();
+        // Boxed: a session need not have room for it.
+        let mapped =
+            Box::pin(cleanup::map_addresses(&settings.cleanup, (&tag, &id), sender, named, tables)).await;
+        let (addresses, refusal) = match mapped {
+            Ok(addresses) => (Some(addresses), None),
+            Err(reply) => (None, Some(reply)),
+        };
+        let context = Context {
+            queue_id: id.clone(),
+            arrival: self.arrival,
+            sender: addresses.as_ref().map_or_else(Address::null, |known| known.sender.clone()),
+            full_name: String::new(),
+            rewrite_context: context(local),
+            tables,
+            prepended: std::mem::take(&mut self.wishes.prepend),
+        };
+        let sole = match recipients {
+            [(recipient, _)] => Some(&recipient.address),
+            _ => None,
+        };
+        let (cleanup, draft) = (Arc::clone(&settings.cleanup), shared.intake.draft(id));
+        let mut message = Box::new(Message::new(cleanup, tag, draft, context, origin, sole));
+        if let Some(reply) = refusal {
+            message.refuse(reply);
+        }
+        (self.addresses, self.message) = (addresses, Some(message));
     }
 }
 
@@ -137,21 +152,14 @@ fn context(local: bool) -> RewriteContext {
 pub(crate) fn envelope(
     settings: &Settings,
     request: MailRequest,
-    recipients: Recipients<Smtpd>,
+    addresses: Addresses,
     client: Client,
     mail: Mail,
     flags: ContentFlags,
     local: bool,
 ) -> Envelope {
-    let addresses = &settings.rules.addresses;
-    let complete = |(recipient, _): (Recipient, Permitted)| Recipient {
-        address: addresses.complete(&recipient.address),
-        ..recipient
-    };
-    let recipients = recipients.into_iter().map(complete).collect();
-    let limit = settings.cleanup.duplicate_filter_limit;
-    let mut envelope = Envelope::new(addresses.complete(&request.sender), mail.arrival);
-    envelope.recipients = cleanup::without_duplicates(recipients, limit);
+    let mut envelope = Envelope::new(addresses.sender, mail.arrival);
+    envelope.recipients = addresses.mapped.recipients;
     envelope.smtputf8 = smtputf8(&request, &envelope, flags);
     envelope.envid = request.envid;
     envelope.ret = request.ret;
@@ -161,7 +169,8 @@ pub(crate) fn envelope(
     }
     envelope.client = client;
     envelope.rewrite_context = context(local);
-    mail.wishes.keep(&mut envelope, |address| addresses.complete(address));
+    let complete = |address: &Address| settings.rules.addresses.complete(address);
+    mail.wishes.keep(&mut envelope, complete);
     if !settings.delay_warning_time.is_zero() {
         envelope.warn_at = Some(mail.arrival.after(settings.delay_warning_time));
     }

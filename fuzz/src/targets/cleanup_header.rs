@@ -54,11 +54,12 @@ fn cleaned(text: &[u8], local: bool, mut step: impl FnMut() -> usize) -> Option<
         undisclosed_recipients_header: String::new(),
         message_drop_headers: ["bcc", "return-path"].map(String::from).into(),
         obsolete_from_format: false,
-        duplicate_filter_limit: 1000,
+        mapper: rewrite::Mapper::default(),
         replace_stray_cr: true,
     };
     let context = Context {
         prepended: Vec::new(),
+        tables: rewrite::Tables::Ignored,
         queue_id: QueueId::parse("ID").expect("a short name is an id"),
         arrival: Timestamp::from_secs(1_700_000_000),
         sender: "a@example.net".into(),
@@ -72,10 +73,10 @@ fn cleaned(text: &[u8], local: bool, mut step: impl FnMut() -> usize) -> Option<
     let mut rest = text;
     while !rest.is_empty() {
         let (head, tail) = rest.split_at(step().clamp(1, rest.len()));
-        message.append(Bytes::copy_from_slice(head));
+        tables::wait(message.append(Bytes::copy_from_slice(head)));
         rest = tail;
     }
-    message.finish().ok().map(|finished| finished.sink.0)
+    tables::wait(message.finish()).ok().map(|finished| finished.sink.0)
 }
 
 fn run(input: &[u8]) {

@@ -9,7 +9,7 @@ use ::smtpd::recent::Recent;
 use ::smtpd::stress::{self, Machine, Memory};
 use ::smtpd::{Anvil, Inputs, Listener, Readings, Service, Sessions, Stress, Surroundings, postscreen};
 use cleanup::pickup::{Pickup, PickupInputs};
-use config::parameters::{Anvil as Rates, Bounce, Cleanup, Global};
+use config::parameters::{Anvil as Rates, Bounce, Cleanup, Global, Receiving};
 use config::{Config, ServiceLine, ServiceType};
 use master::plan::service_key;
 use net::Shutdown;
@@ -45,7 +45,6 @@ struct Loop {
     numbers: Numbers,
     anvil: Anvil,
     recent: Recent,
-    cleanup_program: Arc<str>,
     shutdown: Shutdown,
     tag: Tag,
 }
@@ -54,11 +53,10 @@ struct Loop {
 pub fn run(mut start: Start) -> Result<(), String> {
     let loops = std::thread::available_parallelism().map_or(1, |n| n.get().div_ceil(2)).min(LOOPS_MAX);
     // Tables may be for root's eyes only, so they are opened first; a reload starts a new process.
-    let (services, mut screens, read, written) = prepare(&mut start).map_err(|why| start.fail(why))?;
+    let AllPrepared { services, mut screens, local, read, written } =
+        prepare(&mut start).map_err(|why| start.fail(why))?;
     let names = names::sources(&start.config, start.is_chrooted()).map_err(|why| start.fail(why))?;
     let asked = names::Asked::by_clients_of(&start.config);
-    let cleanup = start.config.service("cleanup", ServiceType::Unix);
-    let cleanup_name = agents::syslog_name(&start.config, cleanup).map_err(|why| start.fail(why))?;
     // The directory itself is beyond the reach of this role; what lies in it is not.
     let disk = Arc::new(queue::disk(&start.plan).map_err(|why| start.fail(why))?);
     let (memory, descriptors) = (Memory::open(), limits::for_sessions());
@@ -77,7 +75,7 @@ pub fn run(mut start: Start) -> Result<(), String> {
     }
     let intake = open_intake(&start, Arc::clone(&disk)).map_err(|why| start.fail(why))?;
     let keepers = screens::keep(&mut screens, &start).map_err(|why| start.fail(why))?;
-    let pickup = start.arguments.pickup.then(|| start_pickup(&start, &intake, disk, &cleanup_name));
+    let pickup = local.map(|local| start_pickup(&start, &intake, disk, local));
     let mut pickup = pickup.transpose().map_err(|why| start.fail(why))?;
     let (trigger, shutdown) = Shutdown::new();
     let numbers = Numbers::new(start.inherited.numbers);
@@ -100,7 +98,6 @@ pub fn run(mut start: Start) -> Result<(), String> {
             numbers: numbers.clone(),
             anvil: anvil.clone(),
             recent: known.recent.clone(),
-            cleanup_program: format!("{cleanup_name}/cleanup").into(),
             shutdown: shutdown.clone(),
             tag: start.tag.clone(),
         })
@@ -204,7 +201,6 @@ async fn sessions(l: Loop) -> Result<(), String> {
         numbers: l.numbers,
         anvil: l.anvil,
         recent: l.recent,
-        cleanup_program: l.cleanup_program,
         shutdown: l.shutdown,
         grace: DRAIN_TIME,
     };
@@ -214,8 +210,23 @@ async fn sessions(l: Loop) -> Result<(), String> {
 /// Directories of tables.
 type Reached = Vec<PathBuf>;
 
-/// The services of a process, and the directories that tables read, and those in which they write, too.
-type AllPrepared = (Vec<Prepared>, Vec<PreparedScreen>, Reached, Reached);
+/// The services of a process, what is done with mail of local programs, and the directories that tables read, and
+/// those in which they write, too.
+struct AllPrepared {
+    services: Vec<Prepared>,
+    screens: Vec<PreparedScreen>,
+    local: Option<Local>,
+    read: Reached,
+    written: Reached,
+}
+
+/// What cleanup does with mail of local programs.
+struct Local {
+    settings: Arc<cleanup::Settings>,
+    tables: rewrite::Tables,
+    /// `syslog_name` of the cleanup service.
+    cleanup_name: String,
+}
 
 /// Reads each service's settings; the listeners are those that master passed.
 fn prepare(start: &mut Start) -> Result<AllPrepared, String> {
@@ -242,7 +253,26 @@ fn prepare(start: &mut Start) -> Result<AllPrepared, String> {
             _ => prepared.push(prepare_service(config, service, &around, descriptors, listeners)?),
         }
     }
-    Ok((prepared, screens, read.all(), written.all()))
+    let local = match start.arguments.pickup {
+        true => Some(prepare_local(config, &around.tables).map_err(|e| e.to_string())?),
+        false => None,
+    };
+    Ok(AllPrepared { services: prepared, screens, local, read: read.all(), written: written.all() })
+}
+
+fn prepare_local(config: &Config, tables: &tables::Settings) -> Result<Local, config::Errors> {
+    let service = config.services().iter().find(|s| s.command == "pickup");
+    let cleanup = config.scope(service).expanded("cleanup_service_name")?;
+    let cleanup = config.service(&cleanup, ServiceType::Unix);
+    let mapper = rewrite::Mapper::open(config, cleanup, tables)?;
+    let (global, own) = (Global::read(config, cleanup)?, Cleanup::read(config, cleanup)?);
+    let leaves_out = Receiving::read(config, service)?.receive_override_options;
+    let tables = match leaves_out.iter().any(|option| option == "no_address_mappings") {
+        true => rewrite::Tables::Ignored,
+        false => rewrite::Tables::Asked,
+    };
+    let cleanup_name = config.scope(cleanup).expanded("syslog_name")?;
+    Ok(Local { settings: Arc::new(cleanup::Settings::new(&global, &own, mapper)), tables, cleanup_name })
 }
 
 fn prepare_service(
@@ -297,28 +327,20 @@ fn open_intake(start: &Start, disk: Arc<RealDisk>) -> Result<Intake, String> {
 }
 
 /// Takes in what local programs leave in maildrop/.
-fn start_pickup(
-    start: &Start,
-    intake: &Intake,
-    disk: Arc<RealDisk>,
-    cleanup_name: &str,
-) -> Result<Pickup, String> {
+fn start_pickup(start: &Start, intake: &Intake, disk: Arc<RealDisk>, local: Local) -> Result<Pickup, String> {
     let config = &start.config;
     let service = config.services().iter().find(|s| s.command == "pickup");
-    let cleanup = config.service("cleanup", ServiceType::Unix);
     let text = |e: config::Errors| e.to_string();
-    let (global, own) =
-        (Global::read(config, cleanup).map_err(text)?, Cleanup::read(config, cleanup).map_err(text)?);
     let inputs = PickupInputs {
         intake: intake.clone(),
         disk,
         // Relative to the working directory, which is queue_directory.
         owner: |path| Ok(std::fs::symlink_metadata(path)?.uid()),
-        settings: Arc::new(cleanup::Settings::new(&global, &own)),
-        rules: rewrite::Rules::read(config).map_err(text)?,
+        settings: local.settings,
+        tables: local.tables,
         delay_warning_time: Bounce::read(config, None).map_err(text)?.delay_warning_time,
         tag: Tag::new(&agents::syslog_name(config, service)?, "pickup", start.tag.number),
-        cleanup_tag: Tag::new(cleanup_name, "cleanup", start.tag.number),
+        cleanup_tag: Tag::new(&local.cleanup_name, "cleanup", start.tag.number),
     };
     let listener = sockets::listen("public/pickup")?;
     Pickup::start(inputs, listener, net::clock::now).map_err(|e| format!("pickup: {e}"))

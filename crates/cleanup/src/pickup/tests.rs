@@ -32,7 +32,12 @@ impl World {
             undisclosed_recipients_header: String::new(),
             message_drop_headers: vec!["bcc".into()],
             obsolete_from_format: false,
-            duplicate_filter_limit: 1000,
+            mapper: rewrite::Mapper::of_rules(rewrite::Rules {
+                origin: Some("example.com".into()),
+                parent: None,
+                swap_bangpath: true,
+                allow_percent_hack: true,
+            }),
             replace_stray_cr: true,
         };
         let inputs = PickupInputs {
@@ -40,12 +45,7 @@ impl World {
             disk,
             owner: |_| Ok(1000),
             settings: cleanup.into(),
-            rules: rewrite::Rules {
-                origin: Some("example.com".into()),
-                parent: None,
-                swap_bangpath: true,
-                allow_percent_hack: true,
-            },
+            tables: rewrite::Tables::Asked,
             delay_warning_time: Duration::ZERO,
             tag: Tag::new("postfix", "pickup", 1),
             cleanup_tag: Tag::new("postfix", "cleanup", 1),

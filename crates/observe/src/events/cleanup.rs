@@ -91,3 +91,22 @@ impl Event for QueueWriteFailed<'_> {
         Level::Error
     }
 }
+
+/// Something is wrong with what tables make of an address.
+#[derive(Debug)]
+pub struct AddressWarning<'a> {
+    /// The message.
+    pub queue_id: &'a QueueId,
+    /// What is wrong.
+    pub text: &'a str,
+}
+
+impl Event for AddressWarning<'_> {
+    fn line(&self, out: &mut String) {
+        let _ = write!(out, "{}: {}", self.queue_id, Escaped(self.text.as_bytes()));
+    }
+
+    fn level(&self) -> Level {
+        Level::Warning
+    }
+}

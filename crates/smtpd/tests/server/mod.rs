@@ -206,7 +206,6 @@ fn event_loop(service: Service, shared: (Intake, Numbers, Anvil, Shutdown)) {
         numbers,
         anvil,
         recent: Recent::new(1 << 20),
-        cleanup_program: "postfix/cleanup".into(),
         shutdown,
         grace: GRACE,
     };

@@ -169,6 +169,9 @@ impl<H: Host> From<Result<(), Reply>> for Answer<H> {
 /// Recipients, each with the proof that it was accepted.
 pub type Recipients<H> = Vec<(Recipient, <H as Host>::Permit)>;
 
+/// Parts of an open transaction: what MAIL said, what the driver keeps, the accepted recipients.
+pub type Parts<'a, H> = (&'a MailRequest, &'a mut <H as Host>::Mail, &'a [(Recipient, <H as Host>::Permit)]);
+
 /// An open mail transaction.
 pub struct Transaction<H: Host> {
     /// What MAIL said.
@@ -188,6 +191,10 @@ impl<H: Host> Transaction<H> {
     /// The accepted recipients, in order.
     pub fn recipients(&self) -> &[(Recipient, H::Permit)] {
         &self.recipients
+    }
+
+    pub(super) fn parts_mut(&mut self) -> Parts<'_, H> {
+        (&self.request, &mut self.mail, &self.recipients)
     }
 
     /// Takes the transaction apart.

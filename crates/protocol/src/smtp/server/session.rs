@@ -169,6 +169,11 @@ impl<H: Host> Session<H> {
         self.transaction.as_mut().map(|t| &mut t.mail)
     }
 
+    /// The open transaction's parts: what MAIL said, what the driver keeps, the accepted recipients.
+    pub fn transaction_parts(&mut self) -> Option<super::Parts<'_, H>> {
+        self.transaction.as_mut().map(|t| t.parts_mut())
+    }
+
     /// How often each command came.
     pub fn counts(&self) -> &Counts {
         &self.counts

@@ -1,0 +1,60 @@
+//! Sender and recipients on their way into the queue, with what the log says of them.
+
+use crate::settings::Settings;
+use mail::{Address, Dsn, QueueId, Recipient, Reply};
+use observe::events::cleanup::AddressWarning;
+use observe::{Tag, emit};
+use rewrite::{Mapped, Tables, Trouble, Witness};
+
+/// The envelope's addresses as they are queued.
+pub struct Addresses {
+    /// Who sent the message.
+    pub sender: Address,
+    /// Who gets it, and which aliases were followed.
+    pub mapped: Mapped,
+}
+
+/// Tells the log what is wrong with an address.
+pub(crate) struct Log<'a> {
+    pub tag: &'a Tag,
+    pub queue_id: &'a QueueId,
+}
+
+impl Witness for Log<'_> {
+    fn warning(&self, text: &str) {
+        emit(self.tag, &AddressWarning { queue_id: self.queue_id, text });
+    }
+}
+
+/// Maps sender and recipients; the refusal is for the end of the message. `tag` is cleanup's.
+pub async fn map_addresses(
+    settings: &Settings,
+    (tag, queue_id): (&Tag, &QueueId),
+    sender: &Address,
+    recipients: Vec<Recipient>,
+    tables: Tables,
+) -> Result<Addresses, Reply> {
+    let log = Log { tag, queue_id };
+    let mapper = &settings.mapper;
+    let sender = mapper.sender(sender, tables, &log).await.map_err(refusal)?;
+    let mapped = mapper.recipients(&sender, recipients, tables, &log).await.map_err(refusal)?;
+    Ok(Addresses { sender, mapped })
+}
+
+/// Recipients of copies that an access table or a policy service wants.
+pub async fn map_copies(
+    settings: &Settings,
+    (tag, queue_id): (&Tag, &QueueId),
+    copies: &[Address],
+    tables: Tables,
+) -> Result<Vec<Recipient>, Reply> {
+    settings.mapper.copies(copies, tables, &Log { tag, queue_id }).await.map_err(refusal)
+}
+
+/// What the client is told.
+pub(crate) fn refusal(trouble: Trouble) -> Reply {
+    match trouble {
+        Trouble::Unanswered => Reply::new(451, Dsn::new(4, 3, 0), "Error: queue file write error"),
+        Trouble::Expansion => Reply::new(451, Dsn::new(4, 6, 0), "Alias expansion error"),
+    }
+}
