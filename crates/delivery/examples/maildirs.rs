@@ -68,6 +68,7 @@ fn main() {
         strict_ownership: true,
         recipient_delimiter: String::new(),
         hostname: "mail.example.com".into(),
+        original_recipient: true,
         as_caller: true,
     };
     std::fs::create_dir_all(format!("{directory}/box")).expect("the directory can be made");

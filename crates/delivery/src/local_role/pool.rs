@@ -271,7 +271,14 @@ fn act_as(task: &Task, acting_as: &mut Option<(u32, u32)>) -> Result<(), NotDeli
 }
 
 fn lines(task: &Task) -> Vec<u8> {
-    prefix(&task.job.head, &task.job.head.recipients[task.place])
+    let recipient = &task.job.head.recipients[task.place];
+    match task.settings.original_recipient {
+        true => prefix(&task.job.head, recipient),
+        false => {
+            let silent = super::wire::Recipient { original: mail::Address::null(), ..recipient.clone() };
+            prefix(&task.job.head, &silent)
+        }
+    }
 }
 
 fn append(task: &Task, acting_as: &mut Option<(u32, u32)>) -> Result<(), NotDelivered> {

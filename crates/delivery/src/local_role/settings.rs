@@ -31,6 +31,8 @@ pub struct Settings {
     pub recipient_delimiter: String,
     /// `myhostname`, the end of file names in Maildirs.
     pub hostname: String,
+    /// The recipient before aliases is told in X-Original-To (`enable_original_recipient`).
+    pub original_recipient: bool,
     /// Not started as root: all mailboxes are the caller's.
     pub as_caller: bool,
 }
@@ -83,6 +85,7 @@ impl Settings {
             strict_ownership: own.strict_mailbox_ownership,
             recipient_delimiter: own.recipient_delimiter,
             hostname: global.myhostname,
+            original_recipient: own.enable_original_recipient,
             as_caller,
         };
         Errors::check(errors)?;

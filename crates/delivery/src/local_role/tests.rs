@@ -53,6 +53,7 @@ fn settings(base: &Path) -> Settings {
         strict_ownership: true,
         recipient_delimiter: "+".into(),
         hostname: "mail.example.com".into(),
+        original_recipient: true,
         as_caller: true,
     }
 }
