@@ -5,11 +5,12 @@
 
 mod canonical;
 mod domain;
+pub mod explain;
 mod mapping;
 mod resolve;
 mod settings;
 
 pub use canonical::Rules;
-pub use mapping::{HeaderClass, Mapped, Mapper, Silent, Step, Tables, Trouble, Witness};
+pub use mapping::{HeaderClass, Mapped, Mapper, Step, Tables, Trouble, Witness};
 pub use resolve::{AddressClass, Resolved, Resolver, Route};
 pub use settings::Settings;

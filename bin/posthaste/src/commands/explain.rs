@@ -1,6 +1,6 @@
 //! `posthaste explain smtp`: what a client would be told, and which list, restriction, table and answer decided.
 
-use super::{Call, explain_last};
+use super::{Call, explain_address, explain_last};
 use crate::roles::names;
 use config::{Config, ServiceLine};
 use mail::Address;
@@ -20,6 +20,7 @@ const CLIENT_PORT: u16 = 40_000;
 /// Runs `explain`.
 pub fn run(call: Call) -> ExitCode {
     let told = match call.arguments.first().map(String::as_str) {
+        Some("address") => return explain_address::run(call),
         Some("last") => explain_last::told(call).map(|any| !any),
         _ => Wanted::of(call).and_then(|wanted| wanted.told()),
     };
@@ -43,8 +44,8 @@ impl Wanted {
     fn of(call: Call) -> Result<Wanted, String> {
         let mut words = call.arguments.into_iter();
         let expected = "expected `smtp --client ADDRESS [--name NAME] [--helo NAME] [--from SENDER] [--to RECIPIENT]… \
-                        [--sasl LOGIN] [--tls VERSION[,CIPHER[,BITS]]] [--tls-…] [--service NAME] [--json]` \
-                        or `last …`";
+                        [--sasl LOGIN] [--tls VERSION[,CIPHER[,BITS]]] [--tls-…] [--service NAME] [--json]`, \
+                        `last …` or `address ADDRESS …`";
         if words.next().as_deref() != Some("smtp") {
             return Err(expected.to_owned());
         }
@@ -159,7 +160,7 @@ fn of_tls(word: &str, value: String, tls: &mut Tls) -> Option<()> {
 }
 
 /// The smtpd line of that name.
-fn service<'a>(config: &'a Config, name: &str) -> Result<&'a ServiceLine, String> {
+pub(super) fn service<'a>(config: &'a Config, name: &str) -> Result<&'a ServiceLine, String> {
     let of_smtpd = || config.services().iter().filter(|line| line.command == "smtpd");
     of_smtpd().find(|line| line.name == name).ok_or_else(|| {
         let known: Vec<_> = of_smtpd().map(|line| line.name.as_str()).collect();

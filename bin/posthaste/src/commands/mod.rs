@@ -4,6 +4,7 @@ mod counters;
 mod delegated;
 mod dry_run;
 mod explain;
+mod explain_address;
 mod explain_last;
 pub mod instance;
 mod migrate;
@@ -79,8 +80,9 @@ const COMMANDS: &[Command] = &[
         "smtp --client ADDRESS [--name NAME] [--helo NAME] [--from SENDER] [--to RECIPIENT]… [--sasl LOGIN] \
          [--tls VERSION[,CIPHER[,BITS]]] [--tls-fingerprint X] [--tls-key-fingerprint X] [--tls-subject NAME] \
          [--tls-issuer NAME] [--tls-sni NAME] [--json] | \
-         last [--client ADDRESS|NAME] [--from ADDRESS|DOMAIN] [--to ADDRESS|DOMAIN] [--json]",
-        "what a client would be told, or was told last, and what decided it",
+         last [--client ADDRESS|NAME] [--from ADDRESS|DOMAIN] [--to ADDRESS|DOMAIN] [--json] | \
+         address ADDRESS [--sender SENDER] [--service NAME] [--json]",
+        "what a client would be told, or was told last, what becomes of an address, and what decided it",
         explain::run,
     ),
     ours(

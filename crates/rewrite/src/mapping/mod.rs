@@ -16,7 +16,7 @@ mod witness;
 
 pub use header::HeaderClass;
 pub use settings::{Mapped, Mapper};
-pub use witness::{Silent, Step, Witness};
+pub use witness::{Step, Witness};
 
 /// Why a message is not taken for now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

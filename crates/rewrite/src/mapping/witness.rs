@@ -24,10 +24,3 @@ pub enum Step {
     /// masquerade_domains.
     Masquerade,
 }
-
-/// Nobody is told.
-pub struct Silent;
-
-impl Witness for Silent {
-    fn warning(&self, _text: &str) {}
-}
