@@ -9,6 +9,7 @@ mod content;
 mod dsn;
 mod envelope;
 mod job;
+pub mod mime;
 mod origin;
 mod queue_id;
 mod reply;
