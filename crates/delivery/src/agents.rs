@@ -2,6 +2,7 @@
 
 pub mod discard;
 pub mod error;
+pub mod marked;
 pub mod pipe;
 pub mod smtp;
 #[cfg(test)]

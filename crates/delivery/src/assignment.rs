@@ -65,6 +65,12 @@ impl OutcomeSender {
         OutcomeSender { job: job.id, waiting, sink, done: false }
     }
 
+    /// The same where a success that no other server will report is one of the last station.
+    pub(crate) fn at_the_last_station(mut self) -> Self {
+        self.sink = Rc::new(LastStation(self.sink.clone()));
+        self
+    }
+
     /// Reports one recipient's result. The first for a recipient counts; later ones are dropped.
     pub fn outcome(&mut self, outcome: Outcome) {
         let place = self.waiting.iter().position(|index| *index == outcome.index);
@@ -115,6 +121,24 @@ impl Drop for OutcomeSender {
         if !self.done {
             self.finish(Some(SiteFailure { dsn: CRASH_DSN, reason: CRASH_REASON.to_string() }));
         }
+    }
+}
+
+/// Nobody stands behind: what was relayed is delivered.
+struct LastStation(Rc<dyn OutcomeSink>);
+
+impl OutcomeSink for LastStation {
+    fn outcome(&self, outcome: Outcome) {
+        let relayed = outcome.relayed && outcome.next_hop_reports;
+        self.0.outcome(Outcome { relayed, ..outcome });
+    }
+
+    fn done(&self, job: JobId, site_failure: Option<SiteFailure>) {
+        self.0.done(job, site_failure);
+    }
+
+    fn transport_failed(&self, job: JobId, failure: SiteFailure) {
+        self.0.transport_failed(job, failure);
     }
 }
 

@@ -86,6 +86,19 @@ impl Content {
         Content { queue_size: Some(queue_size), ..self }
     }
 
+    /// The same behind other bytes, whole lines; [`Content::queue_size`] stays that of the content.
+    pub fn behind(self, front: Bytes) -> Self {
+        let queue_size = Some(self.queue_size());
+        let eight_bit = ContentFlags::EIGHT_BIT.with(ContentFlags::UTF8_HEADER);
+        let flags = if front.is_ascii() { self.flags } else { self.flags.with(eight_bit) };
+        let size = self.size + front.len() as u64;
+        let bytes = match self.bytes {
+            Where::Memory(pieces) => Where::Memory([&[front], &pieces[..]].concat().into()),
+            Where::Elsewhere(source) => Where::Elsewhere(Arc::new(Behind { front, source })),
+        };
+        Content { size, flags, queue_size, bytes }
+    }
+
     /// The size that Postfix logs, lists and announces: the length of the records that hold the content in a queue file.
     ///
     /// A line's record has a byte for its type and one or more for its length in place of the CRLF. Where some line is
@@ -121,6 +134,26 @@ impl Content {
             out.extend_from_slice(&piece);
         }
         Ok(out)
+    }
+}
+
+/// Content that lies elsewhere, behind some bytes.
+struct Behind {
+    front: Bytes,
+    source: Arc<dyn ContentSource>,
+}
+
+impl ContentSource for Behind {
+    fn read_at(&self, offset: u64, max: usize, out: &mut Vec<u8>) -> io::Result<usize> {
+        let at = usize::try_from(offset).unwrap_or(usize::MAX);
+        match self.front.get(at..).filter(|rest| !rest.is_empty()) {
+            None => self.source.read_at(offset - self.front.len() as u64, max, out),
+            Some(rest) => {
+                let n = rest.len().min(max);
+                out.extend_from_slice(&rest[..n]);
+                Ok(n)
+            }
+        }
     }
 }
 
@@ -193,6 +226,26 @@ impl ContentReader {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn bytes_in_front_are_read_first_wherever_the_content_lies() {
+        struct Text;
+        impl ContentSource for Text {
+            fn read_at(&self, offset: u64, max: usize, out: &mut Vec<u8>) -> io::Result<usize> {
+                let rest = &b"Subject: x\r\n"[offset as usize..];
+                out.extend_from_slice(&rest[..rest.len().min(max)]);
+                Ok(rest.len().min(max))
+            }
+        }
+        let memory = Content::in_memory(vec!["Subject: ".into(), "x\r\n".into()], ContentFlags::default());
+        let elsewhere = Content::elsewhere(12, ContentFlags::default(), Arc::new(Text));
+        for content in [memory, elsewhere] {
+            let content = content.behind("A: ä\r\n".into());
+            assert_eq!(content.to_vec().unwrap(), "A: ä\r\nSubject: x\r\n".as_bytes());
+            assert_eq!((content.size, content.queue_size()), (19, 12));
+            assert!(content.flags.has(ContentFlags::EIGHT_BIT));
+        }
+    }
 
     #[test]
     fn the_size_in_the_queue_counts_records() {

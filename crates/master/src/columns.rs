@@ -10,6 +10,9 @@ use config::{Attributes, Config, Error, ServiceLine, ServiceType};
 const READ_SETTINGS: [&str; 8] =
     ["cleanup", "lmtp", "pipe", "postscreen", "qmgr", "smtp", "smtpd", "virtual"];
 
+/// Programs that take `flags=`, which the roles read.
+const CLIENTS: [&str; 2] = ["lmtp", "smtp"];
+
 /// Settings that name the service itself, which lines of all programs may have.
 const OF_ANY: [&str; 1] = ["syslog_name"];
 
@@ -51,6 +54,7 @@ fn about(service: &ServiceLine, text: String) -> Error {
 fn arguments(service: &ServiceLine, found: &mut Vec<Error>) {
     for word in &service.args {
         let text = match word.as_str() {
+            _ if word.starts_with("flags=") && CLIENTS.contains(&service.command.as_str()) => continue,
             _ if !word.starts_with('-') => "no argument of this program; it is ignored",
             // Ours logs the dialogue then.
             _ if is_v(word) && service.command == "smtpd" => continue,

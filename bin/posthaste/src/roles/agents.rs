@@ -4,6 +4,7 @@ use super::names;
 use config::{Attributes, Config, ServiceLine, ServiceType};
 use delivery::agents::discard::DiscardAgent;
 use delivery::agents::error::{ErrorAgent, FixedResult};
+use delivery::agents::marked::{Marked, Marks};
 use delivery::agents::pipe::{Finality, PipeAgent};
 use delivery::agents::smtp::{Settings, SmtpAgent};
 use delivery::agents::virtual_::VirtualAgent;
@@ -48,6 +49,8 @@ struct Service {
     filter: Option<Rc<StatusFilter>>,
     /// Where it is an SMTP or LMTP client.
     client: Option<Settings>,
+    /// What it puts in front, where it is a client.
+    marks: Marks,
     /// What a command's success means.
     finality: Finality,
 }
@@ -94,6 +97,10 @@ impl Service {
             style: style(config, Some(service))?,
             filter: status_filter(config, service, tables)?.map(Rc::new),
             client: protocol.map(read).transpose().map_err(|e| e.to_string())?,
+            marks: match protocol {
+                Some(_) => Marks::of(&config.scope(Some(service)), service).map_err(|e| e.to_string())?,
+                None => Marks::default(),
+            },
             finality: match Attributes::of(service) {
                 Ok(attributes) if service.command == "pipe" && attributes.flags.contains('X') => {
                     Finality::Final
@@ -114,7 +121,7 @@ impl Agents {
             let tag = Tag::new(&plan.usual_name, if name == "discard" { name } else { "error" }, 0);
             agents.insert(name.to_owned(), (fixed(name, tag, numbers, plan.usual), None));
         }
-        for Service { name, command, tag, style, filter, client, finality } in plan.services {
+        for Service { name, command, tag, style, filter, client, marks, finality } in plan.services {
             let give = match (command.as_str(), client) {
                 ("error" | "discard", _) => fixed(&name, tag, numbers, style),
                 ("pipe", _) => {
@@ -122,10 +129,10 @@ impl Agents {
                 }
                 ("virtual", _) => give(VirtualAgent::start(LOCAL_SOCKET.into(), tag, numbers.clone(), style)),
                 (_, Some(settings)) => {
-                    let agent = SmtpAgent::new(settings, Rc::clone(&resolver), tag, numbers.clone());
+                    let agent = SmtpAgent::new(settings, Rc::clone(&resolver), tag.clone(), numbers.clone());
                     let agent = agent.passing_on(Rc::new(Others(Rc::downgrade(&self.by_transport))));
                     clients.push(agent.clone());
-                    give(agent)
+                    give(Marked::new(agent, marks, tag, numbers.clone(), style))
                 }
                 // Without an agent the queue manager defers.
                 _ => continue,

@@ -121,3 +121,11 @@ parameters! {
         ignore_srv_lookup_error: Bool = "no",
     }
 }
+
+parameters! {
+    /// Parameters of lmtp(8) that smtp(8) has not.
+    pub struct Lmtp {
+        /// Whether an LMTP server that does not report a success is the last station; newer lines have `flags=X`.
+        lmtp_assume_final: Bool = "no",
+    }
+}

@@ -247,7 +247,7 @@ mod smtpd;
 pub use anvil::Anvil;
 pub use bounce::Bounce;
 pub use cleanup::Cleanup;
-pub use client::{Client, ClientRoutes};
+pub use client::{Client, ClientRoutes, Lmtp};
 pub use delivery::Virtual;
 pub use global::Global;
 pub use mapping::{Mapping, Receiving};
@@ -277,6 +277,7 @@ pub const VIEWS: &[(&str, &[Parameter])] = &[
     ("Queue manager, per transport", Transport::PARAMETERS),
     ("SMTP and LMTP client", Client::PARAMETERS),
     ("SMTP and LMTP client: routes", ClientRoutes::PARAMETERS),
+    ("LMTP client", Lmtp::PARAMETERS),
     ("Virtual delivery", Virtual::PARAMETERS),
     ("Commands", Pipe::PARAMETERS),
     ("Commands, per service", Spawned::PARAMETERS),

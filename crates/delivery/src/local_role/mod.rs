@@ -19,7 +19,7 @@ mod services;
 mod settings;
 #[cfg(test)]
 mod tests;
-mod text;
+pub(crate) mod text;
 pub(crate) mod wire;
 
 pub use exit_status::{End, Ran};

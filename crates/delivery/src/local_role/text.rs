@@ -1,6 +1,7 @@
 //! A message as mailboxes hold it: lines end with LF, and each recipient's own lines stand in front.
 
 use super::wire::{Head, Recipient};
+use mail::Address;
 use memchr::memmem;
 use std::fs::File;
 use std::io::{self, IoSlice, Write};
@@ -141,6 +142,19 @@ pub fn header(out: &mut Vec<u8>, name: &[u8], value: &[u8]) {
     out.extend_from_slice(name);
     out.extend(value.iter().map(|&b| if b < b' ' || b == 0x7f { b'?' } else { b }));
     out.push(b'\n');
+}
+
+/// Whether the header in front of these lines has a Delivered-To with this address: the message was here already.
+pub fn has_delivered_to(lines: &[u8], address: &Address) -> bool {
+    const NAME: &[u8] = b"delivered-to:";
+    let end = memmem::find(lines, b"\n\n").unwrap_or(lines.len());
+    let address = address.to_external();
+    let is_same = |line: &[u8]| {
+        line.len() > NAME.len()
+            && line[..NAME.len()].eq_ignore_ascii_case(NAME)
+            && line[NAME.len()..].trim_ascii().eq_ignore_ascii_case(&address)
+    };
+    lines[..end].split(|&byte| byte == b'\n').any(is_same)
 }
 
 fn write_both(prefix: &[u8], bytes: &[u8], out: &mut File) -> io::Result<()> {

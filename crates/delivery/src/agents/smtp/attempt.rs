@@ -296,7 +296,7 @@ impl Delivery<'_> {
                 talk.decided[place] = true;
                 let now = net::clock::now();
                 let knows_dsn = connection.client().capabilities().dsn;
-                let verdict = sent(&talk.peer, &response, self.shared.settings.dialogue.protocol, knows_dsn);
+                let verdict = sent(&talk.peer, &response, knows_dsn);
                 self.report.recipient(talk.places[place], via(connection), now, verdict);
             }
             Event::RecipientFailed { place, stage, response } => {

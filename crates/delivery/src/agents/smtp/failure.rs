@@ -4,7 +4,7 @@ use super::connection::{How, Loss, Peer};
 use super::route::{NoRoute, Place};
 use crate::Verdict;
 use mail::{Diagnostic, Dsn, SiteFailure, Status};
-use protocol::smtp::client::{Protocol, Response, Stage};
+use protocol::smtp::client::{Response, Stage};
 use std::io;
 
 /// The connection was lost, or took too long.
@@ -132,13 +132,12 @@ impl Failure {
     }
 }
 
-/// The server took the message over. One without DSN will tell the sender nothing, and an LMTP server without it is
-/// the last station.
-pub(super) fn sent(peer: &Peer, response: &Response, protocol: Protocol, knows_dsn: bool) -> Verdict {
+/// The server took the message over. One without DSN will tell the sender nothing.
+pub(super) fn sent(peer: &Peer, response: &Response, knows_dsn: bool) -> Verdict {
     let mut verdict = Verdict::new(Status::Sent, response.dsn, response.one_line());
     verdict.diagnostic = Some(Diagnostic { kind: "smtp".into(), text: response.one_line() });
     verdict.remote_mta = Some(peer.host.clone());
-    verdict.relayed = knows_dsn || protocol != Protocol::Lmtp;
+    verdict.relayed = true;
     verdict.next_hop_reports = knows_dsn;
     verdict
 }

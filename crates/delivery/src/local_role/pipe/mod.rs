@@ -13,7 +13,7 @@ use super::exit_status::{End, Ran};
 use super::failure::{CONFIGURATION_ERROR, Failure, Note};
 use super::mbox;
 use super::pool::{Job, failed};
-use super::text::{Text, header};
+use super::text::{Text, has_delivered_to, header};
 use super::wire::{Answer, Recipient};
 use arguments::Values;
 use mail::{Dsn, Status};
@@ -149,14 +149,7 @@ fn was_here(text: &Text, recipient: &Recipient) -> io::Result<bool> {
             break;
         }
     }
-    let end = memchr::memmem::find(&headers, b"\n\n").unwrap_or(headers.len().min(HEADERS_MAX));
-    const NAME: &[u8] = b"delivered-to:";
-    let is_same = |line: &[u8]| {
-        line.len() > NAME.len()
-            && line[..NAME.len()].eq_ignore_ascii_case(NAME)
-            && line[NAME.len()..].trim_ascii().eq_ignore_ascii_case(&recipient.address.to_external())
-    };
-    Ok(headers[..end].split(|&byte| byte == b'\n').any(is_same))
+    Ok(has_delivered_to(&headers, &recipient.address))
 }
 
 #[cfg(test)]

@@ -436,7 +436,7 @@ fn a_server_with_dsn_reports_success_itself_and_lmtp_without_it_is_the_last_stat
         (vec![], Protocol::Smtp, (true, true)),
         (vec![plain], Protocol::Smtp, (true, false)),
         (vec![], Protocol::Lmtp, (true, true)),
-        (vec![("LHLO", "250 mx.example")], Protocol::Lmtp, (false, false)),
+        (vec![("LHLO", "250 mx.example")], Protocol::Lmtp, (true, false)),
     ] {
         run(async {
             let server = Server::new(&rules);
