@@ -9,6 +9,7 @@
 //! sink: ADDRESS:PORT [lmtp]     its rules follow in lines beginning with `| `, see `sink`
 //! tables: ADDRESS:PORT          its answers follow in lines beginning with `| `, see `asked`
 //! policy: ADDRESS:PORT         a policy service; its rules follow in lines beginning with `| `, see `policy`
+//! mailboxes: DIRECTORY…         shows what is delivered below these, too, with owner and mode; not names with a dot
 //! spool: no                     leaves the queue directory for the program to make
 //!
 //! case: NAME
@@ -113,6 +114,8 @@ pub struct CaseFile {
     pub tables: Vec<TablesSettings>,
     /// Policy services to start.
     pub policies: Vec<PolicySettings>,
+    /// Directories besides the virtual mailboxes' in which mail is delivered.
+    pub mailboxes: Vec<String>,
     /// The cases in order.
     pub cases: Vec<Case>,
 }
@@ -197,6 +200,7 @@ impl CaseFile {
                 self.main.push((name.trim().to_owned(), value.trim().to_owned()));
             }
             "master.cf" => self.master.push(value.to_owned()),
+            "mailboxes" => self.mailboxes.extend(value.split_whitespace().map(str::to_owned)),
             "dns" => self.zone += &format!("{value}\n"),
             "file" => {
                 self.files.push((value.to_owned(), String::new()));

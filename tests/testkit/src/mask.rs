@@ -69,6 +69,7 @@ impl LogLine {
     pub fn other_id(&self) -> Option<&str> {
         // What a peer said (in brackets) is the peer's id.
         let own = self.text.split(" (").next().unwrap_or_default();
+        let own = if self.text.contains("status=sent (forwarded as ") { &self.text } else { own };
         Some(NEW_ID.captures(own)?.get(1)?.as_str())
     }
 }
@@ -77,6 +78,8 @@ impl LogLine {
 #[derive(Clone, Debug, Default)]
 pub struct Masker {
     names: BTreeMap<String, String>,
+    /// Ids of messages that hold another id of ours, since they were sent on.
+    sent_on: BTreeSet<String>,
     /// Ids whose message got its Message-Id from us, so that the content holds the id twice.
     made_message_id: BTreeSet<String>,
 }
@@ -99,6 +102,9 @@ impl Masker {
             }
             if let Some(id) = line.other_id() {
                 self.learn(id);
+                if line.text.contains(&format!("(forwarded as {id})")) {
+                    self.sent_on.insert(id.to_owned());
+                }
             }
         }
     }
@@ -116,7 +122,8 @@ impl Masker {
         if let Some(found) = SIZE.captures(&sized) {
             let id = LOG_ID.captures(&sized).map_or(String::new(), |id| id[1].to_owned());
             let own = id.len() * if self.made_message_id.contains(&id) { 2 } else { 1 };
-            let size = match found[1].is_empty() || found[1].starts_with("double-bounce@") {
+            let several = found[1].is_empty() || found[1].starts_with("double-bounce@");
+            let size = match several || self.sent_on.contains(&id) {
                 true => "N".to_owned(),
                 false => found[2]
                     .parse::<usize>()

@@ -11,7 +11,7 @@ use crate::sink::{Sink, Transaction};
 use crate::world;
 use std::collections::BTreeMap;
 use std::fs;
-use std::os::unix::fs::{MetadataExt, chown};
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, chown};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
@@ -115,6 +115,7 @@ pub fn inside(program: &str) -> Result<(), String> {
             sinks: &sinks,
             tables: &tables,
             policies: &policies,
+            mailboxes: &file.mailboxes,
             from: offset,
             masker: Masker::default(),
             out: Vec::new(),
@@ -171,6 +172,7 @@ struct Run<'a> {
     sinks: &'a [Sink],
     tables: &'a [Tables],
     policies: &'a [Policy],
+    mailboxes: &'a [String],
     from: usize,
     masker: Masker,
     out: Vec<(String, String)>,
@@ -295,9 +297,22 @@ impl Run<'_> {
         lines
     }
 
-    /// Shows and removes everything below the mailbox directory.
+    /// Shows and removes everything below the mailbox directories.
     fn mail(&mut self) {
         let mut shown = Vec::new();
+        let is_mail = |path: &PathBuf| {
+            !path.iter().any(|part| part.as_encoded_bytes().starts_with(b"."))
+                && !path.starts_with("/var/mail/vhosts")
+        };
+        for path in self.mailboxes.iter().flat_map(|d| files_below(Path::new(d))).filter(is_mail) {
+            let Ok(stat) = fs::symlink_metadata(&path) else { continue };
+            let content = fs::read(&path).unwrap_or_default();
+            let _ = fs::remove_file(&path);
+            let mode = stat.permissions().mode() & 0o7777;
+            let mut lines = vec![format!("{} {}:{} {mode:o}", mailbox_name(&path), stat.uid(), stat.gid())];
+            lines.extend(self.show_content(&content, false));
+            shown.push(lines);
+        }
         for path in files_below(Path::new("/var/mail/vhosts")) {
             let content = fs::read(&path).unwrap_or_default();
             let _ = fs::remove_file(&path);
