@@ -11,6 +11,7 @@ pub mod pickup;
 mod received;
 mod settings;
 mod stray;
+pub mod submitted;
 
 pub use date::mail_date;
 pub use mapping::{Addresses, map_addresses, map_copies};

@@ -15,6 +15,8 @@ pub enum Origin<'a> {
         /// The user's number.
         uid: u32,
     },
+    /// By the mail system itself.
+    Internal,
 }
 
 /// What the header tells of an SMTP session.
@@ -68,6 +70,9 @@ pub fn received(
             let login = if authenticated && client.protocol != "SMTP" { "A" } else { "" };
             let _ = write!(out, "by {host} ({product}) with {}{login} id {id}", client.protocol);
             put_end(&mut out, sole_recipient, &date);
+        }
+        Origin::Internal => {
+            let _ = write!(out, "Received: by {host} ({product})\r\n\tid {id}; {date}\r\n");
         }
         Origin::Local { uid } => {
             let _ =

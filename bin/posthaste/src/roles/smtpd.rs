@@ -9,6 +9,7 @@ use ::smtpd::recent::Recent;
 use ::smtpd::stress::{self, Machine, Memory};
 use ::smtpd::{Anvil, Inputs, Listener, Readings, Service, Sessions, Stress, Surroundings, postscreen};
 use cleanup::pickup::{Pickup, PickupInputs};
+use cleanup::submitted::{self, Submissions};
 use config::parameters::{Anvil as Rates, Bounce, Cleanup, Global, Receiving};
 use config::{Config, ServiceLine, ServiceType};
 use master::plan::service_key;
@@ -75,6 +76,9 @@ pub fn run(mut start: Start) -> Result<(), String> {
     }
     let intake = open_intake(&start, Arc::clone(&disk)).map_err(|why| start.fail(why))?;
     let keepers = screens::keep(&mut screens, &start).map_err(|why| start.fail(why))?;
+    // Beside pickup, and for as long: one process takes in what the mail system itself submits.
+    let submissions = local.as_ref().map(|local| start_submissions(&start, &intake, local));
+    let submissions = submissions.transpose().map_err(|why| start.fail(why))?;
     let pickup = local.map(|local| start_pickup(&start, &intake, disk, local));
     let mut pickup = pickup.transpose().map_err(|why| start.fail(why))?;
     let (trigger, shutdown) = Shutdown::new();
@@ -163,6 +167,7 @@ pub fn run(mut start: Start) -> Result<(), String> {
         }
         result
     });
+    submissions.into_iter().for_each(Submissions::stop);
     intake.close();
     keepers.into_iter().for_each(postscreen::Keeper::stop);
     // Threads that still drain end with the process; the ones that are done are joined.
@@ -324,6 +329,19 @@ fn open_intake(start: &Start, disk: Arc<RealDisk>) -> Result<Intake, String> {
         report: queue::reporter(&start.tag),
     };
     Intake::open(settings, disk, hooks).map_err(|e| format!("the journal cannot be opened: {e}"))
+}
+
+/// Takes in what the agent `local` sends on.
+fn start_submissions(start: &Start, intake: &Intake, local: &Local) -> Result<Submissions, String> {
+    let text = |e: config::Errors| e.to_string();
+    let inputs = submitted::Inputs {
+        intake: intake.clone(),
+        settings: Arc::clone(&local.settings),
+        delay_warning_time: Bounce::read(&start.config, None).map_err(text)?.delay_warning_time,
+        tag: Tag::new(&local.cleanup_name, "cleanup", start.tag.number),
+    };
+    let listener = sockets::listen(submitted::SOCKET)?;
+    Submissions::start(inputs, listener, net::clock::now).map_err(|e| format!("{}: {e}", submitted::SOCKET))
 }
 
 /// Takes in what local programs leave in maildrop/.
