@@ -88,7 +88,8 @@ impl Inputs {
             at += piece.len() as u64;
             tables::wait(message.append(flags.seen(piece.into())));
         }
-        let Finished { sink, flags: own } = tables::wait(message.finish()).map_err(|reply| reply.to_string())?;
+        let Finished { sink, flags: own } =
+            tables::wait(message.finish()).map_err(|reply| reply.to_string())?;
         let flags = flags.flags.with(own);
         if flags.has(ContentFlags::EIGHT_BIT) && envelope.encoding == Encoding::Unknown {
             envelope.encoding = Encoding::EightBit;

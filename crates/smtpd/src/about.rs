@@ -220,8 +220,7 @@ impl About<'_> {
 
     /// `CODE DSN <VALUE>: CLASS rejected: TEXT`. The first digit of the enhanced code follows the code.
     pub fn refusal(&self, code: u16, dsn: (u8, u16, u16), text: &str) -> Reply {
-        let class = if code / 100 == 4 { 4 } else { 5 };
-        let dsn = Dsn::new(class, dsn.1, dsn.2);
+        let dsn = dsn_of(code, dsn.1, dsn.2);
         Reply::new(code, dsn, format!("<{}>: {} rejected: {text}", self.value(), self.class()))
     }
 

@@ -6,7 +6,7 @@ use crate::list::Nested;
 use crate::permits::Grant;
 use crate::restrictions::{Act, Effect, Verdict, misconfigured};
 use crate::tls::SearchBy;
-use crate::{status, witness};
+use crate::{status, witness, written};
 use mail::{Address, Dsn, Reply};
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -201,10 +201,10 @@ pub fn result(action: &str, source: &str, key: &str, about: &About<'_>, subject:
         }
         // Also `550`: a code refuses only where a text stands behind it.
         _ if !action.is_empty() && action.bytes().all(|b| b.is_ascii_digit()) => permit(),
-        _ if is_refusing_code(word) => {
-            refusal(word.parse().unwrap_or(554), subject, text, "Access denied").told(Verdict::Refuse)
-        }
-        _ => by_name(action, source, about),
+        _ => match written::code(word, &[]) {
+            Some((code, _)) => refusal(code, subject, text, "Access denied").told(Verdict::Refuse),
+            None => by_name(action, source, about),
+        },
     }
 }
 
@@ -264,10 +264,6 @@ fn is_header(text: &str) -> bool {
     text.contains(':') && !name.is_empty() && name.bytes().all(|b| b.is_ascii_graphic())
 }
 
-fn is_refusing_code(word: &str) -> bool {
-    word.len() == 3 && word.starts_with(['4', '5']) && word.bytes().all(|b| b.is_ascii_digit())
-}
-
 /// A result may name restrictions and classes, but no tables.
 fn by_name(action: &str, source: &str, about: &About<'_>) -> Verdict {
     if action.is_empty() {
@@ -300,7 +296,7 @@ impl Refusal {
 /// The refusal; a text that begins with an enhanced code brings its own, with the class that the code has, or one that
 /// fits what is refused.
 fn refusal(code: u16, subject: Subject<'_>, text: &str, default: &str) -> Refusal {
-    let class = if code / 100 == 4 { 4 } else { 5 };
+    let class = written::class(code);
     let (dsn, text, mapped) = match Dsn::parse_prefix(text) {
         Some((own, rest)) => {
             let fitting = status::fitting(own, subject.class);

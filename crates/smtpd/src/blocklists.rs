@@ -6,6 +6,7 @@ use crate::dns::{dsn_of, filtered};
 use crate::dns_lists::{Pattern, reversed};
 use crate::names;
 use crate::restrictions::{Verdict, misconfigured};
+use crate::written;
 use mail::{Address, Dsn, Reply};
 use std::net::Ipv4Addr;
 use tables::Lookup;
@@ -167,17 +168,9 @@ impl About<'_> {
 
 /// The reply that a text says: a code, perhaps an enhanced code, and words.
 fn reply_of(text: &str) -> Option<Reply> {
-    let (code, rest) = text.split_once(' ').unwrap_or((text, ""));
-    let code = Some(code).filter(|code| code.len() == 3)?.parse().ok()?;
-    if !(400..=599).contains(&code) {
-        return None;
-    }
-    let rest = rest.trim_start();
-    let (dsn, words) = match Dsn::parse_prefix(rest) {
-        Some((own, words)) => (own.with_class(dsn_of(code, 0, 0).class), words),
-        None => (dsn_of(code, 7, 1), rest),
-    };
-    Some(Reply::new(code, dsn, words))
+    let (code, rest) = written::code(text, &[' '])?;
+    let (dsn, words) = written::status(code, rest.trim_start());
+    Some(Reply::new(code, dsn.unwrap_or(dsn_of(code, 7, 1)), words))
 }
 
 #[cfg(test)]

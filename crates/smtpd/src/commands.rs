@@ -6,8 +6,8 @@
 use crate::driver::Driver;
 use crate::transaction::Smtpd;
 use mail::{Dsn, Reply};
-use observe::emit;
 use observe::events::smtpd as events;
+use observe::{Tag, emit};
 use protocol::smtp::server::{Answer, CommandList, Session};
 use tables::lists::NameList;
 use tables::{Lookup, Maps};
@@ -29,13 +29,28 @@ pub(crate) fn list(words: &[String]) -> CommandList {
     if words.iter().all(is_word) { CommandList::Words(words.to_vec()) } else { CommandList::Asked }
 }
 
+/// The first table's answer that has one. The one that fails is named in the log; the others are not asked then.
+pub(crate) async fn find(maps: &Maps, key: &str, tag: &Tag) -> Result<Option<String>, Failed> {
+    for table in maps.tables() {
+        match table.lookup(key).await {
+            Lookup::Found(text) => return Ok(Some(text)),
+            Lookup::NotFound => {}
+            Lookup::TempFail(_) => {
+                observe::warn(tag, format_args!("{} lookup error for \"{key}\"", table.spec()));
+                return Err(Failed);
+            }
+        }
+    }
+    Ok(None)
+}
+
 impl Driver {
     /// Puts another line in place of the client's.
     pub(crate) async fn filter_command(&self, line: Vec<u8>, session: &Session<Smtpd>) -> Answer<Smtpd> {
         let client = self.peer.name_and_address.as_str();
         // As Postfix: blanks before the command are no part of the key.
         let key = String::from_utf8_lossy(line.trim_ascii_start());
-        match self.find(&self.settings.commands.filter, &key).await {
+        match find(&self.settings.commands.filter, &key, &self.tag).await {
             Ok(None) => Answer::Pass,
             Ok(Some(new)) => {
                 emit(&self.tag, &events::CommandReplaced { client, old: &line, new: new.as_bytes() });
@@ -53,21 +68,6 @@ impl Driver {
                 Answer::Refuse(reply)
             }
         }
-    }
-
-    /// The first table's answer that has one. The one that fails is named in the log; the others are not asked then.
-    pub(crate) async fn find(&self, maps: &Maps, key: &str) -> Result<Option<String>, Failed> {
-        for table in maps.tables() {
-            match table.lookup(key).await {
-                Lookup::Found(text) => return Ok(Some(text)),
-                Lookup::NotFound => {}
-                Lookup::TempFail(_) => {
-                    observe::warn(&self.tag, format_args!("{} lookup error for \"{key}\"", table.spec()));
-                    return Err(Failed);
-                }
-            }
-        }
-        Ok(None)
     }
 
     /// Whether a command does nothing.

@@ -153,5 +153,5 @@ fn told(record: &Record) -> String {
 
 /// `CLASS.SUBJECT.DETAIL` with the class of a code.
 pub(crate) fn dsn_of(code: u16, subject: u16, detail: u16) -> Dsn {
-    Dsn::new(if code / 100 == 4 { 4 } else { 5 }, subject, detail)
+    Dsn::new(crate::written::class(code), subject, detail)
 }

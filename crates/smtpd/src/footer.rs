@@ -1,33 +1,55 @@
 //! What is added to refusals, and what takes their place.
 //!
 //! Postfix: `smtpd_reject_footer`, `smtpd_reject_footer_maps`, `smtpd_reject_filter_maps` (3.11). A refusal first gets
-//! its footer, then the filter sees all of it, then `soft_bounce` makes it temporary.
+//! its footer, then the filter sees all of it, then `soft_bounce` makes it temporary. postscreen has footers, too.
 
+use crate::commands::find;
 use crate::driver::Driver;
+use crate::macros::{self, Values};
 use crate::transaction::Smtpd as Host;
+use crate::written;
 use config::parameters::Smtpd;
 use mail::{Dsn, QueueId, Reply};
-use observe::emit;
 use observe::events::smtpd as events;
+use observe::{Tag, emit};
 use protocol::smtp::reply;
 use protocol::smtp::server::{Outputs, Refusal, Session};
 use tables::Maps;
 
-/// The footers and filters of one service.
+/// What refusals of one service end with: what a table has for them, or else the usual text.
 #[derive(Clone, Default)]
 pub(crate) struct Footer {
     /// Unexpanded; empty for none.
     pub(crate) text: String,
     pub(crate) maps: Maps,
-    pub(crate) filter: Maps,
+}
+
+/// Whether refusals of smtpd change at all.
+pub(crate) fn changes(p: &Smtpd) -> bool {
+    !p.smtpd_reject_footer.is_empty()
+        || !p.smtpd_reject_footer_maps.is_empty()
+        || !p.smtpd_reject_filter_maps.is_empty()
 }
 
 impl Footer {
-    /// Whether refusals change at all.
-    pub(crate) fn is_set(p: &Smtpd) -> bool {
-        !p.smtpd_reject_footer.is_empty()
-            || !p.smtpd_reject_footer_maps.is_empty()
-            || !p.smtpd_reject_filter_maps.is_empty()
+    /// The refusal with its footer; one that cannot be expanded is left out.
+    pub(crate) async fn behind(
+        &self,
+        mut reply: Reply,
+        names: &dyn Values,
+        allowed: &[u8],
+        tag: &Tag,
+    ) -> Reply {
+        let found = find(&self.maps, &reply.to_string(), tag).await.unwrap_or(None);
+        let text = found.as_ref().unwrap_or(&self.text);
+        if text.is_empty() {
+            return reply;
+        }
+        match macros::expand(text, names, allowed, tag) {
+            Ok(footer) => add(&mut reply.text, &footer),
+            Err(why) => observe::warn(tag, format_args!("{why}")),
+        }
+        reply
     }
 }
 
@@ -59,36 +81,17 @@ impl Driver {
 
     /// A refusal as the client is told it.
     async fn refusal(&self, refusal: Refusal, session: &Session<Host>, queue_id: Option<&QueueId>) -> Reply {
-        let mut reply = refusal.reply.clone();
-        if let Some(footer) = self.footer(&refusal, session).await {
-            add(&mut reply.text, &footer);
-        }
+        let names = self.macros(session, refusal.envelope.as_ref());
+        let allowed = &self.settings.rules.expansion_filter;
+        let reply = self.settings.footer.behind(refusal.reply, &names, allowed, &self.tag).await;
         let reply = self.filtered(reply, queue_id).await;
         if self.settings.dialogue.soft_bounce { reply.softened() } else { reply }
     }
 
-    /// The footer, expanded; one that cannot be expanded is left out.
-    async fn footer(&self, refusal: &Refusal, session: &Session<Host>) -> Option<String> {
-        let footer = &self.settings.footer;
-        let found = self.find(&footer.maps, &refusal.reply.to_string()).await.unwrap_or(None);
-        let text = found.unwrap_or_else(|| footer.text.clone());
-        if text.is_empty() {
-            return None;
-        }
-        let macros = self.macros(session, refusal.envelope.as_ref());
-        match macros.expand(&text, &self.settings.rules.expansion_filter) {
-            Ok(text) => Some(text),
-            Err(why) => {
-                observe::warn(&self.tag, format_args!("{why}"));
-                None
-            }
-        }
-    }
-
     /// What the filter makes of a refusal; only another refusal may take its place.
     async fn filtered(&self, reply: Reply, queue_id: Option<&QueueId>) -> Reply {
-        let filter = &self.settings.footer.filter;
-        let Ok(Some(found)) = self.find(filter, &whole(&reply)).await else { return reply };
+        let filter = &self.settings.reject_filter;
+        let Ok(Some(found)) = find(filter, &whole(&reply), &self.tag).await else { return reply };
         let Some(new) = parse(&found) else {
             observe::warn(
                 &self.tag,
@@ -132,16 +135,8 @@ fn whole(reply: &Reply) -> String {
 
 /// A reply as a filter's table writes it: code, perhaps an enhanced code, text; `\n` divides lines.
 fn parse(text: &str) -> Option<Reply> {
-    let code: u16 = text.get(..3)?.parse().ok().filter(|code| (400..600).contains(code))?;
-    let rest = match text.as_bytes().get(3) {
-        None => "",
-        Some(b' ' | b'-') => &text[4..],
-        Some(_) => return None,
-    };
-    let (dsn, rest) = match Dsn::parse_prefix(rest) {
-        Some((dsn, rest)) => (Some(dsn.with_class(if code < 500 { 4 } else { 5 })), rest),
-        None => (None, rest),
-    };
+    let (code, rest) = written::code(text, &[' ', '-'])?;
+    let (dsn, rest) = written::status(code, rest);
     let again = |line: &str| {
         let line = line.strip_prefix(&text[..3]).and_then(|l| l.strip_prefix(['-', ' '])).unwrap_or(line);
         Dsn::parse_prefix(line).filter(|_| dsn.is_some()).map_or(line, |(_, rest)| rest).to_owned()

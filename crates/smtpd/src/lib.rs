@@ -56,6 +56,7 @@ mod transaction;
 mod upstream;
 mod watch;
 mod witness;
+mod written;
 mod xclient;
 
 pub use anvil::Anvil;

@@ -12,7 +12,19 @@ use observe::Tag;
 use protocol::smtp::server::Session;
 use std::borrow::Cow;
 
-/// What the names stand for in one reply.
+/// What names stand for.
+pub(crate) trait Values {
+    /// The value of a name; nothing for one that means nothing here.
+    fn value(&self, name: &str) -> Option<Cow<'_, [u8]>>;
+}
+
+/// Expands `text`; of the values, only the allowed bytes are shown, and names that mean nothing are empty and told to the
+/// log. The error is in Postfix's words.
+pub(crate) fn expand(text: &str, values: &dyn Values, allowed: &[u8], tag: &Tag) -> Result<String, String> {
+    try_expand(text, &Filtered { values, allowed, tag }).map_err(|fault| fault.postfix)
+}
+
+/// What the names stand for in one reply of smtpd.
 #[derive(Clone, Copy)]
 pub(crate) struct Macros<'a> {
     pub(crate) peer: &'a PeerInfo,
@@ -47,10 +59,27 @@ impl Driver {
 impl Macros<'_> {
     /// Expands `text`; of the values, only the allowed bytes are shown. The error is in Postfix's words.
     pub(crate) fn expand(&self, text: &str, allowed: &[u8]) -> Result<String, String> {
-        let names = Filtered { macros: self, allowed };
-        try_expand(text, &names).map_err(|fault| fault.postfix)
+        expand(text, self, allowed, self.tag)
     }
 
+    fn of_envelope(&self, name: &str) -> Option<Cow<'_, [u8]>> {
+        let (address, part) = match name.strip_prefix("sender") {
+            Some(part) => (self.sender, part),
+            None => (self.recipient, name.strip_prefix("recipient")?),
+        };
+        let of = |part: fn(&Address) -> &[u8]| address.map(part).unwrap_or_default();
+        let null = address.is_some_and(Address::is_null);
+        Some(Cow::Borrowed(match part {
+            "" | "_name" if null => b"<>",
+            "" => of(Address::as_bytes),
+            "_name" => of(Address::local_part),
+            "_domain" => of(|a| a.domain().unwrap_or_default()),
+            _ => return None,
+        }))
+    }
+}
+
+impl Values for Macros<'_> {
     fn value(&self, name: &str) -> Option<Cow<'_, [u8]>> {
         if let Some((_, value)) = self.own.iter().find(|(own, _)| *own == name) {
             return Some(Cow::Borrowed(value.as_bytes()));
@@ -72,26 +101,10 @@ impl Macros<'_> {
             Cow::Owned(text) => Cow::Owned(String::into_bytes(text)),
         })
     }
-
-    fn of_envelope(&self, name: &str) -> Option<Cow<'_, [u8]>> {
-        let (address, part) = match name.strip_prefix("sender") {
-            Some(part) => (self.sender, part),
-            None => (self.recipient, name.strip_prefix("recipient")?),
-        };
-        let of = |part: fn(&Address) -> &[u8]| address.map(part).unwrap_or_default();
-        let null = address.is_some_and(Address::is_null);
-        Some(Cow::Borrowed(match part {
-            "" | "_name" if null => b"<>",
-            "" => of(Address::as_bytes),
-            "_name" => of(Address::local_part),
-            "_domain" => of(|a| a.domain().unwrap_or_default()),
-            _ => return None,
-        }))
-    }
 }
 
 /// `Nov 05 16:33:27`: unlike in the log, the day has two digits.
-fn local_time() -> String {
+pub(crate) fn local_time() -> String {
     match sys::local_time(net::clock::now().secs()) {
         Ok(time) => time.log_time().replacen("  ", " 0", 1),
         Err(_) => String::new(),
@@ -99,17 +112,15 @@ fn local_time() -> String {
 }
 
 struct Filtered<'a> {
-    macros: &'a Macros<'a>,
+    values: &'a dyn Values,
     allowed: &'a [u8],
+    tag: &'a Tag,
 }
 
 impl Names for Filtered<'_> {
     fn raw(&self, name: &str) -> Option<Cow<'_, str>> {
-        let Some(value) = self.macros.value(name) else {
-            observe::warn(
-                self.macros.tag,
-                format_args!("unknown macro name \"{name}\" in expansion request"),
-            );
+        let Some(value) = self.values.value(name) else {
+            observe::warn(self.tag, format_args!("unknown macro name \"{name}\" in expansion request"));
             return None;
         };
         let mut text = String::with_capacity(value.len());

@@ -134,7 +134,8 @@ impl Driver {
         let text = format!("{} Server local data error", self.settings.dialogue.myhostname);
         let reply = Reply::new(421, Dsn::new(4, 3, 0), text);
         observe::warn(&self.tag, format_args!("don't know what EHLO features to announce to {client}"));
-        observe::info(&self.tag, format_args!("NOQUEUE: reject: EHLO from {client}: {reply}"));
+        let text = reply.to_string();
+        emit(&self.tag, &events::SessionRefused { queue_id: None, command: "EHLO", client, text: &text });
         Answer::Refuse(reply)
     }
 

@@ -4,7 +4,7 @@ use crate::about::{BlocklistReplies, Codes, Rules};
 use crate::addresses::Addresses;
 use crate::anvil::Bits;
 use crate::commands::{self, Commands};
-use crate::footer::Footer;
+use crate::footer::{self, Footer};
 use crate::hall::Rank;
 use crate::listed::Listed;
 use crate::listener::Ends;
@@ -61,6 +61,8 @@ pub struct Settings {
     pub(crate) rules: Arc<Rules>,
     pub(crate) commands: Commands,
     pub(crate) footer: Footer,
+    /// `smtpd_reject_filter_maps`.
+    pub(crate) reject_filter: Maps,
     pub(crate) fast_flush_domains: DomainList,
     pub(crate) timeout: Duration,
     pub(crate) per_request_deadline: bool,
@@ -348,6 +350,7 @@ impl Reader<'_> {
             lists: Arc::new(lists),
             commands: self.commands(p),
             footer: self.footer(p),
+            reject_filter: self.maps("smtpd_reject_filter_maps", &p.smtpd_reject_filter_maps),
             fast_flush_domains: self.domains(
                 "fast_flush_domains",
                 &p.fast_flush_domains,
@@ -424,7 +427,7 @@ impl Reader<'_> {
             forbidden_commands: commands::list(&p.smtpd_forbidden_commands),
             noop_commands: commands::list(&p.smtpd_noop_commands),
             command_filter: !p.smtpd_command_filter.is_empty(),
-            hand_over_refusals: Footer::is_set(p),
+            hand_over_refusals: footer::changes(p),
         }
     }
 
@@ -440,7 +443,6 @@ impl Reader<'_> {
         Footer {
             text: p.smtpd_reject_footer.clone(),
             maps: self.maps("smtpd_reject_footer_maps", &p.smtpd_reject_footer_maps),
-            filter: self.maps("smtpd_reject_filter_maps", &p.smtpd_reject_filter_maps),
         }
     }
 

@@ -4,9 +4,9 @@ use super::access::Access;
 use super::dnsbl::{self, Answers, Score};
 use super::early::{Early, Input, Judgement, Next};
 use super::engine::{Engine, Outputs};
-use super::footer;
 use super::keeper::seconds;
 use super::kinds::{Action, Test, Tests};
+use super::names::Names;
 use super::recording::Found;
 use super::screen::Screen;
 use super::settings::Settings;
@@ -431,10 +431,9 @@ impl Driver {
     }
 
     async fn reply(&self, reply: Reply) {
-        let local_time = sys::local_time(net::clock::now().secs()).map(|t| t.log_time()).unwrap_or_default();
         let server_name = self.settings().engine.myhostname.clone();
-        let ends = footer::Ends { client: self.client, server_name, local_time };
-        let reply = self.settings().with_footer(reply, &ends, &|text| self.warn(text)).await;
+        let names = Names { client: self.client, server_name };
+        let reply = self.settings().with_footer(reply, &names, &self.tag).await;
         let reply = self.softened(reply);
         let mut bytes = Vec::new();
         protocol::smtp::reply::write(&reply, &mut bytes);

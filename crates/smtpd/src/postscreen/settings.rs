@@ -3,15 +3,17 @@
 use super::access::AccessList;
 use super::early;
 use super::engine::{self, Discarded};
-use super::footer;
 use super::keeper::Cleaning;
 use super::kinds::{Action, Setup};
+use super::names::Names;
 use super::sites::Site;
+use crate::footer::Footer;
 use crate::macros;
 use crate::settings::{count, keywords};
 use config::parameters::{Cleanup, Global, Postscreen, Smtpd};
 use config::{Config, Error, Errors, Scope, ServiceLine};
 use mail::Reply;
+use observe::Tag;
 use protocol::smtp::server::EhloKeywords;
 use std::net::IpAddr;
 use std::time::Duration;
@@ -35,9 +37,8 @@ pub struct Settings {
     pub(super) engine: engine::Rules,
     discard_ehlo: EhloKeywords,
     discard_ehlo_maps: Maps,
-    footer: String,
-    footer_maps: Maps,
-    footer_filter: Vec<u8>,
+    footer: Footer,
+    expansion_filter: Vec<u8>,
     pub(super) connection_count_limit: u64,
     pub(super) pre_queue_limit: usize,
     pub(super) post_queue_limit: usize,
@@ -95,26 +96,12 @@ impl Settings {
         }
     }
 
-    /// The reply with the footer that belongs to it.
-    pub(super) async fn with_footer(
-        &self,
-        reply: Reply,
-        ends: &footer::Ends,
-        warn: &dyn Fn(String),
-    ) -> Reply {
-        if reply.code < 400 || (self.footer.is_empty() && self.footer_maps.is_empty()) {
-            return reply;
+    /// A reply with the footer that belongs to it, if it refuses something.
+    pub(super) async fn with_footer(&self, reply: Reply, names: &Names, tag: &Tag) -> Reply {
+        match reply.code {
+            ..400 => reply,
+            _ => self.footer.behind(reply, names, &self.expansion_filter, tag).await,
         }
-        let key = search::Key { text: reply.to_string(), part: false };
-        let text = match self.footer_maps.find([key]).await {
-            Lookup::Found(text) => text,
-            Lookup::NotFound | Lookup::TempFail(_) => self.footer.clone(),
-        };
-        if text.is_empty() {
-            return reply;
-        }
-        let mut unknown = |name: &str| warn(format!("unknown macro name \"{name}\" in expansion request"));
-        footer::append(reply, &footer::expand(&text, ends, &self.footer_filter, &mut unknown))
     }
 }
 
@@ -156,9 +143,11 @@ impl Reader<'_> {
                 "postscreen_discard_ehlo_keyword_address_maps",
                 &p.postscreen_discard_ehlo_keyword_address_maps,
             ),
-            footer: self.raw(&p.postscreen_reject_footer),
-            footer_maps: self.maps("postscreen_reject_footer_maps", &p.postscreen_reject_footer_maps),
-            footer_filter: macros::allowed(&self.raw(&p.postscreen_expansion_filter)),
+            footer: Footer {
+                text: self.raw(&p.postscreen_reject_footer),
+                maps: self.maps("postscreen_reject_footer_maps", &p.postscreen_reject_footer_maps),
+            },
+            expansion_filter: macros::allowed(&self.raw(&p.postscreen_expansion_filter)),
             connection_count_limit: p.postscreen_client_connection_count_limit,
             pre_queue_limit: count(p.postscreen_pre_queue_limit),
             post_queue_limit: count(p.postscreen_post_queue_limit),
@@ -373,11 +362,9 @@ mod tests {
     fn characters_outside_the_filter_do_not_get_into_a_footer() {
         let main = "postscreen_reject_footer = from $client_address\npostscreen_expansion_filter = 0129\n";
         let settings = read(main).unwrap();
-        let (client, server_name, local_time) =
-            ("192.0.2.1:7".parse().unwrap(), String::new(), String::new());
-        let ends = footer::Ends { client, server_name, local_time };
+        let names = Names { client: "192.0.2.1:7".parse().unwrap(), server_name: String::new() };
         let reply = Reply::new(550, mail::Dsn::new(5, 5, 1), "no");
-        let made = tables::now(settings.with_footer(reply, &ends, &|text| panic!("{text}"))).unwrap();
+        let made = tables::now(settings.with_footer(reply, &names, &Tag::new("test", "test", 0))).unwrap();
         assert_eq!(made.text, "no\nfrom 192_0_2_1");
     }
 }
