@@ -6,7 +6,7 @@ use config::parameters::{Global, Rewrite};
 use config::{Config, Error, Errors, ServiceType};
 use std::net::IpAddr;
 use tables::lists::{DomainList, NameList};
-use tables::search::Parents;
+use tables::search::{self, Parents};
 use tables::{Maps, Settings as TableSettings, Trust};
 
 /// The lists, tables and names that addresses are resolved by.
@@ -48,7 +48,8 @@ impl Settings {
     /// Opens what the configuration names; the errors name file and line.
     pub fn open(config: &Config, tables: &TableSettings) -> Result<Settings, Errors> {
         let service = config.service(SERVICE, ServiceType::Unix);
-        let (global, view) = (Global::read(config, service)?, Rewrite::read(config, service)?);
+        let (global, mut view) = (Global::read(config, service)?, Rewrite::read(config, service)?);
+        view.recipient_delimiter = search::delimiters(&view.recipient_delimiter, view.owner_request_special);
         let mut opener = Opener::new(config, tables);
         let relay = Parents::of("relay_domains", &global.parent_domain_matches_subdomains);
         let relay_domains =

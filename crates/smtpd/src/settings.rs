@@ -317,7 +317,7 @@ impl Reader<'_> {
             },
             codes: codes(p),
             parents: parents_of("smtpd_access_maps"),
-            recipient_delimiter: global.recipient_delimiter.clone(),
+            recipient_delimiter: search::delimiters(&global.recipient_delimiter, m.owner_request_special),
             null_access_lookup_key: p.smtpd_null_access_lookup_key.clone(),
             allow_untrusted_routing: p.allow_untrusted_routing,
             sasl_enabled: self.scope.expanded("smtpd_sasl_auth_enable").is_ok_and(|on| on == "yes"),

@@ -166,6 +166,19 @@ pub fn mailbox(address: &str, delimiters: &str) -> Vec<Key> {
     mapping(address, delimiters, false)
 }
 
+/// Stands among delimiters where the addresses of owners and requests have extensions like others.
+const OWNERS_TOO: char = '\0';
+
+/// The delimiters of the searches: `recipient_delimiter`, and whether owner-LIST and LIST-request are left whole where
+/// `-` is among them (`owner_request_special`).
+pub fn delimiters(recipient_delimiter: &str, owner_request_special: bool) -> String {
+    let mut all = recipient_delimiter.to_owned();
+    if !owner_request_special && !all.is_empty() {
+        all.push(OWNERS_TOO);
+    }
+    all
+}
+
 /// Divides a local part into user and extension at the first of the delimiters; nothing where it has no extension,
 /// or is one of the names that never have one.
 pub fn split_extension<'a>(local: &'a str, delimiters: &str) -> Option<(&'a str, &'a str)> {
@@ -173,7 +186,7 @@ pub fn split_extension<'a>(local: &'a str, delimiters: &str) -> Option<(&'a str,
     if delimiters.is_empty() || is("postmaster") || is("mailer-daemon") || is("double-bounce") {
         return None;
     }
-    if delimiters.contains('-') {
+    if delimiters.contains('-') && !delimiters.contains(OWNERS_TOO) {
         let lower = local.to_ascii_lowercase();
         if lower.starts_with("owner-") || lower.len() > "-request".len() && lower.ends_with("-request") {
             return None;
@@ -270,5 +283,9 @@ mod tests {
             assert_eq!(split_extension(name, "-"), None, "{name}");
         }
         assert_eq!(split_extension("ann-request", "+"), None);
+        let all = delimiters("-", false);
+        assert_eq!(split_extension("owner-list", &all), Some(("owner", "list")));
+        assert_eq!(split_extension("list-request", &all), Some(("list", "request")));
+        assert_eq!(split_extension("owner-list", &delimiters("-", true)), None);
     }
 }

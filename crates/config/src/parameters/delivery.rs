@@ -33,6 +33,8 @@ parameters! {
         enable_original_recipient: Bool = "yes",
         /// Characters that divide user and extension in lookups.
         recipient_delimiter: Text = "",
+        /// Whether owner-LIST and LIST-request are never split at recipient_delimiter.
+        owner_request_special: Bool = "yes",
         /// Which deliveries add Delivered-To.
         prepend_delivered_header: List = "command, file, forward", one_of &["command", "file", "forward"],
     }

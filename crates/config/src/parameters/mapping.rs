@@ -32,6 +32,8 @@ parameters! {
         /// Lookups that keep an address extension which no entry names.
         propagate_unmatched_extensions: List = "canonical, virtual",
             one_of &["canonical", "virtual", "alias", "forward", "include", "generic"],
+        /// Whether owner-LIST and LIST-request are never split at recipient_delimiter.
+        owner_request_special: Bool = "yes",
         /// An address that gets a copy of all mail.
         always_bcc: Text = "",
         /// Tables that give an address for copies by sender.

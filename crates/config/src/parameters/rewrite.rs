@@ -57,5 +57,7 @@ parameters! {
         relocated_prefix_enable: Bool = "yes",
         /// Characters that divide user and extension in lookups.
         recipient_delimiter: Text = "",
+        /// Whether owner-LIST and LIST-request are never split at recipient_delimiter.
+        owner_request_special: Bool = "yes",
     }
 }

@@ -83,7 +83,7 @@ impl Settings {
                 stale: own.stale_lock_time,
             },
             strict_ownership: own.strict_mailbox_ownership,
-            recipient_delimiter: own.recipient_delimiter,
+            recipient_delimiter: search::delimiters(&own.recipient_delimiter, own.owner_request_special),
             hostname: global.myhostname,
             original_recipient: own.enable_original_recipient,
             as_caller,

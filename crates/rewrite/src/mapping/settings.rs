@@ -10,6 +10,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use tables::Maps;
 use tables::lists::{NameList, Unanswered};
+use tables::search;
 
 /// Maps the addresses of messages by one snapshot of the configuration; clones share it.
 #[derive(Clone, Debug, Default)]
@@ -139,7 +140,7 @@ impl Mapper {
                 myorigin: global.myorigin,
                 utf8: global.smtputf8_enable,
             },
-            delimiters: global.recipient_delimiter,
+            delimiters: search::delimiters(&global.recipient_delimiter, view.owner_request_special),
             canonical,
             sender_canonical,
             recipient_canonical,
