@@ -115,7 +115,7 @@ impl Driver {
                     Ending::Timeout => "timeout",
                     Ending::TooManyErrors => "too many errors",
                 };
-                emit(&self.tag, &events::SessionBroken { queue_id, how, after: &after, client });
+                emit(&self.tag, &events::SessionBroken { how, after: &after, client });
             }
         }
     }

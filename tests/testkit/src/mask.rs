@@ -27,10 +27,6 @@ static SHORT_DATE: LazyLock<Regex> =
     LazyLock::new(|| regex(r"(?:[A-Z][a-z]{2} )?[A-Z][a-z]{2} {1,2}\d{1,2} \d\d:\d\d:\d\d(?: \d{4})?"));
 // How often a connection served already depends on when it was opened, and we keep them open longer.
 static CONN_USE: LazyLock<Regex> = LazyLock::new(|| regex(r"conn_use=\d+, "));
-// Since 3.10 these lines begin with the queue id or NOQUEUE.
-static ABNORMAL_END: LazyLock<Regex> = LazyLock::new(|| {
-    regex(r"^(?:NOQUEUE|[0-9A-Za-z]{6,}): ((?:lost connection|timeout|too many errors) after .*)$")
-});
 static BOUNDARY: LazyLock<Regex> = LazyLock::new(|| regex(r"\.\d{9,10}/"));
 static EPOCH: LazyLock<Regex> = LazyLock::new(|| regex(r#""arrival_time": ?\d+"#));
 static UNIQUE: LazyLock<Regex> = LazyLock::new(|| regex(r"\b\d{10}\.[PV][0-9A-Za-z]+\."));
@@ -51,10 +47,7 @@ impl LogLine {
     /// Takes the frame (time, host, process id) off; a line of another form keeps an empty tag.
     pub fn parse(line: &str) -> LogLine {
         match LOG_FRAME.captures(line) {
-            Some(found) => {
-                let text = ABNORMAL_END.replace(&found[2], "$1").into_owned();
-                LogLine { tag: found[1].to_owned(), text }
-            }
+            Some(found) => LogLine { tag: found[1].to_owned(), text: found[2].to_owned() },
             None => LogLine { tag: String::new(), text: line.to_owned() },
         }
     }

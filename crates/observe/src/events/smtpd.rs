@@ -185,11 +185,10 @@ impl Event for RestrictionActed<'_> {
     }
 }
 
-/// A session ended before QUIT: `NOQUEUE: lost connection after DATA (123 bytes) from …`; the id is there since 3.10.
+/// A session ended before QUIT: `lost connection after DATA (123 bytes) from …`. Since 3.10 Postfix has an id or
+/// NOQUEUE in front, which what bans clients by these lines does not know.
 #[derive(Debug)]
 pub struct SessionBroken<'a> {
-    /// The message, where one was begun.
-    pub queue_id: Option<&'a QueueId>,
     /// `lost connection`, `timeout`, `too many errors`.
     pub how: &'static str,
     /// The last command.
@@ -200,7 +199,7 @@ pub struct SessionBroken<'a> {
 
 impl Event for SessionBroken<'_> {
     fn line(&self, out: &mut String) {
-        let _ = write!(out, "{}: {} after {} from {}", Id(self.queue_id), self.how, self.after, self.client);
+        let _ = write!(out, "{} after {} from {}", self.how, self.after, self.client);
     }
 }
 
