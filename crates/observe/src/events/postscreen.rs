@@ -135,7 +135,9 @@ impl Screened<'_> {
             Finding::Denylisted => write!(out, "{}LISTED {client}", self.words().1),
             Finding::Veto => write!(out, "{}LIST VETO {client}", self.words().0),
             Finding::Pregreet { bytes, after, text } => {
-                let (after, text) = (format_delay(*after, 2), Slashed::cut(text));
+                let (after, mut text) = (format_delay(*after, 2), Slashed(text).to_string());
+                // Postfix cuts what it shows, be it within an octet; elsewhere what it is made of.
+                text.truncate(SHOWN);
                 write!(out, "PREGREET {bytes} after {after} from {client}: {text}")
             }
             Finding::Rank(rank) => write!(out, "DNSBL rank {rank} for {client}"),
