@@ -2,7 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "all of this file is a test")]
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// The figures that pflogsumm prints after 20 interleaved sessions, by name.
 fn figures(program: &str, command: &str) -> BTreeMap<String, String> {
@@ -16,6 +16,43 @@ fn figures(program: &str, command: &str) -> BTreeMap<String, String> {
 /// `0:01:02` in seconds.
 fn seconds(time: &str) -> u32 {
     time.split(':').fold(0, |sum, part| sum * 60 + part.parse::<u32>().unwrap())
+}
+
+/// What the modes of fail2ban's filter find after clients misbehaved, one line a finding; and the log.
+fn findings(program: &str) -> (Vec<String>, String) {
+    let output = peers::in_world(program, "fail2ban.py", &[program]);
+    let said = peers::said(&output);
+    assert!(output.status.success(), "{program}: {said}");
+    let (found, log) = said.split_once("---\n").unwrap();
+    (found.lines().filter(|line| !line.is_empty()).map(str::to_owned).collect(), log.to_owned())
+}
+
+/// The clients, by the last part of their addresses, that a mode is there for. `auth` waits for AUTH; `disconnect` lines
+/// with a failed AUTH are those of `ddos`.
+const MEANT: &[(&str, &[u8])] = &[
+    ("normal", &[21, 22, 23, 24, 25, 26, 27, 28, 29, 30, 31, 37]),
+    ("more", &[21, 22, 23, 24, 25, 26, 27, 28, 29, 30, 31, 37]),
+    ("rbl", &[26]),
+    ("ddos", &[32, 33, 34, 35, 50, 51, 52, 53, 54]),
+    ("extra", &[21, 22, 23, 24, 25, 26, 27, 28, 29, 30, 31, 37]),
+    ("errors", &[28, 29]),
+    ("aggressive", &[21, 22, 23, 24, 25, 26, 27, 28, 29, 30, 31, 32, 33, 34, 35, 37, 50, 51, 52, 53, 54]),
+];
+
+#[test]
+fn fail2ban_finds_in_our_log_what_it_finds_in_postfix_s() {
+    if !peers::have_worlds() {
+        return;
+    }
+    let (theirs, _) = findings("postfix");
+    let (ours, log) = findings("posthaste");
+    assert_eq!(ours, theirs, "{log}");
+    for (mode, meant) in MEANT {
+        let of_mode = ours.iter().filter_map(|line| line.strip_prefix(mode)?.strip_prefix(": 192.0.2."));
+        let clients: BTreeSet<u8> =
+            of_mode.map(|rest| rest.split(' ').next().unwrap().parse().unwrap()).collect();
+        assert_eq!(clients, meant.iter().copied().collect(), "{mode}: {ours:#?}");
+    }
 }
 
 #[test]
