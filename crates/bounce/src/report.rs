@@ -4,7 +4,9 @@ use crate::addressees::{Addressee, addressees, is_wanted};
 use crate::text::{fold, introduction, one_line, subject};
 use crate::{Original, ReportKind, ReportReader, Settings, local_date, original};
 use bytes::Bytes;
-use mail::{Address, ContentFlags, Encoding, Envelope, Outcome, QueueId, Recipient, Ret, Timestamp};
+use mail::{
+    Address, ContentFlags, Encoding, Envelope, FailedPart, Outcome, QueueId, Recipient, Ret, Timestamp,
+};
 use observe::events::bounce::ReportQueued;
 use std::io;
 
@@ -176,8 +178,7 @@ impl Composer<'_> {
     fn notification(&self, told: &[&Outcome], out: &mut Vec<u8>) {
         self.part("Notification", "text/plain; charset=utf-8", Some("8bit"), out);
         out.extend_from_slice(introduction(self.settings, self.kind, self.to, self.is_whole()).as_bytes());
-        for outcome in told {
-            let Some(recipient) = self.recipient(outcome) else { continue };
+        for (recipient, outcome) in told.iter().flat_map(|outcome| self.lines(outcome)) {
             let mut text = format!("<{}>", shown(&recipient.address));
             if !recipient.original.as_bytes().eq_ignore_ascii_case(recipient.address.as_bytes()) {
                 text.push_str(&format!(" (expanded from <{}>)", shown(&recipient.original)));
@@ -211,13 +212,12 @@ impl Composer<'_> {
         put_address(&sender, out);
         line!(out, "");
         line!(out, "Arrival-Date: {}", local_date(envelope.arrival));
-        for outcome in told {
-            self.recipient_status(outcome, out);
+        for (recipient, outcome) in told.iter().flat_map(|outcome| self.lines(outcome)) {
+            self.recipient_status(&recipient, &outcome, out);
         }
     }
 
-    fn recipient_status(&self, outcome: &Outcome, out: &mut Vec<u8>) {
-        let Some(recipient) = self.recipient(outcome) else { return };
+    fn recipient_status(&self, recipient: &Recipient, outcome: &Outcome, out: &mut Vec<u8>) {
         out.extend_from_slice(
             format!("\r\nFinal-Recipient: {}; ", address_type(&recipient.address)).as_bytes(),
         );
@@ -281,8 +281,20 @@ impl Composer<'_> {
         sender.clone()
     }
 
-    fn recipient(&self, outcome: &Outcome) -> Option<&Recipient> {
-        self.original.envelope.recipients.get(outcome.index as usize)
+    /// Who is told of in an outcome: the recipient, or those that an alias made of it and that failed.
+    fn lines(&self, outcome: &Outcome) -> Vec<(Recipient, Outcome)> {
+        let Some(recipient) = self.original.envelope.recipients.get(outcome.index as usize) else {
+            return Vec::new();
+        };
+        if outcome.parts.is_empty() {
+            return vec![(recipient.clone(), outcome.clone())];
+        }
+        let line = |part: &FailedPart| {
+            let FailedPart { address, dsn, reason, diagnostic } = part.clone();
+            let of_part = Outcome { dsn, reason, diagnostic, parts: Vec::new(), ..outcome.clone() };
+            (Recipient { address, ..recipient.clone() }, of_part)
+        };
+        outcome.parts.iter().map(line).collect()
     }
 
     fn envelope(&self) -> Envelope {

@@ -49,6 +49,7 @@ fn outcome(status: Status, dsn: Dsn, reason: &str) -> Outcome {
         remote_mta: None,
         relayed: false,
         next_hop_reports: false,
+        parts: Vec::new(),
     }
 }
 
@@ -126,6 +127,7 @@ fn success_is_reported_to_who_asked_for_it() {
     let sent = Outcome {
         relayed: true,
         next_hop_reports: false,
+        parts: Vec::new(),
         remote_mta: Some("mx.far.example".into()),
         ..outcome(Status::Sent, Dsn::new(2, 0, 0), "250 2.0.0 Ok")
     };

@@ -261,9 +261,7 @@ mod tests {
             "/etc/postfix/main.cf:6: warning: smtpd_tls_cert_file: not honoured yet: comes with TLS\n\
              /etc/postfix/main.cf:7: warning: smtpd_tls_key_file: not honoured yet: comes with TLS\n\
              /etc/postfix/main.cf:9: warning: smtp_tls_CApath: not honoured yet: comes with TLS\n\
-             /etc/postfix/main.cf:11: warning: smtp_tls_session_cache_database: not honoured yet: comes with TLS\n\
-             /etc/postfix/main.cf:14: warning: alias_maps: not honoured yet: comes with local delivery\n\
-             /etc/postfix/main.cf:19: warning: mailbox_size_limit: not honoured yet: comes with local delivery\n"
+             /etc/postfix/main.cf:11: warning: smtp_tls_session_cache_database: not honoured yet: comes with TLS\n"
         );
     }
 

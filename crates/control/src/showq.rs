@@ -199,6 +199,7 @@ mod tests {
             remote_mta: None,
             relayed: false,
             next_hop_reports: false,
+            parts: Vec::new(),
         };
         NewMessage {
             key: MessageKey::file(1),

@@ -3,7 +3,7 @@
 //! The agent and the local role in one process, over their socket, as the caller. Prints deliveries a second.
 
 use delivery::agents::virtual_::VirtualAgent;
-use delivery::local_role::{Inputs, Locking, Service, Services, Settings, run};
+use delivery::local_role::{Inputs, Locking, Service, Services, Settings, Writing, run};
 use delivery::{Assignment, DeliveryAgent, OutcomeSink, ReportStyle};
 use mail::{
     Address, Content, ContentFlags, Encoding, Job, JobId, JobRecipient, Outcome, QueueId, Recipient,
@@ -56,20 +56,22 @@ fn main() {
         gid_maps: maps("static:5000".into()),
         mailbox_base: directory.clone(),
         minimum_uid: 100,
-        mailbox_limit: 0,
-        locking: Locking {
-            dotlock: true,
-            fcntl: true,
-            flock: false,
-            attempts: 20,
-            delay: Duration::from_secs(1),
-            stale: Duration::from_secs(500),
-        },
-        strict_ownership: true,
+        writing: Arc::new(Writing {
+            size_max: 0,
+            locking: Locking {
+                dotlock: true,
+                fcntl: true,
+                flock: false,
+                attempts: 20,
+                delay: Duration::from_secs(1),
+                stale: Duration::from_secs(500),
+            },
+            strict_ownership: true,
+            hostname: "mail.example.com".into(),
+            as_caller: true,
+        }),
         recipient_delimiter: String::new(),
-        hostname: "mail.example.com".into(),
         original_recipient: true,
-        as_caller: true,
     };
     std::fs::create_dir_all(format!("{directory}/box")).expect("the directory can be made");
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");

@@ -2,6 +2,7 @@
 
 pub mod discard;
 pub mod error;
+pub mod local;
 pub mod marked;
 pub mod pipe;
 pub mod smtp;

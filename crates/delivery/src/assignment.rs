@@ -2,6 +2,7 @@
 
 use crate::StatusFilter;
 use mail::{Dsn, Job, JobId, Outcome, SiteFailure, Status};
+use std::cell::Cell;
 use std::rc::Rc;
 
 /// A job and the way back. Loop-local.
@@ -39,6 +40,28 @@ pub struct OutcomeSender {
     waiting: Vec<u32>,
     sink: Rc<dyn OutcomeSink>,
     done: bool,
+    /// Set once a part of the job went to another transport.
+    several: Option<Rc<Several>>,
+}
+
+/// The job is done when all who have a part of it are.
+struct Several {
+    sink: Rc<dyn OutcomeSink>,
+    open: Cell<usize>,
+}
+
+impl OutcomeSink for Several {
+    fn outcome(&self, outcome: Outcome) {
+        self.sink.outcome(outcome);
+    }
+
+    /// What another transport says of its destination is not this one's fault.
+    fn done(&self, job: JobId, _: Option<SiteFailure>) {
+        self.open.set(self.open.get() - 1);
+        if self.open.get() == 0 {
+            self.sink.done(job, None);
+        }
+    }
 }
 
 /// What Postfix reports for an agent that broke off.
@@ -62,7 +85,22 @@ impl OutcomeSender {
     /// The way back for `job`.
     pub fn new(job: &Job, sink: Rc<dyn OutcomeSink>) -> Self {
         let waiting = job.recipients.iter().map(|r| r.index).collect();
-        OutcomeSender { job: job.id, waiting, sink, done: false }
+        OutcomeSender { job: job.id, waiting, sink, done: false, several: None }
+    }
+
+    /// The way back for a part of the job that another transport delivers; `None` where that has its outcomes.
+    pub(crate) fn pass(&mut self, part: &Job) -> Option<OutcomeSender> {
+        for recipient in &part.recipients {
+            let place = self.waiting.iter().position(|index| *index == recipient.index)?;
+            self.waiting.swap_remove(place);
+        }
+        let several = self.several.get_or_insert_with(|| {
+            let several = Rc::new(Several { sink: Rc::clone(&self.sink), open: Cell::new(1) });
+            self.sink = several.clone();
+            several
+        });
+        several.open.set(several.open.get() + 1);
+        Some(OutcomeSender::new(part, several.clone()))
     }
 
     /// The same where a success that no other server will report is one of the last station.
@@ -195,6 +233,7 @@ mod tests {
             remote_mta: None,
             relayed: true,
             next_hop_reports: false,
+            parts: Vec::new(),
         }
     }
 

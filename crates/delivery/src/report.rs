@@ -2,7 +2,9 @@
 
 use crate::StatusFilter;
 use crate::assignment::{Assignment, CRASH_DSN, CRASH_REASON, OutcomeSender};
-use mail::{Diagnostic, Dsn, Job, JobRecipient, Outcome, SiteFailure, Status, Timestamp};
+use mail::{
+    Address, Diagnostic, Dsn, FailedPart, Job, JobRecipient, Outcome, SiteFailure, Status, Timestamp,
+};
 use observe::Tag;
 use observe::events::delivery::{DeliveryEnded, Passed};
 use std::future::Future;
@@ -193,7 +195,59 @@ impl Report {
 
     fn settle(&mut self, line: &Line, verdict: Verdict) {
         if let Some(outcomes) = &mut self.outcomes {
-            outcomes.outcome(self.desk.log(line, verdict));
+            let JobRecipient { recipient, .. } = &self.desk.job.recipients[line.place];
+            let via = Via { relay: &line.relay, conn_use: line.conn_use, connected: line.connected };
+            self.desk.log((&recipient.address, &recipient.original), via, line.now, &verdict);
+            outcomes.outcome(self.desk.outcome(line.place, verdict, Vec::new()));
+        }
+    }
+
+    /// Takes the recipient at `place` out of the job, for the transport `transport:nexthop` (without nexthop: the
+    /// recipient's domain) to deliver; its outcome goes the job's own way.
+    pub fn pass(&mut self, place: usize, transport: &str) -> Option<Assignment> {
+        if !self.is_left(place) {
+            return None;
+        }
+        let mut job = self.job().clone();
+        let recipient = job.recipients[place].clone();
+        let address = &recipient.recipient.address;
+        let (transport, nexthop) = transport.split_once(':').unwrap_or((transport, ""));
+        observe::emit(self.tag(), &Passed { queue_id: &job.queue_id, recipient: address, transport });
+        job.transport = transport.into();
+        job.nexthop = if nexthop.is_empty() { address.domain_lower().into() } else { nexthop.into() };
+        job.recipients = vec![recipient];
+        let outcomes = self.outcomes.as_mut()?.pass(&job)?;
+        self.left -= 1;
+        Some(Assignment { job, outcomes, filter: None })
+    }
+
+    /// Logs a result for an address that a recipient became; what it means for the recipient is told by [`whole`].
+    ///
+    /// [`whole`]: Report::whole
+    pub fn part(&self, to: (&Address, &Address), via: Via<'_>, now: Timestamp, verdict: Verdict) {
+        let verdict = self.filtered_now(verdict);
+        self.desk.log(to, via, now, &verdict);
+    }
+
+    /// Reports the recipient at `place` of the job, whose lines are logged; `parts` are those of several that failed.
+    pub fn whole(&mut self, place: usize, verdict: Verdict, parts: Vec<FailedPart>) {
+        if !self.is_left(place) {
+            return;
+        }
+        self.left -= 1;
+        let verdict = self.filtered_now(verdict);
+        if let Some(outcomes) = &mut self.outcomes {
+            outcomes.outcome(self.desk.outcome(place, verdict, parts));
+        }
+    }
+
+    /// As the filter says, where that need not be waited for.
+    fn filtered_now(&self, verdict: Verdict) -> Verdict {
+        let Some(filter) = &self.filter else { return verdict };
+        let result = tables::now(filter.apply(self.tag(), verdict.dsn, &verdict.reason));
+        match result {
+            Some(result) => verdict.changed(result),
+            None => verdict,
         }
     }
 
@@ -269,24 +323,26 @@ impl Report {
 }
 
 impl Desk {
-    fn log(&self, line: &Line, verdict: Verdict) -> Outcome {
-        let soft_bounce = self.style.soft_bounce && verdict.status == Status::Bounced;
-        let (status, dsn) = match soft_bounce {
-            true => (Status::Deferred, verdict.dsn.with_class(4)),
-            false => (verdict.status, verdict.dsn),
-        };
-        let JobRecipient { index, recipient } = &self.job.recipients[line.place];
+    /// The line of an address, which is a recipient's or one that it became, with the address before rewriting.
+    fn log(
+        &self,
+        (recipient, original): (&Address, &Address),
+        via: Via<'_>,
+        now: Timestamp,
+        verdict: &Verdict,
+    ) {
+        let (soft_bounce, status, dsn) = self.softened(verdict);
         let mut stamps = self.job.stamps;
-        stamps.connected = line.connected;
-        let (delay, delays) = stamps.delays(line.now);
+        stamps.connected = via.connected;
+        let (delay, delays) = stamps.delays(now);
         observe::emit(
             &self.tag,
             &DeliveryEnded {
                 queue_id: &self.job.queue_id,
-                recipient: &recipient.address,
-                original: &recipient.original,
-                relay: &line.relay,
-                conn_use: line.conn_use,
+                recipient,
+                original,
+                relay: via.relay,
+                conn_use: via.conn_use,
                 delay,
                 delays,
                 delay_decimals: self.style.delay_decimals,
@@ -296,9 +352,21 @@ impl Desk {
                 reason: &verdict.reason,
             },
         );
+    }
+
+    /// What `soft_bounce` makes of a result, and whether it does.
+    fn softened(&self, verdict: &Verdict) -> (bool, Status, Dsn) {
+        match self.style.soft_bounce && verdict.status == Status::Bounced {
+            true => (true, Status::Deferred, verdict.dsn.with_class(4)),
+            false => (false, verdict.status, verdict.dsn),
+        }
+    }
+
+    fn outcome(&self, place: usize, verdict: Verdict, parts: Vec<FailedPart>) -> Outcome {
+        let (_, status, dsn) = self.softened(&verdict);
         Outcome {
             job: self.job.id,
-            index: *index,
+            index: self.job.recipients[place].index,
             status,
             dsn,
             reason: verdict.reason,
@@ -306,6 +374,7 @@ impl Desk {
             remote_mta: verdict.remote_mta,
             relayed: verdict.relayed,
             next_hop_reports: verdict.next_hop_reports,
+            parts,
         }
     }
 }

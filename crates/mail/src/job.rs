@@ -114,6 +114,8 @@ pub struct Outcome {
     pub remote_mta: Option<String>,
     /// `relayed` (another server takes over, RFC 3464) as against `delivered`.
     pub relayed: bool,
+    /// Where an alias made several recipients of it: those that failed, for the report.
+    pub parts: Vec<FailedPart>,
     /// The next server knows DSN and was told what the sender asked for: a success is for it to report (RFC 3461 5.2.1).
     pub next_hop_reports: bool,
 }
@@ -131,8 +133,22 @@ impl Outcome {
             remote_mta: None,
             relayed: false,
             next_hop_reports: false,
+            parts: Vec::new(),
         }
     }
+}
+
+/// One of those that a recipient became, and why it failed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FailedPart {
+    /// Who it is.
+    pub address: Address,
+    /// Enhanced code.
+    pub dsn: Dsn,
+    /// The reason.
+    pub reason: String,
+    /// What an external command said.
+    pub diagnostic: Option<Diagnostic>,
 }
 
 /// Why a whole destination failed, so that its concurrency goes down (reference section 2.11).

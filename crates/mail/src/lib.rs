@@ -21,7 +21,7 @@ pub use addresses::{AddressHeader, Written};
 pub use content::{Content, ContentFlags, ContentReader, ContentSource, LINE_RECORD_MAX, WIDE_LINE};
 pub use dsn::{Dsn, Notify, Ret};
 pub use envelope::{Client, Encoding, Envelope, Recipient, RewriteContext};
-pub use job::{Diagnostic, Job, JobId, JobRecipient, Outcome, SiteFailure, Stamps, Status};
+pub use job::{Diagnostic, FailedPart, Job, JobId, JobRecipient, Outcome, SiteFailure, Stamps, Status};
 pub use origin::Origin;
 pub use queue_id::{QueueId, QueueIdForm};
 pub use reply::Reply;

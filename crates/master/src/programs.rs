@@ -25,7 +25,7 @@ pub const PROGRAMS: &[(&str, Place)] = &[
     ("error", IN_QMGR),
     ("flush", Place::Nowhere("comes with ETRN and fast flush")),
     ("lmtp", IN_QMGR),
-    ("local", Place::Nowhere("comes with local delivery")),
+    ("local", Place::Process),
     ("nqmgr", Place::Elsewhere("an old name of qmgr")),
     ("oqmgr", Place::Elsewhere("qmgr does its work")),
     ("pickup", IN_SMTPD),

@@ -48,6 +48,7 @@ impl NextTurn {
                     remote_mta: Some("mx.example.org".into()),
                     relayed: true,
                     next_hop_reports: false,
+                    parts: Vec::new(),
                 });
                 self.delivered.set(self.delivered.get() + 1);
             }

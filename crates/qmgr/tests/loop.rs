@@ -102,6 +102,7 @@ impl Hand for Agents {
                 remote_mta: None,
                 relayed: true,
                 next_hop_reports: false,
+                parts: Vec::new(),
             });
         }
         back.done(job.id, site);

@@ -4,6 +4,7 @@ use super::names;
 use config::{Attributes, Config, ServiceLine, ServiceType};
 use delivery::agents::discard::DiscardAgent;
 use delivery::agents::error::{ErrorAgent, FixedResult};
+use delivery::agents::local::LocalAgent;
 use delivery::agents::marked::{Marked, Marks};
 use delivery::agents::pipe::{Finality, PipeAgent};
 use delivery::agents::smtp::{Settings, SmtpAgent};
@@ -122,15 +123,19 @@ impl Agents {
             agents.insert(name.to_owned(), (fixed(name, tag, numbers, plan.usual), None));
         }
         for Service { name, command, tag, style, filter, client, marks, finality } in plan.services {
+            let others = || Rc::new(Others(Rc::downgrade(&self.by_transport)));
             let give = match (command.as_str(), client) {
                 ("error" | "discard", _) => fixed(&name, tag, numbers, style),
+                ("local", _) => {
+                    give(LocalAgent::start(LOCAL_SOCKET.into(), tag, numbers.clone(), style, others()))
+                }
                 ("pipe", _) => {
                     give(PipeAgent::start(LOCAL_SOCKET.into(), tag, numbers.clone(), style, finality))
                 }
                 ("virtual", _) => give(VirtualAgent::start(LOCAL_SOCKET.into(), tag, numbers.clone(), style)),
                 (_, Some(settings)) => {
                     let agent = SmtpAgent::new(settings, Rc::clone(&resolver), tag.clone(), numbers.clone());
-                    let agent = agent.passing_on(Rc::new(Others(Rc::downgrade(&self.by_transport))));
+                    let agent = agent.passing_on(others());
                     clients.push(agent.clone());
                     give(Marked::new(agent, marks, tag, numbers.clone(), style))
                 }

@@ -234,6 +234,7 @@ mod cleanup;
 mod client;
 mod delivery;
 mod global;
+mod local;
 mod mapping;
 mod master;
 mod pipe;
@@ -250,6 +251,7 @@ pub use cleanup::Cleanup;
 pub use client::{Client, ClientRoutes, Lmtp};
 pub use delivery::Virtual;
 pub use global::Global;
+pub use local::Local;
 pub use mapping::{Mapping, Receiving};
 pub use master::Master;
 pub use pipe::{Pipe, Spawned};
@@ -278,6 +280,7 @@ pub const VIEWS: &[(&str, &[Parameter])] = &[
     ("SMTP and LMTP client", Client::PARAMETERS),
     ("SMTP and LMTP client: routes", ClientRoutes::PARAMETERS),
     ("LMTP client", Lmtp::PARAMETERS),
+    ("Local delivery", Local::PARAMETERS),
     ("Virtual delivery", Virtual::PARAMETERS),
     ("Commands", Pipe::PARAMETERS),
     ("Commands, per service", Spawned::PARAMETERS),

@@ -3,17 +3,18 @@
 //! Postfix: virtual(8). The message goes as a sealed memory file; the log lines are written here.
 
 use crate::local_role::failure::{Note, words};
-use crate::local_role::wire::{self, Answer, Decoded};
+use crate::local_role::wire::{self, Answer, Decoded, Part};
 use crate::report::{Report, ReportStyle, Verdict, Via};
-use crate::{Assignment, DeliveryAgent};
+use crate::{Assignment, DeliveryAgent, PassOn};
 use bytes::Bytes;
-use mail::{Content, Diagnostic, Dsn, Job, SiteFailure};
+use mail::{Content, Diagnostic, Dsn, FailedPart, Job, SiteFailure, Status};
 use observe::{Number, Numbers, Tag};
 use std::collections::HashMap;
 use std::fs::File;
 use std::io;
 use std::os::fd::AsFd as _;
 use std::path::{Path, PathBuf};
+use std::rc::Rc;
 use std::time::Duration;
 use tokio::io::Interest;
 use tokio::net::UnixStream;
@@ -49,8 +50,19 @@ struct Pending {
 impl VirtualAgent {
     /// The agent of one service; jobs go to the socket at `path`. Must be called in a `LocalSet`.
     pub fn start(path: PathBuf, tag: Tag, numbers: Numbers, style: ReportStyle) -> Self {
+        VirtualAgent::start_passing(path, tag, numbers, style, None)
+    }
+
+    /// The same for an agent that may leave a recipient to another transport.
+    pub(super) fn start_passing(
+        path: PathBuf,
+        tag: Tag,
+        numbers: Numbers,
+        style: ReportStyle,
+        pass_on: Option<Rc<dyn PassOn>>,
+    ) -> Self {
         let (jobs, inbox) = mpsc::channel(JOBS_MAX);
-        tokio::task::spawn_local(keep_connected(path, inbox));
+        tokio::task::spawn_local(keep_connected(path, inbox, pass_on));
         VirtualAgent { jobs, tag, numbers, style, relays: false }
     }
 
@@ -72,7 +84,7 @@ impl DeliveryAgent for VirtualAgent {
 }
 
 /// Serves jobs over one connection at a time, for as long as the agent exists.
-async fn keep_connected(path: PathBuf, mut inbox: mpsc::Receiver<Pending>) {
+async fn keep_connected(path: PathBuf, mut inbox: mpsc::Receiver<Pending>, pass_on: Option<Rc<dyn PassOn>>) {
     let mut first = None;
     loop {
         if first.is_none() {
@@ -84,7 +96,8 @@ async fn keep_connected(path: PathBuf, mut inbox: mpsc::Receiver<Pending>) {
         match connect(&path).await {
             Ok(stream) => {
                 // What was under way when the connection broke is dropped, and so deferred.
-                let mut link = Link { stream, pending: HashMap::new(), bytes: Vec::new() };
+                let (pending, pass_on) = (HashMap::new(), pass_on.clone());
+                let mut link = Link { stream, pending, bytes: Vec::new(), pass_on };
                 let _ = link.serve(&mut first, &mut inbox).await;
             }
             Err(error) => {
@@ -130,6 +143,7 @@ struct Link {
     stream: UnixStream,
     pending: HashMap<u64, Pending>,
     bytes: Vec<u8>,
+    pass_on: Option<Rc<dyn PassOn>>,
 }
 
 impl Link {
@@ -205,30 +219,74 @@ impl Link {
 
     fn answer(&mut self, answer: Answer) {
         let Some(pending) = self.pending.get_mut(&answer.job) else { return };
-        for note in &answer.notes {
-            let tag = pending.report.tag();
-            match note {
-                Note::Fatal(text) => observe::fatal(tag, format_args!("{text}")),
-                Note::Info(text) => observe::info(tag, format_args!("{text}")),
-                Note::Warning(text) => observe::warn(tag, format_args!("{text}")),
-            }
-        }
-        let Some(place) = pending.report.job().recipients.iter().position(|r| r.index == answer.index) else {
+        let report = &mut pending.report;
+        let Some(place) = report.job().recipients.iter().position(|r| r.index == answer.index) else {
             return;
         };
-        let said = |text| Diagnostic { kind: "x-unix".into(), text };
-        let verdict = Verdict {
-            diagnostic: answer.diagnostic.map(said),
-            relayed: pending.relays,
-            ..Verdict::new(answer.status, answer.dsn, answer.reason)
-        };
-        let transport = pending.report.job().transport.clone();
-        let via = Via { relay: &transport, conn_use: 1, connected: None };
-        pending.report.recipient(place, via, net::clock::now(), verdict);
-        if pending.report.left() == 0
+        log_notes(report, &answer.notes);
+        match (answer.passed, &self.pass_on) {
+            (Some(transport), Some(to)) => {
+                if let Some(assignment) = report.pass(place, &transport) {
+                    to.pass_on(assignment);
+                }
+            }
+            (_, _) => {
+                let transport = report.job().transport.clone();
+                let via = Via { relay: &transport, conn_use: 1, connected: None };
+                let now = net::clock::now();
+                let verdict = Verdict {
+                    relayed: pending.relays,
+                    ..verdict(answer.status, answer.dsn, answer.reason, answer.diagnostic)
+                };
+                for part in &answer.parts {
+                    log_notes(report, &part.notes);
+                    let of_part = Verdict::new(part.status, part.dsn, part.reason.as_str());
+                    report.part((&part.to, &part.original), via, now, of_part);
+                }
+                match answer.parts.is_empty() && !verdict.reason.is_empty() {
+                    true => report.recipient(place, via, now, verdict),
+                    false => {
+                        let failed = answer.parts.into_iter().filter(|p| p.status == Status::Bounced);
+                        let parts = failed.map(failed_part).collect();
+                        report.whole(place, described(verdict), parts);
+                    }
+                }
+            }
+        }
+        if report.left() == 0
             && let Some(done) = self.pending.remove(&answer.job)
         {
             done.report.finish(None);
+        }
+    }
+}
+
+fn verdict(status: Status, dsn: Dsn, reason: String, diagnostic: Option<String>) -> Verdict {
+    let said = |text| Diagnostic { kind: "x-unix".into(), text };
+    Verdict { diagnostic: diagnostic.map(said), ..Verdict::new(status, dsn, reason) }
+}
+
+fn failed_part(part: Part) -> FailedPart {
+    let Part { to, dsn, reason, diagnostic, .. } = part;
+    let told = described(verdict(part.status, dsn, reason, diagnostic));
+    FailedPart { address: to, dsn, reason: told.reason, diagnostic: told.diagnostic }
+}
+
+/// For reports: a command may give a code without words.
+fn described(mut verdict: Verdict) -> Verdict {
+    if verdict.reason.is_empty() {
+        verdict.reason = "(description unavailable)".into();
+    }
+    verdict
+}
+
+fn log_notes(report: &Report, notes: &[Note]) {
+    let tag = report.tag();
+    for note in notes {
+        match note {
+            Note::Fatal(text) => observe::fatal(tag, format_args!("{text}")),
+            Note::Info(text) => observe::info(tag, format_args!("{text}")),
+            Note::Warning(text) => observe::warn(tag, format_args!("{text}")),
         }
     }
 }
@@ -253,7 +311,6 @@ fn pieces(content: &Content) -> io::Result<Vec<Bytes>> {
 mod tests {
     use super::super::testjob::{Seen, assignment};
     use super::*;
-    use mail::Status;
     use observe::NumbersRange;
 
     #[test]

@@ -9,6 +9,7 @@ use rustix::process::{Pid, PidfdFlags, Signal, kill_process_group, pidfd_open};
 use std::ffi::OsString;
 use std::io::{self, Read as _, Write as _};
 use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::process::CommandExt as _;
 use std::process::{Child, ChildStdin, Stdio};
 use std::time::{Duration, Instant};
 use sys::{RunAs, SpawnError};
@@ -83,7 +84,7 @@ pub fn run(command: &Command<'_>, message: Source<'_>) -> io::Result<Ran> {
 }
 
 fn by_shell(command: &Command<'_>, line: &str) -> Result<Started, SpawnError> {
-    spawn(command, "/bin/sh", &["-c".to_owned(), line.to_owned()])
+    spawn_as(command, "/bin/sh", "sh", &["-c".to_owned(), line.to_owned()])
 }
 
 /// The words of a line that no shell has to look at.
@@ -142,11 +143,21 @@ struct Started {
 }
 
 fn spawn(command: &Command<'_>, program: &str, arguments: &[String]) -> Result<Started, SpawnError> {
+    spawn_as(command, program, program, arguments)
+}
+
+/// Starts a program that is called `name` in its own complaints.
+fn spawn_as(
+    command: &Command<'_>,
+    program: &str,
+    name: &str,
+    arguments: &[String],
+) -> Result<Started, SpawnError> {
     let pipe = || rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC);
     let pipes = pipe().and_then(|(near, far)| Ok((near, far.try_clone().map_err(no_descriptor)?, far)));
     let (output, stdout, stderr) = pipes.map_err(|e| SpawnError::Program(e.into()))?;
     let mut prepared = std::process::Command::new(program);
-    prepared.args(arguments).env_clear().envs(command.environment.iter().map(|(n, v)| (n, v)));
+    prepared.arg0(name).args(arguments).env_clear().envs(command.environment.iter().map(|(n, v)| (n, v)));
     prepared.stdin(Stdio::piped()).stdout(stdout).stderr(stderr);
     let child = sys::spawn_as(&mut prepared, &command.run_as)?;
     // The far end goes with `prepared`: the end of the output must be seen.

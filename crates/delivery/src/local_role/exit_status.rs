@@ -44,6 +44,9 @@ const SYSEXITS: &[(i32, Dsn, &str)] = &[
     (78, Dsn::new(5, 3, 5), "local configuration error"),
 ];
 
+/// As what a command counts in reports that did not end in time.
+const SOFTWARE: i32 = 70;
+
 impl Ran {
     /// What it printed as one line: blanks for line ends and tabs, `_` for what is not printable.
     pub fn output_text(&self) -> String {
@@ -72,15 +75,16 @@ impl Ran {
             End::Exited(status) => exited(status, command, &output),
         };
         let diagnostic = match self.end {
-            // What a code stands in front of.
+            // A printed code says for itself what is wrong; where it says nothing, nobody does.
             End::Exited(_) if Dsn::parse_prefix(&output).is_some() => failure.reason.clone(),
             _ if !output.is_empty() => output,
             End::Exited(status) => {
                 known(status).map_or(format!("unknown mail system error {status}"), |k| k.2.into())
             }
-            _ => failure.reason.clone(),
+            End::TimeLimit => known(SOFTWARE).map_or_else(String::new, |k| k.2.into()),
+            End::Killed(_) => failure.reason.clone(),
         };
-        failure.diagnostic = Some(diagnostic);
+        failure.diagnostic = Some(diagnostic).filter(|text| !text.is_empty());
         failure.notes.splice(0..0, self.notes.iter().cloned());
         Err(failure)
     }
@@ -148,7 +152,8 @@ mod tests {
         let failure = judged(End::Exited(69), "5.7.9   go\n  away\n");
         assert_eq!((failure.dsn, failure.reason.as_str()), (Dsn::new(5, 7, 9), "go   away "));
         assert_eq!(failure.diagnostic.as_deref(), Some("go   away "));
-        assert_eq!(judged(End::Exited(77), "4.7.9\n").dsn, Dsn::new(4, 7, 9));
+        let failure = judged(End::Exited(77), "4.7.9\n");
+        assert_eq!((failure.dsn, failure.diagnostic), (Dsn::new(4, 7, 9), None));
         let failure = judged(End::Exited(1), "2.0.0 fine");
         assert_eq!((failure.dsn, failure.notes.len()), (Dsn::new(5, 0, 0), 1));
         for none in [" 5.7.9 go", "5.7.9go", "4.1000.9 go", "3.1.9 go"] {

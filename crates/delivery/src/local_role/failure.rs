@@ -46,9 +46,9 @@ impl Failure {
         Failure { dsn, reason: reason.into(), diagnostic: None, notes: Vec::new() }
     }
 
-    /// `WHAT: REASON` of a file operation, with the code that its error stands for.
-    pub fn io(what: impl Display, error: &io::Error) -> Self {
-        Failure::new(code(error), format!("{what}: {}", words(error)))
+    /// `WHAT: REASON` of a file operation, with the code that its error stands for, or `otherwise`.
+    pub fn io(otherwise: Dsn, what: impl Display, error: &io::Error) -> Self {
+        Failure::new(code(error).unwrap_or(otherwise), format!("{what}: {}", words(error)))
     }
 
     /// The configuration is wrong: deferred, and the administrator is told why.
@@ -66,7 +66,7 @@ impl Failure {
 
     /// Puts words in front of the reason.
     pub fn within(mut self, prefix: impl Display) -> Self {
-        self.reason.insert_str(0, &format!("{prefix}: "));
+        self.reason.insert_str(0, &format!("{prefix}"));
         self
     }
 
@@ -76,13 +76,14 @@ impl Failure {
     }
 }
 
-/// A full mailbox bounces, all else is tried again.
-fn code(error: &io::Error) -> Dsn {
+/// What an error says for itself: a full mailbox bounces, a full disk is tried again.
+fn code(error: &io::Error) -> Option<Dsn> {
     match Errno::from_io_error(error) {
-        Some(Errno::FBIG) => Dsn::new(5, 2, 2),
-        Some(Errno::DQUOT) => Dsn::new(4, 2, 2),
-        Some(Errno::NOSPC) => Dsn::new(4, 3, 0),
-        _ => Dsn::new(4, 2, 0),
+        Some(Errno::FBIG) => Some(Dsn::new(5, 2, 2)),
+        Some(Errno::DQUOT) => Some(Dsn::new(4, 2, 2)),
+        Some(Errno::NOSPC) => Some(Dsn::new(4, 3, 0)),
+        Some(Errno::AGAIN | Errno::STALE) => Some(Dsn::new(4, 2, 0)),
+        _ => None,
     }
 }
 

@@ -3,6 +3,7 @@
 use super::failure::{Failure, Note};
 use super::settings::Mailbox;
 use super::text::Text;
+use mail::Dsn;
 use std::fs::{DirBuilder, File, OpenOptions};
 use std::io;
 use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _};
@@ -23,6 +24,7 @@ pub struct Written {
     temporary: Made,
     target: PathBuf,
     device: u64,
+    otherwise: Dsn,
 }
 
 /// Writes a message into a Maildir, which is made where it does not exist. `host` ends the file's name.
@@ -33,7 +35,7 @@ pub fn write(
     text: &Text,
     size_max: u64,
 ) -> Result<Written, Failure> {
-    write_file(&mailbox.path, host, prefix, text, size_max)
+    write_file(mailbox, host, prefix, text, size_max)
         .map_err(|(failure, error)| advise(failure, &error, mailbox).within(FAILED))
 }
 
@@ -48,15 +50,16 @@ pub fn sync(written: &[&Written]) -> Vec<Result<(), Failure>> {
     {
         return written.iter().map(|_| Ok(())).collect();
     }
-    let failed = |e: io::Error| Failure::io("error writing message", &e).within(FAILED);
-    written.iter().map(|w| w.file.sync_all().map_err(failed)).collect()
+    let failed =
+        |w: &Written, e: io::Error| Failure::io(w.otherwise, "error writing message", &e).within(FAILED);
+    written.iter().map(|w| w.file.sync_all().map_err(|e| failed(w, e))).collect()
 }
 
 impl Written {
     /// Moves the synced message to `new/`. Like Postfix it syncs no directory.
     pub fn place(self, mailbox: &Mailbox) -> Result<(), Failure> {
         move_to(&self.temporary.0, &self.target, &mailbox.path).map_err(|e| {
-            let failure = Failure::io(format!("link to {}", self.target.display()), &e);
+            let failure = Failure::io(self.otherwise, format!("link to {}", self.target.display()), &e);
             advise(failure, &e, mailbox).within(FAILED)
         })?;
         self.temporary.keep();
@@ -68,30 +71,37 @@ impl Written {
 const TOGETHER: usize = 4;
 
 /// In front of every reason.
-const FAILED: &str = "maildir delivery failed";
+const FAILED: &str = "maildir delivery failed: ";
 
 fn write_file(
-    path: &Path,
+    mailbox: &Mailbox,
     host: &str,
     prefix: &[u8],
     text: &Text,
     size_max: u64,
 ) -> Result<Written, (Failure, io::Error)> {
+    let Mailbox { path, otherwise, .. } = mailbox;
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     let (secs, micros) = (now.as_secs(), now.subsec_micros());
     let number = COUNTER.fetch_add(1, Ordering::Relaxed);
     let temporary = path.join(format!("tmp/{secs}.P{}Q{number}.{host}", *PROCESS));
-    let create = |e| (Failure::io(format!("create maildir file {}", temporary.display()), &e), e);
+    let create = |e| (Failure::io(*otherwise, format!("create maildir file {}", temporary.display()), &e), e);
     let mut file = create_in(path, &temporary).map_err(create)?;
     let temporary = Made(temporary);
-    let failed = |e| (Failure::io("error writing message", &e), e);
+    let failed = |e| (Failure::io(*otherwise, "error writing message", &e), e);
     let stat = file.metadata().map_err(failed)?;
     if size_max > 0 && prefix.len() as u64 + text.size_max() > size_max {
         return Err(failed(rustix::io::Errno::FBIG.into()));
     }
     text.write(prefix, &mut file).map_err(failed)?;
     let name = format!("{secs}.V{:x}I{:x}M{micros}.{host}", stat.dev(), stat.ino());
-    Ok(Written { file, temporary, target: path.join("new").join(name), device: stat.dev() })
+    Ok(Written {
+        file,
+        temporary,
+        target: path.join("new").join(name),
+        device: stat.dev(),
+        otherwise: *otherwise,
+    })
 }
 
 /// Takes the file away again unless it was moved.

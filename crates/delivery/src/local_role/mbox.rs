@@ -1,11 +1,14 @@
 //! Delivery into an mbox file, locked against other programs and cut back where it fails.
 
 use super::failure::{CONFIGURATION_ERROR, Failure, Note};
+use super::rights::Rights;
+use super::settings::Mailbox;
 use super::text::Text;
+use super::writing::Writing;
 use mail::{Address, Dsn, Timestamp};
 use rustix::fs::{FlockOperation, OFlags, fcntl_lock, flock};
 use rustix::io::Errno;
-use std::fs::{File, Metadata, OpenOptions};
+use std::fs::{File, OpenOptions};
 use std::io;
 use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
@@ -37,93 +40,169 @@ pub enum NotDelivered {
     Failed(Failure),
 }
 
-/// Who a mailbox must belong to.
-#[derive(Clone, Copy, Debug)]
-pub struct Owner {
-    /// `None` where it may belong to anybody (`strict_mailbox_ownership = no`).
-    pub uid: Option<u32>,
+/// A mailbox file and how it is written.
+pub struct Place<'a> {
+    /// Where it lies, whose it is, what reasons say.
+    pub mailbox: &'a Mailbox,
+    /// What holds for all mailboxes.
+    pub writing: &'a Writing,
 }
 
-/// Appends an entry to the mailbox at `path`. The caller sees to it that no other thread of ours has it open:
-/// fcntl locks are the process's.
+/// Appends an entry to a mailbox. The caller sees to it that no other thread of ours has it open: fcntl locks are the
+/// process's.
 pub fn deliver(
-    path: &Path,
-    owner: Owner,
+    place: &Place<'_>,
+    rights: &mut Rights,
     prefix: &[u8],
     text: &Text,
-    size_max: u64,
-    locking: &Locking,
 ) -> Result<(), NotDelivered> {
-    let within = |failure: Failure| failure.within(format!("delivery failed to mailbox {}", path.display()));
-    append(path, owner, prefix, text, size_max, locking).map_err(|e| match e {
-        NotDelivered::Locked(failure) => NotDelivered::Locked(within(failure)),
-        NotDelivered::Failed(failure) => NotDelivered::Failed(within(failure)),
+    let mut notes = Vec::new();
+    append(place, rights, prefix, text, &mut notes).map_err(|e| {
+        let within = |mut failure: Failure| {
+            failure.notes.splice(0..0, notes);
+            failure.within(&place.mailbox.failing)
+        };
+        match e {
+            NotDelivered::Locked(failure) => NotDelivered::Locked(within(failure)),
+            NotDelivered::Failed(failure) => NotDelivered::Failed(within(failure)),
+        }
     })
 }
 
 fn append(
-    path: &Path,
-    owner: Owner,
+    place: &Place<'_>,
+    rights: &mut Rights,
     prefix: &[u8],
     text: &Text,
-    size_max: u64,
-    locking: &Locking,
+    notes: &mut Vec<Note>,
 ) -> Result<(), NotDelivered> {
-    let _dotlock = if locking.dotlock { Some(DotLock::take(path, locking.stale)?) } else { None };
-    let failed = |failure: Failure| NotDelivered::Failed(failure);
-    let mut file = open(path).map_err(failed)?;
-    let stat = file.metadata().map_err(|e| failed(Failure::io(CANNOT_OPEN, &e)))?;
-    judge(path, owner, &stat).map_err(failed)?;
-    lock(&file, locking)?;
+    let (mailbox, otherwise) = (place.mailbox, place.mailbox.otherwise);
+    let io = |what: &'static str| move |e: io::Error| NotDelivered::Failed(Failure::io(otherwise, what, &e));
+    // In a directory of root's, root makes lock and file; it never opens what is there already.
+    let by_root = mailbox.made_by_root && !place.writing.as_caller;
+    let (uid, gid) = if by_root { (0, 0) } else { (mailbox.uid, mailbox.gid) };
+    rights.take(uid, gid).map_err(io(OTHER_RIGHTS))?;
+    let lock = lock_file(place, notes)?;
+    if by_root {
+        make_for(mailbox).map_err(io("cannot create file exclusively"))?;
+        rights.take(mailbox.uid, mailbox.gid).map_err(io(OTHER_RIGHTS))?;
+    }
+    let appended = append_locked(place, prefix, text);
+    // The lock file goes with the rights with which it came.
+    let back = rights.take(uid, gid).map_err(io(OTHER_RIGHTS));
+    drop(lock);
+    appended.and(back)
+}
+
+/// What failed where a worker could not take somebody's rights.
+const OTHER_RIGHTS: &str = "cannot act as the recipient";
+
+/// Writes with the rights of the owner, which the caller has taken.
+fn append_locked(place: &Place<'_>, prefix: &[u8], text: &Text) -> Result<(), NotDelivered> {
+    let (mailbox, writing) = (place.mailbox, place.writing);
+    let (path, otherwise) = (&mailbox.path, mailbox.otherwise);
+    let io = |what: &str, e: &io::Error| NotDelivered::Failed(Failure::io(otherwise, what, e));
+    let mut file = open(path).map_err(|e| match e {
+        Unopened::Link => wrong(otherwise, "file is a symbolic link"),
+        Unopened::NotMade(e) => io("cannot create file exclusively", &e),
+        Unopened::Io(e) => io("cannot open file", &e),
+    })?;
+    let stat = file.metadata().map_err(|e| io("cannot open file", &e))?;
+    if !stat.is_file() {
+        if mailbox.may_be_a_device {
+            return text.write_mbox(prefix, &mut file).map_err(|e| io("error writing message", &e));
+        }
+        let text = format!("destination {} is not a regular file", path.display());
+        if mailbox.is_configured {
+            let notes = vec![Note::Warning(text)];
+            let failure = Failure { notes, ..Failure::new(Dsn::new(5, 3, 5), CONFIGURATION_ERROR) };
+            return Err(NotDelivered::Failed(failure));
+        }
+        return Err(wrong(Dsn::new(5, 2, 0), text));
+    }
+    if stat.nlink() != 1 {
+        return Err(wrong(otherwise, format!("file has {} hard links", stat.nlink())));
+    }
+    if writing.strict_ownership && !writing.as_caller && !mailbox.may_be_anybodys && stat.uid() != mailbox.uid
+    {
+        let text = format!("destination {} is not owned by recipient", path.display());
+        let mut failure = Failure::new(Dsn::new(4, 2, 0), text);
+        let advice = "specify \"strict_mailbox_ownership = no\" to ignore mailbox ownership mismatch";
+        failure.notes.push(Note::Warning(advice.into()));
+        return Err(NotDelivered::Failed(failure));
+    }
+    lock(&file, &writing.locking, otherwise)?;
     // Another program may have written while we waited for the lock.
-    let size = file.metadata().map_err(|e| failed(Failure::io(CANNOT_OPEN, &e)))?.len();
+    let size = file.metadata().map_err(|e| io("cannot open file", &e))?.len();
+    let size_max = writing.size_max;
     if size_max > 0 && size + prefix.len() as u64 + text.size_max() > size_max {
-        return Err(failed(Failure::io("error writing message", &Errno::FBIG.into())));
+        return Err(io("error writing message", &Errno::FBIG.into()));
     }
     let written = text.write_mbox(prefix, &mut file).and_then(|()| file.sync_all());
     written.map_err(|e| {
         // Half an entry would be read as part of the next one.
         let _ = file.set_len(size);
-        failed(Failure::io("error writing message", &e))
+        io("error writing message", &e)
     })
 }
 
-/// In front of what the system says of a file.
-const CANNOT_OPEN: &str = "cannot open file";
-
-/// What an open file must be before anything is written to it.
-fn judge(path: &Path, owner: Owner, stat: &Metadata) -> Result<(), Failure> {
-    if !stat.is_file() {
-        let what = format!("destination {} is not a regular file", path.display());
-        let notes = vec![Note::Warning(what)];
-        return Err(Failure { notes, ..Failure::new(Dsn::new(5, 3, 5), CONFIGURATION_ERROR) });
-    }
-    if stat.nlink() != 1 {
-        return Err(Failure::new(Dsn::new(4, 2, 0), format!("file has {} hard links", stat.nlink())));
-    }
-    if owner.uid.is_some_and(|uid| uid != stat.uid()) {
-        let what = format!("destination {} is not owned by recipient", path.display());
-        let advice = "specify \"strict_mailbox_ownership = no\" to ignore mailbox ownership mismatch";
-        let notes = vec![Note::Warning(advice.into())];
-        return Err(Failure { notes, ..Failure::new(Dsn::new(4, 2, 0), what) });
-    }
-    Ok(())
+fn wrong(dsn: Dsn, text: impl Into<String>) -> NotDelivered {
+    NotDelivered::Failed(Failure::new(dsn, text))
 }
 
-/// Opens for appending, and never makes a file where a symbolic link points.
-fn open(path: &Path) -> Result<File, Failure> {
-    let failed = |e: io::Error| Failure::io(CANNOT_OPEN, &e);
-    let flags = |more: OFlags| (more | OFlags::NONBLOCK).bits() as i32;
-    let nofollow = flags(OFlags::NOFOLLOW);
-    match OpenOptions::new().append(true).create(true).mode(0o600).custom_flags(nofollow).open(path) {
-        Err(e) if Errno::from_io_error(&e) == Some(Errno::LOOP) => {
-            if !is_made_by_root(path).map_err(failed)? {
-                return Err(Failure::new(Dsn::new(4, 2, 0), "file is a symbolic link"));
-            }
-            let followed = OpenOptions::new().append(true).custom_flags(flags(OFlags::empty())).open(path);
-            followed.map_err(failed)
+/// Takes the lock file, where there is to be one.
+fn lock_file(place: &Place<'_>, notes: &mut Vec<Note>) -> Result<Option<DotLock>, NotDelivered> {
+    let (mailbox, locking) = (place.mailbox, &place.writing.locking);
+    if !locking.dotlock {
+        return Ok(None);
+    }
+    match DotLock::take(&mailbox.path, locking.stale, mailbox.otherwise) {
+        Ok(lock) => Ok(Some(lock)),
+        // Not every directory with a file that may be written lets us make another one.
+        Err(NotDelivered::Failed(failure)) if mailbox.lock_may_fail => {
+            notes.push(Note::Warning(failure.reason));
+            Ok(None)
         }
-        other => other.map_err(failed),
+        Err(e) => Err(e),
+    }
+}
+
+/// Makes the file with root's rights for its owner, unless something is there.
+fn make_for(mailbox: &Mailbox) -> io::Result<()> {
+    let made = OpenOptions::new().append(true).create_new(true).mode(0o600).open(&mailbox.path);
+    match made {
+        Ok(file) => std::os::unix::fs::fchown(&file, Some(mailbox.uid), Some(mailbox.gid)),
+        Err(e) if e.kind() == io::ErrorKind::AlreadyExists => Ok(()),
+        Err(e) => Err(e),
+    }
+}
+
+/// Why a mailbox file was not opened.
+enum Unopened {
+    /// A symbolic link that root did not make.
+    Link,
+    /// There was none, and it could not be made.
+    NotMade(io::Error),
+    /// Something else.
+    Io(io::Error),
+}
+
+/// Opens for appending; a symbolic link is followed only where root made it, and never to make a file.
+fn open(path: &Path) -> Result<File, Unopened> {
+    let flags = |more: OFlags| more.bits() as i32;
+    let nofollow = flags(OFlags::NOFOLLOW | OFlags::NONBLOCK);
+    let existing = |flags: i32| OpenOptions::new().append(true).custom_flags(flags).open(path);
+    match existing(nofollow) {
+        Err(e) if Errno::from_io_error(&e) == Some(Errno::LOOP) => {
+            if !is_made_by_root(path).map_err(Unopened::Io)? {
+                return Err(Unopened::Link);
+            }
+            existing(flags(OFlags::NONBLOCK)).map_err(Unopened::Io)
+        }
+        Err(e) if e.kind() == io::ErrorKind::NotFound => {
+            OpenOptions::new().append(true).create_new(true).mode(0o600).open(path).map_err(Unopened::NotMade)
+        }
+        other => other.map_err(Unopened::Io),
     }
 }
 
@@ -134,9 +213,9 @@ fn is_made_by_root(path: &Path) -> io::Result<bool> {
     Ok(link.uid() == 0 && directory.uid() == 0 && directory.mode() & 0o022 == 0)
 }
 
-fn lock(file: &File, locking: &Locking) -> Result<(), NotDelivered> {
+fn lock(file: &File, locking: &Locking, otherwise: Dsn) -> Result<(), NotDelivered> {
     let taken = |error: Errno| {
-        let failure = Failure::io("unable to lock for exclusive access", &error.into());
+        let failure = Failure::io(otherwise, "unable to lock for exclusive access", &error.into());
         match error {
             Errno::AGAIN | Errno::ACCESS => NotDelivered::Locked(failure),
             _ => NotDelivered::Failed(failure),
@@ -155,13 +234,14 @@ fn lock(file: &File, locking: &Locking) -> Result<(), NotDelivered> {
 struct DotLock(PathBuf);
 
 impl DotLock {
-    fn take(mailbox: &Path, stale: Duration) -> Result<DotLock, NotDelivered> {
+    fn take(mailbox: &Path, stale: Duration, otherwise: Dsn) -> Result<DotLock, NotDelivered> {
         let mut name = mailbox.as_os_str().to_owned();
         name.push(".lock");
         let path = PathBuf::from(name);
         let create = || OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path);
-        let failure =
-            |error: &io::Error| Failure::io(format!("unable to create lock file {}", path.display()), error);
+        let failure = |error: &io::Error, otherwise: Dsn| {
+            Failure::io(otherwise, format!("unable to create lock file {}", path.display()), error)
+        };
         let made = match create() {
             Err(e) if e.kind() == io::ErrorKind::AlreadyExists && is_older(&path, stale) => {
                 let _ = std::fs::remove_file(&path);
@@ -171,8 +251,10 @@ impl DotLock {
         };
         match made {
             Ok(_) => Ok(DotLock(path)),
-            Err(e) if e.kind() == io::ErrorKind::AlreadyExists => Err(NotDelivered::Locked(failure(&e))),
-            Err(e) => Err(NotDelivered::Failed(failure(&e))),
+            Err(e) if e.kind() == io::ErrorKind::AlreadyExists => {
+                Err(NotDelivered::Locked(failure(&e, Dsn::new(4, 2, 0))))
+            }
+            Err(e) => Err(NotDelivered::Failed(failure(&e, otherwise))),
         }
     }
 }
@@ -184,8 +266,11 @@ impl Drop for DotLock {
 }
 
 fn is_older(path: &Path, age: Duration) -> bool {
-    let changed = std::fs::symlink_metadata(path).and_then(|m| m.modified());
-    changed.is_ok_and(|at| SystemTime::now().duration_since(at).is_ok_and(|passed| passed > age))
+    // Not the time of modification, which anybody may set to what he likes.
+    let changed = std::fs::symlink_metadata(path).map(|m| m.ctime());
+    let passed = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map(|now| now.as_secs());
+    let is_older = |at: i64, now: u64| now.saturating_sub(u64::try_from(at).unwrap_or(0)) > age.as_secs();
+    changed.is_ok_and(|at| passed.is_ok_and(|now| is_older(at, now)))
 }
 
 /// The line that begins an entry: `From sender  Sun Nov 22 16:30:15 2026`.

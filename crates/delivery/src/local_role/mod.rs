@@ -6,31 +6,37 @@
 
 pub mod command;
 mod commands;
+mod delivered;
 mod environment;
 mod exit_status;
 pub(crate) mod failure;
 mod identity;
+pub mod local;
 mod maildir;
 mod mbox;
 pub mod pipe;
 mod pool;
 mod replies;
+mod rights;
 mod services;
 mod settings;
 #[cfg(test)]
 mod tests;
 pub(crate) mod text;
 pub(crate) mod wire;
+mod writing;
 
 pub use exit_status::{End, Ran};
 pub use failure::{Failure, Note};
 pub use mbox::Locking;
 pub use services::{Service, Services};
 pub use settings::{Mailbox, Settings};
+pub use writing::Writing;
 
 use commands::Commands;
+use local::{LocalSettings, Shared};
 use net::Shutdown;
-use pool::{Job, Pool, Task, failed};
+use pool::{Back, Job, Pool, Task, failed};
 use replies::Replies;
 use std::fs::File;
 use std::io;
@@ -39,7 +45,7 @@ use std::os::unix::fs::FileExt as _;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
-use text::Text;
+use text::{Text, prefix};
 use tokio::io::Interest;
 use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::watch;
@@ -61,16 +67,17 @@ pub struct Inputs {
 
 /// Serves until the order to end. Must be called in a `LocalSet`.
 pub async fn run(inputs: Inputs) -> io::Result<()> {
-    let (pool, commands) = (Pool::start(inputs.workers)?, Commands::default());
+    let pool = Pool::start(inputs.workers)?;
+    let (shared, commands) = (Shared::new(pool.clone()), Commands::default());
     loop {
         tokio::select! {
             biased;
             () = inputs.shutdown.requested() => break,
             accepted = inputs.listener.accept() => match accepted {
                 Ok((stream, _)) => {
-                    let (settings, pool) = (inputs.settings.clone(), pool.clone());
+                    let (settings, shared) = (inputs.settings.clone(), shared.clone());
                     let commands = commands.clone();
-                    tokio::task::spawn_local(async move { serve(stream, settings, pool, commands).await });
+                    tokio::task::spawn_local(async move { serve(stream, settings, shared, commands).await });
                 }
                 // Out of descriptors: some come back soon.
                 Err(_) => tokio::time::sleep(Duration::from_millis(100)).await,
@@ -78,7 +85,7 @@ pub async fn run(inputs: Inputs) -> io::Result<()> {
         }
     }
     let drained = async {
-        while pool.open() + commands.open() > 0 {
+        while pool.open() + shared.open() + commands.open() > 0 {
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
     };
@@ -91,7 +98,7 @@ pub async fn run(inputs: Inputs) -> io::Result<()> {
 async fn serve(
     stream: UnixStream,
     services: watch::Receiver<Arc<Services>>,
-    pool: Pool,
+    shared: Shared,
     commands: Commands,
 ) -> Option<()> {
     let back = stream.as_fd().try_clone_to_owned().ok()?;
@@ -116,7 +123,10 @@ async fn serve(
             let job = read_job(fds.remove(0)).ok()?;
             let service = services.borrow().get(&job.head.transport).cloned();
             match service {
-                Some(Service::Virtual(settings)) => start(Arc::new(job), settings, &replies, &pool).await,
+                Some(Service::Virtual(settings)) => {
+                    start(Arc::new(job), settings, &replies, &shared.pool).await
+                }
+                Some(Service::Local(settings)) => start_local(job, settings, &replies, &shared),
                 Some(Service::Pipe(settings)) => commands.start(job, settings, &replies),
                 None => refuse(&job, &replies),
             }
@@ -138,8 +148,9 @@ fn read_job(fd: OwnedFd) -> io::Result<Job> {
     let mut head = vec![0; length];
     file.read_exact_at(&mut head, 4)?;
     let head = wire::decode_head(&head).ok_or_else(invalid)?;
-    let text = Text::read(file, 4 + length as u64)?;
-    Ok(Job { head, text })
+    let start = 4 + length as u64;
+    let text = Text::read(file.try_clone()?, start)?;
+    Ok(Job { head, text, content: (file, start), delivered: std::sync::OnceLock::new() })
 }
 
 /// Answers for a service that a reload took away.
@@ -155,16 +166,35 @@ async fn start(job: Arc<Job>, settings: Arc<Settings>, replies: &Arc<Replies>, p
     let mut tasks = Vec::with_capacity(job.head.recipients.len());
     for (place, recipient) in job.head.recipients.iter().enumerate() {
         match settings.mailbox(&recipient.address).await {
-            Ok(mailbox) => tasks.push(Task {
-                job: job.clone(),
-                place,
-                mailbox,
-                settings: settings.clone(),
-                replies: replies.clone(),
-                attempts: 0,
-            }),
+            Ok(mailbox) => {
+                let from = mbox::from_line(&job.head.sender, net::clock::now());
+                let from = if mailbox.is_maildir { Vec::new() } else { from };
+                tasks.push(Task {
+                    entry: [from, prefix(&job.head, recipient, settings.original_recipient)].concat(),
+                    job: job.clone(),
+                    place,
+                    mailbox,
+                    writing: settings.writing.clone(),
+                    back: Back::Replies(replies.clone()),
+                    attempts: 0,
+                });
+            }
             Err(failure) => replies.send([&failed(job.head.job, recipient.index, failure)]),
         }
     }
     pool.add(tasks);
+}
+
+/// Delivers to each recipient by itself: an alias of one may wait for a command while others go on.
+fn start_local(job: Job, settings: Arc<LocalSettings>, replies: &Arc<Replies>, shared: &Shared) {
+    let job = Arc::new(job);
+    for place in 0..job.head.recipients.len() {
+        let (job, settings, shared) = (job.clone(), settings.clone(), shared.clone());
+        let replies = replies.clone();
+        tokio::task::spawn_local(async move {
+            let _open = shared.opened();
+            let answer = local::deliver(&settings, &shared, &job, place).await;
+            replies.send([&answer]);
+        });
+    }
 }

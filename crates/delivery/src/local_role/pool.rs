@@ -1,19 +1,24 @@
 //! Workers that write mailboxes: a fixed number of threads, each with the rights of the recipient it serves.
 
+use super::delivered::delivered_to;
 use super::failure::Failure;
 use super::maildir::{self, Written};
-use super::mbox::{self, NotDelivered, Owner};
+use super::mbox::{self, NotDelivered, Place};
 use super::replies::Replies;
-use super::settings::{Mailbox, Settings};
-use super::text::{Text, prefix};
+use super::rights::Rights;
+use super::settings::Mailbox;
+use super::text::Text;
 use super::wire::{Answer, Head};
+use super::writing::Writing;
 use mail::{Dsn, Status};
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
+use std::fs::File;
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Instant;
+use tokio::sync::oneshot;
 
 /// Into so many shares what waits for Maildirs is divided, so that several workers write while others sync.
 const SHARES: usize = 4;
@@ -30,6 +35,17 @@ pub struct Job {
     pub head: Head,
     /// The content.
     pub text: Text,
+    /// The same as it came, with CRLF, from an offset in the memory file on.
+    pub content: (File, u64),
+    /// What its `Delivered-To` headers say, once somebody asked.
+    pub delivered: OnceLock<HashSet<String>>,
+}
+
+impl Job {
+    /// Where the message has been already: the values of `Delivered-To`, in lower case.
+    pub fn delivered_to(&self) -> &HashSet<String> {
+        self.delivered.get_or_init(|| delivered_to(&self.text))
+    }
 }
 
 /// One delivery to one mailbox.
@@ -40,12 +56,31 @@ pub struct Task {
     pub place: usize,
     /// Its mailbox.
     pub mailbox: Mailbox,
+    /// What stands before the content: `From_` line (of a file), Return-Path and so on.
+    pub entry: Vec<u8>,
     /// The settings in force when the job came.
-    pub settings: Arc<Settings>,
-    /// Where the answer goes.
-    pub replies: Arc<Replies>,
+    pub writing: Arc<Writing>,
+    /// Where the result goes.
+    pub back: Back,
     /// How often the mailbox was found locked.
     pub attempts: u32,
+}
+
+/// Who is told of a result.
+pub enum Back {
+    /// The queue manager: it is the recipient's.
+    Replies(Arc<Replies>),
+    /// A delivery that consists of several.
+    Waiter(oneshot::Sender<Result<(), Failure>>),
+}
+
+/// Something else that takes a user's rights and may block: reading a file of his.
+pub type Errand = Box<dyn FnOnce(&mut Rights) + Send>;
+
+/// What a worker does next.
+enum Work {
+    Deliver(Vec<Task>),
+    Run(Errand),
 }
 
 /// Takes tasks.
@@ -60,6 +95,7 @@ struct Shared {
 #[derive(Default)]
 struct State {
     tasks: VecDeque<Task>,
+    errands: VecDeque<Errand>,
     /// Tasks whose mailbox another program has locked.
     later: BTreeMap<(Instant, u64), Task>,
     /// Mailboxes that a worker of ours has, with who waits for them: fcntl locks do not part threads.
@@ -99,6 +135,19 @@ impl Pool {
         }
     }
 
+    /// Runs something on a worker; its result comes back, or nothing where it panicked.
+    pub async fn run<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&mut Rights) -> T + Send + 'static,
+    ) -> Option<T> {
+        let (sender, receiver) = oneshot::channel();
+        // Who waited for it may have gone.
+        let errand = move |rights: &mut Rights| drop(sender.send(work(rights)));
+        self.0.lock().errands.push_back(Box::new(errand));
+        self.0.ready.notify_one();
+        receiver.await.ok()
+    }
+
     /// How many tasks are not answered.
     pub fn open(&self) -> usize {
         self.0.lock().open
@@ -112,10 +161,17 @@ impl Shared {
     }
 
     fn work(&self) {
-        let mut acting_as = None;
+        let mut rights = Rights::default();
         loop {
-            let tasks = self.next();
-            let results = catch_unwind(AssertUnwindSafe(|| deliver_all(&tasks, &mut acting_as)));
+            let tasks = match self.next() {
+                Work::Deliver(tasks) => tasks,
+                Work::Run(errand) => {
+                    // Its waiter sees that the sender is gone.
+                    let _ = catch_unwind(AssertUnwindSafe(|| errand(&mut rights)));
+                    continue;
+                }
+            };
+            let results = catch_unwind(AssertUnwindSafe(|| deliver_all(&tasks, &mut rights)));
             let results = results.unwrap_or_else(|_| {
                 let crashed = || Failure::new(Dsn::new(4, 3, 0), "unknown mail transport error");
                 tasks.iter().map(|_| Err(NotDelivered::Failed(crashed()))).collect()
@@ -132,17 +188,20 @@ impl Shared {
     }
 
     /// The next task whose mailbox no other worker has; of those for Maildirs several, a worker's share of all.
-    fn next(&self) -> Vec<Task> {
+    fn next(&self) -> Work {
         let mut state = self.lock();
         loop {
             let now = Instant::now();
             if let Some(entry) = state.later.first_entry().filter(|e| e.key().0 <= now) {
                 // Its mailbox is still ours; it goes before what came later.
-                return vec![entry.remove()];
+                return Work::Deliver(vec![entry.remove()]);
             }
             if let Some((task, waiting)) = state.freed.pop_front() {
                 state.taken.insert(task.mailbox.path.clone(), waiting);
-                return vec![task];
+                return Work::Deliver(vec![task]);
+            }
+            if let Some(errand) = state.errands.pop_front() {
+                return Work::Run(errand);
             }
             while let Some(task) = state.tasks.pop_front() {
                 if task.mailbox.is_maildir {
@@ -153,13 +212,13 @@ impl Shared {
                     {
                         batch.extend(state.tasks.pop_front());
                     }
-                    return batch;
+                    return Work::Deliver(batch);
                 }
                 match state.taken.get_mut(&task.mailbox.path) {
                     Some(waiting) => waiting.push_back(task),
                     None => {
                         state.taken.insert(task.mailbox.path.clone(), VecDeque::new());
-                        return vec![task];
+                        return Work::Deliver(vec![task]);
                     }
                 }
             }
@@ -179,11 +238,11 @@ impl Shared {
     fn over(&self, mut task: Task, result: Result<(), NotDelivered>) -> Option<(Arc<Replies>, Answer)> {
         let mut state = self.lock();
         if let Err(NotDelivered::Locked(_)) = &result
-            && task.attempts + 1 < task.settings.locking.attempts
+            && task.attempts + 1 < task.writing.locking.attempts
         {
             task.attempts += 1;
             state.counter += 1;
-            let key = (Instant::now() + task.settings.locking.delay, state.counter);
+            let key = (Instant::now() + task.writing.locking.delay, state.counter);
             state.later.insert(key, task);
             return None;
         }
@@ -197,24 +256,25 @@ impl Shared {
             self.ready.notify_one();
         }
         drop(state);
-        let answer = answer(&task, result);
-        Some((task.replies, answer))
+        let (job, index) = (task.job.head.job, task.job.head.recipients[task.place].index);
+        match task.back {
+            Back::Replies(replies) => Some((replies, answer(job, index, task.mailbox.is_maildir, result))),
+            Back::Waiter(waiter) => {
+                let result = result.map_err(|(NotDelivered::Failed(f) | NotDelivered::Locked(f))| f);
+                // Where nobody waits any more, the connection to the queue manager is gone: it repeats the job.
+                let _ = waiter.send(result);
+                None
+            }
+        }
     }
 }
 
-fn answer(task: &Task, result: Result<(), NotDelivered>) -> Answer {
-    let (job, index) = (task.job.head.job, task.job.head.recipients[task.place].index);
+fn answer(job: u64, index: u32, is_maildir: bool, result: Result<(), NotDelivered>) -> Answer {
     match result {
-        Ok(()) => Answer {
-            job,
-            index,
-            status: Status::Sent,
-            dsn: Dsn::new(2, 0, 0),
-            reason: if task.mailbox.is_maildir { "delivered to maildir" } else { "delivered to mailbox" }
-                .into(),
-            diagnostic: None,
-            notes: Vec::new(),
-        },
+        Ok(()) => {
+            let reason = if is_maildir { "delivered to maildir" } else { "delivered to mailbox" };
+            Answer::plain(job, index, Status::Sent, Dsn::new(2, 0, 0), reason.into())
+        }
         Err(NotDelivered::Failed(failure) | NotDelivered::Locked(failure)) => failed(job, index, failure),
     }
 }
@@ -223,26 +283,23 @@ fn answer(task: &Task, result: Result<(), NotDelivered>) -> Answer {
 pub fn failed(job: u64, index: u32, failure: Failure) -> Answer {
     let status = failure.status();
     Answer {
-        job,
-        index,
-        status,
-        dsn: failure.dsn,
-        reason: failure.reason,
         diagnostic: failure.diagnostic,
         notes: failure.notes,
+        ..Answer::plain(job, index, status, failure.dsn, failure.reason)
     }
 }
 
 /// Delivers a batch: what is for Maildirs is written, then synced together, then put in place.
-fn deliver_all(tasks: &[Task], acting_as: &mut Option<(u32, u32)>) -> Vec<Result<(), NotDelivered>> {
+fn deliver_all(tasks: &[Task], rights: &mut Rights) -> Vec<Result<(), NotDelivered>> {
     let mut written: Vec<Result<Written, NotDelivered>> = Vec::with_capacity(tasks.len());
     for task in tasks {
+        rights.set_as_caller(task.writing.as_caller);
         if !task.mailbox.is_maildir {
-            return tasks.iter().map(|task| append(task, acting_as)).collect();
+            return tasks.iter().map(|task| append(task, rights)).collect();
         }
-        written.push(act_as(task, acting_as).and_then(|()| {
-            let (settings, lines) = (&task.settings, lines(task));
-            maildir::write(&task.mailbox, &settings.hostname, &lines, &task.job.text, settings.mailbox_limit)
+        written.push(act_as(task, rights).and_then(|()| {
+            let Writing { hostname, size_max, .. } = &*task.writing;
+            maildir::write(&task.mailbox, hostname, &task.entry, &task.job.text, *size_max)
                 .map_err(NotDelivered::Failed)
         }));
     }
@@ -251,7 +308,7 @@ fn deliver_all(tasks: &[Task], acting_as: &mut Option<(u32, u32)>) -> Vec<Result
     let place = |(task, written): (&Task, Result<Written, NotDelivered>)| {
         let written = written?;
         // First the rights: a file that failed is taken away with them.
-        act_as(task, acting_as)?;
+        act_as(task, rights)?;
         synced.next().unwrap_or(Ok(())).map_err(NotDelivered::Failed)?;
         written.place(&task.mailbox).map_err(NotDelivered::Failed)
     };
@@ -259,36 +316,15 @@ fn deliver_all(tasks: &[Task], acting_as: &mut Option<(u32, u32)>) -> Vec<Result
 }
 
 /// Takes the recipient's rights on files.
-fn act_as(task: &Task, acting_as: &mut Option<(u32, u32)>) -> Result<(), NotDelivered> {
-    let who = (task.mailbox.uid, task.mailbox.gid);
-    if !task.settings.as_caller && *acting_as != Some(who) {
-        *acting_as = None;
-        sys::act_as(who.0, who.1)
-            .map_err(|e| NotDelivered::Failed(Failure::io("cannot act as the recipient", &e)))?;
-        *acting_as = Some(who);
-    }
-    Ok(())
+fn act_as(task: &Task, rights: &mut Rights) -> Result<(), NotDelivered> {
+    let Mailbox { uid, gid, otherwise, .. } = task.mailbox;
+    let failed = |e| NotDelivered::Failed(Failure::io(otherwise, "cannot act as the recipient", &e));
+    rights.take(uid, gid).map_err(failed)
 }
 
-fn lines(task: &Task) -> Vec<u8> {
-    let recipient = &task.job.head.recipients[task.place];
-    match task.settings.original_recipient {
-        true => prefix(&task.job.head, recipient),
-        false => {
-            let silent = super::wire::Recipient { original: mail::Address::null(), ..recipient.clone() };
-            prefix(&task.job.head, &silent)
-        }
-    }
-}
-
-fn append(task: &Task, acting_as: &mut Option<(u32, u32)>) -> Result<(), NotDelivered> {
-    act_as(task, acting_as)?;
-    let (mailbox, settings) = (&task.mailbox, &task.settings);
-    let owner = Owner { uid: (settings.strict_ownership && !settings.as_caller).then_some(mailbox.uid) };
-    let entry = [mbox::from_line(&task.job.head.sender, net::clock::now()), lines(task)].concat();
-    let limit = settings.mailbox_limit;
-    let delivered = mbox::deliver(&mailbox.path, owner, &entry, &task.job.text, limit, &settings.locking);
-    delivered.map_err(|error| match error {
+fn append(task: &Task, rights: &mut Rights) -> Result<(), NotDelivered> {
+    let place = Place { mailbox: &task.mailbox, writing: &task.writing };
+    mbox::deliver(&place, rights, &task.entry, &task.job.text).map_err(|error| match error {
         // The administrator is told whose mailbox is wrong.
         NotDelivered::Failed(mut failure) if failure.is_configuration() => {
             let recipient = &task.job.head.recipients[task.place].address;

@@ -1,5 +1,6 @@
 //! The services of master.cf that this process delivers for, by their names.
 
+use super::local::LocalSettings;
 use super::pipe;
 use super::settings::Settings;
 use config::{Config, Errors, ServiceLine, ServiceType};
@@ -8,8 +9,10 @@ use std::sync::Arc;
 use tables::Trust;
 
 /// One service.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub enum Service {
+    /// local(8).
+    Local(Arc<LocalSettings>),
     /// pipe(8).
     Pipe(Arc<pipe::Settings>),
     /// virtual(8).
@@ -17,7 +20,7 @@ pub enum Service {
 }
 
 /// The settings of each service, by its name; a reload brings new ones.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Default)]
 pub struct Services(HashMap<String, Service>);
 
 impl Services {
@@ -59,6 +62,10 @@ impl Service {
         as_caller: bool,
     ) -> Option<Result<Service, Errors>> {
         Some(match service.command.as_str() {
+            "local" => {
+                let settings = LocalSettings::read(config, service, tables, as_caller);
+                settings.map(|s| Service::Local(Arc::new(s)))
+            }
             "pipe" => pipe::Settings::read(config, service, as_caller).map(|s| Service::Pipe(Arc::new(s))),
             "virtual" => {
                 let settings = Settings::read(config, service, tables, as_caller);

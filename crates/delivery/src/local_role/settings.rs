@@ -2,10 +2,12 @@
 
 use super::failure::Failure;
 use super::mbox::Locking;
+use super::writing::Writing;
 use config::parameters::{Global, Virtual};
 use config::{Config, Error, Errors, ServiceLine};
 use mail::{Address, Dsn};
 use std::path::PathBuf;
+use std::sync::Arc;
 use tables::{Lookup, Maps, search};
 
 /// Settings of one virtual(8).
@@ -21,20 +23,12 @@ pub struct Settings {
     pub mailbox_base: String,
     /// `virtual_minimum_uid`.
     pub minimum_uid: u32,
-    /// `virtual_mailbox_limit`; 0 means none.
-    pub mailbox_limit: u64,
-    /// `virtual_mailbox_lock` and how long a lock is waited for.
-    pub locking: Locking,
-    /// `strict_mailbox_ownership`.
-    pub strict_ownership: bool,
+    /// How mailboxes are written: `virtual_mailbox_limit`, `virtual_mailbox_lock` and so on.
+    pub writing: Arc<Writing>,
     /// `recipient_delimiter`.
     pub recipient_delimiter: String,
-    /// `myhostname`, the end of file names in Maildirs.
-    pub hostname: String,
     /// The recipient before aliases is told in X-Original-To (`enable_original_recipient`).
     pub original_recipient: bool,
-    /// Not started as root: all mailboxes are the caller's.
-    pub as_caller: bool,
 }
 
 /// A recipient's mailbox.
@@ -48,6 +42,40 @@ pub struct Mailbox {
     pub uid: u32,
     /// And whose group's.
     pub gid: u32,
+    /// The directory is root's: root makes lock and file.
+    pub made_by_root: bool,
+    /// The code of failures whose reason says nothing of how long they last.
+    pub otherwise: Dsn,
+    /// In front of reasons.
+    pub failing: String,
+    /// Without a lock file it is written all the same.
+    pub lock_may_fail: bool,
+    /// The administrator chose its place: where that is no file, the configuration is wrong.
+    pub is_configured: bool,
+    /// It may be no file at all: `/dev/null`.
+    pub may_be_a_device: bool,
+    /// It may belong to anybody who lets the recipient write.
+    pub may_be_anybodys: bool,
+}
+
+impl Mailbox {
+    /// A mailbox that is as any other of virtual(8)'s.
+    pub fn new(path: PathBuf, is_maildir: bool, uid: u32, gid: u32) -> Mailbox {
+        let failing = format!("delivery failed to mailbox {}: ", path.display());
+        Mailbox {
+            path,
+            is_maildir,
+            uid,
+            gid,
+            made_by_root: false,
+            otherwise: Dsn::new(4, 2, 0),
+            failing,
+            lock_may_fail: false,
+            is_configured: true,
+            may_be_a_device: false,
+            may_be_anybodys: false,
+        }
+    }
 }
 
 impl Settings {
@@ -73,20 +101,22 @@ impl Settings {
             gid_maps: open("virtual_gid_maps", &own.virtual_gid_maps),
             mailbox_base: own.virtual_mailbox_base,
             minimum_uid: u32::try_from(own.virtual_minimum_uid).unwrap_or(u32::MAX),
-            mailbox_limit: own.virtual_mailbox_limit,
-            locking: Locking {
-                dotlock: own.virtual_mailbox_lock.iter().any(|l| l == "dotlock"),
-                fcntl: own.virtual_mailbox_lock.iter().any(|l| l == "fcntl"),
-                flock: own.virtual_mailbox_lock.iter().any(|l| l == "flock"),
-                attempts: u32::try_from(own.deliver_lock_attempts).unwrap_or(u32::MAX),
-                delay: own.deliver_lock_delay,
-                stale: own.stale_lock_time,
-            },
-            strict_ownership: own.strict_mailbox_ownership,
-            recipient_delimiter: search::delimiters(&own.recipient_delimiter, own.owner_request_special),
-            hostname: global.myhostname,
+            writing: Arc::new(Writing {
+                hostname: global.myhostname,
+                size_max: own.virtual_mailbox_limit,
+                locking: Locking {
+                    dotlock: own.virtual_mailbox_lock.iter().any(|l| l == "dotlock"),
+                    fcntl: own.virtual_mailbox_lock.iter().any(|l| l == "fcntl"),
+                    flock: own.virtual_mailbox_lock.iter().any(|l| l == "flock"),
+                    attempts: u32::try_from(own.deliver_lock_attempts).unwrap_or(u32::MAX),
+                    delay: own.deliver_lock_delay,
+                    stale: own.stale_lock_time,
+                },
+                strict_ownership: own.strict_mailbox_ownership,
+                as_caller,
+            }),
+            recipient_delimiter: own.recipient_delimiter,
             original_recipient: own.enable_original_recipient,
-            as_caller,
         };
         Errors::check(errors)?;
         Ok(settings)
@@ -102,7 +132,7 @@ impl Settings {
         let uid = self.id(&self.uid_maps, "virtual_uid_maps", "uid", self.minimum_uid, &address).await?;
         let gid = self.id(&self.gid_maps, "virtual_gid_maps", "gid", 1, &address).await?;
         let full = format!("{}/{path}", self.mailbox_base);
-        Ok(Mailbox { is_maildir: path.ends_with('/'), path: full.trim_end_matches('/').into(), uid, gid })
+        Ok(Mailbox::new(full.trim_end_matches('/').into(), path.ends_with('/'), uid, gid))
     }
 
     async fn id(

@@ -41,7 +41,16 @@ fn settings(base: &Path) -> Settings {
         gid_maps: maps("static:5000"),
         mailbox_base: base.to_str().unwrap().into(),
         minimum_uid: 100,
-        mailbox_limit: 0,
+        writing: Arc::new(writing()),
+        recipient_delimiter: "+".into(),
+        original_recipient: true,
+    }
+}
+
+fn writing() -> Writing {
+    Writing {
+        hostname: "mail.example.com".into(),
+        size_max: 0,
         locking: Locking {
             dotlock: true,
             fcntl: true,
@@ -51,9 +60,6 @@ fn settings(base: &Path) -> Settings {
             stale: Duration::from_secs(500),
         },
         strict_ownership: true,
-        recipient_delimiter: "+".into(),
-        hostname: "mail.example.com".into(),
-        original_recipient: true,
         as_caller: true,
     }
 }
@@ -166,9 +172,11 @@ fn a_mailbox_that_another_program_has_locked_is_tried_again_then_deferred() {
     assert_eq!(outcomes[1].0, Status::Sent);
     assert!(lock.exists(), "another's lock stays");
 
-    let long_ago = std::time::SystemTime::now() - Duration::from_secs(501);
-    fs::File::options().write(true).open(&lock).unwrap().set_modified(long_ago).unwrap();
-    assert_eq!(deliver(settings(&dir.0), &["bob@a.example"])[0].0, Status::Sent);
+    // A clock of whole seconds tells that the lock is old.
+    let locking = Locking { stale: Duration::ZERO, attempts: 300, ..writing().locking };
+    let impatient = Writing { locking, ..writing() };
+    let impatient = Settings { writing: Arc::new(impatient), ..settings(&dir.0) };
+    assert_eq!(deliver(impatient, &["bob@a.example"])[0].0, Status::Sent);
     assert!(!lock.exists(), "a stale lock is taken over");
 }
 
@@ -176,7 +184,7 @@ fn a_mailbox_that_another_program_has_locked_is_tried_again_then_deferred() {
 fn a_full_mailbox_bounces_and_stays_as_it_was() {
     let dir = Scratch::new("full");
     fs::write(dir.0.join("bob"), vec![b'x'; 1000]).unwrap();
-    let limited = Settings { mailbox_limit: 1100, ..settings(&dir.0) };
+    let limited = Settings { writing: Arc::new(Writing { size_max: 1100, ..writing() }), ..settings(&dir.0) };
     let outcomes = deliver(limited, &["bob@a.example"]);
     let reason = format!(
         "delivery failed to mailbox {}: error writing message: File too large",
@@ -211,7 +219,8 @@ fn a_mailbox_is_written_with_its_owners_rights() {
     rustix::fs::chown(&dir.0, Some(rustix::fs::Uid::from_raw(5000)), Some(rustix::fs::Gid::from_raw(5000)))
         .unwrap();
     fs::create_dir(dir.0.join("x")).unwrap();
-    let as_owner = Settings { as_caller: false, ..settings(&dir.0) };
+    let as_owner = Writing { as_caller: false, ..writing() };
+    let as_owner = Settings { writing: Arc::new(as_owner), ..settings(&dir.0) };
     let outcomes = deliver(as_owner, &["ann@a.example", "bob@a.example", "deep@a.example"]);
     assert_eq!((outcomes[0].0, outcomes[1].0), (Status::Sent, Status::Sent));
     for path in [only_file(&dir.0.join("ann/new")), dir.0.join("ann"), dir.0.join("bob")] {

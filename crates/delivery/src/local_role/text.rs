@@ -124,13 +124,13 @@ impl Pieces<'_> {
     }
 }
 
-/// `Return-Path`, `X-Original-To` and `Delivered-To`, in Postfix's order.
-pub fn prefix(head: &Head, recipient: &Recipient) -> Vec<u8> {
+/// `Return-Path`, `X-Original-To` (where `original` wants it) and `Delivered-To`, in Postfix's order.
+pub fn prefix(head: &Head, recipient: &Recipient, original: bool) -> Vec<u8> {
     let mut out = Vec::with_capacity(128);
     out.extend_from_slice(b"Return-Path: <");
     out.extend_from_slice(&head.sender.to_external());
     out.extend_from_slice(b">\n");
-    if !recipient.original.is_null() {
+    if original && !recipient.original.is_null() {
         header(&mut out, b"X-Original-To: ", &recipient.original.to_external());
     }
     header(&mut out, b"Delivered-To: ", &recipient.address.to_external());

@@ -4,7 +4,7 @@
 //! the head (who sends to whom), then the content as CRLF lines. Back come frames, one for each recipient.
 
 use super::failure::Note;
-use mail::{Address, Dsn, Job, Origin, QueueId, RewriteContext, Status};
+use mail::{Address, Dsn, Encoding, Job, Notify, Origin, QueueId, Ret, RewriteContext, Status};
 
 /// Length of a request on the socket.
 pub const REQUEST_LEN: usize = 8;
@@ -12,8 +12,11 @@ pub const REQUEST_LEN: usize = 8;
 /// A head longer than this is no job of ours: 100,000 recipients with the longest addresses.
 const HEAD_MAX: u64 = 64 << 20;
 
-/// A result longer than this is none of ours.
-const RESULT_MAX: usize = 128 * 1024;
+/// A result longer than this is none of ours: as many parts as are told, with usual reasons.
+const RESULT_MAX: usize = 64 << 20;
+
+/// Parts of a recipient that are told; who has more gets the rest unlogged.
+const PARTS_MAX: usize = 100_000;
 
 /// Lines for the log with one result; a delivery that has more to say repeats itself.
 const NOTES_MAX: usize = 16;
@@ -30,6 +33,10 @@ pub struct Recipient {
     pub address: Address,
     /// The address before rewriting.
     pub original: Address,
+    /// `ORCPT=`.
+    pub dsn_orcpt: String,
+    /// `NOTIFY=`.
+    pub notify: Notify,
 }
 
 /// A job without its content.
@@ -47,12 +54,35 @@ pub struct Head {
     pub nexthop: String,
     /// `ENVID=`, decoded; empty where there was none.
     pub envid: String,
+    /// `RET=`.
+    pub ret: Option<Ret>,
+    /// What was declared of the content.
+    pub encoding: Encoding,
     /// Bytes of the content as the log has them.
     pub size: u64,
     /// Who sent the message to us, for commands.
     pub origin: Origin,
     /// The recipients.
     pub recipients: Vec<Recipient>,
+}
+
+impl Head {
+    /// What commands are told of the client; nothing of mail that did not come by SMTP.
+    pub fn client(&self) -> Vec<(&'static str, String)> {
+        let Origin { address, helo, name, protocol, .. } = &self.origin;
+        let address = address.strip_prefix("IPv6:").unwrap_or(address);
+        let told = [
+            ("CLIENT_ADDRESS", address),
+            ("CLIENT_HELO", helo),
+            ("CLIENT_HOSTNAME", name),
+            ("CLIENT_PROTOCOL", protocol),
+            ("SASL_METHOD", &self.origin.sasl_method),
+            ("SASL_USERNAME", &self.origin.sasl_username),
+            ("SASL_SENDER", &self.origin.sasl_sender),
+        ];
+        let told = told.into_iter().filter(|(_, value)| !value.is_empty());
+        told.map(|(name, value)| (name, value.to_owned())).collect()
+    }
 }
 
 /// What became of one recipient.
@@ -72,6 +102,46 @@ pub struct Answer {
     pub diagnostic: Option<String>,
     /// Lines for the administrator.
     pub notes: Vec<Note>,
+    /// What the recipient became, where that is more than itself; each has its line in the log.
+    pub parts: Vec<Part>,
+    /// The transport, as `transport:nexthop`, that takes the recipient over; then there is no result yet.
+    pub passed: Option<String>,
+}
+
+/// One of those that a recipient became.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Part {
+    /// Who it is.
+    pub to: Address,
+    /// The address before rewriting; null where it is not told.
+    pub original: Address,
+    /// Sent, deferred or bounced.
+    pub status: Status,
+    /// Enhanced code.
+    pub dsn: Dsn,
+    /// The text for the log.
+    pub reason: String,
+    /// What an external command said.
+    pub diagnostic: Option<String>,
+    /// Lines for the administrator.
+    pub notes: Vec<Note>,
+}
+
+impl Answer {
+    /// A result without parts.
+    pub fn plain(job: u64, index: u32, status: Status, dsn: Dsn, reason: String) -> Answer {
+        Answer {
+            job,
+            index,
+            status,
+            dsn,
+            reason,
+            diagnostic: None,
+            notes: vec![],
+            parts: vec![],
+            passed: None,
+        }
+    }
 }
 
 /// The beginning of the memory file: the head with its length in front.
@@ -83,6 +153,16 @@ pub fn encode_head(job: &Job) -> Vec<u8> {
     put(&mut out, job.sender.as_bytes());
     put(&mut out, job.nexthop.as_bytes());
     put(&mut out, job.envid.as_bytes());
+    out.push(match job.ret {
+        None => 0,
+        Some(Ret::Full) => 1,
+        Some(Ret::Hdrs) => 2,
+    });
+    out.push(match job.encoding {
+        Encoding::Unknown => 0,
+        Encoding::SevenBit => 1,
+        Encoding::EightBit => 2,
+    });
     out.extend_from_slice(&job.content.queue_size().to_le_bytes());
     put_origin(&mut out, &job.origin);
     out.extend_from_slice(&u32::try_from(job.recipients.len()).unwrap_or(u32::MAX).to_le_bytes());
@@ -90,6 +170,8 @@ pub fn encode_head(job: &Job) -> Vec<u8> {
         out.extend_from_slice(&r.index.to_le_bytes());
         put(&mut out, r.recipient.address.as_bytes());
         put(&mut out, r.recipient.original.as_bytes());
+        put(&mut out, r.recipient.dsn_orcpt.as_bytes());
+        out.push(r.recipient.notify.0);
     }
     let length = u32::try_from(out.len() - 4).unwrap_or(u32::MAX);
     out[..4].copy_from_slice(&length.to_le_bytes());
@@ -110,19 +192,33 @@ pub fn decode_head(bytes: &[u8]) -> Option<Head> {
     let queue_id = QueueId::parse(from.text()?)?;
     let sender = Address::new(from.bytes()?);
     let (nexthop, envid) = (from.text()?.to_owned(), from.text()?.to_owned());
+    let [ret, encoding] = from.array()?;
+    let ret = match ret {
+        0 => None,
+        1 => Some(Ret::Full),
+        _ => Some(Ret::Hdrs),
+    };
+    let encoding = match encoding {
+        0 => Encoding::Unknown,
+        1 => Encoding::SevenBit,
+        _ => Encoding::EightBit,
+    };
     let size = u64::from_le_bytes(from.array()?);
     let origin = origin(&mut from)?;
     let count = u32::from_le_bytes(from.array()?) as usize;
-    // Each recipient takes at least twelve bytes, so a false count cannot make us reserve much.
-    let mut recipients = Vec::with_capacity(count.min(from.0.len() / 12));
+    // Each recipient takes at least seventeen bytes, so a false count cannot make us reserve much.
+    let mut recipients = Vec::with_capacity(count.min(from.0.len() / 17));
     for _ in 0..count {
         recipients.push(Recipient {
             index: u32::from_le_bytes(from.array()?),
             address: Address::new(from.bytes()?),
             original: Address::new(from.bytes()?),
+            dsn_orcpt: from.text()?.to_owned(),
+            notify: Notify(from.array::<1>()?[0]),
         });
     }
-    let head = Head { job, transport, queue_id, sender, nexthop, envid, size, origin, recipients };
+    let head =
+        Head { job, transport, queue_id, sender, nexthop, envid, ret, encoding, size, origin, recipients };
     from.0.is_empty().then_some(head)
 }
 
@@ -161,20 +257,39 @@ pub fn encode_answer(answer: &Answer, out: &mut Vec<u8>) {
     out.extend_from_slice(&[0; 4]);
     out.extend_from_slice(&answer.job.to_le_bytes());
     out.extend_from_slice(&answer.index.to_le_bytes());
-    out.push(match answer.status {
+    let Answer { status, dsn, reason, diagnostic, notes, .. } = answer;
+    put_result(out, *status, *dsn, reason, diagnostic.as_deref(), notes);
+    put(out, answer.passed.as_deref().map(cut).unwrap_or_default().as_bytes());
+    let parts = &answer.parts[..answer.parts.len().min(PARTS_MAX)];
+    out.extend_from_slice(&(parts.len() as u32).to_le_bytes());
+    for Part { to, original, status, dsn, reason, diagnostic, notes } in parts {
+        put(out, to.as_bytes());
+        put(out, original.as_bytes());
+        put_result(out, *status, *dsn, reason, diagnostic.as_deref(), notes);
+    }
+    let length = (out.len() - start - 4) as u32;
+    out[start..start + 4].copy_from_slice(&length.to_le_bytes());
+}
+
+fn put_result(
+    out: &mut Vec<u8>,
+    status: Status,
+    dsn: Dsn,
+    reason: &str,
+    diagnostic: Option<&str>,
+    notes: &[Note],
+) {
+    out.push(match status {
         Status::Sent => 0,
         Status::Deferred => 1,
         Status::Bounced => 2,
     });
-    out.push(answer.dsn.class);
-    out.extend_from_slice(&answer.dsn.subject.to_le_bytes());
-    out.extend_from_slice(&answer.dsn.detail.to_le_bytes());
-    put(out, cut(&answer.reason).as_bytes());
-    out.push(u8::from(answer.diagnostic.is_some()));
-    if let Some(diagnostic) = &answer.diagnostic {
-        put(out, cut(diagnostic).as_bytes());
-    }
-    let notes = &answer.notes[..answer.notes.len().min(NOTES_MAX)];
+    out.push(dsn.class);
+    out.extend_from_slice(&dsn.subject.to_le_bytes());
+    out.extend_from_slice(&dsn.detail.to_le_bytes());
+    put(out, cut(reason).as_bytes());
+    put(out, diagnostic.map(cut).unwrap_or_default().as_bytes());
+    let notes = &notes[..notes.len().min(NOTES_MAX)];
     out.push(notes.len() as u8);
     for note in notes {
         let (kind, text) = match note {
@@ -185,8 +300,6 @@ pub fn encode_answer(answer: &Answer, out: &mut Vec<u8>) {
         out.push(kind);
         put(out, cut(text).as_bytes());
     }
-    let length = (out.len() - start - 4) as u32;
-    out[start..start + 4].copy_from_slice(&length.to_le_bytes());
 }
 
 /// What stands at the beginning of received bytes.
@@ -220,6 +333,19 @@ pub fn decode_answer(bytes: &[u8]) -> Decoded {
 fn answer(mut from: Reader<'_>) -> Option<Answer> {
     let job = u64::from_le_bytes(from.array()?);
     let index = u32::from_le_bytes(from.array()?);
+    let whole = part(&mut from, Address::null(), Address::null())?;
+    let passed = Some(from.text()?.to_owned()).filter(|text| !text.is_empty());
+    let count = u32::from_le_bytes(from.array()?);
+    let mut parts = Vec::new();
+    for _ in 0..count {
+        let (to, original) = (Address::new(from.bytes()?), Address::new(from.bytes()?));
+        parts.push(part(&mut from, to, original)?);
+    }
+    let Part { status, dsn, reason, diagnostic, notes, .. } = whole;
+    Some(Answer { job, index, status, dsn, reason, diagnostic, notes, parts, passed })
+}
+
+fn part(from: &mut Reader<'_>, to: Address, original: Address) -> Option<Part> {
     let [status, class] = from.array()?;
     let status = match status {
         0 => Status::Sent,
@@ -230,13 +356,10 @@ fn answer(mut from: Reader<'_>) -> Option<Answer> {
     let subject = u16::from_le_bytes(from.array()?);
     let detail = u16::from_le_bytes(from.array()?);
     let reason = from.text()?.to_string();
-    let diagnostic = match from.array()? {
-        [0] => None,
-        _ => Some(from.text()?.to_string()),
-    };
+    let diagnostic = Some(from.text()?.to_string()).filter(|text| !text.is_empty());
     let [count] = from.array()?;
-    let notes = (0..count).map(|_| note(&mut from)).collect::<Option<_>>()?;
-    Some(Answer { job, index, status, dsn: Dsn::new(class, subject, detail), reason, diagnostic, notes })
+    let notes = (0..count).map(|_| note(from)).collect::<Option<_>>()?;
+    Some(Part { to, original, status, dsn: Dsn::new(class, subject, detail), reason, diagnostic, notes })
 }
 
 fn note(from: &mut Reader<'_>) -> Option<Note> {
@@ -317,6 +440,16 @@ mod tests {
             reason: "unknown user: \"ann@a.example\"".into(),
             diagnostic: Some("said".into()),
             notes: vec![Note::Warning("one".into()), Note::Fatal("two".into()), Note::Info("three".into())],
+            parts: vec![Part {
+                to: Address::from("ann"),
+                original: Address::null(),
+                status: Status::Sent,
+                dsn: Dsn::new(2, 0, 0),
+                reason: "delivered".into(),
+                diagnostic: None,
+                notes: vec![Note::Info("four".into())],
+            }],
+            passed: Some("lmtp:x".into()),
         };
         let mut bytes = Vec::new();
         encode_answer(&answer, &mut bytes);
@@ -334,15 +467,7 @@ mod tests {
 
     #[test]
     fn long_reasons_are_cut() {
-        let answer = Answer {
-            job: 1,
-            index: 0,
-            status: Status::Deferred,
-            dsn: Dsn::new(4, 2, 0),
-            reason: "ä".repeat(TEXT_MAX),
-            diagnostic: None,
-            notes: vec![],
-        };
+        let answer = Answer::plain(1, 0, Status::Deferred, Dsn::new(4, 2, 0), "ä".repeat(TEXT_MAX));
         let mut bytes = Vec::new();
         encode_answer(&answer, &mut bytes);
         let Decoded::Answer(read, _) = decode_answer(&bytes) else { panic!("not read") };

@@ -252,6 +252,7 @@ impl Agents {
                     remote_mta: None,
                     relayed: true,
                     next_hop_reports: false,
+                    parts: Vec::new(),
                 });
             }
             back.done(job.id, site.clone());
@@ -492,6 +493,7 @@ fn success_is_left_to_a_next_server_that_reports_it() {
         remote_mta: None,
         relayed: true,
         next_hop_reports: true,
+        parts: Vec::new(),
     });
     back.done(job.id, None);
     assert_eq!(b.turn(1), ["Sent 1 #0", "written"]);

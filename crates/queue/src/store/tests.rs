@@ -133,6 +133,7 @@ fn outcome(index: u32, status: Status) -> Outcome {
         remote_mta: None,
         relayed: false,
         next_hop_reports: false,
+        parts: Vec::new(),
     }
 }
 

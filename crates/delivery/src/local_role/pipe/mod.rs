@@ -28,14 +28,8 @@ const SHOWN_OUTPUT_MAX: usize = 100;
 pub fn deliver(job: &Job, settings: &Settings) -> Vec<Answer> {
     let mut answers = Vec::with_capacity(job.head.recipients.len());
     match run(job, settings) {
-        Ok(reason) => answers.extend(job.head.recipients.iter().map(|recipient| Answer {
-            job: job.head.job,
-            index: recipient.index,
-            status: Status::Sent,
-            dsn: Dsn::new(2, 0, 0),
-            reason: reason.clone(),
-            diagnostic: None,
-            notes: Vec::new(),
+        Ok(reason) => answers.extend(job.head.recipients.iter().map(|recipient| {
+            Answer::plain(job.head.job, recipient.index, Status::Sent, Dsn::new(2, 0, 0), reason.clone())
         })),
         Err(mut failure) => {
             for recipient in &job.head.recipients {

@@ -18,7 +18,7 @@ fn read(line: &str, main_cf: &str) -> Result<Settings, String> {
     let services = Services::read(&config, &tables::Settings::default(), true).map_err(|e| e.to_string())?;
     match services.get("p") {
         Some(Service::Pipe(settings)) => Ok((**settings).clone()),
-        other => panic!("{other:?}"),
+        _ => panic!("expected a pipe"),
     }
 }
 
@@ -106,6 +106,8 @@ fn a_mark_of_this_recipient_in_the_headers_is_a_loop() {
         index: 0,
         address: mail::Address::from(address),
         original: mail::Address::null(),
+        dsn_orcpt: String::new(),
+        notify: mail::Notify::default(),
     };
     let was_here = |text: &str, address: &str| {
         super::was_here(&Text::Shared(text.as_bytes().to_vec()), &recipient(address)).unwrap()
