@@ -180,7 +180,8 @@ impl Composer<'_> {
         out.extend_from_slice(introduction(self.settings, self.kind, self.to, self.is_whole()).as_bytes());
         for (recipient, outcome) in told.iter().flat_map(|outcome| self.lines(outcome)) {
             let mut text = format!("<{}>", shown(&recipient.address));
-            if !recipient.original.as_bytes().eq_ignore_ascii_case(recipient.address.as_bytes()) {
+            let known = !recipient.original.is_null();
+            if known && !recipient.original.as_bytes().eq_ignore_ascii_case(recipient.address.as_bytes()) {
                 text.push_str(&format!(" (expanded from <{}>)", shown(&recipient.original)));
             }
             let via = match &outcome.remote_mta {
@@ -223,7 +224,9 @@ impl Composer<'_> {
         );
         put_address(&recipient.address, out);
         line!(out, "");
-        if recipient.dsn_orcpt.is_empty() {
+        if recipient.dsn_orcpt.is_empty() && recipient.original.is_null() {
+            // Nobody is to know.
+        } else if recipient.dsn_orcpt.is_empty() {
             out.extend_from_slice(
                 format!("Original-Recipient: {};", address_type(&recipient.original)).as_bytes(),
             );
@@ -290,9 +293,13 @@ impl Composer<'_> {
             return vec![(recipient.clone(), outcome.clone())];
         }
         let line = |part: &FailedPart| {
-            let FailedPart { address, dsn, reason, diagnostic } = part.clone();
+            let FailedPart { address, dsn, reason, diagnostic, owner } = part.clone();
             let of_part = Outcome { dsn, reason, diagnostic, parts: Vec::new(), ..outcome.clone() };
-            (Recipient { address, ..recipient.clone() }, of_part)
+            match owner {
+                // The owner of a list is not told who wrote to it in which way.
+                Some(_) => (Recipient { original: Address::null(), ..Recipient::new(address) }, of_part),
+                None => (Recipient { address, ..recipient.clone() }, of_part),
+            }
         };
         outcome.parts.iter().map(line).collect()
     }

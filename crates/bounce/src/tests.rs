@@ -280,3 +280,34 @@ fn the_built_in_texts_are_templates_too() {
     assert!(templates[1].body.contains("For $delay_warning_time_hours hour(s) your message"));
     assert!(templates.iter().all(|t| t.body.is_ascii() && !t.body.contains('\r')));
 }
+
+#[test]
+fn each_failed_member_of_an_alias_is_told_of_and_an_owner_does_not_learn_the_alias() {
+    let e = envelope("ann@home.example");
+    let part = |address: &str, owner: Option<&str>| mail::FailedPart {
+        address: Address::from(address),
+        dsn: Dsn::new(5, 1, 1),
+        reason: format!("unknown user: \"{address}\""),
+        diagnostic: None,
+        owner: owner.map(Address::from),
+    };
+    let of_alias =
+        Outcome { parts: vec![part("b@far.example", None), part("c@far.example", None)], ..refused() };
+    let reports = make(&settings(), ReportKind::Failure, &e, &content(MESSAGE), &[of_alias]);
+    let told = text(&reports[0]);
+    let original = e.recipients[0].original.to_string();
+    for address in ["b@far.example", "c@far.example"] {
+        assert!(
+            told.contains(&format!("<{address}> (expanded from\r\n    <{original}>)"))
+                || told.contains(&format!("<{address}> (expanded from <{original}>)")),
+            "{told}"
+        );
+        assert!(told.contains(&format!("Final-Recipient: rfc822; {address}\r\n")), "{told}");
+    }
+    assert_eq!(told.matches("Status: 5.1.1\r\n").count(), 2);
+
+    let of_list = Outcome { parts: vec![part("b@far.example", Some("owner@far.example"))], ..refused() };
+    let reports = make(&settings(), ReportKind::Failure, &e, &content(MESSAGE), &[of_list]);
+    let told = text(&reports[0]);
+    assert!(!told.contains("expanded from") && !told.contains("Original-Recipient"), "{told}");
+}

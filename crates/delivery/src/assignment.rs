@@ -258,4 +258,21 @@ mod tests {
         assert_eq!(*seen.outcomes.borrow(), [(5, Status::Sent), (3, Status::Sent)]);
         assert_eq!(*seen.done.borrow(), [None]);
     }
+
+    #[test]
+    fn a_job_is_done_when_all_who_have_a_part_of_it_are() {
+        let seen = Rc::new(Seen::default());
+        let mut assignment = Assignment::new(job(), seen.clone());
+        let mut part = job();
+        part.recipients.truncate(1);
+        let mut passed = assignment.outcomes.pass(&part).unwrap();
+        assert!(assignment.outcomes.pass(&part).is_none(), "it went already");
+        assignment.outcomes.outcome(sent(5));
+        assignment.outcomes.done(None);
+        assert_eq!(seen.done.borrow().len(), 0, "a part is still under way");
+        passed.outcome(sent(3));
+        passed.done(Some(SiteFailure { dsn: CRASH_DSN, reason: "x".into() }));
+        assert_eq!(*seen.outcomes.borrow(), [(5, Status::Sent), (3, Status::Sent)]);
+        assert_eq!(*seen.done.borrow(), [None], "another transport's site is not this one's");
+    }
 }

@@ -149,6 +149,8 @@ pub struct FailedPart {
     pub reason: String,
     /// What an external command said.
     pub diagnostic: Option<Diagnostic>,
+    /// Who is told of it in the sender's place: a list has an owner.
+    pub owner: Option<Address>,
 }
 
 /// Why a whole destination failed, so that its concurrency goes down (reference section 2.11).

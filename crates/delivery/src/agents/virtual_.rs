@@ -267,9 +267,10 @@ fn verdict(status: Status, dsn: Dsn, reason: String, diagnostic: Option<String>)
 }
 
 fn failed_part(part: Part) -> FailedPart {
-    let Part { to, dsn, reason, diagnostic, .. } = part;
+    let Part { to, dsn, reason, diagnostic, owner, .. } = part;
     let told = described(verdict(part.status, dsn, reason, diagnostic));
-    FailedPart { address: to, dsn, reason: told.reason, diagnostic: told.diagnostic }
+    let owner = (!owner.is_null()).then_some(owner);
+    FailedPart { address: to, dsn, reason: told.reason, diagnostic: told.diagnostic, owner }
 }
 
 /// For reports: a command may give a code without words.

@@ -125,6 +125,8 @@ pub struct Part {
     pub diagnostic: Option<String>,
     /// Lines for the administrator.
     pub notes: Vec<Note>,
+    /// The owner- alias of a list, who is told of a failure; null where the sender is.
+    pub owner: Address,
 }
 
 impl Answer {
@@ -262,9 +264,10 @@ pub fn encode_answer(answer: &Answer, out: &mut Vec<u8>) {
     put(out, answer.passed.as_deref().map(cut).unwrap_or_default().as_bytes());
     let parts = &answer.parts[..answer.parts.len().min(PARTS_MAX)];
     out.extend_from_slice(&(parts.len() as u32).to_le_bytes());
-    for Part { to, original, status, dsn, reason, diagnostic, notes } in parts {
-        put(out, to.as_bytes());
-        put(out, original.as_bytes());
+    for Part { to, original, status, dsn, reason, diagnostic, notes, owner } in parts {
+        for address in [to, original, owner] {
+            put(out, address.as_bytes());
+        }
         put_result(out, *status, *dsn, reason, diagnostic.as_deref(), notes);
     }
     let length = (out.len() - start - 4) as u32;
@@ -333,19 +336,20 @@ pub fn decode_answer(bytes: &[u8]) -> Decoded {
 fn answer(mut from: Reader<'_>) -> Option<Answer> {
     let job = u64::from_le_bytes(from.array()?);
     let index = u32::from_le_bytes(from.array()?);
-    let whole = part(&mut from, Address::null(), Address::null())?;
+    let whole = part(&mut from, [(); 3].map(|()| Address::null()))?;
     let passed = Some(from.text()?.to_owned()).filter(|text| !text.is_empty());
     let count = u32::from_le_bytes(from.array()?);
     let mut parts = Vec::new();
     for _ in 0..count {
-        let (to, original) = (Address::new(from.bytes()?), Address::new(from.bytes()?));
-        parts.push(part(&mut from, to, original)?);
+        let mut address = || Some(Address::new(from.bytes()?));
+        let addresses = [address()?, address()?, address()?];
+        parts.push(part(&mut from, addresses)?);
     }
     let Part { status, dsn, reason, diagnostic, notes, .. } = whole;
     Some(Answer { job, index, status, dsn, reason, diagnostic, notes, parts, passed })
 }
 
-fn part(from: &mut Reader<'_>, to: Address, original: Address) -> Option<Part> {
+fn part(from: &mut Reader<'_>, [to, original, owner]: [Address; 3]) -> Option<Part> {
     let [status, class] = from.array()?;
     let status = match status {
         0 => Status::Sent,
@@ -359,7 +363,8 @@ fn part(from: &mut Reader<'_>, to: Address, original: Address) -> Option<Part> {
     let diagnostic = Some(from.text()?.to_string()).filter(|text| !text.is_empty());
     let [count] = from.array()?;
     let notes = (0..count).map(|_| note(from)).collect::<Option<_>>()?;
-    Some(Part { to, original, status, dsn: Dsn::new(class, subject, detail), reason, diagnostic, notes })
+    let dsn = Dsn::new(class, subject, detail);
+    Some(Part { to, original, status, dsn, reason, diagnostic, notes, owner })
 }
 
 fn note(from: &mut Reader<'_>) -> Option<Note> {
@@ -448,6 +453,7 @@ mod tests {
                 reason: "delivered".into(),
                 diagnostic: None,
                 notes: vec![Note::Info("four".into())],
+                owner: Address::from("owner-list"),
             }],
             passed: Some("lmtp:x".into()),
         };

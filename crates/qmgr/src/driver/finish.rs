@@ -65,12 +65,13 @@ impl<S: Spool> Driver<S> {
 
     /// Writes down what failed for good, with the report where there is to be one. False: it has to wait.
     fn report_failures(&mut self, key: MessageKey, message: &mut Active, now: Timestamp) -> bool {
-        let failed = std::mem::take(&mut message.failed);
+        let (owned, failed) = of_owners(std::mem::take(&mut message.failed));
         // With VERP each sender address is told of its own recipient.
         let verp = verp_delimiters(&message.envelope).is_some() && !self.settings.disable_verp_bounces;
         let together = if verp { 1 } else { failed.len().max(1) };
         let mut all = true;
-        for failed in failed.chunks(together) {
+        let owned = owned.iter().map(std::slice::from_ref);
+        for failed in failed.chunks(together).chain(owned) {
             match self.report(Some(failed), key, message, ReportKind::Failure, failed, now) {
                 Reported::Queued => {}
                 Reported::Nobody => {
@@ -170,9 +171,29 @@ impl<S: Spool> Driver<S> {
     }
 }
 
-/// Who gets a report: where `verp` holds, the sender that names the one recipient.
+/// Failures that a list's owner is told of, each by itself, and all others. One outcome may become several.
+fn of_owners(failed: Vec<Outcome>) -> (Vec<Outcome>, Vec<Outcome>) {
+    let (mut owned, mut others) = (Vec::new(), Vec::new());
+    for mut outcome in failed {
+        let parts = std::mem::take(&mut outcome.parts);
+        let (of_owners, rest): (Vec<_>, Vec<_>) = parts.into_iter().partition(|part| part.owner.is_some());
+        let all_owned = rest.is_empty() && !of_owners.is_empty();
+        let report = |part| Outcome { parts: vec![part], ..outcome.clone() };
+        owned.extend(of_owners.into_iter().map(report));
+        if !all_owned {
+            others.push(Outcome { parts: rest, ..outcome });
+        }
+    }
+    (owned, others)
+}
+
+/// Who gets a report: a list's owner; where `verp` holds, the sender that names the one recipient.
 fn return_address<'a>(message: &'a Active, verp: bool, outcomes: &[Outcome]) -> Cow<'a, Address> {
     let envelope = &message.envelope;
+    let owner = |outcome: &Outcome| outcome.parts.first().and_then(|part| part.owner.clone());
+    if let Some(owner) = outcomes.first().and_then(owner) {
+        return Cow::Owned(owner);
+    }
     let (Some(delimiters), true, [outcome]) = (verp_delimiters(envelope), verp, outcomes) else {
         return Cow::Borrowed(&envelope.sender);
     };
@@ -190,4 +211,37 @@ enum Reported {
     Nobody,
     /// It could not be made or queued.
     Failed,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use mail::{Dsn, FailedPart, JobId};
+
+    #[test]
+    fn what_failed_of_a_list_goes_to_its_owner_and_the_rest_to_the_sender() {
+        let part = |address: &str, owner: Option<&str>| FailedPart {
+            address: Address::from(address),
+            dsn: Dsn::new(5, 1, 1),
+            reason: String::new(),
+            diagnostic: None,
+            owner: owner.map(Address::from),
+        };
+        let outcome = |index, parts| Outcome {
+            parts,
+            ..Outcome::new(JobId(1), index, Status::Bounced, Dsn::new(5, 1, 1), "x")
+        };
+        let list = outcome(0, vec![part("a", Some("owner")), part("b", None), part("c", Some("owner"))]);
+        let all_of_owner = outcome(1, vec![part("d", Some("owner"))]);
+        let (owned, others) = of_owners(vec![list, all_of_owner, outcome(2, vec![])]);
+        let told = |outcomes: &[Outcome]| -> Vec<(u32, String)> {
+            let names =
+                |o: &Outcome| o.parts.iter().map(|p| p.address.to_string()).collect::<Vec<_>>().join(" ");
+            outcomes.iter().map(|o| (o.index, names(o))).collect()
+        };
+        let expect =
+            |list: &[(u32, &str)]| list.iter().map(|(i, n)| (*i, (*n).to_owned())).collect::<Vec<_>>();
+        assert_eq!(told(&owned), expect(&[(0, "a"), (0, "c"), (1, "d")]));
+        assert_eq!(told(&others), expect(&[(0, "b"), (2, "")]));
+    }
 }

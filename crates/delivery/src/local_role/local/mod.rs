@@ -222,6 +222,7 @@ impl<'a> Delivery<'a> {
             reason: reason.into(),
             diagnostic: None,
             notes: Vec::new(),
+            owner: Address::null(),
         };
         self.parts.borrow_mut().push(part);
     }
@@ -235,6 +236,7 @@ impl<'a> Delivery<'a> {
             reason: failure.reason,
             diagnostic: failure.diagnostic,
             notes: failure.notes,
+            owner: if to.owned { to.sender.clone() } else { Address::null() },
         };
         self.parts.borrow_mut().push(part);
     }
