@@ -209,7 +209,7 @@ fn master_cf(port: u16) -> String {
          qmgr unix n - n 300 1 qmgr\nrewrite unix - - n - - trivial-rewrite\nbounce unix - - n - 0 bounce\n\
          defer unix - - n - 0 bounce\nsmtp unix - - n - - smtp\nrelay unix - - n - - smtp\nshowq unix n - n - - showq\n\
          error unix - - n - - error\nretry unix - - n - - error\ndiscard unix - - n - - discard\n\
-         virtual unix - n n - - virtual\n"
+         virtual unix - n n - - virtual\nlocal unix - n n - - local\n"
     )
 }
 

@@ -1,5 +1,6 @@
 //! Delivery into an mbox file, locked against other programs and cut back where it fails.
 
+use super::dotlock::{DotLock, is_entry_at};
 use super::failure::{CONFIGURATION_ERROR, Failure, Note};
 use super::rights::Rights;
 use super::settings::Mailbox;
@@ -11,8 +12,8 @@ use rustix::io::Errno;
 use std::fs::{File, OpenOptions};
 use std::io;
 use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
-use std::path::{Path, PathBuf};
-use std::time::{Duration, SystemTime};
+use std::path::Path;
+use std::time::Duration;
 
 /// How mailboxes are locked.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -82,23 +83,29 @@ fn append(
     let by_root = mailbox.made_by_root && !place.writing.as_caller;
     let (uid, gid) = if by_root { (0, 0) } else { (mailbox.uid, mailbox.gid) };
     rights.take(uid, gid).map_err(io(OTHER_RIGHTS))?;
-    let lock = lock_file(place, notes)?;
+    let owner = if place.writing.as_caller { rustix::process::geteuid().as_raw() } else { uid };
+    let lock = lock_file(place, owner, notes)?;
     if by_root {
         make_for(mailbox).map_err(io("cannot create file exclusively"))?;
         rights.take(mailbox.uid, mailbox.gid).map_err(io(OTHER_RIGHTS))?;
     }
-    let appended = append_locked(place, prefix, text);
-    // The lock file goes with the rights with which it came.
-    let back = rights.take(uid, gid).map_err(io(OTHER_RIGHTS));
+    let appended = append_locked(place, lock.as_ref(), prefix, text);
+    // The lock file goes with the rights with which it came; without them it becomes stale.
+    let _ = rights.take(uid, gid);
     drop(lock);
-    appended.and(back)
+    appended
 }
 
 /// What failed where a worker could not take somebody's rights.
 const OTHER_RIGHTS: &str = "cannot act as the recipient";
 
 /// Writes with the rights of the owner, which the caller has taken.
-fn append_locked(place: &Place<'_>, prefix: &[u8], text: &Text) -> Result<(), NotDelivered> {
+fn append_locked(
+    place: &Place<'_>,
+    dotlock: Option<&DotLock>,
+    prefix: &[u8],
+    text: &Text,
+) -> Result<(), NotDelivered> {
     let (mailbox, writing) = (place.mailbox, place.writing);
     let (path, otherwise) = (&mailbox.path, mailbox.otherwise);
     let io = |what: &str, e: &io::Error| NotDelivered::Failed(Failure::io(otherwise, what, e));
@@ -133,10 +140,19 @@ fn append_locked(place: &Place<'_>, prefix: &[u8], text: &Text) -> Result<(), No
     }
     lock(&file, &writing.locking, otherwise)?;
     // Another program may have written while we waited for the lock.
-    let size = file.metadata().map_err(|e| io("cannot open file", &e))?.len();
+    let mut size = file.metadata().map_err(|e| io("cannot open file", &e))?.len();
+    if let Some(end) = dotlock.and_then(|lock| lock.undo).filter(|end| *end < size)
+        && is_entry_at(&file, end)
+    {
+        file.set_len(end).map_err(|e| io("cannot cut off half an entry", &e))?;
+        size = end;
+    }
     let size_max = writing.size_max;
     if size_max > 0 && size + prefix.len() as u64 + text.size_max() > size_max {
         return Err(io("error writing message", &Errno::FBIG.into()));
+    }
+    if let Some(lock) = dotlock {
+        lock.note_end(size);
     }
     let written = text.write_mbox(prefix, &mut file).and_then(|()| file.sync_all());
     written.map_err(|e| {
@@ -151,12 +167,13 @@ fn wrong(dsn: Dsn, text: impl Into<String>) -> NotDelivered {
 }
 
 /// Takes the lock file, where there is to be one.
-fn lock_file(place: &Place<'_>, notes: &mut Vec<Note>) -> Result<Option<DotLock>, NotDelivered> {
+fn lock_file(place: &Place<'_>, owner: u32, notes: &mut Vec<Note>) -> Result<Option<DotLock>, NotDelivered> {
     let (mailbox, locking) = (place.mailbox, &place.writing.locking);
     if !locking.dotlock {
         return Ok(None);
     }
-    match DotLock::take(&mailbox.path, locking.stale, mailbox.otherwise) {
+    let who = (owner, place.writing.hostname.as_str());
+    match DotLock::take(&mailbox.path, who, locking.stale, mailbox.otherwise) {
         Ok(lock) => Ok(Some(lock)),
         // Not every directory with a file that may be written lets us make another one.
         Err(NotDelivered::Failed(failure)) if mailbox.lock_may_fail => {
@@ -191,7 +208,7 @@ enum Unopened {
 fn open(path: &Path) -> Result<File, Unopened> {
     let flags = |more: OFlags| more.bits() as i32;
     let nofollow = flags(OFlags::NOFOLLOW | OFlags::NONBLOCK);
-    let existing = |flags: i32| OpenOptions::new().append(true).custom_flags(flags).open(path);
+    let existing = |flags: i32| OpenOptions::new().read(true).append(true).custom_flags(flags).open(path);
     match existing(nofollow) {
         Err(e) if Errno::from_io_error(&e) == Some(Errno::LOOP) => {
             if !is_made_by_root(path).map_err(Unopened::Io)? {
@@ -199,9 +216,13 @@ fn open(path: &Path) -> Result<File, Unopened> {
             }
             existing(flags(OFlags::NONBLOCK)).map_err(Unopened::Io)
         }
-        Err(e) if e.kind() == io::ErrorKind::NotFound => {
-            OpenOptions::new().append(true).create_new(true).mode(0o600).open(path).map_err(Unopened::NotMade)
-        }
+        Err(e) if e.kind() == io::ErrorKind::NotFound => OpenOptions::new()
+            .read(true)
+            .append(true)
+            .create_new(true)
+            .mode(0o600)
+            .open(path)
+            .map_err(Unopened::NotMade),
         other => other.map_err(Unopened::Io),
     }
 }
@@ -228,49 +249,6 @@ fn lock(file: &File, locking: &Locking, otherwise: Dsn) -> Result<(), NotDeliver
         flock(file, FlockOperation::NonBlockingLockExclusive).map_err(taken)?;
     }
     Ok(())
-}
-
-/// The file `PATH.lock`, taken away on drop.
-struct DotLock(PathBuf);
-
-impl DotLock {
-    fn take(mailbox: &Path, stale: Duration, otherwise: Dsn) -> Result<DotLock, NotDelivered> {
-        let mut name = mailbox.as_os_str().to_owned();
-        name.push(".lock");
-        let path = PathBuf::from(name);
-        let create = || OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path);
-        let failure = |error: &io::Error, otherwise: Dsn| {
-            Failure::io(otherwise, format!("unable to create lock file {}", path.display()), error)
-        };
-        let made = match create() {
-            Err(e) if e.kind() == io::ErrorKind::AlreadyExists && is_older(&path, stale) => {
-                let _ = std::fs::remove_file(&path);
-                create()
-            }
-            other => other,
-        };
-        match made {
-            Ok(_) => Ok(DotLock(path)),
-            Err(e) if e.kind() == io::ErrorKind::AlreadyExists => {
-                Err(NotDelivered::Locked(failure(&e, Dsn::new(4, 2, 0))))
-            }
-            Err(e) => Err(NotDelivered::Failed(failure(&e, otherwise))),
-        }
-    }
-}
-
-impl Drop for DotLock {
-    fn drop(&mut self) {
-        let _ = std::fs::remove_file(&self.0);
-    }
-}
-
-fn is_older(path: &Path, age: Duration) -> bool {
-    // Not the time of modification, which anybody may set to what he likes.
-    let changed = std::fs::symlink_metadata(path).map(|m| m.ctime());
-    let passed = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map(|now| now.as_secs());
-    let is_older = |at: i64, now: u64| now.saturating_sub(u64::try_from(at).unwrap_or(0)) > age.as_secs();
-    changed.is_ok_and(|at| passed.is_ok_and(|now| is_older(at, now)))
 }
 
 /// The line that begins an entry: `From sender  Sun Nov 22 16:30:15 2026`.

@@ -7,6 +7,7 @@
 pub mod command;
 mod commands;
 mod delivered;
+mod dotlock;
 mod environment;
 mod exit_status;
 pub(crate) mod failure;

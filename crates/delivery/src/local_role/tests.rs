@@ -229,3 +229,29 @@ fn a_mailbox_is_written_with_its_owners_rights() {
     }
     assert!(outcomes[2].2.contains("Permission denied"), "x belongs to root: {:?}", outcomes[2]);
 }
+
+#[test]
+fn half_an_entry_of_a_process_that_was_killed_is_cut_off_before_the_next() {
+    let dir = Scratch::new("half");
+    let mut killed = std::process::Command::new("/bin/true").spawn().unwrap();
+    killed.wait().unwrap();
+    let whole = "From a@x.example  Sun Nov 22 16:30:15 2026\nSubject: one\n\nbody\n\n";
+    let half = "From b@x.example  Sun Nov 22 16:30:16 2026\nSubject: tw";
+    let note = format!("posthaste mail.example.com {} {:>20}\n", killed.id(), whole.len());
+    fs::write(dir.0.join("bob"), format!("{whole}{half}")).unwrap();
+    fs::write(dir.0.join("bob.lock"), &note).unwrap();
+    assert_eq!(deliver(settings(&dir.0), &["bob@a.example"])[0].0, Status::Sent);
+    let text = fs::read_to_string(dir.0.join("bob")).unwrap();
+    assert!(
+        text.starts_with(&format!("{whole}From s@x.example  ")) && !text.contains("Subject: tw"),
+        "{text}"
+    );
+    assert!(!dir.0.join("bob.lock").exists());
+
+    // What another program put in place of it meanwhile stays.
+    let other = format!("{whole}no entry of ours\n");
+    fs::write(dir.0.join("bob"), &other).unwrap();
+    fs::write(dir.0.join("bob.lock"), &note).unwrap();
+    assert_eq!(deliver(settings(&dir.0), &["bob@a.example"])[0].0, Status::Sent);
+    assert!(fs::read_to_string(dir.0.join("bob")).unwrap().starts_with(&other));
+}
