@@ -7,6 +7,7 @@
 
 mod addressees;
 mod date;
+mod notice;
 mod original;
 mod report;
 mod settings;
@@ -16,6 +17,7 @@ mod text;
 
 pub use addressees::{Addressee, addressees, suppressed};
 pub use date::local_date;
+pub use notice::{Notice, NoticeSettings, Session};
 pub use observe::events::bounce::{ReportKind, ReportReader};
 pub use report::{Report, compose, reports};
 pub use settings::Settings;

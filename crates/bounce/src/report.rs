@@ -331,7 +331,7 @@ fn address_type(address: &Address) -> &'static str {
 }
 
 /// The external form without anything that could end its line.
-fn put_address(address: &Address, out: &mut Vec<u8>) {
+pub(crate) fn put_address(address: &Address, out: &mut Vec<u8>) {
     let from = out.len();
     out.extend_from_slice(&address.to_external());
     for byte in &mut out[from..] {
@@ -352,7 +352,7 @@ fn raw(address: &Address) -> String {
 }
 
 /// `20261122161928`, as Postfix has it in Message-IDs: UTC.
-fn compact_utc(at: Timestamp) -> String {
+pub(crate) fn compact_utc(at: Timestamp) -> String {
     let (days, secs) = (at.secs().div_euclid(86_400), at.secs().rem_euclid(86_400));
     // The civil calendar from days since 1970-01-01, in eras of 400 years that begin on 1 March.
     let z = days + 719_468;
@@ -367,7 +367,7 @@ fn compact_utc(at: Timestamp) -> String {
     format!("{year:04}{month:02}{day:02}{:02}{:02}{:02}", secs / 3600, secs / 60 % 60, secs % 60)
 }
 
-fn flags_of(content: &[u8]) -> ContentFlags {
+pub(crate) fn flags_of(content: &[u8]) -> ContentFlags {
     let mut flags = ContentFlags::default();
     let mut in_body = false;
     for line in content.split(|b| *b == b'\n') {

@@ -65,7 +65,7 @@ impl Settings {
 }
 
 /// A name without a domain is an account of `myorigin`.
-fn complete(address: &str, myorigin: &str) -> Address {
+pub(crate) fn complete(address: &str, myorigin: &str) -> Address {
     if address.is_empty() || address.contains('@') {
         Address::from(address)
     } else {

@@ -96,18 +96,32 @@ fn count(n: u64, name: &str) -> String {
 
 /// Appends `text` as lines of at most 79 columns, broken at blanks; a longer word stays whole up to `HARD`.
 pub(crate) fn fold(text: &str, out: &mut Vec<u8>) {
+    fold_to(text, WIDTH, INDENT, out);
+}
+
+/// The same for lines of a transcript, which all begin with a blank of their own.
+pub(crate) fn fold_said(line: &str, out: &mut Vec<u8>) {
+    let mut folded = Vec::new();
+    fold_to(line, WIDTH - 1, INDENT, &mut folded);
+    for line in folded.split_inclusive(|b| *b == b'\n') {
+        out.push(b' ');
+        out.extend_from_slice(line);
+    }
+}
+
+fn fold_to(text: &str, most: usize, indent: &str, out: &mut Vec<u8>) {
     /// Bytes of one line (RFC 5322 2.1.1), less the indent.
     const HARD: usize = 900;
     let mut line = String::new();
     let mut columns = 0;
     for word in text.split(' ').flat_map(|w| chunks(w, HARD)) {
         let width = word.chars().count();
-        if columns > 0 && columns + 1 + width > WIDTH {
+        if columns > 0 && columns + 1 + width > most {
             out.extend_from_slice(line.as_bytes());
             out.extend_from_slice(b"\r\n");
             line.clear();
-            line.push_str(INDENT);
-            columns = INDENT.len();
+            line.push_str(indent);
+            columns = indent.len();
         } else if columns > 0 {
             line.push(' ');
             columns += 1;

@@ -4,6 +4,7 @@ use crate::about::{About, Stage};
 use crate::driver::Driver;
 use crate::forward;
 use crate::notes::Scene;
+use crate::notices::Class;
 use crate::transaction::{OnDisk, Smtpd, envelope};
 use bytes::Bytes;
 use cleanup::{Origin, SmtpSession};
@@ -66,15 +67,19 @@ impl Driver {
         }
         if transaction.mail.wishes.discard {
             self.not_queued(&id, true);
+            self.went_well();
             return Answer::Discarded(id);
         }
         match Box::pin(self.enqueue(transaction, &id, session)).await {
             Ok(committed) => {
                 events::MailAccepted::count();
+                self.went_well();
                 Answer::Queued(committed)
             }
             Err(reply) => {
                 self.not_queued(&id, false);
+                let scene = Scene { queue_id: Some(&id), ..Scene::of(session, "END-OF-MESSAGE") };
+                self.went_wrong(Some(Class::Resource), &scene, &reply.to_string());
                 Answer::Refuse(reply)
             }
         }

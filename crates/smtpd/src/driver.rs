@@ -9,6 +9,7 @@ use crate::forward;
 use crate::list::{Effects, Said};
 use crate::listener::Ends;
 use crate::notes::Scene;
+use crate::notices::{Class, History};
 use crate::peer::PeerInfo;
 use crate::rates::{Rates, Who};
 use crate::serve::Shared;
@@ -55,9 +56,11 @@ pub struct Driver {
     /// The same of its HELO, with the client's.
     deferred_helo: RefCell<Option<Reply>>,
     /// The dialogue is logged.
-    verbose: bool,
+    pub(crate) verbose: bool,
     /// The refusal that was recorded last.
     pub(crate) recorded: Cell<Option<u64>>,
+    /// What the postmaster may have to be told.
+    pub(crate) history: RefCell<History>,
 }
 
 /// Serves one client until the end.
@@ -105,6 +108,7 @@ pub(crate) async fn session(
         deferred_helo: RefCell::default(),
         verbose,
         recorded: Cell::default(),
+        history: RefCell::default(),
     };
     driver.rates = driver.begin_rates();
     driver.serve(unread, refusal).await;
@@ -185,6 +189,7 @@ impl Driver {
         let _ = self.flush(&mut out).await;
         self.shared.outputs.replace(out);
         self.disconnected(&session);
+        Box::pin(self.tell_postmaster(true)).await;
     }
 
     /// Writes the replies, then waits for the client. While it waits, the session holds no buffer.
@@ -230,7 +235,7 @@ impl Driver {
                 messages: self.rates.counts(Event::Message),
                 recipients: self.rates.counts(Event::Recipient),
             },
-            verbose: self.verbose,
+            verbose: self.verbose || self.settings.notices.keeps(),
             early,
         }
     }
@@ -262,7 +267,9 @@ impl Driver {
             _ => self.rates.recipient_refused(self.who()),
         };
         let Some(reply) = refused else { return Answer::Pass };
-        self.record(&reply.to_string(), &Scene::of(session, verb.name()));
+        let (text, scene) = (reply.to_string(), Scene::of(session, verb.name()));
+        self.record(&text, &scene);
+        self.went_wrong(Some(Class::Policy), &scene, &text);
         Answer::Refuse(reply)
     }
 
@@ -363,7 +370,9 @@ impl Driver {
         }
         if let Err(full) = self.shared.intake.room(now) {
             let reply = Reply::new(452, Dsn::new(4, 3, 1), "Insufficient system storage");
-            self.acted("reject", &reply.to_string(), &scene);
+            let text = reply.to_string();
+            self.acted("reject", &text, &scene);
+            self.went_wrong(Some(Class::Resource), &Scene { sender: Some(sender), ..scene }, &text);
             if let NoRoom::FileSystem(free) = full {
                 emit(&self.tag, &events::NotEnoughSpace { free });
             }
@@ -426,7 +435,9 @@ impl Driver {
         }
         verdict.map_err(|reply| {
             let reply = if self.settings.dialogue.soft_bounce { reply.softened() } else { reply };
-            self.acted("reject", &reply.to_string(), scene);
+            let text = reply.to_string();
+            self.acted("reject", &text, scene);
+            self.went_wrong(Some(effects.class.unwrap_or(Class::Policy)), scene, &text);
             if let Some(complaint) = &effects.afterthought {
                 complaint.log(&self.tag);
             }

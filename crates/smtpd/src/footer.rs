@@ -77,6 +77,7 @@ impl Driver {
             out.replies.extend(later);
         }
         self.log(notes, session, queue_id);
+        self.tell_postmaster(false).await;
     }
 
     /// A refusal as the client is told it.

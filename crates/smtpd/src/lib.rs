@@ -30,6 +30,7 @@ pub mod login;
 mod macros;
 mod names;
 mod notes;
+mod notices;
 mod owners;
 mod packed;
 mod passed;

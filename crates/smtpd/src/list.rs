@@ -2,6 +2,7 @@
 
 use crate::about::{About, Stage};
 use crate::complaint::Complaint;
+use crate::notices::Class;
 use crate::restrictions::{Effect, Restriction, Verdict};
 use crate::{access, restrictions, witness};
 use mail::{Address, Reply};
@@ -84,6 +85,8 @@ pub enum Said {
 pub struct Effects {
     /// For the log.
     pub said: Vec<Said>,
+    /// What a refusal is for the postmaster; a matter of policy where nothing else is known.
+    pub class: Option<Class>,
     /// For the log, behind the refusal.
     pub afterthought: Option<Complaint>,
     /// The message is taken and thrown away; no further restriction is asked about it.
@@ -183,6 +186,9 @@ impl Entry {
             about.note_permit(name, effects).await;
         }
         let decision = act(verdict, about, effects, place).await;
+        if matches!(decision, Decision::Refuse(_)) && self.text.starts_with("reject_unlisted_") {
+            effects.class = Some(Class::Bounce);
+        }
         match (&decision, &self.ignored) {
             (Decision::Permit, Some(ignored)) => effects.said.push(Said::Complaint(ignored.clone())),
             (Decision::Refuse(_), ignored) if effects.afterthought.is_none() => {
@@ -206,6 +212,7 @@ async fn act(verdict: Verdict, about: &About<'_>, effects: &mut Effects, place: 
         Verdict::Ungranted(grant, complaint) => {
             grant.note(about, effects).await;
             effects.said.push(Said::Complaint(complaint));
+            effects.class = Some(Class::Software);
             Decision::Refuse(restrictions::misconfigured())
         }
         Verdict::Refuse(reply) | Verdict::NotNow(reply) | Verdict::DeferIfPermit(reply) if place.warns => {
@@ -236,6 +243,7 @@ async fn act(verdict: Verdict, about: &About<'_>, effects: &mut Effects, place: 
         }
         Verdict::Broken(complaint, reply) => {
             effects.said.push(Said::Complaint(complaint));
+            effects.class = Some(Class::Software);
             Decision::Refuse(reply)
         }
         Verdict::Told(complaint, verdict) => {

@@ -2,6 +2,7 @@
 
 use crate::about::{About, Stage};
 use crate::list::{Effects, List};
+use crate::notices::Class;
 use crate::reading::{Reading, Vocabulary};
 use crate::restrictions::Verdict;
 use config::{Error, Scope};
@@ -160,7 +161,8 @@ impl Lists {
             list.on(about, Stage::Recipient, effects).await?;
         }
         if self.reject_unlisted_recipient && !effects.discard {
-            implied("smtpd_reject_unlisted_recipient", about, about.unlisted_recipient().await)?;
+            let verdict = about.unlisted_recipient().await;
+            implied("smtpd_reject_unlisted_recipient", about, verdict, effects)?;
         }
         Ok(())
     }
@@ -183,19 +185,23 @@ impl Lists {
     async fn sender_lists(&self, about: &About<'_>, effects: &mut Effects) -> Result<(), Reply> {
         self.sender.on(about, Stage::Sender, effects).await?;
         if self.reject_unlisted_sender && !effects.discard {
-            implied("smtpd_reject_unlisted_sender", about, about.unlisted_sender().await)?;
+            let verdict = about.unlisted_sender().await;
+            implied("smtpd_reject_unlisted_sender", about, verdict, effects)?;
         }
         Ok(())
     }
 }
 
 /// What a check finds that a parameter puts behind every list.
-fn implied(parameter: &str, about: &About<'_>, verdict: Verdict) -> Result<(), Reply> {
+fn implied(parameter: &str, about: &About<'_>, verdict: Verdict, effects: &mut Effects) -> Result<(), Reply> {
     if let Some(trail) = about.trail {
         trail.implied(parameter, &verdict);
     }
     match verdict {
-        Verdict::Refuse(reply) | Verdict::Unable(reply) => Err(reply),
+        Verdict::Refuse(reply) | Verdict::Unable(reply) => {
+            effects.class = Some(Class::Bounce);
+            Err(reply)
+        }
         _ => Ok(()),
     }
 }

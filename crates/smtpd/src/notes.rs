@@ -107,14 +107,21 @@ impl Driver {
             Note::DiscardedKeywords(names) => {
                 observe::info(&self.tag, format_args!("discarding EHLO keywords: {names}"));
             }
-            Note::Heard(line) => self.dialogue('<', &line),
-            Note::Said(replies) => self.dialogue('>', &replies),
+            Note::Heard(line) => {
+                self.note_heard(&line);
+                self.dialogue('<', &line);
+            }
+            Note::Said(replies) => {
+                self.note_said(&replies);
+                self.dialogue('>', &replies);
+            }
             Note::Ended { how, after } => {
                 let how = match how {
                     Ending::Lost => "lost connection",
                     Ending::Timeout => "timeout",
                     Ending::TooManyErrors => "too many errors",
                 };
+                self.note_end(how);
                 emit(&self.tag, &events::SessionBroken { how, after: &after, client });
             }
         }

@@ -10,6 +10,7 @@ use crate::listed::Listed;
 use crate::listener::Ends;
 use crate::lists::Lists;
 use crate::macros;
+use crate::notices::Notices;
 use crate::peer::PeerInfo;
 use crate::peer_settings::PeerSettings;
 use crate::rates::Limits;
@@ -81,6 +82,7 @@ pub struct Settings {
     local_clients: LocalClients,
     pub(crate) peers: PeerSettings,
     dns_reply_filter: Maps,
+    pub(crate) notices: Notices,
     pub(crate) delay_warning_time: Duration,
     pub(crate) families: net::Families,
     /// `mynetworks` are the exceptions from limits on events, too, as by default.
@@ -385,6 +387,7 @@ impl Reader<'_> {
             local_clients: self.local_clients(&c.local_header_rewrite_clients),
             peers: self.peers(p, &parents_of),
             dns_reply_filter: self.maps("smtpd_dns_reply_filter", &p.smtpd_dns_reply_filter),
+            notices: self.notices(global, p),
             delay_warning_time: self.delay_warning_time(),
             families: families(&global.inet_protocols),
             exceptions_are_mynetworks: global.mynetworks == p.smtpd_client_event_limit_exceptions,

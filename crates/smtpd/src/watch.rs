@@ -33,8 +33,11 @@ pub(crate) fn is_verbose(line: &ServiceLine) -> bool {
 }
 
 impl Driver {
-    /// Logs what the client said, or what it was told: line by line.
+    /// Logs what a watched client said, or what it was told: line by line.
     pub(crate) fn dialogue(&self, direction: char, bytes: &[u8]) {
+        if !self.verbose {
+            return;
+        }
         let client = self.peer.name_and_address.as_str();
         for line in String::from_utf8_lossy(bytes).lines() {
             emit(&self.tag, &events::Dialogue { direction, client, line });

@@ -1,0 +1,164 @@
+//! What a server tells the postmaster of a session: the dialogue, and how it ended.
+//!
+//! Postfix: `notify_classes`. Headers and the form of the transcript are Postfix's, since filters sort by them; the
+//! sentences around it are our own.
+
+use crate::local_date;
+use crate::report::{compact_utc, flags_of, put_address};
+use crate::text::fold_said;
+use bytes::Bytes;
+use mail::{Address, ContentFlags, Encoding, Envelope, QueueId, Recipient, Timestamp};
+
+/// Who writes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NoticeSettings {
+    /// `myhostname`.
+    pub myhostname: String,
+    /// `myorigin`.
+    pub myorigin: String,
+    /// `mail_name`.
+    pub mail_name: String,
+    /// `double_bounce_sender`, complete.
+    pub double_bounce_sender: Address,
+}
+
+/// What is told.
+#[derive(Clone, Copy, Debug)]
+pub struct Session<'a> {
+    /// `SMTP server`.
+    pub server: &'a str,
+    /// `name[address]`.
+    pub client: &'a str,
+    /// Lines `In:  …` and `Out: …`, each with its line feed.
+    pub transcript: &'a str,
+    /// The transcript begins with the command that failed.
+    pub is_cut: bool,
+    /// `lost connection`, where the session did not end in order.
+    pub aborted: Option<&'a str>,
+}
+
+/// A message for the postmaster, ready to be queued.
+#[derive(Clone, Debug)]
+pub struct Notice {
+    /// Its envelope.
+    pub envelope: Envelope,
+    /// Its content.
+    pub content: Bytes,
+    /// What is known of the content's lines.
+    pub flags: ContentFlags,
+    /// Its Message-ID with `<>`.
+    pub message_id: String,
+}
+
+impl NoticeSettings {
+    /// An address of a parameter: a name without a domain is an account of `myorigin`.
+    pub fn complete(&self, address: &str) -> Address {
+        crate::settings::complete(address, &self.myorigin)
+    }
+
+    /// Writes a notice, which gets the given id and time. Its sender is one that nothing is reported to.
+    pub fn notice(
+        &self,
+        session: &Session<'_>,
+        to: &Address,
+        (queue_id, now): (&QueueId, Timestamp),
+    ) -> Notice {
+        let NoticeSettings { myhostname, myorigin, mail_name, .. } = self;
+        let message_id = match queue_id.long_form_micros() {
+            Some(_) => format!("<{queue_id}@{myhostname}>"),
+            None => format!("<{}.{queue_id}@{myhostname}>", compact_utc(now)),
+        };
+        let (date, Session { server, client, .. }) = (local_date(now), session);
+        let mut out = Vec::new();
+        for line in [
+            format!("Received: by {myhostname} ({mail_name})"),
+            format!("\tid {queue_id}; {date}"),
+            format!("Date: {date}"),
+            format!("From: Mail Delivery System <MAILER-DAEMON@{myorigin}>"),
+        ] {
+            put(&line, &mut out);
+        }
+        out.extend_from_slice(b"To: Postmaster <");
+        put_address(to, &mut out);
+        put(">", &mut out);
+        put(&format!("Subject: {mail_name} {server}: errors from {client}"), &mut out);
+        put(&format!("Message-Id: {message_id}"), &mut out);
+        put("", &mut out);
+        put(introduction(session.is_cut), &mut out);
+        put("", &mut out);
+        session.transcript.lines().for_each(|line| fold_said(line, &mut out));
+        put("", &mut out);
+        if let Some(how) = session.aborted {
+            put(&format!("The session did not end in order: {how}"), &mut out);
+        }
+        put("", &mut out);
+        put("The log of this host may say more.", &mut out);
+        let mut envelope = Envelope::new(self.double_bounce_sender.clone(), now);
+        envelope.recipients = vec![Recipient::new(to.clone())];
+        let flags = flags_of(&out);
+        let is_plain = !flags.has(ContentFlags::EIGHT_BIT);
+        envelope.encoding = if is_plain { Encoding::SevenBit } else { Encoding::EightBit };
+        envelope.attributes.push(("log_message_origin".to_string(), b"local".to_vec()));
+        Notice { envelope, content: out.into(), flags, message_id }
+    }
+}
+
+fn introduction(is_cut: bool) -> &'static str {
+    match is_cut {
+        true => "A client of this mail server met an error; this is the command that failed.",
+        false => "This is what a client and this mail server said to each other.",
+    }
+}
+
+fn put(line: &str, out: &mut Vec<u8>) {
+    out.extend_from_slice(line.as_bytes());
+    out.extend_from_slice(b"\r\n");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn settings() -> NoticeSettings {
+        let settings = NoticeSettings {
+            myhostname: "mx.example.org".into(),
+            myorigin: "example.org".into(),
+            mail_name: "Postfix".into(),
+            double_bounce_sender: Address::null(),
+        };
+        NoticeSettings { double_bounce_sender: settings.complete("double-bounce"), ..settings }
+    }
+
+    #[test]
+    fn a_notice_has_postfixs_headers_and_the_transcript() {
+        let session = Session {
+            server: "SMTP server",
+            client: "c.example[192.0.2.1]",
+            transcript: "In:  FOO\nOut: 500 5.5.2 Error: command not recognized\n",
+            is_cut: false,
+            aborted: Some("lost connection"),
+        };
+        let id = QueueId::parse("9F01A1C0051").unwrap();
+        let now = Timestamp::from_micros(1_700_000_000_000_000);
+        let settings = settings();
+        let notice = settings.notice(&session, &settings.complete("postmaster"), (&id, now));
+        let text = String::from_utf8(notice.content.to_vec()).unwrap();
+        let (head, body) = text.split_once("\r\n\r\n").unwrap();
+        for line in [
+            "\r\nFrom: Mail Delivery System <MAILER-DAEMON@example.org>\r\n",
+            "\r\nTo: Postmaster <postmaster@example.org>\r\n",
+            "\r\nSubject: Postfix SMTP server: errors from c.example[192.0.2.1]\r\n",
+        ] {
+            assert!(head.contains(line), "{head}");
+        }
+        assert!(head.ends_with(&format!("Message-Id: {}", notice.message_id)), "{head}");
+        assert!(
+            body.contains("\r\n In:  FOO\r\n Out: 500 5.5.2 Error: command not recognized\r\n"),
+            "{body}"
+        );
+        assert!(body.contains(": lost connection\r\n"), "{body}");
+        assert_eq!(notice.envelope.sender, Address::from("double-bounce@example.org"));
+        assert_eq!(notice.envelope.recipients[0].address, Address::from("postmaster@example.org"));
+        assert_eq!(notice.envelope.encoding, Encoding::SevenBit);
+    }
+}
