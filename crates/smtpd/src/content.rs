@@ -152,7 +152,7 @@ impl Driver {
         emit(&self.cleanup_tag(), &NotQueued { queue_id, discarded });
     }
 
-    fn cleanup_tag(&self) -> Tag {
+    pub(crate) fn cleanup_tag(&self) -> Tag {
         Tag { program: Arc::clone(&self.settings.cleanup_program), number: self.tag.number }
     }
 

@@ -7,14 +7,14 @@
 use crate::driver::Driver;
 use crate::notes::Scene;
 use crate::settings::Reader;
-use bounce::{NoticeSettings, Session};
+use bounce::{Notice, NoticeSettings, Session};
+use cleanup::Addresses;
 use config::parameters::{Bounce, Global, Smtpd};
-use mail::Address;
-use observe::Tag;
+use mail::{Address, QueueId};
 use observe::events::cleanup::MessageId;
+use rewrite::Tables;
 use std::fmt::Write as _;
 use std::mem::take;
-use std::sync::Arc;
 
 /// Bytes of a transcript: a hundred lines of usual length. What comes later in the session is left out.
 const TRANSCRIPT_BYTES_MAX: usize = 32 * 1024;
@@ -296,20 +296,23 @@ impl Driver {
         let (intake, now) = (&self.shared.intake, net::clock::now());
         let id = intake.new_id(now);
         let notice = self.settings.notices.settings.notice(session, to, (&id, now));
-        let tag = Tag { program: Arc::clone(&self.shared.cleanup_program), number: self.tag.number };
-        observe::emit(&tag, &MessageId { queue_id: &id, resent: false, id: notice.message_id.as_bytes() });
-        let mut draft = intake.draft(id.clone());
-        let appended = draft.append(notice.content).map_err(|e| format!("{e:?}"));
-        let committed = match appended {
-            Ok(()) => {
-                let committed = intake.commit(draft, notice.envelope, notice.flags).await;
-                committed.map(drop).map_err(|e| e.to_string())
-            }
-            Err(why) => Err(why),
-        };
-        if let Err(why) = committed {
+        if let Err(why) = self.queue(&id, notice).await {
             observe::warn(&self.tag, format_args!("{id}: a notice to {to} is dropped: {why}"));
         }
+    }
+
+    async fn queue(&self, id: &QueueId, notice: Notice) -> Result<(), String> {
+        let (tag, mut envelope) = (self.cleanup_tag(), notice.envelope);
+        observe::emit(&tag, &MessageId { queue_id: id, resent: false, id: notice.message_id.as_bytes() });
+        let recipients = take(&mut envelope.recipients);
+        let (settings, sender) = (&self.settings.cleanup, &envelope.sender);
+        let mapped = cleanup::map_addresses(settings, (&tag, id), sender, recipients, Tables::Asked);
+        let Addresses { sender, mapped } = mapped.await.map_err(|reply| reply.to_string())?;
+        (envelope.sender, envelope.recipients) = (sender, mapped.recipients);
+        let mut draft = self.shared.intake.draft(id.clone());
+        draft.append(notice.content).map_err(|e| format!("{e:?}"))?;
+        self.shared.intake.commit(draft, envelope, notice.flags).await.map_err(|e| e.to_string())?;
+        Ok(())
     }
 }
 

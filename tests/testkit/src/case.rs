@@ -21,6 +21,7 @@
 //! ignore-log: WORDS             lines with these words are not compared (say why in a comment)
 //! newer: OLD => NEW             what Debian's 3.7 says as OLD is NEW in 3.12; OLD is a regular expression
 //! differs: OLD => NEW           as `newer`, where Posthaste means to differ; docs/differences.md says why
+//!                               (both hold for all cases where they stand before the first)
 //! compare: replies log sink mail run asked     parts that count; all without this line
 //! ```
 
@@ -116,6 +117,8 @@ pub struct CaseFile {
     pub policies: Vec<PolicySettings>,
     /// Directories besides the virtual mailboxes' in which mail is delivered.
     pub mailboxes: Vec<String>,
+    /// What every case begins with of [`Case::newer`].
+    pub newer: Vec<(String, String)>,
     /// The cases in order.
     pub cases: Vec<Case>,
 }
@@ -192,9 +195,11 @@ impl CaseFile {
                     return Err(format!("case `{value}` stands twice"));
                 }
                 let parts = PARTS.iter().map(|part| (*part).to_owned()).collect();
-                self.cases.push(Case { name: value.to_owned(), parts, ..Case::default() });
+                let newer = self.newer.clone();
+                self.cases.push(Case { name: value.to_owned(), parts, newer, ..Case::default() });
             }
             _ if !self.cases.is_empty() => return Err(format!("`{key}:` is not known within a case")),
+            "newer" | "differs" => self.newer.push(replacement(key, value)?),
             "main.cf" => {
                 let (name, value) = value.split_once('=').ok_or("main.cf: expected NAME = VALUE")?;
                 self.main.push((name.trim().to_owned(), value.trim().to_owned()));
@@ -286,9 +291,7 @@ impl Case {
             }
             "ignore-log" => self.ignore_log.push(value.to_owned()),
             "newer" | "differs" => {
-                let (old, new) =
-                    value.split_once("=>").ok_or_else(|| format!("{key}: expected OLD => NEW"))?;
-                self.newer.push((old.trim().to_owned(), new.trim().to_owned()));
+                self.newer.push(replacement(key, value)?);
                 self.differs |= key == "differs";
             }
             "compare" => {
@@ -301,6 +304,12 @@ impl Case {
         }
         Ok(true)
     }
+}
+
+/// `OLD => NEW`.
+fn replacement(key: &str, value: &str) -> Result<(String, String), String> {
+    let (old, new) = value.split_once("=>").ok_or_else(|| format!("{key}: expected OLD => NEW"))?;
+    Ok((old.trim().to_owned(), new.trim().to_owned()))
 }
 
 /// The dialogue lines of `begin:` and `send:`.
