@@ -160,7 +160,8 @@ impl Lists {
         for list in in_order {
             list.on(about, Stage::Recipient, effects).await?;
         }
-        if self.reject_unlisted_recipient && !effects.discard {
+        // What is put off is put off, whether or not the recipient exists.
+        if self.reject_unlisted_recipient && !effects.discard && effects.defer_if_permit.is_none() {
             let verdict = about.unlisted_recipient().await;
             implied("smtpd_reject_unlisted_recipient", about, verdict, effects)?;
         }
