@@ -180,6 +180,8 @@ pub struct About<'a> {
     pub dns: &'a dyn Resolver,
     /// What policy services are told besides.
     pub facts: Facts<'a>,
+    /// The steps are logged.
+    pub is_watched: bool,
     /// Where it is written down what was asked, for who wants to know why.
     pub trail: Option<&'a Trail>,
 }

@@ -162,6 +162,7 @@ pub fn result(action: &str, source: &str, key: &str, about: &About<'_>, subject:
     let action = action.trim_start();
     let (word, text) = action.split_once(|c: char| c.is_ascii_whitespace()).unwrap_or((action, ""));
     let text = text.trim_start();
+    about.debug_result(source, action, key);
     let codes = &about.rules.codes;
     let upper = word.to_ascii_uppercase();
     let mistake = |mistake| {

@@ -471,6 +471,7 @@ impl Driver {
             tag: &self.tag,
             dns: &*self.dns,
             facts,
+            is_watched: self.verbose,
             trail: scene.trail,
         }
     }

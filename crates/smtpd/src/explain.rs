@@ -154,6 +154,7 @@ impl Asker<'_> {
             tag: self.tag,
             dns: self.resolver,
             facts: Facts::of(stage.command(), "ESMTP", &self.settings.stress),
+            is_watched: false,
             trail: Some(trail),
         }
     }

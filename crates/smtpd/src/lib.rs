@@ -13,6 +13,7 @@ mod catch;
 mod commands;
 pub mod complaint;
 mod content;
+mod debug;
 mod dns;
 mod dns_lists;
 pub mod driver;

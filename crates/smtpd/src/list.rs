@@ -152,6 +152,16 @@ impl List {
     }
 
     async fn decide(&self, about: &About<'_>, effects: &mut Effects, place: Place) -> Decision {
+        if self.entries.is_empty() {
+            return Decision::Open;
+        }
+        about.debug_start();
+        let decision = self.ask(about, effects, place).await;
+        about.debug_end(effects);
+        decision
+    }
+
+    async fn ask(&self, about: &About<'_>, effects: &mut Effects, place: Place) -> Decision {
         for entry in &self.entries {
             // Nothing can change what becomes of the message: it is thrown away, or put off either way.
             if effects.discard || (effects.defer_if_permit.is_some() && effects.defer_if_reject.is_some()) {
@@ -169,6 +179,7 @@ impl List {
 
 impl Entry {
     async fn decide(&self, about: &About<'_>, effects: &mut Effects, place: Place) -> Decision {
+        about.debug_asked(&self.text, self.warns);
         let verdict = match &self.what {
             What::One { restriction, .. } => restriction.check(about).verdict().await,
             What::Bare(table) => access::of_stage(table, about).await,
@@ -186,6 +197,7 @@ impl Entry {
             about.note_permit(name, effects).await;
         }
         let decision = act(verdict, about, effects, place).await;
+        about.debug_decided(&self.text, &decision, effects);
         if matches!(decision, Decision::Refuse(_)) && self.text.starts_with("reject_unlisted_") {
             effects.class = Some(Class::Bounce);
         }

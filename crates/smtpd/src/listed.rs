@@ -43,6 +43,7 @@ impl About<'_> {
 
     async fn unlisted(&self, address: &Address, stage: Stage, dsn: Dsn) -> Verdict {
         let about = About { stage, ..*self };
+        about.debug_validation();
         let verdict = about.known(address, dsn).await;
         verdict.unwrap_or_else(Verdict::Unable)
     }

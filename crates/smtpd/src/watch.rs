@@ -1,6 +1,7 @@
 //! Clients whose dialogue is logged: `debug_peer_list`, and every client of a service with `-v` in master.cf.
 //!
-//! What Postfix says besides at that level (of its tables, its lists, its subsystems) is not here.
+//! With it come the steps of restriction lists ([`crate::debug`]). What Postfix says besides at that level (of its
+//! subsystems, and each byte of its own protocols) is not here.
 
 use crate::driver::Driver;
 use crate::peer::PeerInfo;
