@@ -13,6 +13,10 @@ parameters! {
         respectful_logging: Bool = "${{$compatibility_level} <level {3.6} ? {no} : {yes}}",
         /// The first half of the greeting that postscreen tests clients with; empty leaves it out.
         postscreen_greet_banner: Text = "$smtpd_banner",
+        /// The protocol by which a proxy in front of postscreen tells the client's address.
+        postscreen_upstream_proxy_protocol: Text = "",
+        /// How long to wait for that.
+        postscreen_upstream_proxy_timeout: Duration = "5s", range 1..,
         /// How long postscreen waits for clients that speak before their turn.
         postscreen_greet_wait: Duration = "${stress?{2}:{6}}s", range 1..,
         /// What follows where a client speaks before its turn.
