@@ -19,10 +19,7 @@ const SIGNATURE: &[u8; 12] = b"\r\n\r\n\0\r\nQUIT\n";
 const HEAD: usize = 16;
 
 /// What version 1 begins with.
-const WORD: &[u8] = b"PROXY";
-
-/// The shortest line of version 1, `PROXY UNKNOWN`; Postfix calls less than this short, whatever it is.
-const SHORTEST: usize = 15;
+const WORD: &[u8] = b"PROXY ";
 
 /// What a header says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -59,7 +56,7 @@ pub fn parse(bytes: &[u8]) -> Parsed {
     };
     if begins(SIGNATURE) {
         version_2(bytes)
-    } else if begins(b"PROXY ") {
+    } else if begins(WORD) {
         version_1(bytes)
     } else {
         Parsed::Other
@@ -70,9 +67,10 @@ pub fn parse(bytes: &[u8]) -> Parsed {
 pub fn missing(bytes: &[u8]) -> &'static str {
     match parse(bytes) {
         Parsed::Bad(why) => why,
-        _ if bytes.len() < SHORTEST => "short protocol header",
-        _ if bytes.starts_with(SIGNATURE) => "short version 2 protocol header",
         _ if bytes.starts_with(WORD) => "missing protocol header terminator",
+        // Postfix calls less than a head of version 2 short, whatever it is.
+        _ if bytes.len() < HEAD => "short protocol header",
+        _ if bytes.starts_with(SIGNATURE) => "short version 2 protocol header",
         _ => "unrecognized protocol header",
     }
 }
@@ -85,9 +83,6 @@ fn version_1(bytes: &[u8]) -> Parsed {
             false => Parsed::Partial,
         };
     };
-    if end + 1 < SHORTEST {
-        return Parsed::Bad("short protocol header");
-    }
     match ends(&bytes[..end]) {
         Ok(header) => Parsed::Header(header, end + 1),
         Err(why) => Parsed::Bad(why),
@@ -220,7 +215,7 @@ mod tests {
     fn mistakes_are_told_as_postfix_tells_them() {
         for (bytes, why) in [
             (&b"PROXY UNKNOWN\r\n"[..], "bad or missing protocol type"),
-            (b"PROXY \r\n", "short protocol header"),
+            (b"PROXY \r\n", "bad or missing protocol type"),
             (b"PROXY TCP4 192.0.2 192.0.2.1 1 2\r\n", "bad or missing client address"),
             (b"PROXY TCP6 192.0.2.9 192.0.2.1 1 2\r\n", "bad or missing client address"),
             (b"PROXY TCP4 192.0.2.9 x 1 2\r\n", "bad or missing server address"),
