@@ -60,6 +60,10 @@ impl Upstream {
     ) -> Arrival {
         if !matches!(ends, Ends::Internet { .. } | Ends::Passed { told: false, .. }) {
             // Who handed it on has read the header; a program of this host is behind no proxy.
+            if matches!(ends, Ends::Passed { .. }) {
+                let name = "smtpd_upstream_proxy_protocol";
+                observe::warn(tag, format_args!("ignoring non-empty {name} setting behind postscreen"));
+            }
             return ends.into();
         }
         let mut bytes = BytesMut::new();

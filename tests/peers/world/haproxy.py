@@ -1,4 +1,4 @@
-"""Debian's HAProxy in front of smtpd: versions 1 and 2, IPv4 and IPv6, its health checks, and clients without a proxy.
+"""Debian's HAProxy in front of smtpd and postscreen: versions 1 and 2, IPv4 and IPv6, its health checks, and clients without a proxy.
 
 Runs inside a world of the test kit. Argument: the unpacked packages. Prints one line a finding; the test counts them.
 """
@@ -37,12 +37,18 @@ mynetworks = 192.0.2.77, [2001:db8::77]
 smtpd_peername_lookup = no
 smtpd_upstream_proxy_protocol = haproxy
 smtpd_upstream_proxy_timeout = 1s
+postscreen_upstream_proxy_protocol = haproxy
+postscreen_access_list = permit_mynetworks, static:reject
+postscreen_denylist_action = drop
+postscreen_cache_map =
 default_transport = discard:
 """
 )
 pathlib.Path("/etc/postfix/master.cf").write_text(
     """smtp inet n - n - - smtpd
 2525 inet n - n - - smtpd -o posthaste_upstream_proxy_direct=yes -o mynetworks=
+2526 inet n - n - 1 postscreen
+smtpd pass - - n - - smtpd
 pickup unix n - n 60 1 pickup
 cleanup unix n - n - 0 cleanup
 qmgr unix n - n 300 1 qmgr
@@ -65,6 +71,14 @@ listen v2
     bind 127.0.0.1:2602
     bind ::1:2602
     server s ::1:25 send-proxy-v2 check inter 200
+listen screened1
+    bind 127.0.0.1:2604
+    bind ::1:2604
+    server s 127.0.0.1:2526 send-proxy check inter 200
+listen screened2
+    bind 127.0.0.1:2605
+    bind ::1:2605
+    server s 127.0.0.1:2526 send-proxy-v2
 listen mixed
     bind 127.0.0.1:2603
     server s 127.0.0.1:2525 send-proxy-v2
@@ -113,6 +127,13 @@ for version, port in ((1, 2601), (2, 2602)):
         for client in (stranger, friend):
             wait("the log names the client", lambda: f"connect from unknown[{client}]" in LOG.read_text())
         print(f"version {version} tells {stranger} and {friend} apart")
+for version, port in ((1, 2604), (2, 2605)):
+    for stranger, friend, host in (("192.0.2.60", "192.0.2.77", "127.0.0.1"), ("2001:db8::60", "2001:db8::77", "::1")):
+        refused = talk(stranger, (host, port), [])
+        taken = talk(friend, (host, port), RELAY)
+        assert refused[0][:3] == "521" and taken[3][:3] == "250", (version, refused, taken)
+        wait("the log names the client", lambda: f"DENYLISTED [{stranger}]:" in LOG.read_text())
+        print(f"version {version} tells {stranger} and {friend} apart, for postscreen")
 # HAProxy's health checks come with LOCAL, or say nothing and go: neither keeps it from being up.
 wait("a check was logged", lambda: "connect from unknown[127.0.0.1]" in LOG.read_text())
 print("health checks are taken")

@@ -10,6 +10,7 @@ use super::names::Names;
 use super::recording::Found;
 use super::screen::Screen;
 use super::settings::Settings;
+use super::upstream;
 use crate::acceptor::{self, Acceptor, Turn};
 use crate::dns_lists::question;
 use crate::listener::{self, Accepted, Ends};
@@ -18,6 +19,7 @@ use mail::{Dsn, Reply};
 use net::dns::{DnsError, Listing};
 use observe::events::postscreen::{Finding, ListFailed, ListedByDomain, Rejection, Screened};
 use observe::{Tag, emit};
+use protocol::haproxy::Header;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
@@ -80,28 +82,38 @@ impl Loop {
         let _ = stream.set_nodelay(true);
         let number = self.shared.numbers.take();
         let tag = |program: &Arc<str>| Tag { program: Arc::clone(program), number: *number };
-        let plain = |end: SocketAddr| SocketAddr::new(end.ip().to_canonical(), end.port());
-        let (client, server) = (plain(client), plain(server));
-        let driver = Driver {
+        let (client, server) = (canonical(client), canonical(server));
+        let mut driver = Driver {
             tag: tag(&self.program),
             dnsblog: tag(&self.dnsblog_program),
             service: Rc::clone(self),
             stream,
             client,
             server,
-            name: format!("[{}]:{}", client.ip(), client.port()),
+            told: false,
+            name: String::new(),
             connected: Instant::now(),
             found: Found::default(),
         };
         let open = Open::new(Rc::clone(&self.shared));
         let said = driver.tag.clone();
+        let serve = async move {
+            if driver.learn_ends().await {
+                driver.run().await;
+            }
+        };
         tokio::task::spawn_local(async move {
-            if let Err(panic) = crate::catch::CatchPanic::new(driver.run()).await {
+            if let Err(panic) = crate::catch::CatchPanic::new(serve).await {
                 observe::panic(&said, format_args!("{}", crate::catch::message(&*panic)));
             }
             drop((number, open));
         });
     }
+}
+
+/// The same end, not in the guise of the other family.
+fn canonical(end: SocketAddr) -> SocketAddr {
+    SocketAddr::new(end.ip().to_canonical(), end.port())
 }
 
 /// One client.
@@ -110,6 +122,8 @@ struct Driver {
     stream: TcpStream,
     client: SocketAddr,
     server: SocketAddr,
+    /// A proxy has told who they are.
+    told: bool,
     /// `[192.0.2.1]:40000`.
     name: String,
     tag: Tag,
@@ -144,6 +158,29 @@ impl Driver {
 
     fn warn(&self, text: String) {
         observe::warn(&self.tag, format_args!("{text}"));
+    }
+
+    /// Who the client is, where a proxy must tell; whether it has.
+    async fn learn_ends(&mut self) -> bool {
+        if let Some(limit) = self.settings().upstream {
+            match upstream::receive(&self.stream, limit, &self.tag).await {
+                Some(Header::Proxied { client, server }) => {
+                    (self.client, self.server) = (canonical(client), canonical(server));
+                }
+                Some(Header::Local) => {}
+                None => {
+                    let mut reply = Vec::new();
+                    protocol::smtp::reply::write(&upstream::refusal(), &mut reply);
+                    let _ = self.write(&reply).await;
+                    self.drain();
+                    return false;
+                }
+            }
+            self.told = true;
+            self.connected = Instant::now();
+        }
+        self.name = format!("[{}]:{}", self.client.ip(), self.client.port());
+        true
     }
 
     async fn run(self) {
@@ -181,10 +218,14 @@ impl Driver {
         self.refuse("all server ports busy", acceptor::all_busy()).await;
     }
 
-    fn disconnect(&self) {
-        // What was not read would make the kernel reset the connection, and take the reply with it.
+    /// What was not read would make the kernel reset the connection, and take the reply with it.
+    fn drain(&self) {
         let mut rest = [0; PIECE];
         while matches!(self.stream.try_read(&mut rest), Ok(1..)) {}
+    }
+
+    fn disconnect(&self) {
+        self.drain();
         self.say(&Finding::Disconnect);
     }
 
@@ -420,7 +461,7 @@ impl Driver {
     async fn hand_over(self) {
         let waiting = self.screen().wait();
         let onward = Rc::clone(&self.service.onward);
-        let ends = Ends::Passed { told: false, client: self.client, server: self.server };
+        let ends = Ends::Passed { told: self.told, client: self.client, server: self.server };
         let turn = onward.turn(&self.stream, ends).await;
         drop(waiting);
         match turn {

@@ -19,6 +19,7 @@ mod recording;
 mod screen;
 mod settings;
 mod sites;
+mod upstream;
 
 pub use cache::Cache;
 pub use keeper::{Cleaning, Keeper, Place};

@@ -44,6 +44,8 @@ pub struct Settings {
     pub(super) post_queue_limit: usize,
     pub(super) allowlist_interfaces: AddressList,
     pub(super) onward: String,
+    /// How long a proxy may take to tell the client, where one is in front.
+    pub(super) upstream: Option<Duration>,
     /// `postscreen_cache_map`.
     pub cache_map: String,
     /// When the cache is cleared of old entries.
@@ -153,6 +155,7 @@ impl Reader<'_> {
             post_queue_limit: count(p.postscreen_post_queue_limit),
             allowlist_interfaces: interfaces?,
             onward: p.smtpd_service_name.clone(),
+            upstream: self.upstream(p),
             cache_map: p.postscreen_cache_map.clone(),
             cleaning: Cleaning {
                 interval: p.postscreen_cache_cleanup_interval,
@@ -216,6 +219,18 @@ impl Reader<'_> {
     }
 
     /// A value whose `$name` wait for their use; one that is all a parameter's is that parameter's.
+    fn upstream(&mut self, p: &Postscreen) -> Option<Duration> {
+        const NAME: &str = "postscreen_upstream_proxy_protocol";
+        match p.postscreen_upstream_proxy_protocol.as_str() {
+            "" => None,
+            "haproxy" => Some(p.postscreen_upstream_proxy_timeout),
+            other => {
+                self.wrong(NAME, vec![format!("expected `haproxy` or nothing, found `{other}`")]);
+                None
+            }
+        }
+    }
+
     fn raw(&self, value: &str) -> String {
         let named =
             value.strip_prefix('$').filter(|name| name.bytes().all(|b| b.is_ascii_lowercase() || b == b'_'));
@@ -366,5 +381,14 @@ mod tests {
         let reply = Reply::new(550, mail::Dsn::new(5, 5, 1), "no");
         let made = tables::now(settings.with_footer(reply, &names, &Tag::new("test", "test", 0))).unwrap();
         assert_eq!(made.text, "no\nfrom 192_0_2_1");
+    }
+
+    #[test]
+    fn how_long_a_proxy_is_awaited() {
+        assert_eq!(read("").unwrap().upstream, None);
+        let main = "postscreen_upstream_proxy_protocol = haproxy\npostscreen_upstream_proxy_timeout = 2s\n";
+        assert_eq!(read(main).unwrap().upstream, Some(Duration::from_secs(2)));
+        let told = read("postscreen_upstream_proxy_protocol = other\n").map(|_| ()).unwrap_err().to_string();
+        assert!(told.contains("expected `haproxy` or nothing, found `other`"), "{told}");
     }
 }
