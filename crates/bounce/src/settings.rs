@@ -58,6 +58,18 @@ impl Settings {
         })
     }
 
+    /// Who may get reports besides senders.
+    pub fn postmasters(&self) -> Vec<Address> {
+        let notices = [
+            ("bounce", &self.bounce_notice_recipient),
+            ("2bounce", &self.double_bounce_notice_recipient),
+            ("delay", &self.delay_notice_recipient),
+        ];
+        let wanted =
+            notices.into_iter().filter(|(class, address)| self.notifies(class) && !address.is_null());
+        wanted.map(|(_, address)| address.clone()).collect()
+    }
+
     /// Whether `notify_classes` names `class`.
     pub(crate) fn notifies(&self, class: &str) -> bool {
         self.notify_classes.iter().any(|c| c.eq_ignore_ascii_case(class))

@@ -29,7 +29,15 @@ pub struct Target {
 pub trait Router {
     /// The way of one recipient. A failed lookup gives the transport `retry`, a hopeless address `error`.
     fn route<'a>(&'a self, recipient: &'a Address, sender: &'a Address) -> Routing<'a>;
+
+    /// Who gets a report that is for this address; nothing where that is the address alone, without asking.
+    fn following(&self, _address: Address) -> Option<Following> {
+        None
+    }
 }
+
+/// The recipients that tables make of an address; nothing where they cannot be asked. Contract: as [`Routing::Asking`].
+pub type Following = Pin<Box<dyn Future<Output = Option<Vec<Address>>>>>;
 
 /// The way of a recipient that is being looked for.
 pub enum Routing<'a> {

@@ -9,7 +9,6 @@ use master::link::RoleLink;
 use net::{Shutdown, clock};
 use observe::{Numbers, Tag};
 use qmgr::{Inputs, Settings, Snapshot};
-use rewrite::Resolver;
 use std::rc::Rc;
 use std::sync::Arc;
 use tokio::sync::mpsc;
@@ -27,7 +26,7 @@ const JOBS_MAX: usize = 20_000;
 pub fn run(mut start: Start) -> Result<(), String> {
     let numbers = Numbers::new(start.inherited.numbers);
     let tables = routing::table_settings(&start.config, &start.tag).map_err(|why| start.fail(why))?;
-    let resolver = routing::resolver(&start.config, &tables).map_err(|why| start.fail(why))?;
+    let ways = routing::ways(&start.config, &tables).map_err(|why| start.fail(why))?;
     let plan = agents::Plan::read(&start.config, &tables).map_err(|why| start.fail(why))?;
     let (written, mut opened) = (tables.written.all(), tables.opened.clone());
     // A reload opens tables again, wherever they lie.
@@ -49,7 +48,7 @@ pub fn run(mut start: Start) -> Result<(), String> {
     local.block_on(&runtime, async move {
         let agents = Rc::new(Agents::default());
         agents.set(plan, &numbers, &start.tag).map_err(|why| start.fail(why))?;
-        let first = snapshot(&start.config, resolver, &start.tag).map_err(|why| start.fail(why))?;
+        let first = snapshot(&start.config, ways, &start.tag).map_err(|why| start.fail(why))?;
         let Start { arguments, inherited, config, tag, .. } = start;
         let (orders_in, orders) = mpsc::channel(ORDERS_WAITING);
         let (reloads_in, reloads) = mpsc::channel(RELOADS_WAITING);
@@ -81,9 +80,9 @@ pub fn run(mut start: Start) -> Result<(), String> {
             // A start opens tables as root; what only root may read is kept, so that no reload makes mail wait.
             let tables = routing::table_settings(&config, &own_tag)?;
             let tables = tables::Settings { before: opened.clone(), ..tables };
-            let resolver = routing::resolver(&config, &tables)?;
+            let ways = routing::ways(&config, &tables)?;
             let plan = agents::Plan::read(&config, &tables)?;
-            let snapshot = snapshot(&config, resolver, &own_tag)?;
+            let snapshot = snapshot(&config, ways, &own_tag)?;
             agents.set(plan, &numbers, &own_tag)?;
             opened = tables.opened;
             reloads_in
@@ -120,13 +119,13 @@ fn open_store(start: &Start, disk: Arc<RealDisk>) -> Result<Store, String> {
 }
 
 /// All that a reload replaces, the agents aside.
-fn snapshot(config: &Config, resolver: Resolver, tag: &Tag) -> Result<Snapshot, String> {
+fn snapshot(config: &Config, ways: routing::Ways, tag: &Tag) -> Result<Snapshot, String> {
     let settings = Settings::read(config, JOBS_MAX).map_err(|e| e.to_string())?;
     let lifetime = settings.scheduler.maximal_lifetime;
     let bounce = bounce::Settings::new(config, lifetime).map_err(|e| e.to_string())?;
     Ok(Snapshot {
         settings: Arc::new(settings),
-        router: routing::router(resolver, tag),
+        router: routing::router(ways, tag),
         bounce: Arc::new(bounce),
     })
 }

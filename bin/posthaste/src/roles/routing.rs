@@ -1,10 +1,10 @@
 //! Where mail goes: rewrite's resolver as the queue manager's router.
 
-use config::Config;
+use config::{Config, ServiceType};
 use mail::Address;
 use observe::Tag;
 use qmgr::{Router, Target};
-use rewrite::{Resolved, Resolver};
+use rewrite::{Mapper, Resolved, Resolver, Witness};
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -22,21 +22,49 @@ pub fn table_settings(config: &Config, tag: &Tag) -> Result<tables::Settings, St
     Ok(tables::Settings { warn, note, ..tables::Settings::of(config).map_err(|e| e.to_string())? })
 }
 
-/// The resolver as the queue manager asks it; `tag` is who logs lookups that fail.
-pub fn router(resolver: Resolver, tag: &Tag) -> Rc<dyn Router> {
-    Rc::new(Routing { resolver, tag: tag.clone() })
+/// What the queue manager asks about addresses.
+pub struct Ways {
+    resolver: Resolver,
+    /// Maps the recipients of reports, as the line of master.cf for the usual cleanup has it.
+    mapper: Mapper,
+}
+
+/// Opens the tables of a configuration, some of which only root may read.
+pub fn ways(config: &Config, tables: &tables::Settings) -> Result<Ways, String> {
+    let cleanup = config.service("cleanup", ServiceType::Unix);
+    let mapper = Mapper::open(config, cleanup, tables).map_err(|e| e.to_string())?;
+    Ok(Ways { resolver: resolver(config, tables)?, mapper })
+}
+
+/// The same as the queue manager asks it; `tag` is who logs lookups that fail.
+pub fn router(ways: Ways, tag: &Tag) -> Rc<dyn Router> {
+    Rc::new(Routing { ways, tag: tag.clone() })
+}
+
+/// Logs what is wrong with the recipient of a report.
+struct Log(Tag);
+
+impl Witness for Log {
+    fn warning(&self, text: &str) {
+        observe::warn(&self.0, format_args!("{text}"));
+    }
 }
 
 struct Routing {
-    resolver: Resolver,
+    ways: Ways,
     tag: Tag,
 }
 
 impl Router for Routing {
     fn route<'a>(&'a self, recipient: &'a Address, sender: &'a Address) -> qmgr::Routing<'a> {
         qmgr::Routing::Asking(Box::pin(async move {
-            target(self.resolver.resolve(recipient, sender).await, &self.tag)
+            target(self.ways.resolver.resolve(recipient, sender).await, &self.tag)
         }))
+    }
+
+    fn following(&self, address: Address) -> Option<qmgr::Following> {
+        let (mapper, log) = (self.ways.mapper.clone(), Log(self.tag.clone()));
+        Some(Box::pin(async move { mapper.followed(&address, &log).await.ok() }))
     }
 }
 

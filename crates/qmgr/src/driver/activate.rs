@@ -50,11 +50,13 @@ impl Routed {
 }
 
 impl<S: Spool> Driver<S> {
-    /// Returns when the ways of a message were found that had to be waited for; never where there is none.
+    /// Returns when the ways of a message were found that had to be waited for, or the readers of reports on one; never
+    /// where there is none.
     pub async fn routed(&mut self) {
         std::future::poll_fn(|context| {
             let found = self.routing.iter_mut().filter_map(|m| m.is_found(context).then_some(())).count();
-            if found > 0 { Poll::Ready(()) } else { Poll::Pending }
+            let known = self.concluding.iter_mut().filter_map(|m| m.is_known(context).then_some(())).count();
+            if found + known > 0 { Poll::Ready(()) } else { Poll::Pending }
         })
         .await;
     }
@@ -66,7 +68,7 @@ impl<S: Spool> Driver<S> {
 
     /// Whether the message is active, or about to be.
     pub(super) fn is_busy(&self, key: MessageKey) -> bool {
-        self.scheduler.is_active(key) || self.is_routing(key)
+        self.scheduler.is_active(key) || self.is_routing(key) || self.is_concluding(key)
     }
 
     /// Makes the messages active whose ways were found meanwhile.

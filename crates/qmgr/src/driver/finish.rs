@@ -13,12 +13,13 @@ use std::borrow::Cow;
 impl<S: Spool> Driver<S> {
     /// Deals with all messages that are finished; gives whether there were any.
     pub(super) fn finish_all(&mut self, now: Timestamp) -> bool {
+        self.conclude_known(now);
         let mut any = false;
         while let Some(key) = self.scheduler.finished() {
             any = true;
             let again = self.revisit.remove(&key);
             match self.forget(key) {
-                Some(message) => self.finish(key, message, now),
+                Some(message) => self.conclude(key, message, now),
                 // It was put on hold or deleted while it was active, and perhaps released since.
                 None if again => self.scheduler.wait(key, now),
                 None => {}
@@ -27,7 +28,7 @@ impl<S: Spool> Driver<S> {
         any
     }
 
-    fn finish(&mut self, key: MessageKey, mut message: Active, now: Timestamp) {
+    pub(super) fn finish(&mut self, key: MessageKey, mut message: Active, now: Timestamp) {
         let envelope = &message.envelope;
         let left = message.done.iter().any(|done| !done);
         let expired = envelope.force_expire
@@ -135,7 +136,14 @@ impl<S: Spool> Driver<S> {
         let mut reported = Reported::Nobody;
         for report in reports {
             let (id, cause) = (report.queue_id.clone(), cause.take().map(|outcomes| (key, outcomes)));
-            let (envelope, content) = (report.envelope.clone(), report.content.clone());
+            let (mut envelope, content) = (report.envelope.clone(), report.content.clone());
+            let Some(recipients) = self.followed(std::mem::take(&mut envelope.recipients)) else {
+                return match reported {
+                    Reported::Nobody => failed(&self.bounce_tag, "a table of addresses cannot be asked"),
+                    reported => reported,
+                };
+            };
+            envelope.recipients = recipients;
             match self.spool.bounce(cause, id, envelope, content, report.flags) {
                 Ok(new) => {
                     let line = format_args!("{}: message-id={}", new.queue_id, report.message_id);

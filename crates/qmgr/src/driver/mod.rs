@@ -1,6 +1,7 @@
 //! The driver: one synchronous turn that joins queue, scheduler and agents. `run` calls it whenever there is news.
 
 mod activate;
+mod conclude;
 mod finish;
 mod tell;
 #[cfg(test)]
@@ -12,6 +13,7 @@ use crate::scheduler::{Ended, Handout, Scheduler};
 use crate::spool::Spool;
 use crate::{Order, Settings, Snapshot};
 use activate::{ROUTING_MAX, Routed};
+use conclude::{Concluding, Followed};
 use mail::{Address, Content, Envelope, Job, JobId, JobRecipient, Origin, Outcome, QueueId, SiteFailure};
 use mail::{Stamps, Status, Timestamp, verp_sender};
 use observe::Tag;
@@ -108,6 +110,10 @@ pub struct Driver<S> {
     routing: Vec<Routed>,
     /// Messages that are due again while they are active.
     revisit: HashSet<MessageKey>,
+    /// Messages whose round is over, while tables are asked whom reports go to.
+    concluding: Vec<Concluding>,
+    /// What the tables said for the message that is being dealt with.
+    followed: Followed,
     content_kept: u64,
     /// When it was last said that nobody serves a transport.
     unserved_warned: HashMap<Arc<str>, Timestamp>,
@@ -137,6 +143,8 @@ impl<S: Spool> Driver<S> {
             outbox: VecDeque::new(),
             routing: Vec::new(),
             revisit: HashSet::new(),
+            concluding: Vec::new(),
+            followed: Followed::new(),
             content_kept: 0,
             unserved_warned: HashMap::new(),
             stalled_until: None,
@@ -216,6 +224,7 @@ impl<S: Spool> Driver<S> {
         if let Some(key) = self.spool.find(id) {
             self.scheduler.remove(key);
             self.routing.retain(|message| message.key() != key);
+            self.concluding.retain(|message| message.key() != key);
             self.forget(key);
             self.spool.record(record(key));
         }
@@ -360,7 +369,9 @@ impl<S: Spool> Driver<S> {
             return;
         }
         // What waits for a time is in the queue's own index and comes back by `due`.
-        if message.retry_at.is_none_or(|at| at <= now) && !self.is_routing(message.key) {
+        if self.is_concluding(message.key) {
+            self.revisit.insert(message.key);
+        } else if message.retry_at.is_none_or(|at| at <= now) && !self.is_routing(message.key) {
             self.scheduler.arrived(message.key);
             self.fresh.insert(message.key, message);
         }

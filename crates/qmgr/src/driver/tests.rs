@@ -1,5 +1,6 @@
 //! The driver with a queue in memory: what is recorded when, and in which order.
 
+mod readers;
 mod ways;
 
 use super::*;
@@ -195,6 +196,20 @@ impl Router for ByDomain {
                 false => std::task::Poll::Pending,
             }))),
             _ => target.into(),
+        }
+    }
+
+    fn following(&self, address: Address) -> Option<crate::Following> {
+        let domain = address.domain_lower();
+        let members = || Some(vec![Address::from("a@one"), Address::from("b@two")]);
+        match &*domain {
+            "alias" => Some(Box::pin(std::future::ready(members()))),
+            "lost" => Some(Box::pin(std::future::ready(None))),
+            "asked" => Some(Box::pin(std::future::poll_fn(move |_| match WAYS_KNOWN.get() {
+                true => std::task::Poll::Ready(members()),
+                false => std::task::Poll::Pending,
+            }))),
+            _ => None,
         }
     }
 }
