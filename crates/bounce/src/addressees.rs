@@ -67,7 +67,7 @@ pub fn suppressed<'a>(
 
 /// Whether the sender wants to be told of this outcome (RFC 3461 4.1).
 pub(crate) fn is_wanted(kind: ReportKind, original: &Original<'_>, outcome: &Outcome) -> bool {
-    let Some(recipient) = original.envelope.recipients.get(outcome.index as usize) else { return false };
+    let Some(recipient) = original.envelope.recipient_or_alias(outcome.index) else { return false };
     match kind {
         ReportKind::Failure => recipient.notify.on_failure(),
         ReportKind::Delay => recipient.notify.on_delay(),

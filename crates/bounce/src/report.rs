@@ -238,6 +238,7 @@ impl Composer<'_> {
         let action = match self.kind {
             ReportKind::Failure => "failed",
             ReportKind::Delay => "delayed",
+            _ if self.original.envelope.recipients.get(outcome.index as usize).is_none() => "expanded",
             ReportKind::Success if outcome.relayed => "relayed",
             ReportKind::Success => "delivered",
         };
@@ -286,7 +287,8 @@ impl Composer<'_> {
 
     /// Who is told of in an outcome: the recipient, or those that an alias made of it and that failed.
     fn lines(&self, outcome: &Outcome) -> Vec<(Recipient, Outcome)> {
-        let Some(recipient) = self.original.envelope.recipients.get(outcome.index as usize) else {
+        // It may also be an alias that was followed.
+        let Some(recipient) = self.original.envelope.recipient_or_alias(outcome.index) else {
             return Vec::new();
         };
         if outcome.parts.is_empty() {

@@ -120,6 +120,7 @@ impl PickupInputs {
         let mapped = map_addresses(&self.settings, tag, &envelope.sender, named, self.tables);
         let Addresses { sender, mapped } = tables::wait(mapped).map_err(problem)?;
         (envelope.sender, envelope.recipients) = (sender, mapped.recipients);
+        envelope.set_expanded(&mapped.expanded);
         if !self.delay_warning_time.is_zero() && !envelope.sender.is_null() {
             envelope.warn_at = Some(envelope.arrival.after(self.delay_warning_time));
         }

@@ -8,6 +8,7 @@ mod addresses;
 mod content;
 mod dsn;
 mod envelope;
+mod expanded;
 mod job;
 pub mod mime;
 mod origin;

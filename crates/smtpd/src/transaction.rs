@@ -160,6 +160,7 @@ pub(crate) fn envelope(
 ) -> Envelope {
     let mut envelope = Envelope::new(addresses.sender, mail.arrival);
     envelope.recipients = addresses.mapped.recipients;
+    envelope.set_expanded(&addresses.mapped.expanded);
     envelope.smtputf8 = smtputf8(&request, &envelope, flags);
     envelope.envid = request.envid;
     envelope.ret = request.ret;

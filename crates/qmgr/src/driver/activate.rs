@@ -7,7 +7,7 @@ use super::{Active, Driver, verp_delimiters};
 use crate::route::{self, Ways};
 use crate::scheduler::{Activated, Pulled};
 use crate::spool::Spool;
-use mail::{Envelope, Origin, Timestamp};
+use mail::{Dsn, Envelope, JobId, Origin, Outcome, Status, Timestamp};
 use observe::events::qmgr::{MessageActive, MessageSuspect};
 use queue::{MessageKey, NewMessage, Place};
 use std::collections::HashMap;
@@ -121,7 +121,7 @@ impl<S: Spool> Driver<S> {
     /// Puts a message with its ways into the lists of its destinations.
     fn enter(&mut self, pulled: Pulled<MessageKey>, message: NewMessage, ways: Ways, now: Timestamp) {
         let key = pulled.key;
-        let NewMessage { queue_id, envelope, mut done, content, crashes, .. } = message;
+        let NewMessage { queue_id, envelope, mut done, content, crashes, retry_at, .. } = message;
         let Ways { routed, dropped, redirected, unserved } = ways;
         self.warn_of_unserved(unserved, now);
         let rewritten = routed
@@ -160,6 +160,8 @@ impl<S: Spool> Driver<S> {
         let keep = content.pieces().is_none() || self.content_kept + bytes <= CONTENT_KEPT;
         self.content_kept += if keep && content.pieces().is_some() { bytes } else { 0 };
         let was_late = self.was_late(&envelope, now);
+        // In the first round; later the sender knows.
+        let reported = if retry_at.is_none() { expanded(&envelope) } else { Vec::new() };
         let active = Active {
             origin: Arc::new(Origin::of(&envelope, &queue_id)),
             queue_id,
@@ -173,7 +175,7 @@ impl<S: Spool> Driver<S> {
             was_late,
             failed: Vec::new(),
             deferred: HashMap::new(),
-            reported: Vec::new(),
+            reported,
         };
         self.active.insert(key, active);
     }
@@ -183,4 +185,11 @@ impl<S: Spool> Driver<S> {
         let told = |after| envelope.warn_at.is_none() && envelope.arrival.after(after) <= now;
         !envelope.sender.is_null() && self.settings.confirm_after.is_some_and(told)
     }
+}
+
+/// What is to be told of aliases that were followed (RFC 3461 5.2.7.3).
+fn expanded(envelope: &Envelope) -> Vec<Outcome> {
+    let told = |index| Outcome::new(JobId(0), index, Status::Sent, Dsn::new(2, 0, 0), "alias expanded");
+    let first = envelope.recipients.len() as u32;
+    (0u32..).zip(envelope.expanded()).map(|(place, _)| told(first + place)).collect()
 }
