@@ -27,6 +27,13 @@ pub fn check(config: &Config) -> Result<(Vec<Error>, Vec<Error>), Errors> {
             Err(found) => errors.extend(found.into_vec()),
         }
     }
+    let mut mappers = Vec::new();
+    for service in config.services().iter().filter(|s| s.command == "cleanup") {
+        match rewrite::Mapper::open(config, Some(service), &tables) {
+            Ok(mapper) => mappers.push(mapper),
+            Err(found) => errors.extend(found.into_vec()),
+        }
+    }
     let mut screens = Vec::new();
     for service in config.services().iter().filter(|s| s.command == "postscreen") {
         match postscreen::Settings::read(config, service, &tables) {

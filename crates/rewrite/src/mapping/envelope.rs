@@ -79,17 +79,16 @@ impl Mapper {
         tables: Tables,
         witness: &dyn Witness,
     ) -> Result<Vec<Recipient>, Trouble> {
-        let mut found = Vec::new();
+        let mut found = Mapped::default();
         for copy in copies {
+            // Recipients like others, but for the reports.
+            let copy = Recipient { notify: Notify::NEVER, ..Recipient::new(self.0.completed(copy, witness)) };
             match tables {
-                Tables::Asked => self.0.copied(copy, &mut found, witness).await?,
-                Tables::Ignored => found.push(Recipient {
-                    notify: Notify::NEVER,
-                    ..Recipient::new(self.0.completed(copy, witness))
-                }),
+                Tables::Asked => self.0.recipient(&copy, &mut found, witness).await?,
+                Tables::Ignored => found.recipients.push(copy),
             }
         }
-        Ok(found)
+        Ok(found.recipients)
     }
 }
 
