@@ -47,8 +47,8 @@ pub enum Event {
     Header(Header),
     /// The header of message or part is over.
     HeaderEnd(HeaderEnd),
-    /// A boundary, as it came.
-    Boundary(Bytes),
+    /// A boundary, as it came, and whether it is the last of its multipart; a long one comes in several pieces.
+    Boundary(Bytes, bool),
     /// Some of a body, as it came.
     Body(Bytes),
     /// MIME forbids something.
@@ -173,6 +173,11 @@ impl Mime {
     /// What comes is body up to the end: no part can begin, and nothing is looked for.
     pub fn is_plain(&self) -> bool {
         self.place == Place::Body && self.levels.is_empty() && !self.watches() && self.held.is_empty()
+    }
+
+    /// What comes is the first that the sender wrote: the headers before it were put on top.
+    pub fn begin_content(&mut self) {
+        self.begun = false;
     }
 
     /// Takes a piece; pieces break anywhere. What it leads to goes to `out`.
@@ -360,7 +365,7 @@ impl Mime {
             self.levels.truncate(level + 1);
             self.place = Place::Header(Section::Part);
         }
-        out.push(Event::Boundary(line));
+        out.push(Event::Boundary(line, closes));
     }
 
     /// Takes what stands behind a long boundary.
@@ -368,7 +373,7 @@ impl Mime {
         let end = line_end(rest);
         self.in_boundary = end.is_none();
         let taken = end.unwrap_or(rest.len());
-        out.push(Event::Boundary(rest.slice(..taken)));
+        out.push(Event::Boundary(rest.slice(..taken), self.place == Place::Body));
         Some(taken)
     }
 

@@ -27,6 +27,10 @@ fn read_by(text: &[u8], reading: Reading, step: usize) -> Vec<String> {
         mime.feed(Bytes::copy_from_slice(piece), &mut events);
     }
     mime.finish(&mut events);
+    show(events)
+}
+
+fn show(events: Vec<Event>) -> Vec<String> {
     let mut out: Vec<String> = Vec::new();
     let shown = |bytes: &[u8]| String::from_utf8_lossy(bytes).replace('\r', "").replace('\n', "|");
     for event in events {
@@ -40,7 +44,7 @@ fn read_by(text: &[u8], reading: Reading, step: usize) -> Vec<String> {
                 (sort, shown(&header.text))
             }
             Event::HeaderEnd(end) => ("-", if end.has_blank { "|".into() } else { String::new() }),
-            Event::Boundary(line) => ("=", shown(&line)),
+            Event::Boundary(line, _) => ("=", shown(&line)),
             Event::Body(piece) => ("b", shown(&piece)),
             Event::Fault(fault) => ("!", format!("{fault:?}")),
         };
@@ -139,6 +143,20 @@ fn lines_of_an_mbox_come_first_or_not_at_all() {
 }
 
 #[test]
+fn headers_on_top_change_nothing_for_what_was_sent() {
+    for (text, expected) in [("From a b\r\n", "h X-Mailbox-Line: From a b"), (" y\r\n", "b  y|")] {
+        let mut mime = Mime::new(READING);
+        let mut events = Vec::new();
+        mime.feed(Bytes::from_static(b"Received: x\r\n"), &mut events);
+        mime.begin_content();
+        mime.feed(Bytes::from_static(text.as_bytes()), &mut events);
+        mime.finish(&mut events);
+        let shown = show(events);
+        assert_eq!((shown[0].as_str(), shown.last().unwrap().as_str()), ("h Received: x", expected));
+    }
+}
+
+#[test]
 fn a_flat_message_has_one_header() {
     let text = "Content-Type: message/rfc822\r\nX: 1\r\n\r\nSubject: x\r\n\r\n";
     let expected = ["m Content-Type: message/rfc822", "h X: 1", "- |", "b Subject: x||"];
@@ -200,7 +218,7 @@ fn nothing_of_a_body_is_lost_and_little_is_kept() {
                         0
                     }
                 }
-                Event::Body(piece) | Event::Boundary(piece) => piece.len(),
+                Event::Body(piece) | Event::Boundary(piece, _) => piece.len(),
                 Event::Fault(_) => 0,
             })
             .sum();
