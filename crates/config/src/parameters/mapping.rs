@@ -44,8 +44,10 @@ parameters! {
 }
 
 parameters! {
-    /// What a service that takes mail in leaves out.
+    /// What a service that takes mail in leaves out or adds.
     pub struct Receiving {
+        /// The transport that all mail goes through before it is delivered.
+        content_filter: Text = "",
         /// What is left out for mail that the service takes.
         receive_override_options: List = "",
             one_of &["no_unknown_recipient_checks", "no_address_mappings", "no_header_body_checks", "no_milters"],

@@ -230,6 +230,7 @@ pub(crate) use {limits, twin};
 
 mod anvil;
 mod bounce;
+mod checking;
 mod cleanup;
 mod client;
 mod delivery;
@@ -247,6 +248,7 @@ mod smtpd;
 
 pub use anvil::Anvil;
 pub use bounce::Bounce;
+pub use checking::Checking;
 pub use cleanup::Cleanup;
 pub use client::{Client, ClientRoutes, Lmtp};
 pub use delivery::Virtual;
@@ -272,6 +274,7 @@ pub const VIEWS: &[(&str, &[Parameter])] = &[
     ("postscreen", Postscreen::PARAMETERS),
     ("Cleanup", Cleanup::PARAMETERS),
     ("Address mapping", Mapping::PARAMETERS),
+    ("Header and body checks", Checking::PARAMETERS),
     ("Receiving", Receiving::PARAMETERS),
     ("Address rewriting", Rewrite::PARAMETERS),
     ("Queue", Queue::PARAMETERS),
