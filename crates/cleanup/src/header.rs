@@ -225,7 +225,8 @@ impl Header {
         }
     }
 
-    fn end_gathered(&mut self, out: &mut Vec<Kept>) {
+    /// Keeps a header that is gathered: all of it was fed.
+    pub(crate) fn end_gathered(&mut self, out: &mut Vec<Kept>) {
         if let Some((class, text)) = self.gathered.take() {
             out.push(Kept::Addresses(class, text));
         }

@@ -3,6 +3,7 @@
 //! [`Message`] stands between a receiver (smtpd, pickup, bounce) and the queue's draft. It looks at the header only;
 //! the body passes through as it came.
 
+pub mod checks;
 mod date;
 mod header;
 mod mapping;

@@ -1,5 +1,6 @@
 //! A message on its way into the queue: its header is completed and cleaned, its body passes through.
 
+use crate::checks::{Found, Inspection, Kept as Looked};
 use crate::date::{mail_date, stamp};
 use crate::header::{Header, Kept, seen};
 use crate::mapping::{Log, refusal};
@@ -42,6 +43,8 @@ pub struct Context {
     pub tables: Tables,
     /// Headers that stand above all others, also above our Received (`PREPEND` in access tables).
     pub prepended: Vec<String>,
+    /// What looks at the content before it is cleaned.
+    pub inspection: Option<Box<Inspection>>,
 }
 
 /// A message whose content comes in.
@@ -54,6 +57,10 @@ pub struct Message<S: Sink = Draft> {
     header: Option<Header>,
     /// What stands above the first piece.
     top: Bytes,
+    /// Content is looked at: headers come whole, and nobody has looked at their lines.
+    is_inspected: bool,
+    /// The message's own id is in the log.
+    logged_id: bool,
     flags: ContentFlags,
     failed: Option<Reply>,
 }
@@ -64,10 +71,12 @@ pub struct Finished<S: Sink = Draft> {
     pub sink: S,
     /// What our own headers add to what the receiver knows about the lines.
     pub flags: ContentFlags,
+    /// What is to become of it. With a refusal here it goes back to its sender.
+    pub found: Found,
 }
 
 /// Lines longer than this need care when they are sent on (RFC 5321 4.5.3.1.6).
-const LONG_LINE: usize = 998;
+pub(crate) const LONG_LINE: usize = 998;
 
 impl<S: Sink> Message<S> {
     /// Begins a message with its Received header. `tag` is cleanup's.
@@ -87,13 +96,16 @@ impl<S: Sink> Message<S> {
             sink,
             header: None,
             top: Bytes::new(),
+            is_inspected: false,
+            logged_id: false,
             flags: ContentFlags::default(),
             failed: None,
         };
         let gathers = message.settings.mapper.rewrites(message.context.rewrite_context);
         let hopcount_limit = message.settings.hopcount_limit;
         let prepended = std::mem::take(&mut message.context.prepended);
-        if prepended.is_empty() {
+        message.is_inspected = message.context.inspection.is_some();
+        if prepended.is_empty() && !message.is_inspected {
             message.header = Some(Header::behind_received(hopcount_limit).gathering(gathers));
             message.pass_header(Bytes::from(top), true);
         } else {
@@ -107,7 +119,7 @@ impl<S: Sink> Message<S> {
 
     /// The header is through: what comes is passed on as it is, with [`Message::append_body`].
     pub fn is_in_body(&self) -> bool {
-        self.header.is_none()
+        self.header.is_none() && self.context.inspection.as_ref().is_none_or(|looks| looks.is_idle())
     }
 
     /// Takes a piece of the body.
@@ -119,9 +131,58 @@ impl<S: Sink> Message<S> {
     pub async fn append(&mut self, piece: Bytes) {
         let top = std::mem::take(&mut self.top);
         if !top.is_empty() {
-            self.take(top).await;
+            self.look(top).await;
+            if let Some(inspection) = &mut self.context.inspection {
+                inspection.begin_content();
+            }
         }
-        self.take(piece).await;
+        self.look(piece).await;
+    }
+
+    /// Takes what is kept of a piece that is looked at.
+    async fn look(&mut self, piece: Bytes) {
+        let Some(mut inspection) = self.context.inspection.take() else {
+            return self.take(piece).await;
+        };
+        inspection.feed(Some(piece));
+        self.take_looked(&mut inspection).await;
+        self.context.inspection = Some(inspection);
+    }
+
+    /// Header by header, so that the log has things in their order.
+    async fn take_looked(&mut self, inspection: &mut Inspection) {
+        let mut kept = Vec::new();
+        while inspection.next(&mut kept).await {
+            self.take_kept(kept.drain(..)).await;
+        }
+    }
+
+    async fn take_kept(&mut self, kept: impl Iterator<Item = Looked>) {
+        for looked in kept {
+            match looked {
+                Looked::Content(piece) => self.take(piece).await,
+                Looked::PutIn(piece) => self.pass_header(piece, true),
+            }
+            // A header came whole.
+            if let Some(mut header) = self.header.take() {
+                let mut kept = Vec::new();
+                header.end_gathered(&mut kept);
+                self.keep(kept).await;
+                self.log_ids(&mut header);
+                self.header = Some(header);
+            }
+        }
+    }
+
+    /// What was found in the content. Where nothing more is to be done with it, the header is let go.
+    async fn end_look(&mut self) -> (Found, Option<Reply>) {
+        let Some(mut inspection) = self.context.inspection.take() else { return (Found::default(), None) };
+        inspection.feed(None);
+        self.take_looked(&mut inspection).await;
+        if inspection.is_over() {
+            self.header = None;
+        }
+        inspection.into_found()
     }
 
     async fn take(&mut self, piece: Bytes) {
@@ -146,6 +207,7 @@ impl<S: Sink> Message<S> {
     /// Ends the message; a refusal where it may not be queued.
     pub async fn finish(mut self) -> Result<Finished<S>, Reply> {
         self.append(Bytes::new()).await;
+        let (found, refusal) = self.end_look().await;
         if let Some(mut header) = self.header.take() {
             let mut kept = Vec::new();
             let body = header.finish(&self.settings.message_drop_headers, &mut kept);
@@ -156,8 +218,8 @@ impl<S: Sink> Message<S> {
                 self.pass(body.rest);
             }
         }
-        match self.failed {
-            None => Ok(Finished { sink: self.sink, flags: self.flags }),
+        match self.failed.or(refusal) {
+            None => Ok(Finished { sink: self.sink, flags: self.flags.with(found.flags), found }),
             Some(reply) => Err(reply),
         }
     }
@@ -175,7 +237,7 @@ impl<S: Sink> Message<S> {
             }
             let (class, text) = match kept {
                 Kept::Piece(piece) => {
-                    self.pass_header(piece, false);
+                    self.pass_header(piece, self.is_inspected);
                     continue;
                 }
                 Kept::Addresses(class, text) => (class, text),
@@ -187,7 +249,7 @@ impl<S: Sink> Message<S> {
             let (mapper, context) = (&self.settings.mapper, self.context.rewrite_context);
             match mapper.header(class, (&text[..colon], value), context, self.context.tables, &log).await {
                 Ok(Some(new)) => self.pass_header(Bytes::from(new), true),
-                Ok(None) => self.pass_header(Bytes::from(text), false),
+                Ok(None) => self.pass_header(Bytes::from(text), self.is_inspected),
                 Err(trouble) => self.fail(refusal(trouble)),
             }
         }
@@ -199,16 +261,14 @@ impl<S: Sink> Message<S> {
     }
 
     /// All headers are read: adds those that are missing, and logs the message's id.
-    fn end_header(&mut self, header: Header) {
+    fn end_header(&mut self, mut header: Header) {
         if self.failed.is_some() {
             return;
         }
         if header.lengthened {
             self.flags = self.flags.with(ContentFlags::WIDE_LINE);
         }
-        for (resent, id) in &header.message_ids {
-            emit(&self.tag, &events::MessageId { queue_id: &self.context.queue_id, resent: *resent, id });
-        }
+        self.log_ids(&mut header);
         if header.is_loop() {
             emit(&self.tag, &events::TooManyHops { queue_id: &self.context.queue_id });
             return self.fail(Reply::new(554, Dsn::new(5, 4, 0), "Error: too many hops"));
@@ -216,6 +276,13 @@ impl<S: Sink> Message<S> {
         let added = self.missing(&header);
         if !added.is_empty() {
             self.pass_header(Bytes::from(added), true);
+        }
+    }
+
+    fn log_ids(&mut self, header: &mut Header) {
+        for (resent, id) in header.message_ids.drain(..) {
+            emit(&self.tag, &events::MessageId { queue_id: &self.context.queue_id, resent, id: &id });
+            self.logged_id |= !resent;
         }
     }
 
@@ -228,7 +295,7 @@ impl<S: Sink> Message<S> {
         };
         let mut out = String::new();
         let ours = settings.mapper.rewrites(context.rewrite_context) || settings.always_add_missing_headers;
-        let mut logged = header.message_ids.iter().any(|(resent, _)| !resent);
+        let mut logged = self.logged_id;
         if ours {
             if !has(id_bit) {
                 let id = format!("<{}.{}@{}>", stamp(context.arrival), context.queue_id, settings.myhostname);
@@ -349,6 +416,7 @@ mod tests {
             obsolete_from_format: false,
             mapper: rewrite::Mapper::default(),
             replace_stray_cr: true,
+            checks: Arc::default(),
         };
         change(&mut settings);
         let context = Context {
@@ -359,6 +427,7 @@ mod tests {
             rewrite_context: if local { RewriteContext::Local } else { RewriteContext::Remote },
             tables: Tables::Ignored,
             prepended: Vec::new(),
+            inspection: None,
         };
         let client = Client { name: "unknown".into(), address: "192.0.2.1".into(), ..Client::default() };
         let tag = Tag::new("postfix", "cleanup", 1);

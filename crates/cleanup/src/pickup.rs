@@ -3,9 +3,11 @@
 //! A file is removed when its message is committed. A kill between the two delivers the message twice; nothing loses
 //! it. What is no message goes to `corrupt/`; what the queue cannot take now stays where it is.
 
+use crate::checks::{Found, Inspection, Source};
 use crate::stray::StrayReturns;
-use crate::{Addresses, Context, Finished, Message, Origin, Settings, map_addresses};
-use mail::{Address, ContentFlags, Encoding, QueueId, Recipient, Timestamp};
+use crate::{Addresses, Context, Finished, Message, Origin, Settings, map_addresses, map_copies};
+use mail::{Address, ContentFlags, Encoding, Envelope, QueueId, Recipient, Ret, Timestamp};
+use observe::events::cleanup::NotQueued;
 use observe::events::pickup::{PickedUp, PickupDelayed, PickupRefused};
 use observe::{Tag, emit};
 use queue::file::submission::{self, Submission};
@@ -44,6 +46,10 @@ pub struct PickupInputs {
     pub settings: Arc<Settings>,
     /// Whether tables are asked about addresses.
     pub tables: rewrite::Tables,
+    /// Whether tables are asked about headers and bodies.
+    pub checks_content: bool,
+    /// What mail goes through before it is delivered; empty is nothing (`content_filter`).
+    pub content_filter: String,
     /// `delay_warning_time`; zero is never.
     pub delay_warning_time: Duration,
     /// Tag of pickup's lines.
@@ -115,7 +121,8 @@ impl PickupInputs {
             envelope.warn_at = None;
         }
         let named = std::mem::take(&mut envelope.recipients);
-        let named = named.into_iter().map(|recipient| self.complete(recipient)).collect();
+        let named: Vec<_> = named.into_iter().map(|recipient| self.complete(recipient)).collect();
+        let last = named.last().map(|recipient| recipient.address.clone());
         let tag = (&self.cleanup_tag, &id);
         let mapped = map_addresses(&self.settings, tag, &envelope.sender, named, self.tables);
         let Addresses { sender, mapped } = tables::wait(mapped).map_err(problem)?;
@@ -134,8 +141,9 @@ impl PickupInputs {
             rewrite_context: envelope.rewrite_context,
             tables: self.tables,
             prepended: Vec::new(),
+            inspection: Some(Box::new(self.inspection(&id, &envelope.sender, last.as_ref()))),
         };
-        let draft = self.intake.draft(id);
+        let draft = self.intake.draft(id.clone());
         let origin = Origin::Local { uid };
         let mut message =
             Message::new(self.settings.clone(), self.cleanup_tag.clone(), draft, context, origin, None);
@@ -151,14 +159,56 @@ impl PickupInputs {
             }
         }
         stray.and_then(StrayReturns::rest).into_iter().for_each(|rest| tables::wait(message.append(rest)));
-        let Finished { sink: draft, flags } = tables::wait(message.finish()).map_err(problem)?;
+        let Finished { sink: draft, flags, found } = tables::wait(message.finish()).map_err(problem)?;
+        if found.discard {
+            emit(&self.cleanup_tag, &NotQueued { queue_id: &id, discarded: true });
+            return self.remove(&path);
+        }
+        self.obey(found, &id, &mut envelope)?;
         let flags = content.flags.with(flags);
         if flags.has(ContentFlags::EIGHT_BIT) && envelope.encoding == Encoding::Unknown {
             envelope.encoding = Encoding::EightBit;
         }
         envelope.smtputf8 |= smtputf8(&envelope.sender, &envelope.recipients, flags);
         self.intake.commit_blocking(draft, envelope, flags).map_err(|e| Problem::Delayed(e.to_string()))?;
-        match self.disk.unlink(&path) {
+        self.remove(&path)
+    }
+
+    fn inspection(&self, id: &QueueId, sender: &Address, recipient: Option<&Address>) -> Inspection {
+        let source = Source { client: None, sender, recipient };
+        let (checks, tag) = (Arc::clone(&self.settings.checks), self.cleanup_tag.clone());
+        Inspection::new(checks, tag, id.clone(), &source).asking(self.checks_content)
+    }
+
+    /// Does what header and body checks want.
+    fn obey(&self, found: Found, id: &QueueId, envelope: &mut Envelope) -> Result<(), Problem> {
+        let mut attribute =
+            |name: &str, value: &[u8]| envelope.attributes.push((name.to_owned(), value.to_vec()));
+        if let Some(reply) = found.refusal {
+            // All of it comes back by the agent that returns mail, which needs the header only.
+            attribute("L", format!("error:{}", &reply.to_string()[4..]).as_bytes());
+            envelope.ret = Some(Ret::Hdrs);
+            return Ok(());
+        }
+        let filter = found.filter.unwrap_or_else(|| self.content_filter.clone());
+        if !filter.is_empty() {
+            attribute("L", filter.as_bytes());
+        }
+        if let Some(address) = found.redirect {
+            attribute(">", self.settings.mapper.rules().canonical(&address).as_bytes());
+        }
+        envelope.hold = envelope.hold.take().or(found.hold);
+        if found.eight_bit && envelope.encoding == Encoding::Unknown {
+            envelope.encoding = Encoding::EightBit;
+        }
+        let copies = map_copies(&self.settings, (&self.cleanup_tag, id), &found.bcc, self.tables);
+        envelope.recipients.extend(tables::wait(copies).map_err(problem)?);
+        Ok(())
+    }
+
+    /// The message is dealt with; true, since it was one.
+    fn remove(&self, path: &Path) -> Result<bool, Problem> {
+        match self.disk.unlink(path) {
             Ok(()) => Ok(true),
             Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(true),
             // It would be taken in again and again: the administrator has to know at once.

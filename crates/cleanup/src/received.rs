@@ -19,6 +19,16 @@ pub enum Origin<'a> {
     Internal,
 }
 
+impl<'a> Origin<'a> {
+    /// The client, where there is one.
+    pub fn client(&self) -> Option<&'a Client> {
+        match self {
+            Origin::Smtp(session) => Some(session.client),
+            Origin::Local { .. } => None,
+        }
+    }
+}
+
 /// What the header tells of an SMTP session.
 #[derive(Clone, Copy, Debug)]
 pub struct SmtpSession<'a> {
@@ -125,6 +135,7 @@ mod tests {
             obsolete_from_format: false,
             mapper: rewrite::Mapper::default(),
             replace_stray_cr: true,
+            checks: std::sync::Arc::default(),
         }
     }
 

@@ -1,7 +1,9 @@
 //! What cleanup must know of the configuration.
 
+use crate::checks::Checks;
 use config::parameters::{Cleanup, Global};
 use rewrite::Mapper;
+use std::sync::Arc;
 
 /// The names are Postfix's parameters.
 #[derive(Clone, Debug)]
@@ -24,6 +26,8 @@ pub struct Settings {
     pub mapper: Mapper,
     /// CRs within lines of local mail become blanks.
     pub replace_stray_cr: bool,
+    /// What content is looked at for.
+    pub checks: Arc<Checks>,
 }
 
 impl Settings {
@@ -43,6 +47,12 @@ impl Settings {
             obsolete_from_format: cleanup.header_from_format == "obsolete",
             mapper,
             replace_stray_cr: cleanup.cleanup_replace_stray_cr_lf,
+            checks: Arc::default(),
         }
+    }
+
+    /// The same, with what content is looked at for.
+    pub fn with_checks(self, checks: Checks) -> Self {
+        Settings { checks: Arc::new(checks), ..self }
     }
 }

@@ -8,7 +8,7 @@ use crate::notices::Class;
 use crate::transaction::{OnDisk, Smtpd, envelope};
 use bytes::Bytes;
 use cleanup::{Origin, SmtpSession};
-use mail::{Address, Client, Dsn, QueueId, Reply};
+use mail::{Address, Client, Dsn, Encoding, QueueId, Reply};
 use observe::events::cleanup::NotQueued;
 use observe::events::smtpd as events;
 use observe::{Tag, emit};
@@ -71,10 +71,14 @@ impl Driver {
             return Answer::Discarded(id);
         }
         match Box::pin(self.enqueue(transaction, &id, session)).await {
-            Ok(committed) => {
+            Ok(Some(committed)) => {
                 events::MailAccepted::count();
                 self.went_well();
                 Answer::Queued(committed)
+            }
+            Ok(None) => {
+                self.not_queued(&id, true);
+                Answer::Discarded(id)
             }
             Err(reply) => {
                 self.not_queued(&id, false);
@@ -114,12 +118,13 @@ impl Driver {
         self.told(&mut finding.effects, finding.verdict, &scene)
     }
 
+    /// Queues the message; nothing where a check throws it away.
     async fn enqueue(
         &self,
         transaction: Box<Transaction<Smtpd>>,
         id: &QueueId,
         session: &Session<Smtpd>,
-    ) -> Result<OnDisk, Reply> {
+    ) -> Result<Option<OnDisk>, Reply> {
         let flags = transaction.flags;
         let (request, mut mail, recipients) = transaction.into_parts();
         let client = self.client(session, request.smtputf8);
@@ -128,7 +133,13 @@ impl Driver {
         let surroundings = (&*self.shared, &*self.settings, &self.tag);
         mail.begin(surroundings, self.origin(&client), local, &request.sender, &recipients).await;
         let message = mail.message.take().expect("the content has just been begun");
-        let finished = message.finish().await?;
+        let mut finished = message.finish().await?;
+        if finished.found.discard {
+            return Ok(None);
+        }
+        let tells_eight_bit = finished.found.eight_bit;
+        mail.wishes.filter = mail.wishes.filter.take().or_else(|| self.settings.content_filter.clone());
+        mail.wishes.add_found(std::mem::take(&mut finished.found));
         let mut addresses = mail.addresses.take().expect("a message is not finished without them");
         let tag = self.cleanup_tag();
         let copies = std::mem::take(&mut mail.wishes.bcc);
@@ -137,6 +148,9 @@ impl Driver {
         let flags = flags.with(finished.flags);
         let sasl_sender = request.sasl_sender.clone();
         let mut envelope = envelope(&self.settings, request, addresses, client, mail, flags, local);
+        if tells_eight_bit && envelope.encoding == Encoding::Unknown {
+            envelope.encoding = Encoding::EightBit;
+        }
         envelope.attributes.extend(forward::attributes(
             self.peer.login.as_ref(),
             sasl_sender.as_deref(),
@@ -144,7 +158,7 @@ impl Driver {
             self.settings.client_port_logging,
         ));
         let committed = self.shared.intake.commit(finished.sink, envelope, flags).await;
-        committed.map(OnDisk::from).map_err(|error| self.commit_failed(&error, id))
+        committed.map(OnDisk::from).map(Some).map_err(|error| self.commit_failed(&error, id))
     }
 
     /// Logs that a message that has its id does not get into the queue.

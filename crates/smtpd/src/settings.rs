@@ -58,6 +58,10 @@ pub struct Settings {
     pub(crate) cleanup_program: Arc<str>,
     /// Whether tables are asked about addresses (`receive_override_options`).
     pub(crate) tables: rewrite::Tables,
+    /// Whether tables are asked about headers and bodies (`receive_override_options`).
+    pub(crate) checks_content: bool,
+    /// What mail goes through before it is delivered (`content_filter`).
+    pub(crate) content_filter: Option<String>,
     pub(crate) lists: Arc<Lists>,
     pub(crate) rules: Arc<Rules>,
     pub(crate) commands: Commands,
@@ -126,12 +130,16 @@ impl Settings {
         p.smtpd_reject_unlisted_recipient &= !leaves_out("no_unknown_recipient_checks");
         let mut reader = Reader { scope, open: &around.tables, errors: Vec::new() };
         let (mapper, program) = reader.mapper()?;
+        let checks = reader.checks()?;
         let mut settings = reader.settings(&global, &p, (&cleanup, mapper), (&virtual_, &mapping), around);
         Errors::check(reader.errors)?;
         settings.cleanup_program = program;
+        settings.cleanup = Arc::new(cleanup::Settings::clone(&settings.cleanup).with_checks(checks));
         if leaves_out("no_address_mappings") {
             settings.tables = rewrite::Tables::Ignored;
         }
+        settings.checks_content = !leaves_out("no_header_body_checks");
+        settings.content_filter = Some(receiving.content_filter).filter(|filter| !filter.is_empty());
         Ok(settings)
     }
 
@@ -349,6 +357,8 @@ impl Reader<'_> {
             cleanup: Arc::new(cleanup::Settings::new(global, c, mapper)),
             cleanup_program: "postfix/cleanup".into(),
             tables: rewrite::Tables::Asked,
+            checks_content: true,
+            content_filter: None,
             lists: Arc::new(lists),
             commands: self.commands(p),
             footer: self.footer(p),
@@ -403,6 +413,13 @@ impl Reader<'_> {
         let line = config.service(&self.scope.expanded("cleanup_service_name")?, ServiceType::Unix);
         let name = config.scope(line).expanded("syslog_name")?;
         Ok((rewrite::Mapper::open(config, line, self.open)?, format!("{name}/cleanup").into()))
+    }
+
+    /// What the same service looks at content for.
+    fn checks(&mut self) -> Result<cleanup::checks::Checks, Errors> {
+        let config = self.scope.config();
+        let line = config.service(&self.scope.expanded("cleanup_service_name")?, ServiceType::Unix);
+        cleanup::checks::Checks::open(config, line, self.open)
     }
 
     fn dialogue(&mut self, global: &Global, p: &Smtpd, c: &Cleanup) -> server::Settings {

@@ -4,6 +4,7 @@ use crate::list::Effects;
 use crate::lists::Permitted;
 use crate::serve::Shared;
 use crate::settings::Settings;
+use cleanup::checks::{Found, Inspection, Source};
 use cleanup::{Addresses, Context, Message, Origin};
 use mail::{
     Address, Client, ContentFlags, Encoding, Envelope, QueueId, Recipient, Reply, RewriteContext, Timestamp,
@@ -84,6 +85,14 @@ impl Wishes {
         self.prepend.append(&mut effects.prepend);
     }
 
+    /// Adds what header and body checks want, which comes later.
+    pub(crate) fn add_found(&mut self, found: Found) {
+        self.hold = self.hold.take().or(found.hold);
+        self.filter = found.filter.or(self.filter.take());
+        self.redirect = found.redirect.or(self.redirect.take());
+        self.bcc.extend(found.bcc);
+    }
+
     /// What the queue keeps of it.
     fn keep(self, envelope: &mut Envelope, complete: impl Fn(&Address) -> Address) {
         // Copies are recipients already.
@@ -122,14 +131,24 @@ impl Mail {
             Ok(addresses) => (Some(addresses), None),
             Err(reply) => (None, Some(reply)),
         };
+        let sender = addresses.as_ref().map_or_else(Address::null, |known| known.sender.clone());
+        let source = Source {
+            client: origin.client(),
+            sender: &sender,
+            recipient: recipients.last().map(|(recipient, _)| &recipient.address),
+        };
+        let checks = Arc::clone(&settings.cleanup.checks);
+        let inspection =
+            Inspection::new(checks, tag.clone(), id.clone(), &source).asking(settings.checks_content);
         let context = Context {
             queue_id: id.clone(),
             arrival: self.arrival,
-            sender: addresses.as_ref().map_or_else(Address::null, |known| known.sender.clone()),
+            sender,
             full_name: String::new(),
             rewrite_context: context(local),
             tables,
             prepended: std::mem::take(&mut self.wishes.prepend),
+            inspection: Some(Box::new(inspection)),
         };
         let sole = match recipients {
             [(recipient, _)] => Some(&recipient.address),

@@ -56,9 +56,11 @@ fn cleaned(text: &[u8], local: bool, mut step: impl FnMut() -> usize) -> Option<
         obsolete_from_format: false,
         mapper: rewrite::Mapper::default(),
         replace_stray_cr: true,
+        checks: Arc::default(),
     };
     let context = Context {
         prepended: Vec::new(),
+        inspection: None,
         tables: rewrite::Tables::Ignored,
         queue_id: QueueId::parse("ID").expect("a short name is an id"),
         arrival: Timestamp::from_secs(1_700_000_000),

@@ -231,6 +231,8 @@ struct Local {
     tables: rewrite::Tables,
     /// `syslog_name` of the cleanup service.
     cleanup_name: String,
+    checks_content: bool,
+    content_filter: String,
 }
 
 /// Reads each service's settings; the listeners are those that master passed.
@@ -271,13 +273,22 @@ fn prepare_local(config: &Config, tables: &tables::Settings) -> Result<Local, co
     let cleanup = config.service(&cleanup, ServiceType::Unix);
     let mapper = rewrite::Mapper::open(config, cleanup, tables)?;
     let (global, own) = (Global::read(config, cleanup)?, Cleanup::read(config, cleanup)?);
-    let leaves_out = Receiving::read(config, service)?.receive_override_options;
-    let tables = match leaves_out.iter().any(|option| option == "no_address_mappings") {
+    let receiving = Receiving::read(config, service)?;
+    let leaves_out = |what: &str| receiving.receive_override_options.iter().any(|option| option == what);
+    let checks = cleanup::checks::Checks::open(config, cleanup, tables)?;
+    let tables = match leaves_out("no_address_mappings") {
         true => rewrite::Tables::Ignored,
         false => rewrite::Tables::Asked,
     };
     let cleanup_name = config.scope(cleanup).expanded("syslog_name")?;
-    Ok(Local { settings: Arc::new(cleanup::Settings::new(&global, &own, mapper)), tables, cleanup_name })
+    let settings = cleanup::Settings::new(&global, &own, mapper).with_checks(checks);
+    Ok(Local {
+        settings: Arc::new(settings),
+        tables,
+        cleanup_name,
+        checks_content: !leaves_out("no_header_body_checks"),
+        content_filter: receiving.content_filter,
+    })
 }
 
 fn prepare_service(
@@ -356,6 +367,8 @@ fn start_pickup(start: &Start, intake: &Intake, disk: Arc<RealDisk>, local: Loca
         owner: |path| Ok(std::fs::symlink_metadata(path)?.uid()),
         settings: local.settings,
         tables: local.tables,
+        checks_content: local.checks_content,
+        content_filter: local.content_filter,
         delay_warning_time: Bounce::read(config, None).map_err(text)?.delay_warning_time,
         tag: Tag::new(&agents::syslog_name(config, service)?, "pickup", start.tag.number),
         cleanup_tag: Tag::new(&local.cleanup_name, "cleanup", start.tag.number),

@@ -39,6 +39,7 @@ impl World {
                 allow_percent_hack: true,
             }),
             replace_stray_cr: true,
+            checks: Arc::default(),
         };
         let inputs = PickupInputs {
             intake,
@@ -46,6 +47,8 @@ impl World {
             owner: |_| Ok(1000),
             settings: cleanup.into(),
             tables: rewrite::Tables::Asked,
+            checks_content: true,
+            content_filter: String::new(),
             delay_warning_time: Duration::ZERO,
             tag: Tag::new("postfix", "pickup", 1),
             cleanup_tag: Tag::new("postfix", "cleanup", 1),
