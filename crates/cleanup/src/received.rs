@@ -24,7 +24,7 @@ impl<'a> Origin<'a> {
     pub fn client(&self) -> Option<&'a Client> {
         match self {
             Origin::Smtp(session) => Some(session.client),
-            Origin::Local { .. } => None,
+            Origin::Local { .. } | Origin::Internal => None,
         }
     }
 }

@@ -60,6 +60,7 @@ impl Inputs {
         let Addresses { sender, mapped } = tables::wait(mapped).map_err(|reply| reply.to_string())?;
         let mut envelope = Envelope::new(sender, now);
         envelope.recipients = mapped.recipients;
+        envelope.set_expanded(&mapped.expanded);
         envelope.envid = submission.envid;
         envelope.ret = submission.ret;
         envelope.encoding = submission.encoding;
@@ -75,6 +76,8 @@ impl Inputs {
             rewrite_context: envelope.rewrite_context,
             tables: Tables::Asked,
             prepended: Vec::new(),
+            // What its content holds was looked at when it came in.
+            inspection: None,
         };
         let draft = self.intake.draft(id.clone());
         let (settings, tag) = (self.settings.clone(), self.tag.clone());
@@ -88,7 +91,7 @@ impl Inputs {
             at += piece.len() as u64;
             tables::wait(message.append(flags.seen(piece.into())));
         }
-        let Finished { sink, flags: own } =
+        let Finished { sink, flags: own, .. } =
             tables::wait(message.finish()).map_err(|reply| reply.to_string())?;
         let flags = flags.flags.with(own);
         if flags.has(ContentFlags::EIGHT_BIT) && envelope.encoding == Encoding::Unknown {
