@@ -12,6 +12,7 @@ mod expanded;
 mod job;
 pub mod mime;
 mod origin;
+pub mod parts;
 mod queue_id;
 mod reply;
 mod time;

@@ -8,6 +8,7 @@ mod index_files;
 mod journal;
 mod main_cf;
 mod master_cf;
+mod mime;
 mod pcre_table;
 mod policy_answer;
 mod queue_file;
@@ -29,6 +30,7 @@ pub const KINDS: &[Target] = &[
     main_cf::TARGET,
     master_cf::TARGET,
     pcre_table::TARGET,
+    mime::TARGET,
     policy_answer::TARGET,
     queue_file::TARGET,
     regexp_table::TARGET,
