@@ -90,7 +90,7 @@ fn transaction(text: &str) -> Transaction {
     let mut t = Transaction {
         sender: Address::null(),
         recipients: Vec::new(),
-        size: 1000,
+        size: Some(1000),
         encoding: Encoding::Unknown,
         smtputf8: 0,
         envid: String::new(),
@@ -114,7 +114,7 @@ fn transaction(text: &str) -> Transaction {
                 let name = |n| Recipient::new(Address::from(format!("r{n}@example.org").as_str()));
                 t.recipients.extend((0..value.parse().unwrap()).map(name));
             }
-            "size" => t.size = value.parse().unwrap(),
+            "size" => t.size = Some(value.parse().unwrap()),
             "8bit" => t.encoding = Encoding::EightBit,
             "7bit" => t.encoding = Encoding::SevenBit,
             "utf8" => t.smtputf8 = value.parse().unwrap(),

@@ -25,7 +25,7 @@ fn transaction(recipients: usize) -> Transaction {
     Transaction {
         sender: Address::from("ann@example.com"),
         recipients: vec![Recipient::new(Address::from("bob@example.org")); recipients],
-        size: 10,
+        size: Some(10),
         encoding: Encoding::Unknown,
         smtputf8: 0,
         envid: String::new(),

@@ -239,6 +239,7 @@ mod local;
 mod mapping;
 mod master;
 mod pipe;
+mod mime;
 mod policy;
 mod postscreen;
 mod qmgr;
@@ -257,6 +258,7 @@ pub use local::Local;
 pub use mapping::{Mapping, Receiving};
 pub use master::Master;
 pub use pipe::{Pipe, Spawned};
+pub use mime::Mime;
 pub use policy::Policy;
 pub use postscreen::Postscreen;
 pub use qmgr::{Qmgr, Transport};
@@ -284,6 +286,7 @@ pub const VIEWS: &[(&str, &[Parameter])] = &[
     ("SMTP and LMTP client: routes", ClientRoutes::PARAMETERS),
     ("LMTP client", Lmtp::PARAMETERS),
     ("Local delivery", Local::PARAMETERS),
+    ("MIME", Mime::PARAMETERS),
     ("Virtual delivery", Virtual::PARAMETERS),
     ("Commands", Pipe::PARAMETERS),
     ("Commands, per service", Spawned::PARAMETERS),

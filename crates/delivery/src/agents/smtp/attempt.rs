@@ -3,6 +3,7 @@
 mod setup;
 
 use super::Shared;
+use super::adapt::Adapter;
 use super::connection::{Connection, How, Loss, Peer, Unsent};
 use super::destination::{self, Site};
 use super::failure::{Failure, sent};
@@ -220,7 +221,11 @@ impl Delivery<'_> {
             return End::Over;
         }
         let with_origin = self.shared.settings.send_xforward;
-        connection.begin(transaction(self.report.job(), &talk.places, with_origin));
+        let mut transaction = transaction(self.report.job(), &talk.places, with_origin);
+        if self.adapter(&connection).is_some() {
+            transaction.size = None;
+        }
+        connection.begin(transaction);
         loop {
             let loss = match self.event(&mut connection).await {
                 Ok(Event::TransactionOver) => break,
@@ -275,12 +280,22 @@ impl Delivery<'_> {
 
     async fn send(&self, connection: &mut Connection) -> Result<(), Unsent> {
         let job = self.report.job();
-        let sent = connection.send(&job.content, &self.shared.files).await?;
+        let adapter = self.adapter(connection);
+        let sent = connection.send(&job.content, adapter, &self.shared.files).await?;
         if sent.broke_a_line {
             let limit = self.shared.settings.line_bytes_max;
             observe::emit(self.report.tag(), &LinesBroken { queue_id: &job.queue_id, limit });
         }
         Ok(())
+    }
+
+    /// What changes the message for this server.
+    fn adapter(&self, connection: &Connection) -> Option<Adapter> {
+        let settings = &self.shared.settings;
+        let can = connection.client().capabilities();
+        // UTF-8 in headers is no use without 8-bit text.
+        let narrows = settings.converts && !can.eight_bit_mime && !can.smtputf8;
+        narrows.then(|| Adapter::narrowing(settings.mime_limits))
     }
 
     fn local_failure(&mut self, talk: &mut Talk, connection: &Connection, error: &io::Error) {
@@ -406,7 +421,7 @@ fn transaction(job: &Job, places: &[usize], with_origin: bool) -> Transaction {
     Transaction {
         sender: job.sender.clone(),
         recipients: places.iter().map(|place| job.recipients[*place].recipient.clone()).collect(),
-        size: job.content.queue_size(),
+        size: Some(job.content.queue_size()),
         encoding: job.encoding,
         smtputf8: job.smtputf8,
         envid: job.envid.clone(),

@@ -1,5 +1,6 @@
 //! Sends a content: as it lies in memory where it may go as it is, encoded or from a file otherwise.
 
+use super::adapt::Adapter;
 use super::patience::Patience;
 use super::stream::Stream;
 use bytes::Bytes;
@@ -46,21 +47,29 @@ pub(super) struct Sent {
     pub broke_a_line: bool,
 }
 
+/// How a content goes out.
+pub(super) struct Way<'a> {
+    /// `smtp_line_length_limit`; 0 is no limit.
+    pub line_bytes_max: usize,
+    /// How fast.
+    pub pace: Pace,
+    /// What is changed.
+    pub adapter: Option<Adapter>,
+    /// Who reads files.
+    pub files: &'a FileReader,
+}
+
 /// Writes the content and the end of data, each write within the limit that is left.
-pub(super) async fn send(
-    stream: &mut Stream,
-    content: &Content,
-    line_bytes_max: usize,
-    pace: Pace,
-    files: &FileReader,
-) -> Result<Sent, Unsendable> {
-    let mut writer = Writer { stream, pace };
+pub(super) async fn send(stream: &mut Stream, content: &Content, way: Way<'_>) -> Result<Sent, Unsendable> {
+    let mut writer = Writer { stream, pace: way.pace };
     let end = end_of_data(!content.flags.has(ContentFlags::NO_FINAL_NEWLINE));
-    let encode = needs_encoding(content.flags, line_bytes_max) || pace.end_delay.is_some();
+    let encode = needs_encoding(content.flags, way.line_bytes_max) || way.adapter.is_some();
     match content.pieces() {
-        Some(pieces) if !encode => writer.write(pieces, end).await.map(|()| Sent::default()),
+        Some(pieces) if !encode && way.pace.end_delay.is_none() => {
+            writer.write(pieces, end).await.map(|()| Sent::default())
+        }
         // Boxed: the state of this rarer way would make every delivery's task larger.
-        _ => Box::pin(writer.write_encoded(content, line_bytes_max, end, files)).await,
+        _ => Box::pin(writer.write_encoded(content, way, (!encode).then_some(end))).await,
     }
 }
 
@@ -122,23 +131,26 @@ impl Writer<'_> {
         }
     }
 
-    /// Writes a content that has to be read or changed on the way.
+    /// Writes a content that has to be read or changed on the way; `end` is its end where it goes as it is.
     async fn write_encoded(
         &mut self,
         content: &Content,
-        line_bytes_max: usize,
-        end: &[u8],
-        files: &FileReader,
+        mut way: Way<'_>,
+        end: Option<&[u8]>,
     ) -> Result<Sent, Unsendable> {
-        let encode = needs_encoding(content.flags, line_bytes_max);
-        let mut encoder = DataEncoder::new(line_bytes_max);
-        let mut source = Source::open(content, files);
-        let (mut gathered, mut read) = (Vec::new(), 0);
+        let mut encoder = DataEncoder::new(way.line_bytes_max);
+        let mut source = Source::open(content, way.files);
+        let (mut adapted, mut gathered, mut read) = (Vec::new(), Vec::new(), 0);
         while let Some(piece) = source.next().await.map_err(Unsendable::Local)? {
             read += piece.len() as u64;
-            match encode {
-                true => encoder.encode(&piece, &mut gathered),
-                false => gathered.extend_from_slice(&piece),
+            match (&mut way.adapter, end) {
+                (Some(adapter), _) => {
+                    adapted.clear();
+                    adapter.piece(&piece, &mut adapted);
+                    encoder.encode(&adapted, &mut gathered);
+                }
+                (None, None) => encoder.encode(&piece, &mut gathered),
+                (None, Some(_)) => gathered.extend_from_slice(&piece),
             }
             if gathered.len() >= GATHERED_BYTES_MAX {
                 self.write(&[], &gathered).await?;
@@ -150,6 +162,11 @@ impl Writer<'_> {
             let text = format!("expected {} bytes of content, found {read}", content.size);
             return Err(Unsendable::Local(io::Error::new(io::ErrorKind::InvalidData, text)));
         }
+        if let Some(adapter) = &mut way.adapter {
+            adapted.clear();
+            adapter.end(&mut adapted);
+            encoder.encode(&adapted, &mut gathered);
+        }
         let sent = Sent { broke_a_line: encoder.broke_a_line() };
         if let Some(pause) = self.pace.end_delay {
             // The end must not come in one packet with what stands before it.
@@ -157,9 +174,9 @@ impl Writer<'_> {
             gathered.clear();
             tokio::time::sleep(pause).await;
         }
-        match encode {
-            true => encoder.end(&mut gathered),
-            false => gathered.extend_from_slice(end),
+        match end {
+            None => encoder.end(&mut gathered),
+            Some(end) => gathered.extend_from_slice(end),
         }
         self.write(&[], &gathered).await?;
         Ok(sent)

@@ -1,6 +1,7 @@
 //! One connection to a server: the dialogue's machine with a socket under it.
 
-use super::body::{self, FileReader, Pace, Sent, Unsendable};
+use super::adapt::Adapter;
+use super::body::{self, FileReader, Pace, Sent, Unsendable, Way};
 use super::patience::Patience;
 use super::reply_filter::{FilteredReplies, Note};
 use super::route::{Place, Target};
@@ -256,13 +257,19 @@ impl Connection {
     }
 
     /// Sends the content that [`Event::SendContent`] asked for.
-    pub async fn send(&mut self, content: &Content, files: &FileReader) -> Result<Sent, Unsent> {
+    pub async fn send(
+        &mut self,
+        content: &Content,
+        adapter: Option<Adapter>,
+        files: &FileReader,
+    ) -> Result<Sent, Unsent> {
         let pace = Pace {
             limit: self.settings.timeouts.data_xfer,
             patience: Patience::new(self.settings.request_rate),
             end_delay: self.end_delay,
         };
-        let sent = body::send(&mut self.stream, content, self.settings.line_bytes_max, pace, files).await;
+        let way = Way { line_bytes_max: self.settings.line_bytes_max, pace, adapter, files };
+        let sent = body::send(&mut self.stream, content, way).await;
         match sent {
             Ok(sent) => {
                 self.client.content_sent();

@@ -3,6 +3,7 @@
 //! A job becomes a task of the event loop. It takes a connection that waits for mail to the same destination, or
 //! opens one; afterwards the connection waits for the next job, whose MAIL, RCPT and DATA then go out in one write.
 
+mod adapt;
 mod attempt;
 mod body;
 mod busy;

@@ -106,6 +106,10 @@ pub struct Settings {
     pub pix_threshold: Duration,
     /// `smtp_pix_workaround_delay_time`: how long.
     pub pix_delay: Duration,
+    /// 8-bit parts become quoted-printable for servers without 8BITMIME (`disable_mime_output_conversion`).
+    pub converts: bool,
+    /// How far messages are looked into.
+    pub mime_limits: mail::mime::Limits,
     /// `smtp_reply_filter`.
     pub reply_filter: Maps,
     /// Relative socket paths are below it (`queue_directory`).
@@ -236,6 +240,8 @@ impl Default for Settings {
             pix_maps: Maps::default(),
             pix_threshold: Duration::from_secs(500),
             pix_delay: Duration::from_secs(10),
+            converts: true,
+            mime_limits: mail::mime::Limits::default(),
             reply_filter: Maps::default(),
             queue_directory: "/var/spool/postfix".into(),
             chrooted: false,

@@ -11,8 +11,8 @@ pub struct Transaction {
     pub sender: Address,
     /// The recipients; events name them by their place here.
     pub recipients: Vec<Recipient>,
-    /// Bytes of the content.
-    pub size: u64,
+    /// Bytes of the content, where it is not changed on its way out.
+    pub size: Option<u64>,
     /// What the sender declared of the content.
     pub encoding: Encoding,
     /// Postfix's `sender options` bits.
@@ -41,10 +41,13 @@ impl Transaction {
         out.extend_from_slice(b"MAIL FROM:<");
         address(&self.sender, quote, out);
         out.push(b'>');
-        if can.size.is_some() {
-            out.extend_from_slice(format!(" SIZE={}", self.size).as_bytes());
+        if can.size.is_some()
+            && let Some(size) = self.size
+        {
+            out.extend_from_slice(format!(" SIZE={size}").as_bytes());
         }
-        if can.eight_bit_mime {
+        // SMTPUTF8 is no use without it (RFC 6531 3.1).
+        if can.eight_bit_mime || can.smtputf8 {
             match self.encoding {
                 Encoding::EightBit => out.extend_from_slice(b" BODY=8BITMIME"),
                 Encoding::SevenBit => out.extend_from_slice(b" BODY=7BIT"),

@@ -2,7 +2,7 @@
 
 use super::{CONNECTIONS_MAX, Keep, Settings, Timeouts};
 use crate::ReportStyle;
-use config::parameters::{Client, ClientRoutes, Global, Rewrite};
+use config::parameters::{Client, ClientRoutes, Global, Mime, Rewrite};
 use config::{Error, Errors, Scope};
 use net::Families;
 use protocol::smtp::client::{EhloUse, Protocol, Settings as Dialogue};
@@ -34,6 +34,7 @@ impl Settings {
         let opener = Opener { scope, lmtp: protocol == Protocol::Lmtp, tables };
         let families = Families::parse(&global.inet_protocols.join(" ")).unwrap_or(Families::ALL);
         let routes = ClientRoutes::read_in(scope)?;
+        let mime = Mime::read_in(scope)?;
         let has = |words: &[String], word: &str| words.iter().any(|w| w == word);
         let dns = match client.dns_support_level.as_str() {
             "" => !routes.disable_dns_lookups,
@@ -89,6 +90,12 @@ impl Settings {
             pix_maps: opener.maps("pix_workaround_maps", &client.pix_workaround_maps)?,
             pix_threshold: client.pix_workaround_threshold_time,
             pix_delay: client.pix_workaround_delay_time,
+            converts: !mime.disable_mime_output_conversion,
+            mime_limits: mail::mime::Limits {
+                nesting: bounded(mime.mime_nesting_limit),
+                boundary_bytes: bounded(mime.mime_boundary_length_limit),
+                header_bytes: bounded(mime.header_size_limit),
+            },
             reply_filter: opener.maps("reply_filter", &client.reply_filter)?,
             queue_directory: global.queue_directory.into(),
             chrooted: scope.service().is_some_and(|service| scope.config().is_chrooted(service)),

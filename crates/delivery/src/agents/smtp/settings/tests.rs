@@ -51,6 +51,7 @@ fn ehlo_or_helo_is_a_matter_of_two_parameters() {
 
 /// Settings off their defaults; what depends on another one has it beside it.
 const OFF_DEFAULT: &[&str] = &[
+    "mime_nesting_limit = 7",
     "use_srv_lookup = submission",
     "allow_srv_lookup_fallback = yes",
     "ignore_srv_lookup_error = yes",
