@@ -6,11 +6,13 @@
 mod canonical;
 mod domain;
 pub mod explain;
+mod generic;
 mod mapping;
 mod resolve;
 mod settings;
 
 pub use canonical::Rules;
+pub use generic::Generic;
 pub use mapping::{HeaderClass, Mapped, Mapper, Step, Tables, Trouble, Witness};
 pub use resolve::{AddressClass, Resolved, Resolver, Route};
 pub use settings::Settings;
