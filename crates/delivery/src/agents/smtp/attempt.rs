@@ -3,13 +3,14 @@
 mod setup;
 
 use super::Shared;
-use super::adapt::Adapter;
+use super::adapt::{Adapter, Changes};
+use super::checks::Witness;
 use super::connection::{Connection, How, Loss, Peer, Unsent};
 use super::destination::{self, Site};
 use super::failure::{Failure, sent};
 use super::route::{self, NoRoute, Place, Target};
 use crate::{Assignment, Report, Via};
-use mail::{Job, SiteFailure};
+use mail::{Address, Job, SiteFailure};
 use observe::Escaped;
 use observe::events::delivery::{LinesBroken, ServerPassedOver};
 use protocol::smtp::client::{Event, Protocol, Stage, Transaction, needs_smtputf8};
@@ -222,8 +223,14 @@ impl Delivery<'_> {
         }
         let with_origin = self.shared.settings.send_xforward;
         let mut transaction = transaction(self.report.job(), &talk.places, with_origin);
-        if self.adapter(&connection).is_some() {
+        if self.narrows(&connection) {
+            // It is not known before.
             transaction.size = None;
+        }
+        if let Err(address) = self.generic_envelope(&mut transaction).await {
+            let text = format!("smtp_generic_maps map lookup problem for {address}");
+            self.local_failure(&mut talk, &connection, &io::Error::other(text));
+            return End::Over;
         }
         connection.begin(transaction);
         loop {
@@ -289,13 +296,41 @@ impl Delivery<'_> {
         Ok(())
     }
 
-    /// What changes the message for this server.
-    fn adapter(&self, connection: &Connection) -> Option<Adapter> {
-        let settings = &self.shared.settings;
+    /// Whether parts are encoded for this server.
+    fn narrows(&self, connection: &Connection) -> bool {
         let can = connection.client().capabilities();
         // UTF-8 in headers is no use without 8-bit text.
-        let narrows = settings.converts && !can.eight_bit_mime && !can.smtputf8;
-        narrows.then(|| Adapter::narrowing(settings.mime_limits))
+        self.shared.settings.converts && !can.eight_bit_mime && !can.smtputf8
+    }
+
+    /// What changes the message for this server.
+    fn adapter(&self, connection: &Connection) -> Option<Adapter<'_>> {
+        let settings = &self.shared.settings;
+        let changes = Changes {
+            narrows: self.narrows(connection),
+            checks: &settings.checks,
+            generic: settings.generic.as_ref(),
+        };
+        Adapter::new(changes, settings.mime_limits, self.witness())
+    }
+
+    fn witness(&self) -> Witness {
+        Witness { tag: self.report.tag().clone(), queue_id: self.report.job().queue_id.clone() }
+    }
+
+    /// The envelope with the addresses that it has outside (`smtp_generic_maps`).
+    async fn generic_envelope(&self, transaction: &mut Transaction) -> Result<(), Address> {
+        let Some(generic) = &self.shared.settings.generic else { return Ok(()) };
+        let recipients = transaction.recipients.iter_mut().map(|r| &mut r.address);
+        let witness = self.witness();
+        for address in std::iter::once(&mut transaction.sender).chain(recipients) {
+            match generic.address(address, &|address: &Address| witness.warn_of_several(address)).await {
+                Ok(Some(other)) => *address = other,
+                Ok(None) => {}
+                Err(_) => return Err(address.clone()),
+            }
+        }
+        Ok(())
     }
 
     fn local_failure(&mut self, talk: &mut Talk, connection: &Connection, error: &io::Error) {

@@ -54,7 +54,7 @@ pub(super) struct Way<'a> {
     /// How fast.
     pub pace: Pace,
     /// What is changed.
-    pub adapter: Option<Adapter>,
+    pub adapter: Option<Adapter<'a>>,
     /// Who reads files.
     pub files: &'a FileReader,
 }
@@ -146,7 +146,7 @@ impl Writer<'_> {
             match (&mut way.adapter, end) {
                 (Some(adapter), _) => {
                     adapted.clear();
-                    adapter.piece(&piece, &mut adapted);
+                    adapter.piece(&piece, &mut adapted).await.map_err(Unsendable::Local)?;
                     encoder.encode(&adapted, &mut gathered);
                 }
                 (None, None) => encoder.encode(&piece, &mut gathered),
@@ -164,7 +164,7 @@ impl Writer<'_> {
         }
         if let Some(adapter) = &mut way.adapter {
             adapted.clear();
-            adapter.end(&mut adapted);
+            adapter.end(&mut adapted).await.map_err(Unsendable::Local)?;
             encoder.encode(&adapted, &mut gathered);
         }
         let sent = Sent { broke_a_line: encoder.broke_a_line() };

@@ -260,7 +260,7 @@ impl Connection {
     pub async fn send(
         &mut self,
         content: &Content,
-        adapter: Option<Adapter>,
+        adapter: Option<Adapter<'_>>,
         files: &FileReader,
     ) -> Result<Sent, Unsent> {
         let pace = Pace {

@@ -7,6 +7,7 @@ mod adapt;
 mod attempt;
 mod body;
 mod busy;
+mod checks;
 mod connection;
 mod destination;
 mod failure;
@@ -17,6 +18,7 @@ mod route;
 mod settings;
 mod stream;
 
+pub use checks::Checks;
 pub use settings::{Keep, Settings, Timeouts};
 
 use crate::{Assignment, DeliveryAgent, PassOn};

@@ -4,10 +4,12 @@ mod read;
 
 pub(super) use read::logged_keywords;
 
+use super::checks::Checks;
 use crate::ReportStyle;
 use config::Ports;
 use net::Families;
 use protocol::smtp::client::{Settings as Dialogue, Stage};
+use rewrite::Generic;
 use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -110,6 +112,10 @@ pub struct Settings {
     pub converts: bool,
     /// How far messages are looked into.
     pub mime_limits: mail::mime::Limits,
+    /// `smtp_header_checks` and its kind.
+    pub checks: Checks,
+    /// `smtp_generic_maps`; nothing where there are none.
+    pub generic: Option<Generic>,
     /// `smtp_reply_filter`.
     pub reply_filter: Maps,
     /// Relative socket paths are below it (`queue_directory`).
@@ -242,6 +248,8 @@ impl Default for Settings {
             pix_delay: Duration::from_secs(10),
             converts: true,
             mime_limits: mail::mime::Limits::default(),
+            checks: Checks { prefix: "smtp", ..Checks::default() },
+            generic: None,
             reply_filter: Maps::default(),
             queue_directory: "/var/spool/postfix".into(),
             chrooted: false,

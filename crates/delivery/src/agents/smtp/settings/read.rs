@@ -2,10 +2,12 @@
 
 use super::{CONNECTIONS_MAX, Keep, Settings, Timeouts};
 use crate::ReportStyle;
+use crate::agents::smtp::checks::Checks;
 use config::parameters::{Client, ClientRoutes, Global, Mime, Rewrite};
 use config::{Error, Errors, Scope};
 use net::Families;
 use protocol::smtp::client::{EhloUse, Protocol, Settings as Dialogue};
+use rewrite::{Generic, Resolver};
 use std::net::IpAddr;
 use std::time::Duration;
 use tables::Maps;
@@ -19,6 +21,7 @@ impl Settings {
         scope: &Scope<'_>,
         protocol: Protocol,
         tables: &tables::Settings,
+        resolver: &Resolver,
     ) -> Result<Settings, Errors> {
         let global = Global::read_in(scope)?;
         let rewrite = Rewrite::read_in(scope)?;
@@ -41,6 +44,7 @@ impl Settings {
             level => level != "disabled",
         };
         let source = opener.sources(&global, &client)?;
+        let checks = opener.checks(&client)?;
         Ok(Settings {
             dialogue: dialogue(protocol, &client),
             timeouts: timeouts(&client),
@@ -96,6 +100,14 @@ impl Settings {
                 boundary_bytes: bounded(mime.mime_boundary_length_limit),
                 header_bytes: bounded(mime.header_size_limit),
             },
+            checks,
+            generic: Some(Generic {
+                maps: opener.maps("generic_maps", &client.generic_maps)?,
+                resolver: resolver.clone(),
+                propagates: has(&mime.propagate_unmatched_extensions, "generic"),
+                token_limit: bounded(mime.header_address_token_limit),
+            })
+            .filter(|generic| !generic.maps.is_empty()),
             reply_filter: opener.maps("reply_filter", &client.reply_filter)?,
             queue_directory: global.queue_directory.into(),
             chrooted: scope.service().is_some_and(|service| scope.config().is_chrooted(service)),
@@ -203,6 +215,16 @@ impl Opener<'_> {
         Maps::open(specs, self.tables).or_else(|errors| {
             Errors::check(errors.iter().map(|e| self.error(smtp, e.to_string())).collect())?;
             Ok(Maps::default())
+        })
+    }
+
+    fn checks(&self, client: &Client) -> Result<Checks, Errors> {
+        Ok(Checks {
+            header: self.maps("header_checks", &client.header_checks)?,
+            mime: self.maps("mime_header_checks", &client.mime_header_checks)?,
+            nested: self.maps("nested_header_checks", &client.nested_header_checks)?,
+            body: self.maps("body_checks", &client.body_checks)?,
+            prefix: if self.lmtp { "lmtp" } else { "smtp" },
         })
     }
 

@@ -12,7 +12,9 @@ fn read(main_cf: &str, protocol: Protocol) -> Result<Settings, Errors> {
     let master_cf = "smtp unix - - n - - smtp\nrelay unix - - n - - smtp -o smtp_helo_timeout=5s\n";
     let config = Config::parse(Path::new("/etc/postfix"), main_cf, master_cf, host).unwrap();
     let relay = config.service("relay", ServiceType::Unix);
-    Settings::read(&config.scope(relay), protocol, &tables::Settings::default())
+    let tables = tables::Settings::default();
+    let resolver = rewrite::Resolver::new(rewrite::Settings::open(&config, &tables)?);
+    Settings::read(&config.scope(relay), protocol, &tables, &resolver)
 }
 
 #[test]
@@ -51,6 +53,8 @@ fn ehlo_or_helo_is_a_matter_of_two_parameters() {
 
 /// Settings off their defaults; what depends on another one has it beside it.
 const OFF_DEFAULT: &[&str] = &[
+    "header_address_token_limit = 7\nsmtp_generic_maps = static:x",
+    "propagate_unmatched_extensions = generic\nsmtp_generic_maps = static:x",
     "mime_nesting_limit = 7",
     "use_srv_lookup = submission",
     "allow_srv_lookup_fallback = yes",
@@ -102,9 +106,11 @@ const OFF_DEFAULT: &[&str] = &[
     "lmtp_lhlo_timeout = 7s",
     "lmtp_line_length_limit = 77",
     "lmtp_mail_timeout = 7s",
+    "lmtp_mime_header_checks = static:IGNORE",
     "lmtp_min_data_rate = 7\nlmtp_per_request_deadline = yes",
     "lmtp_mx_address_limit = 7",
     "lmtp_mx_session_limit = 7",
+    "lmtp_nested_header_checks = static:IGNORE",
     "lmtp_per_record_deadline = yes",
     "lmtp_per_request_deadline = yes",
     "lmtp_pix_workaround_delay_time = 7s",
