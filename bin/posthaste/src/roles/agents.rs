@@ -72,10 +72,16 @@ pub struct Agents {
 
 impl Plan {
     /// Reads what a configuration says of agents, and opens their tables.
-    pub fn read(config: &Config, tables: &tables::Settings) -> Result<Plan, String> {
+    pub fn read(
+        config: &Config,
+        tables: &tables::Settings,
+        resolver: &rewrite::Resolver,
+    ) -> Result<Plan, String> {
         let services = config.services().iter().filter(|s| s.kind == ServiceType::Unix);
         Ok(Plan {
-            services: services.map(|s| Service::read(config, s, tables)).collect::<Result<_, _>>()?,
+            services: services
+                .map(|s| Service::read(config, s, tables, resolver))
+                .collect::<Result<_, _>>()?,
             usual: style(config, None)?,
             usual_name: syslog_name(config, None)?,
             names: names::sources(config, false)?,
@@ -84,13 +90,18 @@ impl Plan {
 }
 
 impl Service {
-    fn read(config: &Config, service: &ServiceLine, tables: &tables::Settings) -> Result<Service, String> {
+    fn read(
+        config: &Config,
+        service: &ServiceLine,
+        tables: &tables::Settings,
+        resolver: &rewrite::Resolver,
+    ) -> Result<Service, String> {
         let protocol = match service.command.as_str() {
             "lmtp" => Some(Protocol::Lmtp),
             "smtp" => Some(Protocol::Smtp),
             _ => None,
         };
-        let read = |protocol| Settings::read(&config.scope(Some(service)), protocol, tables);
+        let read = |protocol| Settings::read(&config.scope(Some(service)), protocol, tables, resolver);
         Ok(Service {
             name: service.name.clone(),
             command: service.command.clone(),

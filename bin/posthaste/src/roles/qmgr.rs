@@ -27,7 +27,7 @@ pub fn run(mut start: Start) -> Result<(), String> {
     let numbers = Numbers::new(start.inherited.numbers);
     let tables = routing::table_settings(&start.config, &start.tag).map_err(|why| start.fail(why))?;
     let ways = routing::ways(&start.config, &tables).map_err(|why| start.fail(why))?;
-    let plan = agents::Plan::read(&start.config, &tables).map_err(|why| start.fail(why))?;
+    let plan = agents::Plan::read(&start.config, &tables, &ways.resolver).map_err(|why| start.fail(why))?;
     let (written, mut opened) = (tables.written.all(), tables.opened.clone());
     // A reload opens tables again, wherever they lie.
     start.confine(&Reach {
@@ -81,7 +81,7 @@ pub fn run(mut start: Start) -> Result<(), String> {
             let tables = routing::table_settings(&config, &own_tag)?;
             let tables = tables::Settings { before: opened.clone(), ..tables };
             let ways = routing::ways(&config, &tables)?;
-            let plan = agents::Plan::read(&config, &tables)?;
+            let plan = agents::Plan::read(&config, &tables, &ways.resolver)?;
             let snapshot = snapshot(&config, ways, &own_tag)?;
             agents.set(plan, &numbers, &own_tag)?;
             opened = tables.opened;

@@ -24,7 +24,8 @@ pub fn table_settings(config: &Config, tag: &Tag) -> Result<tables::Settings, St
 
 /// What the queue manager asks about addresses.
 pub struct Ways {
-    resolver: Resolver,
+    /// Where mail goes.
+    pub resolver: Resolver,
     /// Maps the recipients of reports, as the line of master.cf for the usual cleanup has it.
     mapper: Mapper,
 }

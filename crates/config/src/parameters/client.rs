@@ -89,6 +89,16 @@ twins! {
         pix_workarounds: List = (smtp_pix_workarounds = "disable_esmtp,delay_dotcrlf", lmtp_pix_workarounds = "disable_esmtp,delay_dotcrlf"),
         /// What is done for such servers, by their address.
         pix_workaround_maps: Tables = (smtp_pix_workaround_maps = "", lmtp_pix_workaround_maps = ""),
+        /// Tables of addresses that mail leaves with.
+        generic_maps: Tables = (smtp_generic_maps = "", lmtp_generic_maps = ""),
+        /// Tables that headers are matched with as mail leaves.
+        header_checks: Tables = (smtp_header_checks = "", lmtp_header_checks = ""),
+        /// The same for headers of MIME.
+        mime_header_checks: Tables = (smtp_mime_header_checks = "", lmtp_mime_header_checks = ""),
+        /// The same for headers of messages within messages.
+        nested_header_checks: Tables = (smtp_nested_header_checks = "", lmtp_nested_header_checks = ""),
+        /// The same for lines of bodies.
+        body_checks: Tables = (smtp_body_checks = "", lmtp_body_checks = ""),
         /// Tables that change the lines of servers' replies.
         reply_filter: Tables = (smtp_reply_filter = "", lmtp_reply_filter = ""),
         /// The age of a message from which on that is done.

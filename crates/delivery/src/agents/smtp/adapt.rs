@@ -6,7 +6,7 @@
 
 use super::checks::{Checks, Fate, Witness};
 use mail::Address;
-use mail::mime::{Holds, Item, Limits, Parser, Place, QuotedPrintable, Transfer, field_name, value};
+use mail::parts::{Holds, Item, Limits, Parser, Place, QuotedPrintable, Transfer, field_name, value};
 use rewrite::Generic;
 use std::io;
 

@@ -2,7 +2,7 @@
 //! `smtp_mime_header_checks`, `smtp_nested_header_checks`, `smtp_body_checks`.
 
 use mail::QueueId;
-use mail::mime::{Place, field_name};
+use mail::parts::{Place, field_name};
 use observe::{Escaped, Tag};
 use tables::search::Key;
 use tables::{Lookup, Maps};

@@ -95,7 +95,7 @@ impl Settings {
             pix_threshold: client.pix_workaround_threshold_time,
             pix_delay: client.pix_workaround_delay_time,
             converts: !mime.disable_mime_output_conversion,
-            mime_limits: mail::mime::Limits {
+            mime_limits: mail::parts::Limits {
                 nesting: bounded(mime.mime_nesting_limit),
                 boundary_bytes: bounded(mime.mime_boundary_length_limit),
                 header_bytes: bounded(mime.header_size_limit),
