@@ -111,9 +111,16 @@ fn each_of(config: &Config, service: Option<&ServiceLine>, name: &str, origin: &
     let honoured = known.is_none_or(|known| known.state == State::Honoured);
     // A value that cannot be expanded is an error of loading already.
     let Ok(value) = config.scope(service).expanded(name) else { return };
+    // The service behind it may be `unix:…`, which is no table.
+    let mut is_policy_service = false;
     for word in words::list(&value) {
         let word = words::unbraced(&word).unwrap_or(&word);
+        let was_policy_service = std::mem::take(&mut is_policy_service);
         for spec in words::list(word).iter().map(|spec| spec.trim_start_matches('!')) {
+            if was_policy_service || std::mem::take(&mut is_policy_service) {
+                continue;
+            }
+            is_policy_service = spec == "check_policy_service";
             let is_table = spec.split_once(':').is_some_and(|(kind, _)| kinds::is_known(kind));
             if kind == Tables::NAME || is_table {
                 visit(spec, name, origin, honoured);
@@ -134,6 +141,17 @@ mod tests {
         let master = "smtp inet n - y - - smtpd -o { smtpd_client_restrictions = { check_client_access proxy:inline:{ a=b } } }\n";
         let config = Config::parse(Path::new("/etc/postfix"), main, master, Host::default()).unwrap();
         assert_eq!(proxied(&config), ["btree:/a", "cidr:/n", "inline:{ a=b }", "unix:passwd.byname"]);
+    }
+
+    #[test]
+    fn a_policy_service_on_a_socket_is_no_table() {
+        let main = "smtpd_recipient_restrictions = check_policy_service unix:private/a, \
+                    check_policy_service { unix:private/b, timeout=5s }, { check_policy_service unix:private/c }, \
+                    check_client_access unix:nosuch\n";
+        let config = Config::parse(Path::new("/etc/postfix"), main, "", Host::default()).unwrap();
+        let found = survey(&config, &Settings::default());
+        let specs: Vec<&str> = found.iter().map(|table| table.spec.as_str()).collect();
+        assert_eq!(specs, ["unix:nosuch"]);
     }
 
     #[test]
