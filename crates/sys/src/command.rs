@@ -51,6 +51,7 @@ pub fn spawn_as(command: &mut Command, how: &RunAs<'_>) -> Result<Child, SpawnEr
     let prepare = move || {
         rustix::process::setsid()?;
         hide_descriptors();
+        ignore_signals();
         if let Some(max) = size_max {
             rustix::process::setrlimit(Resource::Fsize, Rlimit { current: Some(max), maximum: Some(max) })?;
         }
@@ -66,7 +67,7 @@ pub fn spawn_as(command: &mut Command, how: &RunAs<'_>) -> Result<Child, SpawnEr
         }
         Ok(())
     };
-    // SAFETY: between fork and exec the closure makes system calls only (setsid, close_range, setrlimit, chroot, chdir, and those of
+    // SAFETY: between fork and exec the closure makes system calls only (setsid, close_range, signal, setrlimit, chroot, chdir, and those of
     // `take`), which rustix and libc::syscall do directly; it reads values made before, allocates nothing, takes no lock.
     unsafe { command.pre_exec(prepare) };
     command.spawn().map_err(|e| {
@@ -87,6 +88,15 @@ fn hide_descriptors() {
     // SAFETY: takes integers only. A kernel before 5.11 does not know the call; ours are closed on exec in any case.
     unsafe {
         libc::syscall(libc::SYS_close_range, FIRST, libc::c_uint::MAX, libc::CLOSE_RANGE_CLOEXEC);
+    }
+}
+
+/// Commands start as those of Postfix do: a pipe that nobody reads and a file that is full are errors of a write, which
+/// is told of, and kill nobody.
+fn ignore_signals() {
+    for signal in [libc::SIGPIPE, libc::SIGXFSZ] {
+        // SAFETY: SIG_IGN is no handler of ours, so nothing of this process's memory is referred to.
+        unsafe { libc::signal(signal, libc::SIG_IGN) };
     }
 }
 
@@ -142,6 +152,15 @@ mod tests {
         let number = std::os::fd::AsRawFd::as_raw_fd(&left_open);
         let text = said(&format!("[ -e /proc/self/fd/{number} ] || echo closed"), &RunAs::default());
         assert_eq!(text, "closed\n");
+    }
+
+    #[test]
+    fn a_broken_pipe_and_a_full_file_kill_no_command() {
+        let text = said("grep SigIgn /proc/self/status", &RunAs::default());
+        let mask = text.split_whitespace().nth(1).map(|hex| u64::from_str_radix(hex, 16).unwrap()).unwrap();
+        for signal in [libc::SIGPIPE, libc::SIGXFSZ] {
+            assert!(mask & (1 << (signal - 1)) != 0, "{text}");
+        }
     }
 
     #[test]
