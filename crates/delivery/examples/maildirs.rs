@@ -102,7 +102,13 @@ async fn deliver(
     let (_settings, receiver) =
         tokio::sync::watch::channel(Arc::new(Services::one("virtual", Service::Virtual(Arc::new(settings)))));
     let (_trigger, shutdown) = net::Shutdown::new();
-    tokio::task::spawn_local(run(Inputs { listener, settings: receiver, workers, shutdown }));
+    tokio::task::spawn_local(run(Inputs {
+        listener,
+        settings: receiver,
+        workers,
+        spawner: Default::default(),
+        shutdown,
+    }));
     let numbers = Numbers::new(NumbersRange::of_slot(0));
     let agent =
         VirtualAgent::start(socket, Tag::new("postfix", "virtual", 1), numbers, ReportStyle::default());

@@ -116,9 +116,7 @@ impl Children {
             end.send(&ToRole::Log, Some(log.as_fd()))?;
         }
         for (plan, listener) in listeners.iter().copied() {
-            let message =
-                ToRole::Listener { service: plan.service.clone(), address: plan.endpoint.to_string() };
-            end.send(&message, Some(listener.as_fd()))?;
+            end.send(&listener_message(plan), Some(listener.as_fd()))?;
         }
         end.send(&ToRole::Go, None)?;
         tokio::task::spawn_local(listen_to(pid, Rc::clone(&end), self.to_us.clone()));
@@ -223,16 +221,25 @@ impl Children {
         }
     }
 
-    /// Gives a serving role the log file and tells it to read the configuration again; gives who was told.
-    pub(crate) fn tell_reload(&mut self, kind: RoleKind, log: Option<&File>) -> Vec<i32> {
-        let told = |child: &&Child| {
-            let sent = match log {
-                Some(log) => child.end.send(&ToRole::Log, Some(log.as_fd())),
-                None => Ok(()),
-            };
-            // A role that cannot be told is gone, and its successor reads the new configuration.
-            sent.and_then(|()| child.end.send(&ToRole::Reload, None)).is_ok()
+    /// Gives a serving role the log file and its sockets and tells it to read the configuration again; gives who was
+    /// told.
+    pub(crate) fn tell_reload(
+        &mut self,
+        kind: RoleKind,
+        log: Option<&File>,
+        listeners: &[(ListenerPlan, OwnedFd)],
+    ) -> Vec<i32> {
+        let tell = |child: &Child| {
+            if let Some(log) = log {
+                child.end.send(&ToRole::Log, Some(log.as_fd()))?;
+            }
+            for (plan, socket) in listeners.iter().filter(|(plan, _)| plan.role == kind) {
+                child.end.send(&listener_message(plan), Some(socket.as_fd()))?;
+            }
+            child.end.send(&ToRole::Reload, None)
         };
+        // A role that cannot be told is gone, and its successor reads the new configuration.
+        let told = |child: &&Child| tell(child).is_ok();
         let serving = self.all.values().filter(|c| c.kind == kind && c.stage == Stage::Serving);
         serving.filter(told).map(|child| child.pid).collect()
     }
@@ -280,4 +287,8 @@ async fn listen_to(pid: i32, end: Rc<MasterEnd>, to_us: mpsc::Sender<(i32, Optio
             return;
         }
     }
+}
+
+fn listener_message(plan: &ListenerPlan) -> ToRole {
+    ToRole::Listener { service: plan.service.clone(), address: plan.endpoint.to_string() }
 }

@@ -4,11 +4,11 @@
 //! warning.
 
 use crate::programs::{self, Place};
-use config::{Attributes, Config, Error, ServiceLine, ServiceType};
+use config::{Config, Error, ServiceLine, ServiceType};
 
 /// Programs whose `-o` settings are read on each of their lines.
-const READ_SETTINGS: [&str; 8] =
-    ["cleanup", "lmtp", "pipe", "postscreen", "qmgr", "smtp", "smtpd", "virtual"];
+const READ_SETTINGS: [&str; 9] =
+    ["cleanup", "lmtp", "pipe", "postscreen", "qmgr", "smtp", "smtpd", "spawn", "virtual"];
 
 /// Programs that take `flags=`, which the roles read.
 const CLIENTS: [&str; 2] = ["lmtp", "smtp"];
@@ -30,13 +30,10 @@ pub fn warnings(config: &Config) -> Vec<Error> {
                 ));
             }
             None => {}
-            Some(Place::Nowhere(_)) if service.command == "spawn" => {
-                found.extend(Attributes::of(service).err().unwrap_or_default());
-            }
             Some(Place::Nowhere(_)) => {}
             Some(Place::Process | Place::Elsewhere(_)) => {
-                // Those of pipe belong to its commands.
-                if service.command != "pipe" {
+                // Those of pipe and spawn belong to its commands.
+                if service.command != "pipe" && service.command != "spawn" {
                     arguments(service, &mut found);
                 }
                 settings(config, service, &mut found);
@@ -116,17 +113,16 @@ mod tests {
     #[test]
     fn what_is_asked_for_in_vain_is_told_with_its_line() {
         let master = "smtp inet n - n - - smtpd -v\nbounce unix - - n - 0 bounce\n  -o maximal_queue_lifetime=1d\n\
-                      \x20 -o syslog_name=x\nfoo unix - - n - - nosuch\np unix - n n - - spawn user=x\nsmtp unix - - n - - smtp -D x\n\
+                      \x20 -o syslog_name=x\nfoo unix - - n - - nosuch\nsmtp unix - - n - - smtp -D x\n\
                       lmtp unix - - n - - lmtp -v\n";
         assert_eq!(
             told(master),
             [
                 "/etc/postfix/master.cf:3: -o maximal_queue_lifetime: not honoured yet on a line of bounce, where main.cf's value holds",
                 "/etc/postfix/master.cf:5: foo/unix: expected one of Postfix's programs, found `nosuch`: nobody serves it",
-                "/etc/postfix/master.cf:6: p/unix: spawn: expected `argv=COMMAND …` as the last attribute",
-                "/etc/postfix/master.cf:7: smtp/unix: smtp: `-D`: not honoured yet: a debugger for each process",
-                "/etc/postfix/master.cf:7: smtp/unix: smtp: `x`: no argument of this program; it is ignored",
-                "/etc/postfix/master.cf:8: lmtp/unix: lmtp: `-v`: not honoured yet: verbose logging",
+                "/etc/postfix/master.cf:6: smtp/unix: smtp: `-D`: not honoured yet: a debugger for each process",
+                "/etc/postfix/master.cf:6: smtp/unix: smtp: `x`: no argument of this program; it is ignored",
+                "/etc/postfix/master.cf:7: lmtp/unix: lmtp: `-v`: not honoured yet: verbose logging",
             ]
         );
     }

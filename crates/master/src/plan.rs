@@ -119,7 +119,7 @@ impl Plan {
             errors.push(Error::new(origin, "import_environment", text));
         });
         let listeners = listeners(config, &global, &master, identity.is_some(), &mut errors, &mut warnings);
-        if listeners.is_empty() {
+        if !listeners.iter().any(|l| l.role.is_intake()) {
             let master_cf = config.directory().join("master.cf");
             let text = "no smtpd line that listens: no mail comes in by SMTP";
             warnings.push(format!("{}: {text}", master_cf.display()));
@@ -256,7 +256,8 @@ fn listeners(
         let key = service_key(service);
         match (service.kind, service.command.as_str()) {
             (ServiceType::Inet | ServiceType::Unix | ServiceType::Pass, "smtpd")
-            | (ServiceType::Inet, "postscreen") => {}
+            | (ServiceType::Inet, "postscreen")
+            | (ServiceType::Inet | ServiceType::Unix, "spawn") => {}
             (ServiceType::Inet, other) => {
                 warnings.push(format!(
                     "{}: {key}: {other} is not available yet: nobody listens there",
@@ -283,8 +284,12 @@ fn listeners(
             _ => service,
         };
         let chrooted = is_root && config.is_chrooted(process_of);
-        let role = if chrooted { RoleKind::ChrootedSmtpd } else { RoleKind::Smtpd };
-        if service.chroot == Some(true) && !is_root {
+        let role = match service.command.as_str() {
+            "spawn" => RoleKind::Local,
+            _ if chrooted => RoleKind::ChrootedSmtpd,
+            _ => RoleKind::Smtpd,
+        };
+        if service.chroot == Some(true) && !is_root && role != RoleKind::Local {
             let text = "not started as root, so it cannot be chrooted: it runs as the others do";
             warnings.push(wrong(text.into()).to_string());
         }
@@ -359,14 +364,25 @@ mod tests {
     fn every_inet_smtpd_line_listens_on_the_interfaces_or_on_its_own_address() {
         let main = "compatibility_level = 3.6\ninet_interfaces = 127.0.0.1, [::1]\nmaillog_file = /var/log/mail.log\n";
         let master = "smtp inet n - n - - smtpd\n[::1]:2525 inet n - n - - smtpd\n10025 inet n - n - - spawn user=x argv=/bin/x\n\
-                      cleanup unix n - n - 0 cleanup\nsmtp unix - - n - - smtp\n";
+                      cleanup unix n - n - 0 cleanup\nsmtp unix - - n - - smtp\n628 inet n - n - - qmqpd\n\
+                      policy unix - n n - 0 spawn user=x argv=/bin/x\n";
         let plan = plan(main, master).unwrap();
-        let found: Vec<String> =
-            plan.listeners.iter().map(|l| format!("{} {}", l.service, l.endpoint)).collect();
-        assert_eq!(found, ["smtp/inet 127.0.0.1:25", "smtp/inet [::1]:25", "[::1]:2525/inet [::1]:2525"]);
+        let shown = |l: &ListenerPlan| format!("{} {} {}", l.service, l.endpoint, l.role);
+        let found: Vec<String> = plan.listeners.iter().map(shown).collect();
+        assert_eq!(
+            found,
+            [
+                "smtp/inet 127.0.0.1:25 smtpd",
+                "smtp/inet [::1]:25 smtpd",
+                "[::1]:2525/inet [::1]:2525 smtpd",
+                "10025/inet 127.0.0.1:10025 local",
+                "10025/inet [::1]:10025 local",
+                "policy/unix private/policy local"
+            ]
+        );
         assert_eq!(plan.warnings.len(), 1);
         assert!(
-            plan.warnings[0].starts_with("/etc/postfix/master.cf:3: 10025/inet: spawn"),
+            plan.warnings[0].starts_with("/etc/postfix/master.cf:6: 628/inet: qmqpd"),
             "{:?}",
             plan.warnings
         );

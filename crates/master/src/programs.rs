@@ -39,7 +39,7 @@ pub const PROGRAMS: &[(&str, Place)] = &[
     ("showq", Place::Elsewhere("runs inside control")),
     ("smtp", IN_QMGR),
     ("smtpd", Place::Process),
-    ("spawn", Place::Nowhere("comes with local delivery")),
+    ("spawn", Place::Elsewhere("runs inside local")),
     ("tlsmgr", Place::Elsewhere("not needed: TLS keeps its state where it is used")),
     ("tlsproxy", IN_SMTPD),
     ("trivial-rewrite", IN_BOTH),

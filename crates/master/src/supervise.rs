@@ -411,7 +411,7 @@ impl Master {
         observe::emit(&self.tag, &Reload { version: VERSION, configuration: &configuration });
         let mut waiting = BTreeMap::new();
         for kind in [RoleKind::Qmgr, RoleKind::Local, RoleKind::Control] {
-            let told = self.children.tell_reload(kind, self.log.as_ref());
+            let told = self.children.tell_reload(kind, self.log.as_ref(), &self.listeners);
             waiting.extend(told.into_iter().map(|pid| (pid, kind)));
         }
         for kind in self.plan.roles().into_iter().filter(|k| k.is_intake()) {

@@ -15,6 +15,8 @@ pub fn check(config: &Config) -> Result<(Vec<Error>, Vec<Error>), Errors> {
     let mut errors = unusable_paths(config, &global);
     let virtuals = delivery::local_role::Services::read(config, &tables, true);
     errors.extend(virtuals.err().into_iter().flat_map(Errors::into_vec));
+    let spawned = delivery::local_role::spawn::Settings::read_all(config, true);
+    errors.extend(spawned.err().into_iter().flat_map(Errors::into_vec));
     for service in config.services().iter().filter(|s| s.command == "smtp" || s.command == "lmtp") {
         let marks = delivery::agents::marked::Marks::of(&config.scope(Some(service)), service);
         errors.extend(marks.err().into_iter().flat_map(Errors::into_vec));

@@ -20,7 +20,7 @@ use net::ShutdownTrigger;
 use observe::Tag;
 use rustix::process::{DumpableBehavior, set_dumpable_behavior};
 use std::io;
-use std::os::fd::BorrowedFd;
+use std::os::fd::{BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
@@ -211,11 +211,23 @@ pub async fn follow_master(
     tag: Tag,
     mut reload: impl FnMut() -> Result<(), String>,
 ) -> io::Result<()> {
+    follow_master_with(link, trigger, tag, |_| reload()).await
+}
+
+/// [`follow_master`] for a role whose reload brings listening sockets, each with its line of master.cf.
+pub async fn follow_master_with(
+    link: RoleLink,
+    trigger: ShutdownTrigger,
+    tag: Tag,
+    mut reload: impl FnMut(Vec<(String, OwnedFd)>) -> Result<(), String>,
+) -> io::Result<()> {
     link.send(&ToMaster::Ready)?;
+    let mut sockets = Vec::new();
     loop {
         match link.receive().await {
+            Ok(Some((ToRole::Listener { service, .. }, Some(socket)))) => sockets.push((service, socket)),
             Ok(Some((ToRole::Reload, _))) => {
-                let answer = match reload() {
+                let answer = match reload(std::mem::take(&mut sockets)) {
                     Ok(()) => ToMaster::Reloaded,
                     Err(why) => ToMaster::Failed(why),
                 };

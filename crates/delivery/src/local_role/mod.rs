@@ -21,6 +21,7 @@ mod replies;
 mod rights;
 mod services;
 mod settings;
+pub mod spawn;
 #[cfg(test)]
 mod tests;
 pub(crate) mod text;
@@ -39,6 +40,7 @@ use local::{LocalSettings, Shared};
 use net::Shutdown;
 use pool::{Back, Job, Pool, Task, failed};
 use replies::Replies;
+use spawn::Spawner;
 use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd as _, OwnedFd};
@@ -60,6 +62,8 @@ pub struct Inputs {
     pub listener: UnixListener,
     /// Configuration.
     pub settings: watch::Receiver<Arc<Services>>,
+    /// Serves the sockets of spawn lines.
+    pub spawner: Spawner,
     /// Threads that write mailboxes. Each waits for its own sync, and the disk makes one of those that wait together.
     pub workers: usize,
     /// The order to end.
@@ -85,13 +89,15 @@ pub async fn run(inputs: Inputs) -> io::Result<()> {
             },
         }
     }
+    inputs.spawner.stop();
     let drained = async {
-        while pool.open() + shared.open() + commands.open() > 0 {
+        while pool.open() + shared.open() + commands.open() + inputs.spawner.open() > 0 {
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
     };
     // What is not done by then is delivered again after the start.
     let _ = tokio::time::timeout(DRAIN, drained).await;
+    inputs.spawner.kill();
     Ok(())
 }
 

@@ -80,8 +80,9 @@ fn deliver_all(settings: Settings, jobs: &[&[&str]]) -> Vec<Vec<(Status, String,
         let (_settings, receiver) =
             watch::channel(Arc::new(Services::one("test", Service::Virtual(Arc::new(settings)))));
         let (trigger, shutdown) = Shutdown::new();
-        let role =
-            tokio::task::spawn_local(run(Inputs { listener, settings: receiver, workers: 4, shutdown }));
+        let spawner = Spawner::default();
+        let inputs = Inputs { listener, settings: receiver, spawner, workers: 4, shutdown };
+        let role = tokio::task::spawn_local(run(inputs));
         let numbers = Numbers::new(NumbersRange::of_slot(0));
         let tag = Tag::new("postfix", "virtual", 1);
         let agent = VirtualAgent::start(socket, tag, numbers, ReportStyle::default());

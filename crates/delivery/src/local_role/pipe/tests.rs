@@ -4,6 +4,7 @@ use super::*;
 use crate::DeliveryAgent as _;
 use crate::agents::pipe::{Finality, PipeAgent};
 use crate::agents::testjob::{Seen, assignment};
+use crate::local_role::spawn::Spawner;
 use crate::local_role::{Inputs, Service, Services, run as run_role};
 use crate::report::ReportStyle;
 use config::{Config, Host};
@@ -38,7 +39,8 @@ fn deliver(settings: Settings, recipients: &[&str], finality: Finality) -> Vec<m
         let services = Services::one("test", Service::Pipe(Arc::new(settings)));
         let (_settings, receiver) = tokio::sync::watch::channel(Arc::new(services));
         let (trigger, shutdown) = Shutdown::new();
-        let inputs = Inputs { listener, settings: receiver, workers: 1, shutdown };
+        let spawner = Spawner::default();
+        let inputs = Inputs { listener, settings: receiver, spawner, workers: 1, shutdown };
         let role = tokio::task::spawn_local(run_role(inputs));
         let numbers = Numbers::new(NumbersRange::of_slot(0));
         let tag = Tag::new("postfix", "pipe", 1);
