@@ -131,12 +131,13 @@ impl Agents {
         // The queue manager itself sends mail there, whatever master.cf has.
         for name in ["error", "retry", "discard"] {
             let tag = Tag::new(&plan.usual_name, if name == "discard" { name } else { "error" }, 0);
-            agents.insert(name.to_owned(), (fixed(name, tag, numbers, plan.usual), None));
+            let command = if name == "discard" { name } else { "error" };
+            agents.insert(name.to_owned(), (fixed(command, name, tag, numbers, plan.usual), None));
         }
         for Service { name, command, tag, style, filter, client, marks, finality } in plan.services {
             let others = || Rc::new(Others(Rc::downgrade(&self.by_transport)));
             let give = match (command.as_str(), client) {
-                ("error" | "discard", _) => fixed(&name, tag, numbers, style),
+                ("error" | "discard", _) => fixed(&command, &name, tag, numbers, style),
                 ("local", _) => {
                     give(LocalAgent::start(LOCAL_SOCKET.into(), tag, numbers.clone(), style, others()))
                 }
@@ -197,12 +198,12 @@ pub fn syslog_name(config: &Config, service: Option<&ServiceLine>) -> Result<Str
     config.scope(service).expanded("syslog_name").map_err(|e| e.to_string())
 }
 
-/// The agents that need no address: discard, retry, error.
-fn fixed(name: &str, tag: Tag, numbers: &Numbers, style: ReportStyle) -> Give {
+/// The agents that need no address: discard under any name, error, which defers where its service is called retry.
+fn fixed(command: &str, name: &str, tag: Tag, numbers: &Numbers, style: ReportStyle) -> Give {
     let numbers = numbers.clone();
-    match name {
-        "discard" => give(DiscardAgent::new(tag, numbers, style)),
-        "retry" => give(ErrorAgent::new(tag, numbers, style, FixedResult::Defer)),
+    match (command, name) {
+        ("discard", _) => give(DiscardAgent::new(tag, numbers, style)),
+        (_, "retry") => give(ErrorAgent::new(tag, numbers, style, FixedResult::Defer)),
         _ => give(ErrorAgent::new(tag, numbers, style, FixedResult::Bounce)),
     }
 }

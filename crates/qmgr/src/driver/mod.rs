@@ -298,7 +298,7 @@ impl<S: Spool> Driver<S> {
                 let asked = recipient.notify.has(mail::Notify::SUCCESS) && !outcome.next_hop_reports;
                 if asked || (message.was_late && recipient.notify.on_delay()) {
                     let mut reported = outcome.clone();
-                    if reported.remote_mta.is_none() {
+                    if reported.remote_mta.is_none() && !self.settings.discards.contains(&**transport) {
                         // Postfix's words; where another server took the mail bounce names that.
                         reported.reason = format!("delivery via {transport}: {}", reported.reason);
                     }
