@@ -8,6 +8,7 @@ use crate::listener::{self, Accepted, Ends};
 use crate::passed;
 use crate::peer::PeerInfo;
 use crate::readings::Readings;
+use crate::recent::Packing;
 use crate::serve::{Open, Shared};
 use crate::settings::Settings;
 use crate::socket::Socket;
@@ -212,6 +213,19 @@ impl Acceptor {
             sasl: events::Sasl::default(),
         };
         emit(&self.tag(*number), &rejected);
+        let packing = Packing {
+            time: net::clock::now(),
+            address: peer.address,
+            client: &peer.name_and_address,
+            service: &self.name,
+            command: "CONNECT",
+            helo: "",
+            sender: None,
+            recipient: None,
+            queue_id: "",
+            login: "",
+        };
+        self.shared.recent.record(&packing, None, &text);
     }
 
     /// Begins a session.

@@ -205,6 +205,23 @@ fn a_reload_forgets_nothing_and_a_session_of_before_is_told_too() {
 }
 
 #[test]
+fn a_client_that_is_too_fast_is_told_of_without_steps() {
+    let around =
+        Around::new("smtpd_client_recipient_rate_limit = 1\nsmtpd_client_event_limit_exceptions =\n");
+    let instance = around.started();
+    let mut client = Client::greeted(instance.port);
+    client.say("MAIL FROM:<sender@example.net>", "250");
+    client.say("RCPT TO:<ok@example.com>", "250");
+    client.say("RCPT TO:<ok@example.com>", "450 4.7.1 Error: too many recipients from 127.0.0.1");
+    let told = last(&instance, &[]);
+    let [one] = &told[..] else { panic!("{told:?}") };
+    assert_eq!(one["reply"], "450 4.7.1 Error: too many recipients from 127.0.0.1");
+    assert_eq!((&one["command"], &one["steps"]), (&"RCPT".into(), &serde_json::json!([])));
+    let text = said(&instance.posthaste(&["explain", "last"]));
+    assert!(text.contains("\n  the server itself: no restriction was asked\n  => 450 4.7.1 Error"), "{text}");
+}
+
+#[test]
 fn what_postscreen_holds_against_a_client_is_told_with_the_lists_that_name_it() {
     let around = Around::new(
         "postscreen_access_list =\npostscreen_dnsbl_sites = bl.example*3\npostscreen_dnsbl_threshold = 3\n\
