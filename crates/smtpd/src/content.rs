@@ -83,7 +83,9 @@ impl Driver {
             Err(reply) => {
                 self.not_queued(&id, false);
                 let scene = Scene { queue_id: Some(&id), ..Scene::of(session, "END-OF-MESSAGE") };
-                self.went_wrong(Some(Class::Resource), &scene, &reply.to_string());
+                // What is refused for good is the message's fault, as that it went in circles.
+                let class = if reply.is_permanent() { Class::Bounce } else { Class::Resource };
+                self.went_wrong(Some(class), &scene, &reply.to_string());
                 Answer::Refuse(reply)
             }
         }
@@ -97,8 +99,8 @@ impl Driver {
         sole: Option<&Address>,
         session: &Session<Smtpd>,
     ) -> Result<(), Reply> {
-        let lent = self.shared.trails.lend();
-        let scene = Scene { trail: Some(&lent), ..Scene::of(session, "END-OF-MESSAGE") };
+        let lent = self.shared.trail();
+        let scene = Scene { trail: lent.get(), ..Scene::of(session, "END-OF-MESSAGE") };
         let about = self.about(Stage::EndOfData, session, &scene);
         let about = About {
             sender: Some(&transaction.request.sender),

@@ -189,7 +189,9 @@ impl Driver {
         let _ = self.flush(&mut out).await;
         self.shared.outputs.replace(out);
         self.disconnected(&session);
-        Box::pin(self.tell_postmaster(true)).await;
+        if self.history.borrow().is_of_interest() {
+            Box::pin(self.tell_postmaster(true)).await;
+        }
     }
 
     /// Writes the replies, then waits for the client. While it waits, the session holds no buffer.
@@ -284,8 +286,8 @@ impl Driver {
 
     async fn answer(&self, ask: Ask, session: &mut Session<Smtpd>) -> Answer<Smtpd> {
         let lists = &self.settings.lists;
-        let lent = self.shared.trails.lend();
-        let trail = Some(&*lent);
+        let lent = self.shared.trail();
+        let trail = lent.get();
         match ask {
             Ask::Connect => {
                 let scene = Scene { trail, ..Scene::of(session, session.place()) };
@@ -350,8 +352,8 @@ impl Driver {
         let sender = &request.sender;
         let now = net::clock::now();
         let lists = &self.settings.lists;
-        let lent = self.shared.trails.lend();
-        let scene = Scene { trail: Some(&lent), ..Scene::of(session, "MAIL") };
+        let lent = self.shared.trail();
+        let scene = Scene { trail: lent.get(), ..Scene::of(session, "MAIL") };
         let instance = Some(facts::new_instance(self.tag.number, now));
         let mut mail = Mail { arrival: now, instance, ..Mail::default() };
         if !lists.delay_reject {
@@ -385,8 +387,8 @@ impl Driver {
     }
 
     async fn recipient(&self, recipient: &Address, session: &mut Session<Smtpd>) -> Answer<Smtpd> {
-        let lent = self.shared.trails.lend();
-        let scene = Scene { recipient: Some(recipient), trail: Some(&lent), ..Scene::of(session, "RCPT") };
+        let lent = self.shared.trail();
+        let scene = Scene { recipient: Some(recipient), trail: lent.get(), ..Scene::of(session, "RCPT") };
         let deferred = session.transaction().and_then(|t| t.mail.deferred.clone());
         let about = self.about(Stage::Recipient, session, &scene);
         let about = About { deferred: deferred.as_ref(), ..about };

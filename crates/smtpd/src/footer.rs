@@ -74,6 +74,9 @@ impl Driver {
             }
             let later = out.replies.split_off(at);
             reply::write(&reply, &mut out.replies);
+            // The session did not see it.
+            self.note_said(&out.replies[at..]);
+            self.dialogue('>', &out.replies[at..]);
             out.replies.extend(later);
         }
         self.log(notes, session, queue_id);

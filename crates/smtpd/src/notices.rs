@@ -196,6 +196,11 @@ impl History {
         text
     }
 
+    /// Whether somebody may have to be told.
+    pub(crate) fn is_of_interest(&self) -> bool {
+        self.wrong != Classes::default() || !self.due.is_empty()
+    }
+
     /// What is to be told, whether it begins with the command that failed, and how the session was broken off.
     fn take_due(&mut self, end: bool) -> (Vec<(Classes, String)>, bool, Option<&'static str>) {
         let mut due = take(&mut self.due);

@@ -7,7 +7,7 @@ use crate::listener::Listener;
 use crate::postscreen;
 use crate::readings::Readings;
 use crate::recent::Recent;
-use crate::trail::Trails;
+use crate::trail::{Lent, Trails};
 use bytes::BytesMut;
 use net::{Resolver, Shutdown};
 use observe::Numbers;
@@ -167,6 +167,11 @@ pub async fn run(inputs: Inputs) -> io::Result<()> {
 }
 
 impl Shared {
+    /// Where the steps of the next decision are written down, if refusals are kept.
+    pub(crate) fn trail(&self) -> Lent<'_> {
+        self.trails.lend(self.recent.is_kept())
+    }
+
     /// Returns when idle sessions are to end.
     pub(crate) async fn stops(&self) {
         if !self.stopping.get() {

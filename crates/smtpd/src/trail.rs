@@ -10,7 +10,6 @@ use crate::packed::{self, Packed};
 use crate::restrictions::{Verdict, misconfigured};
 use std::cell::{Cell, RefCell};
 use std::fmt::{self, Display};
-use std::ops::Deref;
 use tables::Lookup;
 
 /// Bytes of steps of one decision at most for who asks what would be; later ones are only counted.
@@ -257,17 +256,17 @@ pub(crate) struct Lent<'a> {
 }
 
 impl Trails {
-    pub(crate) fn lend(&self) -> Lent<'_> {
-        let trail = self.0.borrow_mut().pop().unwrap_or_else(|| Trail::bounded(SESSION_BYTES_MAX));
-        Lent { of: self, trail: Some(trail) }
+    /// A trail, if it `is_wanted`.
+    pub(crate) fn lend(&self, is_wanted: bool) -> Lent<'_> {
+        let mut kept = self.0.borrow_mut();
+        let trail = is_wanted.then(|| kept.pop().unwrap_or_else(|| Trail::bounded(SESSION_BYTES_MAX)));
+        Lent { of: self, trail }
     }
 }
 
-impl Deref for Lent<'_> {
-    type Target = Trail;
-
-    fn deref(&self) -> &Trail {
-        self.trail.as_ref().expect("it is there until it is given back")
+impl Lent<'_> {
+    pub(crate) fn get(&self) -> Option<&Trail> {
+        self.trail.as_ref()
     }
 }
 
@@ -316,9 +315,10 @@ mod tests {
     #[test]
     fn a_trail_is_bounded_and_says_how_much_is_missing() {
         let trails = Trails::default();
-        let trail = trails.lend();
+        let lent = trails.lend(true);
+        let trail = lent.get().unwrap();
         for _ in 0..1000 {
-            note(&trail, "a.example");
+            note(trail, "a.example");
         }
         let steps = trail.steps();
         let told = steps.len() - 1;
@@ -329,13 +329,14 @@ mod tests {
     #[test]
     fn a_trail_that_is_used_again_begins_anew_in_the_same_memory() {
         let trails = Trails::default();
-        let lent = trails.lend();
-        note(&lent, "a.example");
-        let memory = lent.packed.borrow().bytes().as_ptr();
-        drop(lent);
-        let lent = trails.lend();
-        note(&lent, "b.example");
-        assert_eq!(lent.packed.borrow().bytes().as_ptr(), memory, "no allocation");
-        assert_eq!(lent.steps().len(), 4);
+        let memory = |key| {
+            let lent = trails.lend(true);
+            let trail = lent.get().unwrap();
+            note(trail, key);
+            assert_eq!(trail.steps().len(), 4);
+            trail.packed.borrow().bytes().as_ptr()
+        };
+        assert_eq!(memory("a.example"), memory("b.example"), "no allocation");
+        assert!(trails.lend(false).get().is_none());
     }
 }
