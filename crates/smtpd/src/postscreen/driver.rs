@@ -298,10 +298,10 @@ impl Driver {
         self.settings().early.todo(&known, seconds()).is_empty()
     }
 
-    /// Remembers what was passed; where it is enough, that is told.
+    /// Remembers what was passed; where it is enough, that is told, and whether all of it had been passed before.
     fn passed(&self, judgement: &Judgement, known: &super::cache::Entry, enough: bool) {
         if enough && judgement.is_good() {
-            self.say(&Finding::PassNew);
+            self.say(&if judgement.is_of_a_new_client(known) { Finding::PassNew } else { Finding::PassOld });
         }
         if let Some(entry) = judgement.entry(&self.settings().early, known, seconds()) {
             self.screen().cache.put(self.client.ip(), entry);

@@ -113,6 +113,11 @@ impl Judgement {
         self.refusal.is_none() && !self.veto && !self.failed.has_any(&[Test::Pregreet, Test::Dnsbl])
     }
 
+    /// Whether one of the tests had never been passed before; one that was turned off then is no news.
+    pub fn is_of_a_new_client(&self, known: &Entry) -> bool {
+        Test::ALL.into_iter().any(|test| self.todo.has(test) && known.stamp(test) == Entry::NEVER)
+    }
+
     /// What the cache is to know of it; nothing where something is held against it, or nothing new is known.
     pub fn entry(&self, rules: &Rules, known: &Entry, now: u64) -> Option<Entry> {
         if self.refusal.is_some() || self.veto || self.passed.is_empty() {
@@ -295,6 +300,19 @@ mod tests {
             }
         }
         assert_eq!(found.len(), 3);
+    }
+
+    #[test]
+    fn a_client_is_new_only_while_there_is_a_test_that_it_never_passed() {
+        let rules = rules(Action::Enforce, Action::Enforce);
+        let is_new = |text: &str| {
+            let known = Entry::parse(text).unwrap();
+            Judgement::new(rules.todo(&known, 100), None, false).is_of_a_new_client(&known)
+        };
+        assert!(is_new("0;0;0;0;0"));
+        assert!(is_new("50;0;1;1;1"), "its score was never known");
+        assert!(!is_new("50;60;0;0;0"), "both have run out; the others are not made");
+        assert!(!is_new("50;1;1;1;1"), "a test that was turned off then is no news");
     }
 
     #[test]
