@@ -5,7 +5,7 @@
 
 use mail::Timestamp;
 use std::fmt;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 
 /// Bytes of an answer with its empty line; a longer one is an error. Postfix has no bound that anybody meets: an action
 /// of 90,000 bytes is cut only where it becomes a reply.
@@ -13,6 +13,21 @@ pub const ANSWER_BYTES_MAX: usize = 128 * 1024;
 
 /// Bytes of a strange answer that an error shows.
 const SHOWN_BYTES_MAX: usize = 100;
+
+/// One end of a connection, as far as it is known.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct End {
+    /// Its address.
+    pub address: Option<IpAddr>,
+    /// Its port.
+    pub port: Option<u16>,
+}
+
+impl From<SocketAddr> for End {
+    fn from(end: SocketAddr) -> End {
+        End { address: Some(end.ip()), port: Some(end.port()) }
+    }
+}
 
 /// What a policy service is told. Texts that are not known are empty; addresses are in internal form.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -22,13 +37,13 @@ pub struct Request<'a> {
     /// `SMTP` or `ESMTP`.
     pub protocol_name: &'a str,
     /// Who connected.
-    pub client: SocketAddr,
+    pub client: End,
     /// The verified name, or `unknown`.
     pub client_name: &'a str,
     /// The name that the address leads to, or `unknown`.
     pub reverse_client_name: &'a str,
     /// Where it connected to.
-    pub server: SocketAddr,
+    pub server: End,
     /// The argument of HELO or EHLO.
     pub helo_name: &'a str,
     /// The envelope's sender.
@@ -97,7 +112,8 @@ impl fmt::Display for Instance {
 
 impl<'a> Request<'a> {
     /// About a client and the address that it reached, of which nothing else is known.
-    pub fn of(client: SocketAddr, server: SocketAddr) -> Request<'a> {
+    pub fn of(client: impl Into<End>, server: impl Into<End>) -> Request<'a> {
+        let (client, server) = (client.into(), server.into());
         Request {
             protocol_state: "",
             protocol_name: "",
@@ -138,12 +154,12 @@ impl<'a> Request<'a> {
         out.text("request", "smtpd_access_policy");
         out.text("protocol_state", self.protocol_state);
         out.text("protocol_name", self.protocol_name);
-        out.shown("client_address", self.client.ip().to_canonical());
+        out.known("client_address", self.client.address.map(|ip| ip.to_canonical()));
         out.text("client_name", self.client_name);
-        out.shown("client_port", self.client.port());
+        out.known("client_port", self.client.port);
         out.text("reverse_client_name", self.reverse_client_name);
-        out.shown("server_address", self.server.ip().to_canonical());
-        out.shown("server_port", self.server.port());
+        out.known("server_address", self.server.address.map(|ip| ip.to_canonical()));
+        out.known("server_port", self.server.port);
         out.text("helo_name", self.helo_name);
         out.bytes("sender", self.sender);
         out.bytes("recipient", self.recipient);
@@ -188,6 +204,13 @@ impl Out {
 
     fn text(&mut self, name: &str, value: &str) {
         self.bytes(name, value.as_bytes());
+    }
+
+    fn known(&mut self, name: &str, value: Option<impl fmt::Display>) {
+        match value {
+            Some(value) => self.shown(name, value),
+            None => self.text(name, "unknown"),
+        }
     }
 
     fn shown(&mut self, name: &str, value: impl fmt::Display) {
@@ -298,7 +321,18 @@ mod tests {
     }
 
     fn request<'a>() -> Request<'a> {
-        Request::of("192.0.2.9:4321".parse().unwrap(), "[::ffff:192.0.2.1]:25".parse().unwrap())
+        let end = |text: &str| text.parse::<SocketAddr>().unwrap();
+        Request::of(end("192.0.2.9:4321"), end("[::ffff:192.0.2.1]:25"))
+    }
+
+    #[test]
+    fn ends_that_nobody_knows_are_unknown() {
+        let nowhere = End { address: None, port: None };
+        let bytes = Request { client: nowhere, server: nowhere, ..request() }.to_bytes();
+        let text = String::from_utf8(bytes).unwrap();
+        for name in ["client_address", "client_port", "server_address", "server_port"] {
+            assert!(text.contains(&format!("\n{name}=unknown\n")), "{text}");
+        }
     }
 
     #[test]

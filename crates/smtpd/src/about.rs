@@ -244,7 +244,7 @@ impl About<'_> {
 
     /// Refuses a client whose name is not known, as `text` says.
     pub fn nameless(&self, status: NameStatus, detail: u16, text: &str) -> Verdict {
-        let text = format!("Client host rejected: {text}, [{}]", self.client.address);
+        let text = format!("Client host rejected: {text}, [{}]", self.client.address_text());
         let reply = |code| Reply::new(code, dsn_of(code, 7, detail), text);
         match status {
             NameStatus::Known => Verdict::Dunno,
@@ -308,7 +308,7 @@ impl About<'_> {
 
     /// Permit where the client is in `list`.
     pub async fn in_list(&self, list: &AddressList) -> Verdict {
-        match list.matches(Some(&self.client.name), self.client.address).await {
+        match self.client.is_in(list).await {
             Ok(true) => Verdict::Permit,
             Ok(false) => Verdict::Dunno,
             Err(_) => Verdict::Unable(self.lookup_failed()),

@@ -39,26 +39,20 @@ pub async fn of_stage(table: &Table, about: &About<'_>) -> Verdict {
 /// The client's name and its parents, then its address and shorter prefixes of it.
 pub async fn client(table: &Table, about: &About<'_>) -> Verdict {
     let subject = Subject { value: &about.client.name_and_address, class: "Client host" };
-    host(table, &about.client.name, about.client.address, about, subject).await
+    host(table, &about.client.name, about, subject).await
 }
 
-/// The name that the client's address leads to, verified or not, and its parents.
+/// The name that the client's address leads to, verified or not, and its parents, then the address.
 pub async fn reverse_name(table: &Table, about: &About<'_>) -> Verdict {
     let name = &about.client.reverse_name;
     let subject = Subject { value: name, class: "Unverified Client host" };
-    name_and_parents(table, name, about, subject).await
+    host(table, name, about, subject).await
 }
 
-/// A host's name and its parents, then its address and shorter prefixes of it.
-async fn host(
-    table: &Table,
-    name: &str,
-    address: IpAddr,
-    about: &About<'_>,
-    subject: Subject<'_>,
-) -> Verdict {
+/// A name of the client and its parents, then its address and shorter prefixes of it.
+async fn host(table: &Table, name: &str, about: &About<'_>, subject: Subject<'_>) -> Verdict {
     let mut keys = search::client_name(name, about.rules.parents);
-    keys.extend(search::client_address(address));
+    keys.extend(about.client.access_keys());
     find(table, keys, about, subject).await
 }
 

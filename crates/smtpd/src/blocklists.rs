@@ -69,7 +69,7 @@ impl About<'_> {
         let known = |name: &str| Some(name.to_owned()).filter(|name| name != crate::peer::UNKNOWN);
         let (what, class) = match who {
             Who::ClientAddress => {
-                let address = self.client.address;
+                let address = self.client.known_address()?;
                 return Some((reversed(address), address.to_string(), "Client host"));
             }
             Who::ClientName => (known(&self.client.name)?, "Client host"),

@@ -87,9 +87,9 @@ impl Values for Macros<'_> {
         let peer = self.peer;
         let text = match name {
             "client" => peer.name_and_address.as_str().into(),
-            "client_address" => peer.address.to_canonical().to_string().into(),
+            "client_address" => peer.address_text().into(),
             "client_name" => peer.name.as_str().into(),
-            "client_port" => peer.port.to_string().into(),
+            "client_port" => peer.port_text().into(),
             "reverse_client_name" => peer.reverse_name.as_str().into(),
             "helo_name" => self.helo.unwrap_or_default().into(),
             "server_name" => self.server_name.into(),

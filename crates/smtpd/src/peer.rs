@@ -7,8 +7,11 @@ use crate::tls::Tls;
 use net::{Families, Resolver};
 use observe::events::smtpd::{NameInvalid, NameUnverified};
 use observe::{Tag, emit};
+use protocol::policy::End;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
+use tables::lists::{AddressList, Unanswered};
+use tables::search::{self, Key};
 
 /// A name that is not known or not verified.
 pub const UNKNOWN: &str = "unknown";
@@ -131,6 +134,44 @@ impl PeerInfo {
         or_unknown(self.unavailable.server_port, self.server.port())
     }
 
+    /// The client's end of the connection.
+    pub(crate) fn end(&self) -> End {
+        let unavailable = self.unavailable;
+        End { address: self.known_address(), port: (!unavailable.port).then_some(self.port) }
+    }
+
+    /// Our end of the connection.
+    pub(crate) fn server_end(&self) -> End {
+        let (unavailable, server) = (self.unavailable, self.server);
+        End {
+            address: (!unavailable.server_address).then_some(server.ip()),
+            port: (!unavailable.server_port).then_some(server.port()),
+        }
+    }
+
+    /// The client's address, where somebody knows it.
+    pub(crate) fn known_address(&self) -> Option<IpAddr> {
+        (!self.unavailable.address).then_some(self.address)
+    }
+
+    /// The key of the client's address in tables.
+    pub(crate) fn key(&self) -> Key {
+        self.known_address().map_or_else(nowhere, search::address)
+    }
+
+    /// The keys of the client's address in access tables.
+    pub(crate) fn access_keys(&self) -> Vec<Key> {
+        self.known_address().map_or_else(|| vec![nowhere()], search::client_address)
+    }
+
+    /// Whether the client is in a list.
+    pub(crate) async fn is_in(&self, list: &AddressList) -> Result<bool, Unanswered> {
+        match self.known_address() {
+            Some(address) => list.matches(Some(&self.name), address).await,
+            None => list.matches_unknown(Some(&self.name)).await,
+        }
+    }
+
     /// Asks for the client's name, and whether the name leads back. The resolver bounds how long that takes.
     pub async fn look_up(&mut self, resolver: &dyn Resolver, tag: &Tag) {
         let names = match resolver.ptr(self.address).await {
@@ -173,6 +214,11 @@ impl PeerInfo {
     fn complain(&self, name: &str, reason: Option<&str>, tag: &Tag) {
         emit(tag, &NameUnverified { name, address: &self.address.to_string(), reason });
     }
+}
+
+/// The key of an address that nobody knows.
+fn nowhere() -> Key {
+    Key { text: UNKNOWN.to_owned(), part: false }
 }
 
 fn or_unknown(unavailable: bool, value: impl std::fmt::Display) -> String {

@@ -25,7 +25,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 use tables::lists::{AddressList, DomainList, NameList};
-use tables::search::{self, Parents};
+use tables::search::Parents;
 use tables::{Lookup, Maps};
 
 /// What smtpd needs from others besides main.cf.
@@ -229,7 +229,7 @@ impl Settings {
 
     /// What EHLO leaves out for a client; an error where a table cannot say.
     async fn discard_ehlo_of(&self, peer: &PeerInfo) -> Result<EhloKeywords, EhloKeywords> {
-        match self.discard_ehlo_maps.find([search::address(peer.address)]).await {
+        match self.discard_ehlo_maps.find([peer.key()]).await {
             Lookup::Found(words) => Ok(keywords(words.split([',', ' ', '\t']))),
             Lookup::NotFound => Ok(self.discard_ehlo),
             Lookup::TempFail(_) => Err(self.discard_ehlo),
@@ -238,10 +238,10 @@ impl Settings {
 
     async fn is_local(&self, peer: &PeerInfo) -> bool {
         let local = &self.local_clients;
-        (local.own && self.rules.own_addresses.contains(&peer.address))
+        (local.own && peer.known_address().is_some_and(|at| self.rules.own_addresses.contains(&at)))
             || (local.mynetworks && is_in(&self.rules.mynetworks, peer).await)
             || (local.logged_in && peer.login.as_ref().is_some_and(|login| login.counts))
-            || matches!(local.tables.find([search::address(peer.address)]).await, Lookup::Found(_))
+            || matches!(local.tables.find([peer.key()]).await, Lookup::Found(_))
     }
 }
 
@@ -268,7 +268,7 @@ pub(crate) struct Standing {
 
 /// Whether a client is in a list; a table that cannot be asked makes no exception for anybody.
 async fn is_in(list: &AddressList, peer: &PeerInfo) -> bool {
-    matches!(list.matches(Some(&peer.name), peer.address).await, Ok(true))
+    matches!(peer.is_in(list).await, Ok(true))
 }
 
 /// What cleanup does with mail of a service: as the line that cleanup_service_name names has it, but for what smtpd does
@@ -327,7 +327,10 @@ impl Reader<'_> {
             },
             codes: codes(p),
             parents: parents_of("smtpd_access_maps"),
-            recipient_delimiter: search::delimiters(&global.recipient_delimiter, m.owner_request_special),
+            recipient_delimiter: tables::search::delimiters(
+                &global.recipient_delimiter,
+                m.owner_request_special,
+            ),
             null_access_lookup_key: p.smtpd_null_access_lookup_key.clone(),
             allow_untrusted_routing: p.allow_untrusted_routing,
             sasl_enabled: self.scope.expanded("smtpd_sasl_auth_enable").is_ok_and(|on| on == "yes"),

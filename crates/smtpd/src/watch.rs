@@ -22,7 +22,7 @@ pub(crate) struct Watch {
 impl Watch {
     /// Whether the client is watched; a table that cannot be asked watches nobody.
     pub(crate) async fn includes(&self, peer: &PeerInfo) -> bool {
-        self.all || matches!(self.peers.matches(Some(&peer.name), peer.address).await, Ok(true))
+        self.all || matches!(peer.is_in(&self.peers).await, Ok(true))
     }
 }
 

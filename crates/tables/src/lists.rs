@@ -306,8 +306,16 @@ impl AddressList {
 
     /// Whether a client with this address, and this name where it was confirmed, is in the list.
     pub async fn matches(&self, name: Option<&str>, address: IpAddr) -> Result<bool, Unanswered> {
+        self.has(name, Some(address.to_canonical())).await
+    }
+
+    /// Whether a client of which nobody knows the address is in the list: its name decides.
+    pub async fn matches_unknown(&self, name: Option<&str>) -> Result<bool, Unanswered> {
+        self.has(name, None).await
+    }
+
+    async fn has(&self, name: Option<&str>, address: Option<IpAddr>) -> Result<bool, Unanswered> {
         let name = name.map(str::to_lowercase);
-        let address = address.to_canonical();
         let fits = async |pattern: &Pattern| {
             if let Some(name) = &name
                 && domain_fits(pattern, name, self.1).await?
@@ -315,10 +323,13 @@ impl AddressList {
                 return Ok(true);
             }
             match pattern {
-                Pattern::Network(network, bits) => {
-                    Ok(network.is_ipv4() == address.is_ipv4() && masked(address, *bits) == *network)
-                }
-                Pattern::Table(table) => table_has(table, &address.to_string()).await,
+                Pattern::Network(network, bits) => Ok(address.is_some_and(|address| {
+                    network.is_ipv4() == address.is_ipv4() && masked(address, *bits) == *network
+                })),
+                Pattern::Table(table) => match address {
+                    Some(address) => table_has(table, &address.to_string()).await,
+                    None => Ok(false),
+                },
                 Pattern::Unreadable(text) => Err(Unanswered(text.clone())),
                 Pattern::Name(_) => Ok(false),
             }
@@ -338,6 +349,14 @@ mod tests {
 
     fn addresses(list: &str) -> Result<AddressList, Vec<String>> {
         AddressList::parse(&words::list(list), Parents::Bare, &Settings::default())
+    }
+
+    #[test]
+    fn a_client_without_an_address_is_in_no_network() {
+        let list = addresses("0.0.0.0/0 [::]/0 inline:{unknown=yes} friend.example").unwrap();
+        let has = |name| crate::now(list.matches_unknown(Some(name)));
+        assert!(matches!(has("friend.example"), Some(Ok(true))));
+        assert!(matches!(has("x.example"), Some(Ok(false))));
     }
 
     #[test]

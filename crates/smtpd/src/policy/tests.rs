@@ -66,7 +66,7 @@ async fn ask(server: &Server) -> Result<String, Unanswered> {
     let resolver = ScriptedResolver::new().with_address("policy.example", "127.0.0.1");
     let tag = Tag::new("postfix", "smtpd", 1);
     let around = Around { resolver: &resolver, families: Families::ALL, tag: &tag };
-    let address = "192.0.2.9:4321".parse().unwrap();
+    let address: std::net::SocketAddr = "192.0.2.9:4321".parse().unwrap();
     server.ask(&Request::of(address, address), &around).await
 }
 

@@ -9,7 +9,6 @@ use observe::emit;
 use observe::events::policy::PolicyEmpty;
 use protocol::policy::Request;
 use protocol::smtp::xtext::encode_xtext;
-use std::net::SocketAddr;
 use std::sync::Arc;
 
 pub(super) const KIND: Kind =
@@ -93,7 +92,7 @@ impl This {
             policy_context: self.server.policy_context(),
             compatibility_level: &self.defaults.compatibility_level,
             mail_version: &self.defaults.mail_version,
-            ..Request::of(SocketAddr::new(client.address, client.port), client.server)
+            ..Request::of(client.end(), client.server_end())
         }
     }
 }

@@ -96,7 +96,11 @@ impl Xclient {
             match attribute.name.as_str() {
                 "NAME" => {
                     let name = host_name(&text, true).ok_or_else(|| bad("NAME", &text))?;
-                    (said.name, said.reverse_name) = (Some(name.clone()), Some(name));
+                    // Whether a name is known says nothing of where the address leads.
+                    if let Told::Is(_) = &name {
+                        said.reverse_name = Some(name.clone());
+                    }
+                    said.name = Some(name);
                 }
                 "REVERSE_NAME" => {
                     let name = host_name(&text, true).ok_or_else(|| bad("REVERSE_NAME", &text))?;
