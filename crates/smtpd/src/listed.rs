@@ -22,6 +22,8 @@ pub struct Listed {
     pub sender_canonical: Maps,
     /// `show_user_unknown_table_name`.
     pub show_table_name: bool,
+    /// `receive_override_options` has no_unknown_recipient_checks: whatever asks takes all for existing.
+    pub all_exist: bool,
 }
 
 impl About<'_> {
@@ -42,6 +44,9 @@ impl About<'_> {
     }
 
     async fn unlisted(&self, address: &Address, stage: Stage, dsn: Dsn) -> Verdict {
+        if self.rules.listed.all_exist {
+            return Verdict::Dunno;
+        }
         let about = About { stage, ..*self };
         about.debug_validation();
         let verdict = about.known(address, dsn).await;

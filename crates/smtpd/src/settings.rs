@@ -324,6 +324,10 @@ impl Reader<'_> {
                 aliases: self.maps("virtual_alias_maps", &known_in_all_classes(m)),
                 sender_canonical: self.maps("sender_canonical_maps", &m.sender_canonical_maps),
                 show_table_name: p.show_user_unknown_table_name,
+                all_exist: p
+                    .receive_override_options
+                    .iter()
+                    .any(|word| word.eq_ignore_ascii_case("no_unknown_recipient_checks")),
             },
             codes: codes(p),
             parents: parents_of("smtpd_access_maps"),
