@@ -1,5 +1,6 @@
 //! What restrictions decide about, and by which rules.
 
+use crate::access::Subject;
 use crate::addresses::{Addresses, Class, Resolved};
 use crate::dns::dsn_of;
 use crate::facts::Facts;
@@ -162,6 +163,8 @@ pub struct About<'a> {
     pub recipient: Option<&'a Address>,
     /// Whose list is being evaluated.
     pub stage: Stage,
+    /// What the access table was asked about whose list of restrictions this is: refusals name it.
+    pub(crate) subject: Option<Subject<'a>>,
     /// The domain that ETRN asks for.
     pub etrn: Option<&'a str>,
     /// The client once sent more where it had to wait for a reply.
@@ -192,8 +195,16 @@ impl About<'_> {
         self.sender.is_none() && matches!(self.stage, Stage::Client | Stage::Helo)
     }
 
-    /// What a refusal at this stage names: `<VALUE>`.
+    /// The same for a restriction that names what is decided at a stage, whatever list it stands in.
+    pub(crate) fn at(&self, stage: Stage) -> About<'_> {
+        About { stage, subject: None, ..*self }
+    }
+
+    /// What a refusal names: `<VALUE>`.
     pub fn value(&self) -> String {
+        if let Some(subject) = self.subject {
+            return subject.value.to_owned();
+        }
         let text =
             |a: Option<&Address>| String::from_utf8_lossy(a.map_or(b"", Address::as_bytes)).into_owned();
         match self.stage {
@@ -209,6 +220,9 @@ impl About<'_> {
 
     /// What the value is: `Client host`.
     pub fn class(&self) -> &'static str {
+        if let Some(subject) = self.subject {
+            return subject.class;
+        }
         match self.stage {
             Stage::Client => "Client host",
             Stage::Helo => "Helo command",
@@ -228,7 +242,7 @@ impl About<'_> {
 
     /// The same about the HELO name, whatever the stage.
     pub fn helo_refusal(&self, code: u16, dsn: (u8, u16, u16), text: &str) -> Reply {
-        About { stage: Stage::Helo, ..*self }.refusal(code, dsn, text)
+        self.at(Stage::Helo).refusal(code, dsn, text)
     }
 
     /// Refuses a HELO with an address in brackets that is none.
@@ -274,8 +288,11 @@ impl About<'_> {
         if whole || domain.starts_with('[') {
             return Verdict::Dunno;
         }
-        let about = About { stage, ..*self };
-        Verdict::Refuse(about.refusal(self.rules.codes.non_fqdn, (5, 5, 2), "need fully-qualified address"))
+        Verdict::Refuse(self.at(stage).refusal(
+            self.rules.codes.non_fqdn,
+            (5, 5, 2),
+            "need fully-qualified address",
+        ))
     }
 
     /// What a text for the client may name.

@@ -19,7 +19,7 @@ pub struct Subject<'a> {
     /// A name, an address, `name[address]`.
     pub value: &'a str,
     /// `Client host`, `Helo command`, …
-    pub class: &'a str,
+    pub class: &'static str,
 }
 
 /// The check of a table that stands in a list by itself.
@@ -110,7 +110,7 @@ pub async fn certificate(table: &Table, order: &[SearchBy], about: &About<'_>) -
     find(table, certificate.keys(order), about, subject).await
 }
 
-async fn address(table: &Table, about: &About<'_>, address: &Address, class: &str) -> Verdict {
+async fn address(table: &Table, about: &About<'_>, address: &Address, class: &'static str) -> Verdict {
     let rules = about.rules;
     let value = String::from_utf8_lossy(address.as_bytes());
     let subject = Subject { value: &value, class };
@@ -198,7 +198,7 @@ pub fn result(action: &str, source: &str, key: &str, about: &About<'_>, subject:
         _ if !action.is_empty() && action.bytes().all(|b| b.is_ascii_digit()) => permit(),
         _ => match written::code(word, &[]) {
             Some((code, _)) => refusal(code, subject, text, "Access denied").told(Verdict::Refuse),
-            None => by_name(action, source, about),
+            None => by_name(action, source, about, subject),
         },
     }
 }
@@ -260,7 +260,7 @@ fn is_header(text: &str) -> bool {
 }
 
 /// A result may name restrictions and classes, but no tables.
-fn by_name(action: &str, source: &str, about: &About<'_>) -> Verdict {
+fn by_name(action: &str, source: &str, about: &About<'_>, subject: Subject<'_>) -> Verdict {
     if action.is_empty() {
         return Verdict::Broken(Complaint::Unknown(String::new()), misconfigured());
     }
@@ -269,7 +269,8 @@ fn by_name(action: &str, source: &str, about: &About<'_>) -> Verdict {
         return Verdict::Broken(Complaint::TableInResult { source, result }, misconfigured());
     }
     let list = Arc::new(about.vocabulary.list(action));
-    Verdict::List(Nested { list, forbids_permit: None })
+    let subject = Some((subject.value.to_owned(), subject.class));
+    Verdict::List(Nested { list, forbids_permit: None, subject })
 }
 
 /// A refusal, and what the log says before it.

@@ -85,7 +85,7 @@ impl About<'_> {
         if domain.is_empty() || domain.starts_with(['[', '#']) {
             return Verdict::Dunno;
         }
-        let about = About { stage, ..*self };
+        let about = self.at(stage);
         let (codes, detail) = (&self.rules.codes, if stage == Stage::Sender { 8 } else { 2 });
         let refused = |code: u16, dsn, text: &str| Verdict::Refuse(about.refusal(code, dsn, text));
         match about.mailhost(domain).await {

@@ -464,6 +464,7 @@ impl Driver {
             // Where all recipients are decided about, those of one are asked about a message with one.
             recipient: scene.recipient.or(facts.sole_recipient),
             stage,
+            subject: None,
             etrn: None,
             improper_pipelining: session.pipelined_improperly(),
             recipients: transaction.map_or(0, |t| t.recipients().len()),

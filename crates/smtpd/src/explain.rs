@@ -145,6 +145,7 @@ impl Asker<'_> {
             sender: None,
             recipient: None,
             stage,
+            subject: None,
             etrn: None,
             improper_pipelining: false,
             recipients: 0,

@@ -1,6 +1,7 @@
 //! A restriction list: its entries in order, and what comes of asking them (Postfix: SMTPD_ACCESS_README).
 
 use crate::about::{About, Stage};
+use crate::access::Subject;
 use crate::complaint::Complaint;
 use crate::notices::Class;
 use crate::restrictions::{Effect, Restriction, Verdict};
@@ -58,6 +59,8 @@ pub struct Nested {
     pub list: Arc<List>,
     /// Where it must not permit anything: what the log says if it does.
     pub forbids_permit: Option<Complaint>,
+    /// What the access table was asked about that named the list, and how refusals call it; a class keeps what it is in.
+    pub subject: Option<(String, &'static str)>,
 }
 
 /// What came of a list.
@@ -183,7 +186,9 @@ impl Entry {
         let verdict = match &self.what {
             What::One { restriction, .. } => restriction.check(about).verdict().await,
             What::Bare(table) => access::of_stage(table, about).await,
-            What::Class(list) => Verdict::List(Nested { list: Arc::clone(list), forbids_permit: None }),
+            What::Class(list) => {
+                Verdict::List(Nested { list: Arc::clone(list), forbids_permit: None, subject: None })
+            }
             What::Broken(complaint) => Verdict::Broken(complaint.clone(), restrictions::misconfigured()),
         };
         witness::found(self, &verdict);
@@ -274,6 +279,8 @@ impl Nested {
                 return Decision::Refuse(restrictions::misconfigured());
             }
             let place = Place { depth: place.depth + 1, ..place };
+            let subject = self.subject.as_ref().map(|(value, class)| Subject { value, class });
+            let about = &About { subject: subject.or(about.subject), ..*about };
             match (self.list.decide(about, effects, place).await, self.forbids_permit) {
                 (Decision::Permit, Some(complaint)) => {
                     effects.said.push(Said::Complaint(complaint));

@@ -47,7 +47,7 @@ impl About<'_> {
         if self.rules.listed.all_exist {
             return Verdict::Dunno;
         }
-        let about = About { stage, ..*self };
+        let about = self.at(stage);
         about.debug_validation();
         let verdict = about.known(address, dsn).await;
         verdict.unwrap_or_else(Verdict::Unable)

@@ -32,7 +32,7 @@ impl About<'_> {
             Ok(owners) => owners,
             Err(verdict) => return verdict,
         };
-        let about = About { stage: Stage::Sender, ..*self };
+        let about = self.at(Stage::Sender);
         let refuse = |text: &str| Verdict::Refuse(about.refusal(553, (5, 7, 1), text));
         match self.client.counted_login() {
             Some(login) => {

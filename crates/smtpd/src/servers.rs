@@ -57,7 +57,7 @@ pub async fn check(
     restriction: &'static str,
 ) -> Verdict {
     let (client, text);
-    let (name, class): (&str, &str) = match whose {
+    let (name, class): (&str, &'static str) = match whose {
         Whose::Client => (&about.client.name, "Client host"),
         Whose::ReverseClient => (&about.client.reverse_name, "Unverified Client host"),
         Whose::Helo => (about.helo.unwrap_or_default(), "Helo command"),

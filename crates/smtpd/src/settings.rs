@@ -121,13 +121,14 @@ impl Settings {
     /// Reads the settings of a scope, which may have settings of its own such as `stress=yes`.
     pub(crate) fn read_in(scope: Scope<'_>, around: &Surroundings) -> Result<Settings, Errors> {
         let global = Global::read_in(&scope)?;
-        let mut p = Smtpd::read_in(&scope)?;
+        let p = Smtpd::read_in(&scope)?;
         let cleanup = cleanup_of(&scope)?;
         let virtual_ = Virtual::read_in(&scope)?;
         let mapping = Mapping::read_in(&scope)?;
         let receiving = Receiving::read_in(&scope)?;
-        let leaves_out = |what: &str| receiving.receive_override_options.iter().any(|option| option == what);
-        p.smtpd_reject_unlisted_recipient &= !leaves_out("no_unknown_recipient_checks");
+        let leaves_out = |what: &str| {
+            receiving.receive_override_options.iter().any(|option| option.eq_ignore_ascii_case(what))
+        };
         let mut reader = Reader { scope, open: &around.tables, errors: Vec::new() };
         let (mapper, program) = reader.mapper()?;
         let checks = reader.checks()?;
@@ -135,6 +136,7 @@ impl Settings {
         Errors::check(reader.errors)?;
         settings.cleanup_program = program;
         settings.cleanup = Arc::new(cleanup::Settings::clone(&settings.cleanup).with_checks(checks));
+        settings.rules.listed.all_exist = leaves_out("no_unknown_recipient_checks");
         if leaves_out("no_address_mappings") {
             settings.tables = rewrite::Tables::Ignored;
         }
@@ -324,10 +326,7 @@ impl Reader<'_> {
                 aliases: self.maps("virtual_alias_maps", &known_in_all_classes(m)),
                 sender_canonical: self.maps("sender_canonical_maps", &m.sender_canonical_maps),
                 show_table_name: p.show_user_unknown_table_name,
-                all_exist: p
-                    .receive_override_options
-                    .iter()
-                    .any(|word| word.eq_ignore_ascii_case("no_unknown_recipient_checks")),
+                all_exist: false,
             },
             codes: codes(p),
             parents: parents_of("smtpd_access_maps"),
