@@ -319,4 +319,14 @@ mod tests {
             "NOQUEUE: reject: RCPT from [192.0.2.1]:7: 550 5.5.1 Protocol error; from=<>, to=<a@b>, proto=SMTP, helo=<>"
         );
     }
+    #[test]
+    fn stress_is_told_with_the_number_of_clients() {
+        let line = |begins| {
+            let mut out = String::new();
+            Stress { begins, clients: 9 }.line(&mut out);
+            out
+        };
+        assert_eq!(line(true), "entering STRESS mode with 9 connections");
+        assert_eq!(line(false), "leaving STRESS mode with 9 connections");
+    }
 }

@@ -3,7 +3,7 @@
 #![allow(dead_code, reason = "each test file uses its part")]
 #![allow(clippy::unwrap_used, reason = "test support")]
 
-use config::{Config, Host};
+use config::{Config, Host, ServiceType};
 use net::dns::{Mx, Record, RecordType, ScriptedResolver};
 use net::{Shutdown, ShutdownTrigger};
 use observe::{Numbers, NumbersRange, Tag};
@@ -60,14 +60,20 @@ const SESSIONS_MAX: usize = 20_000;
 
 /// The settings of `main_cf` over the ground.
 pub fn settings(main_cf: &str) -> Result<Readings, String> {
+    settings_of_line(main_cf, "")
+}
+
+/// The same as the line for `smtp inet` of `master_cf` has them, if there is one.
+pub fn settings_of_line(main_cf: &str, master_cf: &str) -> Result<Readings, String> {
     let host = Host { name: "mx.example.org".into(), addresses: Vec::new() };
     // The last of two equal names wins.
     let text = format!("{GROUND}\n{main_cf}");
-    let config = Config::parse(Path::new("/etc/postfix"), &text, "", host).map_err(|e| e.to_string())?;
+    let config =
+        Config::parse(Path::new("/etc/postfix"), &text, master_cf, host).map_err(|e| e.to_string())?;
     let tables = tables::Settings::default();
     let resolver = rewrite::Settings::open(&config, &tables).map_err(|e| e.to_string())?;
     let around = Surroundings::of(&rewrite::Resolver::new(resolver), tables);
-    Readings::read(&config, None, &around).map_err(|e| e.to_string())
+    Readings::read(&config, config.service("smtp", ServiceType::Inet), &around).map_err(|e| e.to_string())
 }
 
 impl Server {
