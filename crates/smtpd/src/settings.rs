@@ -129,14 +129,14 @@ impl Settings {
         let leaves_out = |what: &str| {
             receiving.receive_override_options.iter().any(|option| option.eq_ignore_ascii_case(what))
         };
-        let mut reader = Reader { scope, open: &around.tables, errors: Vec::new() };
+        let all_exist = leaves_out("no_unknown_recipient_checks");
+        let mut reader = Reader { scope, open: &around.tables, all_exist, errors: Vec::new() };
         let (mapper, program) = reader.mapper()?;
         let checks = reader.checks()?;
         let mut settings = reader.settings(&global, &p, (&cleanup, mapper), (&virtual_, &mapping), around);
         Errors::check(reader.errors)?;
         settings.cleanup_program = program;
         settings.cleanup = Arc::new(cleanup::Settings::clone(&settings.cleanup).with_checks(checks));
-        settings.rules.listed.all_exist = leaves_out("no_unknown_recipient_checks");
         if leaves_out("no_address_mappings") {
             settings.tables = rewrite::Tables::Ignored;
         }
@@ -166,7 +166,7 @@ impl Settings {
         }
         let (global, cleanup) = (Global::read_in(&scope)?, cleanup_of(&scope)?);
         let stress = stress_of(&scope);
-        let mut reader = Reader { scope, open: &around.tables, errors: Vec::new() };
+        let mut reader = Reader { scope, open: &around.tables, all_exist: false, errors: Vec::new() };
         let dialogue = Arc::new(reader.dialogue(&global, &p, &cleanup));
         Errors::check(reader.errors)?;
         let (timeout, per_request_deadline) = (p.smtpd_timeout, p.smtpd_per_request_deadline);
@@ -299,6 +299,8 @@ fn stress_of(scope: &Scope<'_>) -> String {
 pub(crate) struct Reader<'a> {
     pub(crate) scope: Scope<'a>,
     open: &'a tables::Settings,
+    /// All recipients exist (`no_unknown_recipient_checks`).
+    all_exist: bool,
     errors: Vec<Error>,
 }
 
@@ -326,7 +328,7 @@ impl Reader<'_> {
                 aliases: self.maps("virtual_alias_maps", &known_in_all_classes(m)),
                 sender_canonical: self.maps("sender_canonical_maps", &m.sender_canonical_maps),
                 show_table_name: p.show_user_unknown_table_name,
-                all_exist: false,
+                all_exist: self.all_exist,
             },
             codes: codes(p),
             parents: parents_of("smtpd_access_maps"),
