@@ -1,6 +1,7 @@
 //! What is fuzzed, one file each.
 
 mod address_header;
+mod alias_list;
 mod cidr_table;
 mod cleanup_header;
 mod haproxy;
@@ -22,6 +23,7 @@ use crate::Target;
 /// All targets, sorted by name.
 pub const KINDS: &[Target] = &[
     address_header::TARGET,
+    alias_list::TARGET,
     cidr_table::TARGET,
     cleanup_header::TARGET,
     haproxy::TARGET,

@@ -101,7 +101,7 @@ fn wait_until_all_are_there(acked: &[Acked], boxes: &Path, sink: &Sink) -> Vec<(
 
 /// Each entry begins with its `From_` line and holds one whole message; gives how many there are.
 fn check_mbox(path: &Path) -> usize {
-    let text = fs::read_to_string(path).expect("the file can be read");
+    let text = fs::read_to_string(path).expect("the mbox can be read");
     assert!(text.starts_with("From ") && text.ends_with("\n\n"), "the mbox is cut off");
     let entries: Vec<&str> = text.split("\n\nFrom ").collect();
     for entry in &entries {
