@@ -295,12 +295,12 @@ impl Composer<'_> {
             return vec![(recipient.clone(), outcome.clone())];
         }
         let line = |part: &FailedPart| {
-            let FailedPart { address, dsn, reason, diagnostic, owner } = part.clone();
+            let FailedPart { address, dsn, reason, diagnostic, .. } = part.clone();
             let of_part = Outcome { dsn, reason, diagnostic, parts: Vec::new(), ..outcome.clone() };
-            match owner {
-                // The owner of a list is not told who wrote to it in which way.
-                Some(_) => (Recipient { original: Address::null(), ..Recipient::new(address) }, of_part),
-                None => (Recipient { address, ..recipient.clone() }, of_part),
+            match part.expanded_is_told {
+                // Behind a list with an owner nobody is told by which address the mail came.
+                false => (Recipient { original: Address::null(), ..Recipient::new(address) }, of_part),
+                true => (Recipient { address, ..recipient.clone() }, of_part),
             }
         };
         outcome.parts.iter().map(line).collect()

@@ -289,6 +289,7 @@ fn each_failed_member_of_an_alias_is_told_of_and_an_owner_does_not_learn_the_ali
         dsn: Dsn::new(5, 1, 1),
         reason: format!("unknown user: \"{address}\""),
         diagnostic: None,
+        expanded_is_told: owner.is_none(),
         owner: owner.map(Address::from),
     };
     let of_alias =

@@ -149,6 +149,8 @@ pub struct FailedPart {
     pub reason: String,
     /// What an external command said.
     pub diagnostic: Option<Diagnostic>,
+    /// Whether reports tell of what recipient it was made.
+    pub expanded_is_told: bool,
     /// Who is told of it in the sender's place: a list has an owner.
     pub owner: Option<Address>,
 }

@@ -267,10 +267,11 @@ fn verdict(status: Status, dsn: Dsn, reason: String, diagnostic: Option<String>)
 }
 
 fn failed_part(part: Part) -> FailedPart {
-    let Part { to, dsn, reason, diagnostic, owner, .. } = part;
+    let Part { to, original, dsn, reason, diagnostic, owner, .. } = part;
     let told = described(verdict(part.status, dsn, reason, diagnostic));
     let owner = (!owner.is_null()).then_some(owner);
-    FailedPart { address: to, dsn, reason: told.reason, diagnostic: told.diagnostic, owner }
+    let expanded_is_told = !original.is_null();
+    FailedPart { address: to, dsn, reason: told.reason, diagnostic: told.diagnostic, expanded_is_told, owner }
 }
 
 /// For reports: a command may give a code without words.

@@ -8,7 +8,7 @@ use super::failure::Failure;
 use super::mbox::NotDelivered;
 use mail::Dsn;
 use rustix::process::{Pid, test_kill_process};
-use std::fs::{File, OpenOptions};
+use std::fs::{File, Metadata, OpenOptions};
 use std::io::{self, Read as _};
 use std::os::unix::fs::{FileExt as _, MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
@@ -126,8 +126,15 @@ fn is_older(path: &Path, age: Duration) -> bool {
     changed.is_ok_and(|at| passed.is_ok_and(|now| is_older(at, now)))
 }
 
-/// Whether what stands at `end` can be the beginning of an entry, so that what follows may be cut off.
-pub(super) fn is_entry_at(file: &File, end: u64) -> bool {
+/// Whether what stands at `end` of the mailbox that was opened as `opened` can be the beginning of an entry, so that
+/// what follows may be cut off.
+pub(super) fn is_entry_at(path: &Path, opened: &Metadata, end: u64) -> bool {
+    let nonblock = rustix::fs::OFlags::NONBLOCK.bits() as i32;
+    let Ok(file) = OpenOptions::new().read(true).custom_flags(nonblock).open(path) else { return false };
+    let is_same = |m: Metadata| (m.dev(), m.ino()) == (opened.dev(), opened.ino());
+    if !file.metadata().is_ok_and(is_same) {
+        return false;
+    }
     let mut found = [0; 6];
     match end {
         0 => file.read_exact_at(&mut found[1..], 0).is_ok() && &found[1..] == b"From ",

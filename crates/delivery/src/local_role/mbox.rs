@@ -142,7 +142,7 @@ fn append_locked(
     // Another program may have written while we waited for the lock.
     let mut size = file.metadata().map_err(|e| io("cannot open file", &e))?.len();
     if let Some(end) = dotlock.and_then(|lock| lock.undo).filter(|end| *end < size)
-        && is_entry_at(&file, end)
+        && is_entry_at(path, &stat, end)
     {
         file.set_len(end).map_err(|e| io("cannot cut off half an entry", &e))?;
         size = end;
@@ -208,7 +208,7 @@ enum Unopened {
 fn open(path: &Path) -> Result<File, Unopened> {
     let flags = |more: OFlags| more.bits() as i32;
     let nofollow = flags(OFlags::NOFOLLOW | OFlags::NONBLOCK);
-    let existing = |flags: i32| OpenOptions::new().read(true).append(true).custom_flags(flags).open(path);
+    let existing = |flags: i32| OpenOptions::new().append(true).custom_flags(flags).open(path);
     match existing(nofollow) {
         Err(e) if Errno::from_io_error(&e) == Some(Errno::LOOP) => {
             if !is_made_by_root(path).map_err(Unopened::Io)? {

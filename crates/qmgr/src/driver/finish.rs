@@ -233,6 +233,7 @@ mod tests {
             dsn: Dsn::new(5, 1, 1),
             reason: String::new(),
             diagnostic: None,
+            expanded_is_told: true,
             owner: owner.map(Address::from),
         };
         let outcome = |index, parts| Outcome {

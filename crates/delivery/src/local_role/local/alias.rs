@@ -82,15 +82,12 @@ impl Delivery<'_> {
             Ok(Some(owner)) => {
                 within.sender = owner;
                 within.owned = true;
+                within.owner_is_told = true;
                 within.indirect = true;
                 within.original = Address::null();
             }
-            Ok(None) if self.settings.view.reset_owner_alias && within.owned => {
-                let head = &self.job.head;
-                within.sender = head.sender.clone();
-                within.owned = false;
-                within.original = head.recipients[self.place].original.clone();
-            }
+            // The mail goes on as the outer list's; failures are the sender's again.
+            Ok(None) if self.settings.view.reset_owner_alias => within.owner_is_told = false,
             Ok(None) => {}
             Err(failure) => return self.failed(to, failure),
         }

@@ -43,6 +43,8 @@ pub struct Context {
     pub sender: Address,
     /// The sender is an owner- alias.
     pub owned: bool,
+    /// That alias is told of what fails.
+    pub owner_is_told: bool,
     /// The local part in lower case.
     pub local: String,
     /// The same without its extension.
@@ -130,6 +132,7 @@ impl Context {
             address,
             sender: Address::from("s@x.example"),
             owned: false,
+            owner_is_told: false,
             local,
             name: name.into(),
             extension: extension.map(Into::into),

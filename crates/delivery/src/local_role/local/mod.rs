@@ -133,6 +133,7 @@ impl<'a> Delivery<'a> {
             address,
             sender: head.sender.clone(),
             owned: false,
+            owner_is_told: false,
             local,
             name,
             extension,
@@ -236,7 +237,7 @@ impl<'a> Delivery<'a> {
             reason: failure.reason,
             diagnostic: failure.diagnostic,
             notes: failure.notes,
-            owner: if to.owned { to.sender.clone() } else { Address::null() },
+            owner: if to.owner_is_told { to.sender.clone() } else { Address::null() },
         };
         self.parts.borrow_mut().push(part);
     }
