@@ -175,7 +175,7 @@ impl PickupInputs {
     }
 
     fn inspection(&self, id: &QueueId, sender: &Address, recipient: Option<&Address>) -> Inspection {
-        let source = Source { client: None, sender, recipient };
+        let source = Source { origin: "local", protocol: "", helo: "", sender, recipient };
         let (checks, tag) = (Arc::clone(&self.settings.checks), self.cleanup_tag.clone());
         Inspection::new(checks, tag, id.clone(), &source).asking(self.checks_content)
     }

@@ -19,16 +19,6 @@ pub enum Origin<'a> {
     Internal,
 }
 
-impl<'a> Origin<'a> {
-    /// The client, where there is one.
-    pub fn client(&self) -> Option<&'a Client> {
-        match self {
-            Origin::Smtp(session) => Some(session.client),
-            Origin::Local { .. } | Origin::Internal => None,
-        }
-    }
-}
-
 /// What the header tells of an SMTP session.
 #[derive(Clone, Copy, Debug)]
 pub struct SmtpSession<'a> {

@@ -5,7 +5,7 @@ use crate::driver::Driver;
 use crate::forward;
 use crate::notes::Scene;
 use crate::notices::Class;
-use crate::transaction::{OnDisk, Smtpd, envelope};
+use crate::transaction::{OnDisk, Shown, Smtpd, envelope};
 use bytes::Bytes;
 use cleanup::{Origin, SmtpSession};
 use mail::{Address, Client, Dsn, Encoding, QueueId, Reply};
@@ -43,8 +43,10 @@ impl Driver {
     async fn begin(&self, session: &mut Session<Smtpd>) {
         let Some(transaction) = session.transaction() else { return };
         let client = self.client(session, transaction.request.smtputf8);
-        let local = self.is_local(&session.forwarded());
+        let forwarded = session.forwarded();
+        let (local, shown) = (self.is_local(&forwarded), self.shown(&client, &forwarded));
         if let Some((request, mail, recipients)) = session.transaction_parts() {
+            mail.shown = shown;
             let surroundings = (&*self.shared, &*self.settings, &self.tag);
             mail.begin(surroundings, self.origin(&client), local, &request.sender, recipients).await;
         }
@@ -133,6 +135,7 @@ impl Driver {
         let forwarded = session.forwarded();
         let local = self.is_local(&forwarded);
         let surroundings = (&*self.shared, &*self.settings, &self.tag);
+        mail.shown = self.shown(&client, &forwarded);
         mail.begin(surroundings, self.origin(&client), local, &request.sender, &recipients).await;
         let message = mail.message.take().expect("the content has just been begun");
         let mut finished = message.finish().await?;
@@ -180,6 +183,15 @@ impl Driver {
             }
             CommitError::Io(_) => Reply::new(451, Dsn::new(4, 3, 0), "Error: queue file write error"),
         }
+    }
+
+    /// The client as cleanup's lines show it.
+    fn shown(&self, client: &Client, forwarded: &Xforward) -> Shown {
+        forward::shown(forwarded, self.settings.client_port_logging).unwrap_or_else(|| Shown {
+            origin: self.peer.shown(self.settings.client_port_logging),
+            protocol: client.protocol.clone(),
+            helo: client.helo.clone(),
+        })
     }
 
     /// What Received tells of the session.

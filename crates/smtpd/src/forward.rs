@@ -4,6 +4,7 @@
 
 use crate::login::Login;
 use crate::peer::UNKNOWN;
+use crate::transaction::Shown;
 use protocol::smtp::server::{Told, Xforward};
 use std::fmt::Display;
 use std::net::IpAddr;
@@ -19,6 +20,12 @@ pub(crate) fn client(said: &Xforward, with_port: bool) -> Option<String> {
         (Some(Told::Is(address)), _) => format!("{name}[{address}]"),
         _ => name,
     })
+}
+
+/// The original client as cleanup's lines show it; `None` where nothing is told of it.
+pub(crate) fn shown(said: &Xforward, with_port: bool) -> Option<Shown> {
+    let helo = if let Some(Told::Is(helo)) = &said.helo { helo.clone() } else { String::new() };
+    client(said, with_port).map(|origin| Shown { origin, protocol: text(said.protocol.as_ref()), helo })
 }
 
 /// The attributes that the queue keeps.

@@ -53,8 +53,19 @@ pub struct Mail {
     pub deferred: Option<Reply>,
     /// Sender and recipients as they are queued; known when the content begins.
     pub(crate) addresses: Option<Addresses>,
+    /// How cleanup's lines show the client.
+    pub(crate) shown: Shown,
     /// The content so far.
     pub(crate) message: Option<Box<Message>>,
+}
+
+/// A client in cleanup's lines: the original one, where XFORWARD told of it.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Shown {
+    /// `NAME[ADDRESS]`.
+    pub origin: String,
+    pub protocol: String,
+    pub helo: String,
 }
 
 /// What restrictions want done with a message.
@@ -133,7 +144,9 @@ impl Mail {
         };
         let sender = addresses.as_ref().map_or_else(Address::null, |known| known.sender.clone());
         let source = Source {
-            client: origin.client(),
+            origin: &self.shown.origin,
+            protocol: &self.shown.protocol,
+            helo: &self.shown.helo,
             sender: &sender,
             recipient: recipients.last().map(|(recipient, _)| &recipient.address),
         };

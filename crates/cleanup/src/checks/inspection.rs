@@ -5,7 +5,7 @@ use super::lines::{self, Line};
 use super::settings::Checks;
 use bytes::{Bytes, BytesMut};
 use mail::mime::{Domain, Event, Fault, Header, HeaderEnd, Mime, Section};
-use mail::{Address, Client, ContentFlags, Dsn, QueueId, Reply};
+use mail::{Address, ContentFlags, Dsn, QueueId, Reply};
 use observe::events::checks as events;
 use observe::{Tag, emit};
 use std::collections::VecDeque;
@@ -16,8 +16,12 @@ use tables::{Lookup, Maps};
 /// Where a message comes from and goes to, for the log.
 #[derive(Clone, Debug)]
 pub struct Source<'a> {
-    /// The client; nothing for a local program.
-    pub client: Option<&'a Client>,
+    /// The client as `NAME[ADDRESS]`, or `local`.
+    pub origin: &'a str,
+    /// The protocol of an SMTP client; empty where there is none.
+    pub protocol: &'a str,
+    /// What it said in HELO; empty where it said nothing.
+    pub helo: &'a str,
     /// The envelope sender.
     pub sender: &'a Address,
     /// The last recipient.
@@ -89,8 +93,7 @@ enum Sort {
 }
 
 impl Inspection {
-    /// Begins. Without `asks` no table is asked (`no_header_body_checks`). What `returns` goes back to its sender where
-    /// it is refused, and is read to its end.
+    /// Begins. What is refused of a local program goes back to its sender, and is read to its end.
     pub fn new(checks: Arc<Checks>, tag: Tag, queue_id: QueueId, source: &Source<'_>) -> Self {
         Inspection {
             mime: Mime::new(checks.reading),
@@ -101,7 +104,7 @@ impl Inspection {
             queue_id,
             origin: origin(source),
             asks: true,
-            returns: source.client.is_none(),
+            returns: source.protocol.is_empty(),
             over: false,
             offset: 0,
             held: BytesMut::new(),
@@ -110,7 +113,7 @@ impl Inspection {
         }
     }
 
-    /// The same, asking tables only where `asks` says so.
+    /// The same, asking tables only where `asks` says so (`no_header_body_checks`).
     pub fn asking(self, asks: bool) -> Self {
         Inspection { asks, ..self }
     }
@@ -479,20 +482,13 @@ fn latin(c: char) -> Vec<u8> {
 }
 
 fn origin(source: &Source<'_>) -> (String, String) {
-    let from = match source.client {
-        Some(client) => format!("{}[{}]", client.name, client.address),
-        None => "local".to_owned(),
-    };
     let external = |address: &Address| String::from_utf8_lossy(&address.to_external()).into_owned();
     let to = source.recipient.map_or_else(String::new, |to| format!(" to=<{}>", external(to)));
-    let near = format!("{from}; from=<{}>{to}", external(source.sender));
+    let near = format!("{}; from=<{}>{to}", source.origin, external(source.sender));
     let field = |name: &str, value: &str, brackets: bool| match (value.is_empty(), brackets) {
         (true, _) => String::new(),
         (false, true) => format!(" {name}=<{value}>"),
         (false, false) => format!(" {name}={value}"),
     };
-    let rest = source.client.map_or_else(String::new, |client| {
-        field("proto", &client.protocol, false) + &field("helo", &client.helo, true)
-    });
-    (near, rest)
+    (near, field("proto", source.protocol, false) + &field("helo", source.helo, true))
 }

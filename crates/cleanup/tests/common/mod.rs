@@ -47,7 +47,13 @@ pub fn message(checks: Checks, client: Option<&Client>, counts_only: bool) -> Me
     };
     let queue_id = QueueId::parse("ID1").expect("a short name is an id");
     let (sender, tag) = ("a@example.net".into(), Tag::new("postfix", "cleanup", 1));
-    let source = Source { client, sender: &sender, recipient: None };
+    let source = Source {
+        origin: "unknown[192.0.2.1]",
+        protocol: if client.is_some() { "ESMTP" } else { "" },
+        helo: "",
+        sender: &sender,
+        recipient: None,
+    };
     let inspection = Inspection::new(Arc::clone(&settings.checks), tag.clone(), queue_id.clone(), &source);
     let context = Context {
         queue_id,
