@@ -214,6 +214,10 @@ impl Mime {
                 Place::Header(_) => {
                     let whole = [&held[..], b"\r\n"].concat();
                     self.feed(Bytes::from(whole), out);
+                    // What is no header stays as it came.
+                    if let Some(Event::Body(line) | Event::Boundary(line, _)) = out.last_mut() {
+                        line.truncate(line.len() - 2);
+                    }
                 }
                 Place::Body => self.body_line(Bytes::from(held), out),
             }
@@ -441,7 +445,7 @@ impl Mime {
         }
     }
 
-    fn body(&mut self, piece: Bytes, out: &mut Vec<Event>) {
+    fn body(&mut self, mut piece: Bytes, out: &mut Vec<Event>) {
         if piece.is_empty() {
             return;
         }
@@ -454,6 +458,10 @@ impl Mime {
             let to = line_end(&piece[at..]).map_or(piece.len(), |n| at + n);
             let line = without_end(&piece[from..to]);
             let line = line[..line.len().min(LINE_RECORD_MAX)].to_vec();
+            // What stands before it is told before it.
+            if from > 0 {
+                out.push(Event::Body(piece.split_to(from)));
+            }
             out.push(Event::Fault(Fault::EightBitBody(line)));
         }
         out.push(Event::Body(piece));
