@@ -3,6 +3,7 @@
 use crate::Target;
 use crate::input::Random;
 use bytes::Bytes;
+use cleanup::checks::{Checks, Inspection, Source};
 use cleanup::{Context, Message, Origin, Settings, Sink};
 use mail::{Client, QueueId, RewriteContext, Timestamp};
 use observe::Tag;
@@ -45,7 +46,7 @@ impl Sink for Memory {
     }
 }
 
-fn cleaned(text: &[u8], local: bool, mut step: impl FnMut() -> usize) -> Option<Vec<u8>> {
+fn cleaned(text: &[u8], local: bool, inspected: bool, mut step: impl FnMut() -> usize) -> Option<Vec<u8>> {
     let settings = Settings {
         myhostname: "mx.example.org".into(),
         mail_name: "Postfix".into(),
@@ -58,13 +59,23 @@ fn cleaned(text: &[u8], local: bool, mut step: impl FnMut() -> usize) -> Option<
         replace_stray_cr: true,
         checks: Arc::default(),
     };
+    // Without tables and parts nothing changes what it looks at.
+    let queue_id = QueueId::parse("ID").expect("a short name is an id");
+    let checks = Arc::new(Checks {
+        reading: mail::mime::Reading { flat: true, nesting_max: usize::MAX, ..Checks::default().reading },
+        ..Checks::default()
+    });
+    let sender = "a@example.net".into();
+    let source =
+        Source { origin: "a[192.0.2.1]", protocol: "ESMTP", helo: "", sender: &sender, recipient: None };
+    let inspection = Inspection::new(checks, Tag::new("fuzz", "cleanup", 1), queue_id.clone(), &source);
     let context = Context {
         prepended: Vec::new(),
-        inspection: None,
+        inspection: inspected.then(|| Box::new(inspection)),
         tables: rewrite::Tables::Ignored,
-        queue_id: QueueId::parse("ID").expect("a short name is an id"),
+        queue_id,
         arrival: Timestamp::from_secs(1_700_000_000),
-        sender: "a@example.net".into(),
+        sender,
         full_name: String::new(),
         rewrite_context: if local { RewriteContext::Local } else { RewriteContext::Remote },
     };
@@ -89,10 +100,15 @@ fn run(input: &[u8]) {
         .collect();
     let text = lines.join(&b"\r\n"[..]);
     for local in [false, true] {
-        let whole = cleaned(&text, local, || usize::MAX);
+        let whole = cleaned(&text, local, false, || usize::MAX);
         let mut random = Random::new(input.len() as u64);
-        assert_eq!(whole, cleaned(&text, local, || 1), "byte by byte");
-        assert_eq!(whole, cleaned(&text, local, || 1 + random.below(30)), "in pieces");
+        assert_eq!(whole, cleaned(&text, local, false, || 1), "byte by byte");
+        assert_eq!(whole, cleaned(&text, local, false, || 1 + random.below(30)), "in pieces");
+        // A header that ends without a line end gets one where it is looked at, and a long line is what it begins as.
+        if text.ends_with(b"\r\n") && lines.iter().all(|line| line.len() < mail::LINE_RECORD_MAX) {
+            assert_eq!(whole, cleaned(&text, local, true, || usize::MAX), "looked at");
+            assert_eq!(whole, cleaned(&text, local, true, || 1 + random.below(30)), "looked at in pieces");
+        }
         if let Some(whole) = whole {
             let end = whole.windows(4).position(|w| w == b"\r\n\r\n").map_or(whole.len(), |n| n + 2);
             let header = String::from_utf8_lossy(&whole[..end]).to_lowercase();

@@ -1,77 +1,102 @@
-//! The parts of a message, whatever it is and however it is cut: the lines that come out are those that went in.
+//! The structure of a message, whatever comes: no panic, the pieces change nothing, nothing is lost and little is kept.
 
 use crate::Target;
-use mail::parts::{Item, Limits, Parser};
+use crate::input::Random;
+use bytes::Bytes;
+use mail::mime::{Event, Mime, Reading};
 
 pub(super) const TARGET: Target = Target {
     name: "mime",
     dictionary: &[
-        b"Content-Type: multipart/mixed; boundary=b\r\n",
-        b"Content-Type: multipart/digest; boundary=\"c \\\"\"\r\n",
-        b"Content-Type: message/rfc822\r\n",
-        b"content-transfer-encoding : (x) 8bit\r\n",
-        b"Subject: x\r\n",
-        b" folded\r\n",
-        b"--b\r\n",
-        b"--b--\r\n",
-        b"--c \"",
         b"\r\n",
-        b"\n",
-        b"\r",
-        b"text\r\n",
-        b"=",
-        b";",
-        b":",
-        b"(",
-        b"\"",
-        b"\\",
+        b"\r\n\r\n",
+        b"\n ",
+        b"Content-Type: ",
+        b"multipart/mixed; boundary=a\r\n",
+        b"multipart/digest; boundary=\"a b\"\r\n",
+        b"message/rfc822\r\n",
+        b"message/partial\r\n",
+        b"Content-Transfer-Encoding: 8bit\r\n",
+        b"Content-Transfer-Encoding: base64\r\n",
+        b"--a\r\n",
+        b"--a--\r\n",
+        b"--a b\r\n",
+        b"\r\n--",
+        b"-",
+        b"; boundary=",
+        b"(comment",
+        b"\\\"",
+        b"Subject : x\r\n",
+        b"From a\r\n",
+        b">From a\r\n",
+        b"\xe4",
         b"\0",
-        b"\xff",
     ],
     run,
 };
 
-fn run(input: &[u8]) {
-    let whole = through(input, input.len(), Limits::default());
-    for cut in [0, 1, input.len() / 3, input.len() / 2] {
-        assert_eq!(through(input, cut.min(input.len()), Limits::default()), whole, "cut at {cut}");
-    }
-    let lines = |text: &[u8]| {
-        text.split(|&b| b == b'\n').map(|l| l.strip_suffix(b"\r").unwrap_or(l).to_vec()).collect::<Vec<_>>()
-    };
-    // A last line without an end has got one.
-    let mut expected = input.to_vec();
-    if !input.is_empty() && !input.ends_with(b"\n") && whole.ends_with(b"\n") {
-        expected.extend_from_slice(b"\r\n");
-    }
-    assert_eq!(lines(&whole), lines(&expected));
-    through(input, 0, Limits { nesting: 1, boundary_bytes: 1, header_bytes: 10 });
-}
+const READING: Reading = Reading {
+    header_bytes_max: 64,
+    boundary_bytes_max: 8,
+    nesting_max: 2,
+    flat: false,
+    watches_bodies: true,
+};
 
-/// The message as who changes nothing would write it.
-fn through(input: &[u8], cut: usize, limits: Limits) -> Vec<u8> {
-    let mut parser = Parser::new(limits);
-    let mut out = Vec::new();
-    for mut piece in [&input[..cut], &input[cut..]] {
-        while let Some(item) = parser.next(&mut piece) {
-            write(item, parser.text(), &mut out);
-        }
-        assert!(piece.is_empty());
+/// What is told, with the stretches of a body in one.
+fn told(input: &[u8], reading: Reading, mut step: impl FnMut() -> usize) -> Vec<Event> {
+    let mut mime = Mime::new(reading);
+    let (mut events, mut rest) = (Vec::new(), input);
+    while !rest.is_empty() {
+        let (head, tail) = rest.split_at(step().clamp(1, rest.len()));
+        mime.feed(Bytes::copy_from_slice(head), &mut events);
+        rest = tail;
     }
-    while let Some(item) = parser.end() {
-        write(item, parser.text(), &mut out);
+    mime.finish(&mut events);
+    let mut out: Vec<Event> = Vec::new();
+    for event in events {
+        match (out.last_mut(), event) {
+            (Some(Event::Body(before)), Event::Body(piece)) => {
+                *before = Bytes::from([&before[..], &piece[..]].concat());
+            }
+            (Some(Event::Boundary(before, _)), Event::Boundary(piece, _)) if !before.ends_with(b"\n") => {
+                *before = Bytes::from([&before[..], &piece[..]].concat());
+            }
+            (_, event) => out.push(event),
+        }
     }
     out
 }
 
-fn write(item: Item, text: &[u8], out: &mut Vec<u8>) {
-    out.extend_from_slice(text);
-    let ends = match item {
-        Item::Header(_) => true,
-        Item::HeadersEnd { blank, .. } => blank,
-        Item::Line { ends, .. } => ends,
-    };
-    if ends {
-        out.extend_from_slice(b"\r\n");
+fn run(input: &[u8]) {
+    // Of a longer line a fault shows what was there of it.
+    let watching = Reading { watches_bodies: input.len() < mail::LINE_RECORD_MAX, ..READING };
+    for reading in
+        [watching, Reading { watches_bodies: false, ..READING }, Reading { flat: true, ..watching }]
+    {
+        let whole = told(input, reading, || usize::MAX);
+        let mut random = Random::new(input.len() as u64);
+        assert_eq!(whole, told(input, reading, || 1 + random.below(40)), "in pieces");
+        if input.len() < 4096 {
+            assert_eq!(whole, told(input, reading, || 1), "byte by byte");
+        }
+        for event in &whole {
+            match event {
+                // A header ends with the line that makes it long enough.
+                Event::Header(header) => {
+                    let longest = reading.header_bytes_max + mail::LINE_RECORD_MAX + 16;
+                    assert!(header.text.len() <= longest, "a header of {} bytes", header.text.len());
+                }
+                Event::Body(piece) | Event::Boundary(piece, _) => {
+                    assert!(input.windows(piece.len()).any(|w| w == &piece[..]), "a body is as it came");
+                }
+                Event::HeaderEnd(_) | Event::Fault(_) => {}
+            }
+        }
+        let bodies = whole.iter().map(|event| match event {
+            Event::Body(piece) | Event::Boundary(piece, _) => piece.len(),
+            _ => 0,
+        });
+        assert!(bodies.sum::<usize>() <= input.len(), "nothing is told twice");
     }
 }

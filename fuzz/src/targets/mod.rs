@@ -10,6 +10,7 @@ mod journal;
 mod main_cf;
 mod master_cf;
 mod mime;
+mod parts;
 mod pcre_table;
 mod policy_answer;
 mod queue_file;
@@ -31,8 +32,9 @@ pub const KINDS: &[Target] = &[
     journal::TARGET,
     main_cf::TARGET,
     master_cf::TARGET,
-    pcre_table::TARGET,
     mime::TARGET,
+    parts::TARGET,
+    pcre_table::TARGET,
     policy_answer::TARGET,
     queue_file::TARGET,
     regexp_table::TARGET,
