@@ -104,7 +104,7 @@ smtpd_recipient_restrictions =
     )
     master = (oracle / "usr/share/postfix/master.cf.dist").read_text()
     lines = [line.split() for line in master.splitlines() if line and line[0] not in "# "]
-    text = "".join(" ".join([*words[:4], "n", *words[5:]]) + "\n" for words in lines if len(words) >= 8)
+    text = "".join(" ".join([*words[:4], "n", *words[5:]]) + "\n" for words in lines if len(words) >= 8 and words[7] != "pipe")
     pathlib.Path("/etc/postfix/master.cf").write_text(text)
     subprocess.run([program, "start"], check=True, stdout=subprocess.DEVNULL)
 
