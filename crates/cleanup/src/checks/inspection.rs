@@ -70,8 +70,10 @@ pub struct Inspection {
     /// What was read and not yet looked at.
     steps: VecDeque<Event>,
     is_complete: bool,
-    /// Tables are still asked.
+    /// Tables are still asked, and characters stripped or refused.
     asks: bool,
+    /// What MIME forbids is refused, also where nothing is asked any more.
+    enforces: bool,
     /// What is refused is read on, since it is returned.
     returns: bool,
     /// Nothing that comes matters any more.
@@ -104,6 +106,7 @@ impl Inspection {
             queue_id,
             origin: origin(source),
             asks: true,
+            enforces: true,
             returns: source.protocol.is_empty(),
             over: false,
             offset: 0,
@@ -113,9 +116,9 @@ impl Inspection {
         }
     }
 
-    /// The same, asking tables only where `asks` says so (`no_header_body_checks`).
+    /// The same; without `asks` no table is asked, nothing is stripped or refused (`no_header_body_checks`).
     pub fn asking(self, asks: bool) -> Self {
-        Inspection { asks, ..self }
+        Inspection { asks, enforces: asks, ..self }
     }
 
     /// Nothing that comes is looked at, or can be kept: it passes as it is.
@@ -123,7 +126,7 @@ impl Inspection {
         self.mime.is_plain()
             && !self.checks_body()
             && self.held.is_empty()
-            && self.checks.characters.is_empty()
+            && (!self.asks || self.checks.characters.is_empty())
             && !self.over
     }
 
@@ -178,6 +181,9 @@ impl Inspection {
     }
 
     fn without_characters(&mut self, piece: Bytes) -> Bytes {
+        if !self.asks {
+            return piece;
+        }
         let Some(stripped) = self.checks.characters.stripped(&piece) else { return piece };
         // What a line begins with now, and how long it is, nobody has looked at.
         self.found.flags = self.found.flags.with(ContentFlags::LEADING_DOT).with(ContentFlags::WIDE_LINE);
@@ -186,7 +192,9 @@ impl Inspection {
 
     /// A character that content is refused for: the first is told with its line.
     fn reject_characters(&mut self, text: &[u8]) {
-        let Some(at) = self.checks.characters.rejected(text).filter(|_| !self.rejected) else { return };
+        let Some(at) = self.checks.characters.rejected(text).filter(|_| self.asks && !self.rejected) else {
+            return;
+        };
         self.rejected = true;
         let from = memchr::memrchr(b'\n', &text[..at]).map_or(0, |n| n + 1);
         let to = memchr::memchr(b'\n', &text[at..]).map_or(text.len(), |n| at + n);
@@ -408,7 +416,7 @@ impl Inspection {
                 (self.checks.strict_bodies, "improper use of 8-bit data in message body", line)
             }
         };
-        if refused {
+        if refused && self.enforces {
             let (queue_id, origin) = (&self.queue_id, &self.origin.0);
             emit(&self.tag, &events::MimeError { queue_id, why, line, origin });
             self.refuse(Reply::new(550, Dsn::new(5, 6, 0), why));
