@@ -1,7 +1,7 @@
 //! What a message gets and loses before it is queued: Received, missing headers, dropped headers, its limits.
 //!
-//! [`Message`] stands between a receiver (smtpd, pickup, bounce) and the queue's draft. It looks at the header only;
-//! the body passes through as it came.
+//! [`Message`] stands between a receiver (smtpd, pickup) and the queue's draft. It works on the header; the body passes
+//! through as it came, unless header and body checks ([`checks`]), which stand in front, change it.
 
 pub mod checks;
 mod date;

@@ -40,6 +40,10 @@ pub(super) fn folded(text: &[u8], limit: usize) -> Vec<u8> {
         if at > 0 && line.len() > room && at > limit - limit / 10 {
             break;
         }
+        // What a table puts in may have lost the blank of a fold; without it the header would end there.
+        if at > 0 && !matches!(line.first(), Some(b' ' | b'\t')) {
+            out.push(b'\t');
+        }
         out.extend_from_slice(&line[..line.len().min(room)]);
         out.extend_from_slice(b"\r\n");
         if line.len() > room {
@@ -70,6 +74,7 @@ mod tests {
     fn a_header_that_is_too_long_is_cut() {
         let cut = |text: &str| String::from_utf8(folded(text.as_bytes(), 60)).unwrap();
         assert_eq!(cut("X-1: a\n b"), "X-1: a\r\n b\r\n");
+        assert_eq!(cut("X-1: a\nb\n\nc"), "X-1: a\r\n\tb\r\n\t\r\n\tc\r\n");
         let fifty = "0123456789".repeat(5);
         assert_eq!(cut(&format!("X-1: {fifty}\n 678")), format!("X-1: {fifty}\r\n 678\r\n"));
         assert_eq!(cut(&format!("X-1: {fifty}\n 678901")), format!("X-1: {fifty}\r\n"));
