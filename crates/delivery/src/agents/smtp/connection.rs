@@ -285,12 +285,16 @@ impl Connection {
 
     /// Whether another message may go over it now.
     pub fn is_reusable(&self) -> bool {
-        let limit = self.settings.reuse_count_limit;
         self.client.is_ready()
             && self.out.events.is_empty()
             && self.filter.as_ref().is_none_or(FilteredReplies::is_empty)
-            && (limit == 0 || self.uses < limit)
-            && self.opened.elapsed() < self.settings.reuse_time_limit
+    }
+
+    /// Whether it has served as often, or as long, as the settings allow: then it is kept no more.
+    pub fn is_used_up(&self) -> bool {
+        // How often it may be used again, beyond its first message.
+        let limit = self.settings.reuse_count_limit;
+        (limit > 0 && self.uses > limit) || self.opened.elapsed() >= self.settings.reuse_time_limit
     }
 
     /// Whether the server is still there, as far as can be seen without asking.

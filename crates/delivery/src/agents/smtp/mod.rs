@@ -168,7 +168,7 @@ impl Shared {
             Keep::Never => false,
         };
         let wanted = wanted || self.is_always_kept(nexthop);
-        if !wanted || !connection.is_reusable() {
+        if !wanted || !connection.is_reusable() || connection.is_used_up() {
             tokio::task::spawn_local(connection.close());
             return;
         }
@@ -183,8 +183,8 @@ impl Shared {
     /// Whether `smtp_connection_cache_destinations` names one of a nexthop's domains or hosts.
     fn is_always_kept(&self, nexthop: &str) -> bool {
         let listed = &self.settings.keep_for;
-        let has =
-            |name: &str| listed.iter().any(|d| d.starts_with("static:") || d.eq_ignore_ascii_case(name));
+        // A table that asks a server is not waited for: the next message would have to.
+        let has = |name: &str| listed.matches_now(name).unwrap_or(false);
         !listed.is_empty()
             && destination::parse(nexthop, &self.settings).is_ok_and(|sites| {
                 sites.iter().any(|site| match site {

@@ -14,6 +14,7 @@ use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 use tables::Maps;
+use tables::lists::NameList;
 
 /// Connections of one agent at once, idle ones included; beyond it idle ones are closed, then deliveries wait.
 /// Well below the descriptors that a process has by default.
@@ -88,8 +89,8 @@ pub struct Settings {
     pub line_bytes_max: usize,
     /// `smtp_connection_cache_on_demand`.
     pub keep: Keep,
-    /// `smtp_connection_cache_destinations`, in lower case: domains, hosts, sockets, or `static:all`.
-    pub keep_for: Vec<String>,
+    /// `smtp_connection_cache_destinations`: domains, hosts, sockets.
+    pub keep_for: NameList,
     /// `smtp_connection_cache_time_limit`: how long a connection waits for the next message.
     pub idle_limit: Duration,
     /// `smtp_connection_reuse_time_limit`: how old a connection may be when it takes another message.
@@ -236,7 +237,7 @@ impl Default for Settings {
             send_xforward: false,
             line_bytes_max: 998,
             keep: Keep::OnDemand,
-            keep_for: Vec::new(),
+            keep_for: NameList::default(),
             idle_limit: Duration::from_secs(2),
             reuse_time_limit: Duration::from_secs(300),
             reuse_count_limit: 0,

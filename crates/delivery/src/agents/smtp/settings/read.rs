@@ -11,6 +11,7 @@ use rewrite::{Generic, Resolver};
 use std::net::IpAddr;
 use std::time::Duration;
 use tables::Maps;
+use tables::lists::NameList;
 
 /// Where `lmtp_connect_timeout = 0` leaves it to the system: what Linux waits with six SYN packets.
 pub(super) const SYSTEM_CONNECT_TIMEOUT: Duration = Duration::from_secs(127);
@@ -45,6 +46,8 @@ impl Settings {
         };
         let source = opener.sources(&global, &client)?;
         let checks = opener.checks(&client)?;
+        let keep_for =
+            opener.names("connection_cache_destinations", &client.connection_cache_destinations)?;
         Ok(Settings {
             dialogue: dialogue(protocol, &client),
             timeouts: timeouts(&client),
@@ -82,9 +85,9 @@ impl Settings {
             skip_quit_response: client.skip_quit_response,
             send_xforward: client.send_xforward_command,
             line_bytes_max: bounded(client.line_length_limit),
-            keep_for: client.connection_cache_destinations.iter().map(|d| d.to_ascii_lowercase()).collect(),
+            keep_for,
             keep: if client.connection_cache_on_demand { Keep::OnDemand } else { Keep::Never },
-            idle_limit: client.connection_cache_time_limit,
+            idle_limit: client.connection_cache_time_limit.min(routes.connection_cache_ttl_limit),
             reuse_time_limit: client.connection_reuse_time_limit,
             reuse_count_limit: u32::try_from(client.connection_reuse_count_limit).unwrap_or(u32::MAX),
             source,
@@ -215,6 +218,13 @@ impl Opener<'_> {
         Maps::open(specs, self.tables).or_else(|errors| {
             Errors::check(errors.iter().map(|e| self.error(smtp, e.to_string())).collect())?;
             Ok(Maps::default())
+        })
+    }
+
+    fn names(&self, smtp: &str, list: &[String]) -> Result<NameList, Errors> {
+        NameList::parse(list, self.tables).or_else(|texts| {
+            Errors::check(texts.into_iter().map(|text| self.error(smtp, text)).collect())?;
+            Ok(NameList::default())
         })
     }
 

@@ -57,7 +57,7 @@ fn connections_to_listed_destinations_are_kept_in_any_case() {
         run(async {
             let server = Server::new(&[]);
             let nexthop = format!("[127.0.0.1]:{}", server.start().await.port());
-            let settings = Settings { keep: Keep::Never, keep_for: vec![listed.into()], ..quick() };
+            let settings = Settings { keep: Keep::Never, keep_for: kept(listed), ..quick() };
             let agent = agent(settings, ScriptedResolver::new());
             for _ in 0..2 {
                 send(&agent, &nexthop).only().await;
@@ -134,8 +134,8 @@ fn connections_that_wait_too_long_are_closed_with_quit() {
 #[test]
 fn age_and_use_of_a_connection_are_limited() {
     for settings in [
-        Settings { reuse_count_limit: 2, ..quick() },
-        Settings { reuse_time_limit: Duration::from_millis(1), reuse_count_limit: 2, ..quick() },
+        Settings { reuse_count_limit: 1, ..quick() },
+        Settings { reuse_time_limit: Duration::from_millis(1), reuse_count_limit: 1, ..quick() },
     ] {
         run(async {
             let by_time = settings.reuse_time_limit < Duration::from_secs(1);
@@ -254,4 +254,8 @@ fn lmtp_answers_for_each_recipient_over_a_socket() {
         let gone = format!("connect to {label}: No such file or directory");
         assert_eq!(sent.only().await, (Status::Deferred, Dsn::new(4, 4, 1), gone));
     });
+}
+
+fn kept(listed: &str) -> tables::lists::NameList {
+    tables::lists::NameList::parse(&[listed.into()], &tables::Settings::default()).unwrap()
 }
