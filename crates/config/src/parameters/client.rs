@@ -127,6 +127,8 @@ parameters! {
         use_srv_lookup: List = "", one_of &["submission", "submissions"],
         /// Whether MX records count where there are no SRV records.
         allow_srv_lookup_fallback: Bool = "no",
+        /// How long a kept connection waits for mail at most, whatever the client's own limit.
+        connection_cache_ttl_limit: Duration = "2s", range 1..,
         /// Whether a failed SRV lookup counts as no SRV record.
         ignore_srv_lookup_error: Bool = "no",
     }
