@@ -178,6 +178,8 @@ pub fn result(action: &str, source: &str, key: &str, about: &About<'_>, subject:
         "DEFER_IF_REJECT" => {
             refusal(codes.access_map_defer, subject, text, "Service unavailable").told(Verdict::DeferIfReject)
         }
+        // Postfix's manuals do not name it.
+        "HANGUP" => Verdict::HangUp(text.to_owned()),
         "INFO" | "WARN" => {
             let name = if upper == "INFO" { "info" } else { "warn" };
             Verdict::Act(Act { name, text: text.to_owned(), effect: Effect::None })

@@ -51,6 +51,8 @@ pub struct Driver {
     deadline: Instant,
     request: Option<u32>,
     pub(crate) standing: Standing,
+    /// Nothing more is said to the client (`HANGUP`).
+    hung_up: Cell<bool>,
     /// What the client would put off if nothing refuses (`smtpd_delay_reject = no`).
     deferred_client: RefCell<Option<Reply>>,
     /// The same of its HELO, with the client's.
@@ -105,6 +107,7 @@ pub(crate) async fn session(
         request: None,
         standing,
         deferred_client: RefCell::default(),
+        hung_up: Cell::default(),
         deferred_helo: RefCell::default(),
         verbose,
         recorded: Cell::default(),
@@ -217,6 +220,9 @@ impl Driver {
     }
 
     async fn flush(&mut self, out: &mut Outputs) -> std::io::Result<()> {
+        if self.hung_up.get() {
+            out.replies.clear();
+        }
         if out.replies.is_empty() {
             return Ok(());
         }
@@ -436,6 +442,10 @@ impl Driver {
             }
         }
         verdict.map_err(|reply| {
+            if effects.hangs_up {
+                self.hung_up.set(true);
+                return reply;
+            }
             let reply = if self.settings.dialogue.soft_bounce { reply.softened() } else { reply };
             let text = reply.to_string();
             self.acted("reject", &text, scene);

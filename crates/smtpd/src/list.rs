@@ -6,7 +6,7 @@ use crate::complaint::Complaint;
 use crate::notices::Class;
 use crate::restrictions::{Effect, Restriction, Verdict};
 use crate::{access, restrictions, witness};
-use mail::{Address, Reply};
+use mail::{Address, Dsn, Reply};
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -94,6 +94,8 @@ pub struct Effects {
     pub afterthought: Option<Complaint>,
     /// The message is taken and thrown away; no further restriction is asked about it.
     pub discard: bool,
+    /// The connection is closed, and the refusal stays unsaid.
+    pub hangs_up: bool,
     /// Why the message goes to the hold queue.
     pub hold: Option<String>,
     /// `transport:nexthop` through which the message goes instead of its recipients' own (`FILTER`).
@@ -245,6 +247,11 @@ async fn act(verdict: Verdict, about: &About<'_>, effects: &mut Effects, place: 
         Verdict::DeferIfReject(reply) => {
             effects.defer_if_reject.get_or_insert(reply);
             Decision::Open
+        }
+        Verdict::HangUp(text) => {
+            effects.said.push(Said::Acted("hangup", text));
+            effects.hangs_up = true;
+            Decision::Refuse(Reply::new(421, Dsn::new(4, 7, 0), "The connection is closed without a reply"))
         }
         Verdict::Act(act) => {
             // The log says nothing of a header.

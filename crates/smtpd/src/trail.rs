@@ -234,6 +234,7 @@ impl Display for Told<'_> {
             Verdict::Broken(_, reply) => write!(f, "makes no sense: {reply}"),
             Verdict::DeferIfPermit(reply) => write!(f, "puts off what is permitted: {reply}"),
             Verdict::DeferIfReject(reply) => write!(f, "puts off what is refused: {reply}"),
+            Verdict::HangUp(text) => write!(f, "hangs up: {text}"),
             Verdict::Act(act) => write!(f, "{}: {}", act.name, act.text),
             Verdict::Complain(Complaint::Lookup(_) | Complaint::Blocklist { .. }) => {
                 f.write_str("cannot be known, goes on")

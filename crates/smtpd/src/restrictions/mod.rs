@@ -99,6 +99,8 @@ pub enum Verdict {
     DeferIfReject(Reply),
     /// Something is done with the message, and the next one decides.
     Act(Act),
+    /// The connection is closed without a reply; the text is for the log.
+    HangUp(String),
     /// Something makes no sense, and nothing comes of it: the next one decides.
     Complain(Complaint),
     /// Something makes no sense and might have been a refusal.

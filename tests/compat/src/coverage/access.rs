@@ -36,6 +36,8 @@ const RESULTS: &[&str] = &[
     "WARN",
     "WARN with a text",
     "DUNNO",
+    "HANGUP",
+    "HANGUP with a text",
     "a restriction",
     "restrictions",
 ];
