@@ -7,7 +7,7 @@
 //! | end-of-data => 451 4.3.0 Try again
 //! | EHLO => 250-mx.example.org\n250 SIZE 1000
 //! ```
-//! A rule's left side is `greeting`, `end-of-data` or the beginning of a command (case does not matter). Its right side is a reply,
+//! A rule's left side is `greeting`, `content` (before any of it is read), `end-of-data` or the beginning of a command (case does not matter). Its right side is a reply,
 //! `<close>` or `<silence>`; with ` | ` between, each use takes the next one and the last one stays.
 
 use std::io::{BufRead, BufReader, Write};
@@ -216,6 +216,9 @@ impl Sink {
                     let reply = ok(if taken > 0 { "354 Go ahead" } else { "554 5.5.1 No valid recipients" });
                     say(&reply)?;
                     if reply.starts_with('3') {
+                        if let Some(instead) = self.reply("CONTENT") {
+                            say(&instead)?;
+                        }
                         now.content = read_content(input)?;
                         let times = if self.settings.lmtp { taken } else { 1 };
                         for _ in 0..times {
