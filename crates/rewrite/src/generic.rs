@@ -1,6 +1,6 @@
 //! Addresses of mail that leaves: those that are good inside only become others. Postfix: `smtp_generic_maps`.
 
-use crate::Resolver;
+use crate::{HeaderClass, Resolver, extension};
 use mail::parts::{field_name, value};
 use mail::{Address, AddressHeader, Written};
 use tables::lists::Unanswered;
@@ -8,27 +8,6 @@ use tables::{Lookup, Maps, search};
 
 /// Words of one answer that are looked at; the first address counts.
 const ANSWER_TOKENS_MAX: usize = 1000;
-
-/// Headers whose addresses become others, at the beginning of a message.
-const HEADERS: &[&str] = &[
-    "apparently-to",
-    "bcc",
-    "cc",
-    "disposition-notification-to",
-    "errors-to",
-    "from",
-    "mail-followup-to",
-    "reply-to",
-    "resent-bcc",
-    "resent-cc",
-    "resent-from",
-    "resent-reply-to",
-    "resent-sender",
-    "resent-to",
-    "return-receipt-to",
-    "sender",
-    "to",
-];
 
 /// What a client makes of addresses.
 #[derive(Clone, Debug)]
@@ -70,7 +49,8 @@ impl Generic {
                 Lookup::NotFound => {}
                 Lookup::TempFail(reason) => return Err(Unanswered(reason)),
                 Lookup::Found(value) => {
-                    let unmatched = if has(&key.text, &local[user..]) { "" } else { &local[user..] };
+                    let unmatched =
+                        if extension::is_in(&key.text, &local[user..]) { "" } else { &local[user..] };
                     return Ok(self.answer(&value, address, unmatched, warn));
                 }
             }
@@ -82,7 +62,7 @@ impl Generic {
         &self,
         value: &str,
         asked: &Address,
-        extension: &str,
+        unmatched: &str,
         warn: &dyn Fn(&Address),
     ) -> Option<Address> {
         let rules = &self.resolver.settings().rules;
@@ -96,7 +76,7 @@ impl Generic {
         }
         let written = (!list.is_empty()).then(|| list.address(0))?;
         let found = rules.canonical_written(&written).unwrap_or(written).to_internal();
-        Some(if self.propagates { with_extension(&found, extension) } else { found })
+        Some(if self.propagates { extension::appended(&found, unmatched.as_bytes()) } else { found })
     }
 
     /// A header (without its end) with other addresses, and with its end; nothing where it stays as it is.
@@ -106,7 +86,7 @@ impl Generic {
         warn: &dyn Fn(&Address),
     ) -> Result<Option<Vec<u8>>, Unanswered> {
         let Some(name) = field_name(header) else { return Ok(None) };
-        if !HEADERS.iter().any(|known| known.as_bytes().eq_ignore_ascii_case(name)) {
+        if HeaderClass::of(name).is_none() {
             return Ok(None);
         }
         let mut list = AddressHeader::parse(value(header), self.token_limit);
@@ -118,16 +98,4 @@ impl Generic {
         }
         Ok(list.is_changed().then(|| list.write(name)))
     }
-}
-
-/// Whether a key holds the extension; one for a whole domain leaves none unmatched.
-fn has(key: &str, extension: &str) -> bool {
-    let local = key.rsplit_once('@').map_or(key, |(local, _)| local);
-    local.is_empty() || local.trim_end_matches('"').ends_with(extension)
-}
-
-fn with_extension(address: &Address, extension: &str) -> Address {
-    let bytes = address.as_bytes();
-    let at = address.local_part().len();
-    Address::new([&bytes[..at], extension.as_bytes(), &bytes[at..]].concat())
 }

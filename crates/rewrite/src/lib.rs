@@ -6,6 +6,7 @@
 mod canonical;
 mod domain;
 pub mod explain;
+mod extension;
 mod generic;
 mod mapping;
 mod resolve;
