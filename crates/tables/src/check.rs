@@ -181,6 +181,7 @@ mod tests {
         assert_eq!(
             heads,
             [
+                "/etc/postfix/main.cf:7: alias_maps: sdbm:/etc/aliases: tables of type `sdbm` are not supported",
                 "/etc/postfix/main.cf:2: mynetworks: netinfo:/etc/n: tables of type `netinfo` are not supported",
                 "/etc/postfix/main.cf:3: smtpd_client_restrictions: proxy:nis:/a: tables of type `nis` are not supported",
                 "/etc/postfix/main.cf:1: transport_maps: sdbm:/etc/postfix/transport: tables of type `sdbm` are not supported",
