@@ -130,18 +130,20 @@ impl Xforward {
         let mut said = self.clone();
         for word in words {
             let attribute = Attribute::of(*word)?;
-            let text = attribute.decoded();
+            // All of it is for the log.
+            let text = safe(&attribute.decoded());
             match attribute.name.as_str() {
                 "NAME" => said.name = Some(host_name(&text, false).ok_or_else(|| bad("NAME", &text))?),
                 "ADDR" => said.address = Some(address(&text).ok_or_else(|| bad("ADDR", &text))?),
                 "PORT" => said.port = Some(port(&text).ok_or_else(|| bad("PORT", &text))?),
-                "HELO" => said.helo = Some(told(&text)),
+                "HELO" => said.helo = Some(told(text)),
                 "PROTO" if text.len() > PROTOCOL_BYTES_MAX => return Err(bad("PROTO", &text)),
-                "PROTO" => said.protocol = Some(told(&text)),
-                "IDENT" => said.ident = available(&text).map(safe),
+                "PROTO" => said.protocol = Some(told(text)),
+                "IDENT" => said.ident = available(&text).map(str::to_owned),
                 "SOURCE" if text.eq_ignore_ascii_case("LOCAL") => said.local = Some(true),
                 "SOURCE" if text.eq_ignore_ascii_case("REMOTE") => said.local = Some(false),
-                "SOURCE" if available(&text).is_none() => said.local = None,
+                // As with Postfix: of whom nobody says that he is strange.
+                "SOURCE" if available(&text).is_none() => said.local = Some(true),
                 "SOURCE" => return Err(bad("SOURCE", &text)),
                 _ => return Err(attribute.unknown("XFORWARD")),
             }
@@ -205,8 +207,8 @@ fn available(text: &str) -> Option<&str> {
     Some(text).filter(|text| !text.eq_ignore_ascii_case("[UNAVAILABLE]"))
 }
 
-fn told(text: &str) -> Told<String> {
-    available(text).map_or(Told::Unavailable, |text| Told::Is(safe(text)))
+fn told(text: String) -> Told<String> {
+    if available(&text).is_some() { Told::Is(text) } else { Told::Unavailable }
 }
 
 /// A name that a host may have; `[TEMPUNAVAIL]` is understood where `may_come_later`.
