@@ -109,10 +109,17 @@ pub fn run(mut start: Start) -> Result<(), String> {
     let all: Result<Vec<Loop>, String> = (0..loops).map(each).collect();
     let mut all = all.map_err(|why| start.fail(why))?;
     let first = all.pop().ok_or_else(|| start.fail("no event loop".into()))?;
-    let others: Result<Vec<_>, _> = all
-        .into_iter()
-        .map(|l| std::thread::Builder::new().name("smtpd".into()).spawn(move || serve(l)))
-        .collect();
+    // Closed once the other event loops have ended.
+    let (held, mut others_ended) = tokio::sync::mpsc::channel::<()>(1);
+    let run = |l, held: &tokio::sync::mpsc::Sender<()>| {
+        let held = held.clone();
+        std::thread::Builder::new().name("smtpd".into()).spawn(move || {
+            serve(l);
+            drop(held);
+        })
+    };
+    let others: Result<Vec<_>, _> = all.into_iter().map(|l| run(l, &held)).collect();
+    drop(held);
     let teller = asked.map(|asked| names::tell(asked, start.tag.clone())).transpose();
     let cannot = |e| start.fail(format!("cannot start a thread: {e}"));
     let mut others = others.map_err(cannot)?;
@@ -147,6 +154,8 @@ pub fn run(mut start: Start) -> Result<(), String> {
                 std::thread::Builder::new().name("pickup-end".into()).spawn(move || pickup.stop())
             });
             let served = serving.await;
+            // Who only retires waits for every session, on whichever loop; at a stop `order` ends the wait.
+            others_ended.recv().await;
             if let Some(Ok(ending)) = ending {
                 drop(ending.join());
             }
