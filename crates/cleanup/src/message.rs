@@ -144,7 +144,9 @@ impl<S: Sink> Message<S> {
         let Some(mut inspection) = self.context.inspection.take() else {
             return self.take(piece).await;
         };
-        inspection.feed(Some(piece));
+        if self.failed.is_none() {
+            inspection.feed(Some(piece));
+        }
         self.take_looked(&mut inspection).await;
         self.context.inspection = Some(inspection);
     }
@@ -152,7 +154,8 @@ impl<S: Sink> Message<S> {
     /// Header by header, so that the log has things in their order.
     async fn take_looked(&mut self, inspection: &mut Inspection) {
         let mut kept = Vec::new();
-        while inspection.next(&mut kept).await {
+        // What has failed is not looked at any more, and nothing is told of it.
+        while self.failed.is_none() && inspection.next(&mut kept).await {
             self.take_kept(kept.drain(..)).await;
         }
     }
@@ -164,11 +167,13 @@ impl<S: Sink> Message<S> {
                 Looked::PutIn(piece) => self.pass_header(piece, true),
             }
             // A header came whole.
-            if let Some(mut header) = self.header.take() {
+            if let Some(mut header) = self.header.take_if(|_| self.failed.is_none()) {
                 let mut kept = Vec::new();
                 header.end_gathered(&mut kept);
                 self.keep(kept).await;
-                self.log_ids(&mut header);
+                if self.failed.is_none() {
+                    self.log_ids(&mut header);
+                }
                 self.header = Some(header);
             }
         }
