@@ -122,7 +122,7 @@ async fn ways(
         }
         let address = redirect.as_ref().unwrap_or(&recipient.address);
         let fixed = special(address, envelope)
-            .or_else(|| filter.filter(|_| redirect.is_none()).map(|f| filtered(f, address)));
+            .or_else(|| filter.filter(|_| redirect.is_none()).map(|f| filtered(f, address, settings)));
         let target = match fixed {
             Some(target) => target,
             None => router.route(address, &envelope.sender).await,
@@ -162,10 +162,15 @@ fn special(recipient: &Address, envelope: &Envelope) -> Option<Target> {
     None
 }
 
-/// `content_filter`, as the message carries it: `transport:nexthop`, without a nexthop the recipient's domain.
-fn filtered(filter: &str, recipient: &Address) -> Target {
+/// `content_filter`, as the message carries it: `transport:nexthop`, without a nexthop
+/// `default_filter_nexthop`, or else the recipient's domain.
+fn filtered(filter: &str, recipient: &Address, settings: &Settings) -> Target {
     let (transport, nexthop) = filter.split_once(':').unwrap_or((filter, ""));
-    let nexthop = if nexthop.is_empty() { recipient.domain_lower().into() } else { Arc::from(nexthop) };
+    let nexthop = match (nexthop, &*settings.default_filter_nexthop) {
+        ("", "") => recipient.domain_lower().into(),
+        ("", default) => Arc::from(default),
+        (own, _) => Arc::from(own),
+    };
     Target { transport: transport.into(), nexthop, recipient: recipient.clone(), local: false }
 }
 

@@ -22,6 +22,8 @@ pub struct Settings {
     pub scheduler: Arc<scheduler::Settings>,
     /// `defer_transports`.
     pub defer_transports: Vec<String>,
+    /// Where a filter without a next hop is reached; empty is the recipient's domain.
+    pub default_filter_nexthop: String,
     /// `recipient_delimiter`.
     pub recipient_delimiter: String,
     /// The user of `double_bounce_sender`: mail to it is dropped where its domain is local.
@@ -104,6 +106,7 @@ impl Settings {
             discards: discards(config),
             scheduler: Arc::new(settings),
             defer_transports: qmgr.defer_transports,
+            default_filter_nexthop: qmgr.default_filter_nexthop,
             recipient_delimiter: global.recipient_delimiter,
             double_bounce_user,
             confirm_after: Some(qmgr.delay_warning_time)

@@ -55,6 +55,8 @@ parameters! {
         default_recipient_refill_delay: Duration = "5s", range 1..,
         /// Transports whose mail is not tried until it is flushed.
         defer_transports: List = "",
+        /// The next hop of a FILTER action or content_filter that names none; empty is the recipient's domain.
+        default_filter_nexthop: Text = "",
         /// How long a transport that does not answer is left alone.
         transport_retry_time: Duration = "60s", range 1..,
         /// The pause of the intake while more mail comes than goes.
