@@ -278,8 +278,10 @@ impl Run<'_> {
     fn sinks(&mut self) {
         for sink in self.sinks {
             let (mut transactions, _, _) = sink.take();
-            transactions
-                .sort_by(|a, b| (&a.mail, &a.rcpts, &a.content).cmp(&(&b.mail, &b.rcpts, &b.content)));
+            // The content last: it holds queue ids.
+            transactions.sort_by(|a, b| {
+                (&a.mail, &a.rcpts, &a.reply, &a.content).cmp(&(&b.mail, &b.rcpts, &b.reply, &b.content))
+            });
             for transaction in transactions {
                 let lines = self.show_transaction(sink.address(), &transaction);
                 self.push_all("sink", lines.into_iter());

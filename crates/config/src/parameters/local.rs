@@ -43,6 +43,8 @@ parameters! {
         home_mailbox: Text = "",
         /// The shell that runs commands of local delivery in place of a direct start.
         local_command_shell: Path = "",
+        /// Tables that replace the status and text of results of local delivery.
+        local_delivery_status_filter: Tables = "$default_delivery_status_filter",
         /// Who gets mail for local recipients that do not exist.
         luser_relay: RawText = "",
         /// Where mailbox files of local users lie; with `/` at its end Maildirs.
