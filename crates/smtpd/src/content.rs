@@ -85,9 +85,7 @@ impl Driver {
             Err(reply) => {
                 self.not_queued(&id, false);
                 let scene = Scene { queue_id: Some(&id), ..Scene::of(session, "END-OF-MESSAGE") };
-                // What is refused for good is the message's fault, as that it went in circles.
-                let class = if reply.is_permanent() { Class::Bounce } else { Class::Resource };
-                self.went_wrong(Some(class), &scene, &reply.to_string());
+                self.went_wrong(Some(class_of(&reply)), &scene, &reply.to_string());
                 Answer::Refuse(reply)
             }
         }
@@ -223,6 +221,16 @@ impl Driver {
             server_address: self.peer.server_address_text(),
             server_port: self.peer.server_port_text(),
         }
+    }
+}
+
+/// What a refused message is told under: that the queue had no room, that it went in circles, or that it is not wanted.
+fn class_of(reply: &Reply) -> Class {
+    let text = reply.to_string();
+    match () {
+        () if text.starts_with("451 4.3.0 Error: ") || text.starts_with("452 ") => Class::Resource,
+        () if text.starts_with("554 5.4.0 ") || text.starts_with("550 5.4.0 ") => Class::Bounce,
+        () => Class::Policy,
     }
 }
 

@@ -224,7 +224,7 @@ impl Display for Told<'_> {
         match self.0 {
             Verdict::Dunno => f.write_str("goes on"),
             Verdict::Permit | Verdict::Granted(_) => f.write_str("permits"),
-            Verdict::Ungranted(..) => write!(f, "permits, which it must not: {}", misconfigured()),
+            Verdict::Ungranted(..) => write!(f, "must not permit, as it does: {}", misconfigured()),
             Verdict::Refuse(reply) => write!(f, "refuses: {reply}"),
             Verdict::NotNow(reply)
             | Verdict::Unable(reply)

@@ -243,7 +243,9 @@ impl Link {
                     let of_part = Verdict::new(part.status, part.dsn, part.reason.as_str());
                     report.part((&part.to, &part.original), via, now, of_part);
                 }
-                match answer.parts.is_empty() && !verdict.reason.is_empty() {
+                // A command of local's that gives a code without words is told of in reports alone.
+                let has_line = !verdict.reason.is_empty() || self.pass_on.is_none();
+                match answer.parts.is_empty() && has_line {
                     true => report.recipient(place, via, now, verdict),
                     false => {
                         let failed = answer.parts.into_iter().filter(|p| p.status == Status::Bounced);

@@ -115,7 +115,7 @@ impl Settings {
                 strict_ownership: own.strict_mailbox_ownership,
                 as_caller,
             }),
-            recipient_delimiter: own.recipient_delimiter,
+            recipient_delimiter: search::delimiters(&own.recipient_delimiter, own.owner_request_special),
             original_recipient: own.enable_original_recipient,
         };
         Errors::check(errors)?;

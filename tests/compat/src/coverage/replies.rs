@@ -35,10 +35,7 @@ const SESSION: &[(&str, State)] = &[
     ("421 HOST Service unavailable - try again later", Shown),
     ("421 4.3.0 Mail system error", MILTER),
     ("421 4.3.0 HOST Server local error", Shown),
-    (
-        "421 4.3.0 HOST Server local data error",
-        Waits("tables of the engine that fail in the midst of a command"),
-    ),
+    ("421 4.3.0 HOST Server local data error", Shown),
     ("421 4.7.0 HOST Error: too many connections from ADDR", Shown),
     ("450 4.7.1 Error: too much mail from ADDR", Shown),
     ("450 4.7.1 Error: too many recipients from ADDR", Shown),
@@ -229,10 +226,7 @@ const POSTSCREEN: &[(&str, State)] = &[
     ("421 4.3.2 All server ports are busy", Shown),
     ("421 4.3.2 All screening ports are busy", Shown),
     ("421 4.7.0 Error: too many connections", Shown),
-    (
-        "421 4.3.2 No system resources",
-        Waits("nothing: there is no hand-over between processes that could fail"),
-    ),
+    ("421 4.3.2 No system resources", Shown),
     ("521 5.7.0 Error: I can break rules, too. Goodbye.", Shown),
     ("502 5.5.2 Error: command not recognized", Shown),
 ];

@@ -42,6 +42,12 @@ const NEVER: &[(&str, &[Finding], &str)] = &[
     ("reject_unauth_pipelining", &[CannotDecide], "it asks nobody: it looks at what has come in"),
     ("reject_plaintext_session", &[CannotDecide], "it asks nobody: the session is encrypted or not"),
     ("reject_plaintext_session", &[GoesOn], "no session is encrypted before STARTTLS is built"),
+    (
+        "check_ccert_access",
+        &[Permits, GoesOn, Refuses, CannotDecide],
+        "nobody is asked for a certificate before STARTTLS is built",
+    ),
+    ("permit_tls_*", &[Permits, CannotDecide], "no client has a certificate before STARTTLS is built"),
 ];
 
 /// What is missing, and what occurs that never should.
