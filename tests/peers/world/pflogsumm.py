@@ -15,7 +15,7 @@ SESSIONS, SECONDS, MESSAGES = 20, 3, 2
 
 master = (oracle / "root/usr/share/postfix/master.cf.dist").read_text()
 lines = [line.split() for line in master.splitlines() if line and line[0] not in "# "]
-text = "".join(" ".join([*words[:4], "n", *words[5:]]) + "\n" for words in lines if len(words) >= 8)
+text = "".join(" ".join([*words[:4], "n", *words[5:]]) + "\n" for words in lines if len(words) >= 8 and words[7] != "pipe")
 pathlib.Path("/etc/postfix/master.cf").write_text(text)
 pathlib.Path("/etc/postfix/main.cf").write_text(
     """

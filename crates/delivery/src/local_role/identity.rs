@@ -3,39 +3,59 @@
 use config::parameters::{Global, Master};
 use config::{Attributes, Config, Errors, ServiceLine};
 
+/// Why a command has nobody to run as.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Nobody {
+    /// The host does not have the user or the group, perhaps until a package is installed: Debian's master.cf has lines
+    /// for programs that few hosts have.
+    Missing(String),
+    /// It must not run so.
+    Wrong(String),
+}
+
+impl Nobody {
+    /// What was expected and what was found.
+    pub fn text(self) -> String {
+        let (Nobody::Missing(text) | Nobody::Wrong(text)) = self;
+        text
+    }
+}
+
 /// User and group of a command. The error says what was expected: a command must neither run as root nor be able to
 /// write where the mail system writes.
-pub fn of(attributes: &Attributes, global: &Global) -> Result<(u32, u32), String> {
-    let asked = |what: &str, e: std::io::Error| format!("{what}: the host cannot tell: {e}");
+pub fn of(attributes: &Attributes, global: &Global) -> Result<(u32, u32), Nobody> {
+    let asked = |what: &str, e: std::io::Error| Nobody::Wrong(format!("{what}: the host cannot tell: {e}"));
+    let missing = |what: &str, name: &str| {
+        Nobody::Missing(format!("user: expected a {what} of this host, found `{name}`"))
+    };
     let name = &attributes.user;
-    let user = sys::user_by_name(name)
-        .map_err(|e| asked("user", e))?
-        .ok_or_else(|| format!("user: expected a user of this host, found `{name}`"))?;
+    let user = sys::user_by_name(name).map_err(|e| asked("user", e))?.ok_or_else(|| missing("user", name))?;
     let gid = match &attributes.group {
         None => user.gid,
         Some(group) => {
             let found = sys::group_by_name(group).map_err(|e| asked("group", e))?;
-            found.ok_or_else(|| format!("user: expected a group of this host, found `{group}`"))?.gid
+            found.ok_or_else(|| missing("group", group))?.gid
         }
     };
+    let wrong = |text: String| Err(Nobody::Wrong(text));
     if user.uid == 0 {
-        return Err(format!("user: expected a user without root's rights, found `{name}`"));
+        return wrong(format!("user: expected a user without root's rights, found `{name}`"));
     }
     if gid == 0 {
-        return Err("user: expected a group other than root's (gid 0)".into());
+        return wrong("user: expected a group other than root's (gid 0)".into());
     }
     let owner = sys::user_by_name(&global.mail_owner).map_err(|e| asked("mail_owner", e))?;
     if let Some(owner) = owner {
         if owner.uid == user.uid {
-            return Err(format!("user: expected another user than mail_owner, found `{name}`"));
+            return wrong(format!("user: expected another user than mail_owner, found `{name}`"));
         }
         if owner.gid == gid {
-            return Err(format!("user: expected another group than that of mail_owner (gid {gid})"));
+            return wrong(format!("user: expected another group than that of mail_owner (gid {gid})"));
         }
     }
     let setgid = sys::group_by_name(&global.setgid_group).map_err(|e| asked("setgid_group", e))?;
     if setgid.is_some_and(|group| group.gid == gid) {
-        return Err(format!("user: expected another group than setgid_group (gid {gid})"));
+        return wrong(format!("user: expected another group than setgid_group (gid {gid})"));
     }
     Ok((user.uid, gid))
 }
@@ -62,7 +82,7 @@ mod tests {
         let (user, group) = user.split_once(':').map_or((user, None), |(user, group)| (user, Some(group)));
         let attributes =
             Attributes { user: user.into(), group: group.map(str::to_owned), ..Attributes::default() };
-        of(&attributes, &Global::read(&config, None).unwrap())
+        of(&attributes, &Global::read(&config, None).unwrap()).map_err(Nobody::text)
     }
 
     #[test]

@@ -66,10 +66,11 @@ impl Settings {
             let origin = scope.find("export_environment").and_then(|found| found.origin.cloned());
             Error::new(origin, "export_environment", text)
         })?;
-        let identity = identity::of(&attributes, &global).map_err(|text| {
-            let subject = format!("{}/{}", service.name, service.kind);
-            Error::new(Some(service.origin.clone()), subject, format!("spawn: {text}"))
-        })?;
+        let identity =
+            identity::of(&attributes, &global).map_err(identity::Nobody::text).map_err(|text| {
+                let subject = format!("{}/{}", service.name, service.kind);
+                Error::new(Some(service.origin.clone()), subject, format!("spawn: {text}"))
+            })?;
         Ok(Settings {
             argv: attributes.argv,
             identity: (!as_caller).then_some(identity),

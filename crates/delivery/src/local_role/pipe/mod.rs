@@ -74,10 +74,14 @@ fn run(job: &Job, settings: &Settings) -> Result<String, Failure> {
         let text = format!("file master.cf: service {}: {why}", head.transport);
         Failure::configuration(text)
     })?;
+    let identity = settings.identity.clone().map_err(|why| {
+        let text = format!("file master.cf: service {}: {why}", head.transport);
+        Failure::configuration(text)
+    })?;
     let command = command::Command {
         what: What::Arguments(&argv),
         run_as: RunAs {
-            identity: settings.identity,
+            identity,
             chroot: settings.chroot.as_deref(),
             directory: settings.directory.as_deref(),
             file_size_max: None,

@@ -3,7 +3,7 @@
 use super::arguments::{AddressFlags, Template};
 use super::stream::LineStyle;
 use crate::local_role::environment;
-use crate::local_role::identity;
+use crate::local_role::identity::{self, Nobody};
 use config::parameters::{Global, Pipe, Spawned, Transport};
 use config::{Attributes, Config, Error, Errors, ServiceLine};
 use std::ffi::OsString;
@@ -19,8 +19,9 @@ pub struct Settings {
     pub service: String,
     /// `argv=`.
     pub argv: Template,
-    /// `user=`; nothing where we are not root, and all runs as the caller.
-    pub identity: Option<(u32, u32)>,
+    /// `user=`; nothing where we are not root, and all runs as the caller. The error is a user whom the host does not
+    /// have: the service's mail waits.
+    pub identity: Result<Option<(u32, u32)>, String>,
     /// `directory=`, else `queue_directory`; another root is the directory itself.
     pub directory: Option<PathBuf>,
     /// `chroot=`.
@@ -76,16 +77,21 @@ impl Settings {
             errors.push(Error::new(origin, "export_environment", text));
             Vec::new()
         });
-        let identity = identity::of(&attributes, &global).unwrap_or_else(|text| {
-            errors.push(wrong(text));
-            (0, 0)
-        });
+        let identity = match identity::of(&attributes, &global) {
+            Ok(_) | Err(Nobody::Missing(_)) if as_caller => Ok(None),
+            Ok(identity) => Ok(Some(identity)),
+            Err(Nobody::Missing(text)) => Err(text),
+            Err(Nobody::Wrong(text)) => {
+                errors.push(wrong(text));
+                Ok(None)
+            }
+        };
         Errors::check(errors)?;
         let has = |letter: char| attributes.flags.contains(letter);
         Ok(Settings {
             service: service.name.clone(),
             argv,
-            identity: (!as_caller).then_some(identity),
+            identity,
             directory: match (&attributes.directory, &attributes.chroot) {
                 (Some(directory), _) => Some(directory.into()),
                 (None, None) => Some(global.queue_directory.into()),

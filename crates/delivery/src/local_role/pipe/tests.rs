@@ -128,7 +128,6 @@ fn a_line_that_cannot_work_is_refused_with_every_mistake() {
         ("user=root argv=/bin/x", "user: expected a user without root's rights, found `root`"),
         ("user=daemon argv=/bin/x", "user: expected another user than mail_owner, found `daemon`"),
         ("user=nobody:root argv=/bin/x", "user: expected a group other than root's (gid 0)"),
-        ("user=no-such-user argv=/bin/x", "user: expected a user of this host, found `no-such-user`"),
         ("user=nobody flags=Rz argv=/bin/x", "flags: expected letters out of BDFORXhqu.>, found `z`"),
         ("user=nobody size=x argv=/bin/x", "size: expected a number of bytes, found `x`"),
         ("user=nobody directory=tmp argv=/bin/x", "directory: expected an absolute path, found `tmp`"),
@@ -142,6 +141,14 @@ fn a_line_that_cannot_work_is_refused_with_every_mistake() {
     }
     let error = read("p unix - n n - - pipe user=nobody argv=x\n", "export_environment = =x\n").unwrap_err();
     assert!(error.contains("export_environment: expected NAME"), "{error}");
+}
+
+#[test]
+fn a_user_whom_the_host_does_not_have_keeps_the_mail_waiting_and_nothing_from_starting() {
+    let line = "p unix - n n - - pipe user=no-such-user argv=/bin/x\n";
+    let config = Config::parse(Path::new("/etc/postfix"), "", line, Host::default()).unwrap();
+    let found = Settings::read(&config, &config.services()[0], false).unwrap().identity;
+    assert_eq!(found, Err("user: expected a user of this host, found `no-such-user`".into()));
 }
 
 #[test]
