@@ -20,6 +20,8 @@ pub struct NoticeSettings {
     pub mail_name: String,
     /// `double_bounce_sender`, complete.
     pub double_bounce_sender: Address,
+    /// `error_notice_recipient`, complete: whom every notice names in `To:`, whoever gets it (as Postfix's do).
+    pub error_notice_recipient: Address,
 }
 
 /// What is told.
@@ -79,7 +81,7 @@ impl NoticeSettings {
             put(&line, &mut out);
         }
         out.extend_from_slice(b"To: Postmaster <");
-        put_address(to, &mut out);
+        put_address(&self.error_notice_recipient, &mut out);
         put(">", &mut out);
         put(&format!("Subject: {mail_name} {server}: errors from {client}"), &mut out);
         put(&format!("Message-Id: {message_id}"), &mut out);
@@ -125,6 +127,7 @@ mod tests {
             myorigin: "example.org".into(),
             mail_name: "Postfix".into(),
             double_bounce_sender: Address::null(),
+            error_notice_recipient: Address::from("postmaster@example.org"),
         };
         NoticeSettings { double_bounce_sender: settings.complete("double-bounce"), ..settings }
     }
@@ -141,7 +144,7 @@ mod tests {
         let id = QueueId::parse("9F01A1C0051").unwrap();
         let now = Timestamp::from_micros(1_700_000_000_000_000);
         let settings = settings();
-        let notice = settings.notice(&session, &settings.complete("postmaster"), (&id, now));
+        let notice = settings.notice(&session, &settings.complete("box"), (&id, now));
         let text = String::from_utf8(notice.content.to_vec()).unwrap();
         let (head, body) = text.split_once("\r\n\r\n").unwrap();
         for line in [
@@ -158,7 +161,7 @@ mod tests {
         );
         assert!(body.contains(": lost connection\r\n"), "{body}");
         assert_eq!(notice.envelope.sender, Address::from("double-bounce@example.org"));
-        assert_eq!(notice.envelope.recipients[0].address, Address::from("postmaster@example.org"));
+        assert_eq!(notice.envelope.recipients[0].address, Address::from("box@example.org"));
         assert_eq!(notice.envelope.encoding, Encoding::SevenBit);
     }
 }

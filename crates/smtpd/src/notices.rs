@@ -47,7 +47,6 @@ pub(crate) struct Notices {
     classes: Classes,
     /// Lines of a transcript beyond which a notice is sent in the middle of a session.
     lines_max: usize,
-    error_recipient: Address,
     bounce_recipient: Address,
     settings: NoticeSettings,
 }
@@ -114,12 +113,13 @@ impl Reader<'_> {
             myorigin: global.myorigin.clone(),
             mail_name: global.mail_name.clone(),
             double_bounce_sender: Address::null(),
+            error_notice_recipient: Address::null(),
         };
         settings.double_bounce_sender = settings.complete(double);
+        settings.error_notice_recipient = settings.complete(error);
         Notices {
             classes: Classes::named(&p.notify_classes),
             lines_max: crate::settings::count(p.smtpd_history_flush_threshold),
-            error_recipient: settings.complete(error),
             bounce_recipient: settings.complete(bounces),
             settings,
         }
@@ -137,7 +137,7 @@ impl Notices {
         let told = wrong.and(self.classes);
         match told.has(Class::Bounce) {
             true => Some(&self.bounce_recipient),
-            false => Some(&self.error_recipient).filter(|_| told != Classes::default()),
+            false => Some(&self.settings.error_notice_recipient).filter(|_| told != Classes::default()),
         }
     }
 }
