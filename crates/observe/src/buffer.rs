@@ -22,6 +22,9 @@ const LINE_BYTES_MAX: usize = 8 << 10;
 /// Lines older than this are written by the log thread, whatever the others do.
 const FLUSH_INTERVAL: Duration = Duration::from_secs(1);
 
+/// How long the log thread gathers lines once it was asked: a busy loop's lines of this time leave in one write.
+const GATHER: Duration = Duration::from_millis(10);
+
 /// Lines kept before [`start`]; configuration errors and the like are fewer.
 const EARLY_LINES_MAX: usize = 1000;
 
@@ -145,14 +148,19 @@ pub fn flush() {
     if !LOG.waiting.load(Ordering::Acquire) {
         return;
     }
-    if LOG.direct.load(Ordering::Acquire) {
-        write_out();
-    } else {
-        let mut state = lock(&LOG.state);
-        if !state.wake_asked && !state.lines.is_empty() {
-            state.wake_asked = true;
-            LOG.wake.notify_one();
-        }
+    if LOG.direct.load(Ordering::Acquire) { write_out() } else { flush_soon() }
+}
+
+/// Has the log thread write what waits, some milliseconds later: for loops that serve many at once. Appending to a file
+/// waits where its file system commits its journal, and all sessions would wait with it.
+pub fn flush_soon() {
+    if !LOG.waiting.load(Ordering::Acquire) {
+        return;
+    }
+    let mut state = lock(&LOG.state);
+    if !state.wake_asked && !state.lines.is_empty() {
+        state.wake_asked = true;
+        LOG.wake.notify_one();
     }
 }
 
@@ -178,13 +186,16 @@ fn run() {
         {
             let state = lock(&LOG.state);
             let asked = |s: &mut State| !s.wake_asked;
-            let mut state = LOG
+            let (state, _) = LOG
                 .wake
                 .wait_timeout_while(state, FLUSH_INTERVAL, asked)
-                .unwrap_or_else(PoisonError::into_inner)
-                .0;
-            state.wake_asked = false;
+                .unwrap_or_else(PoisonError::into_inner);
+            if state.wake_asked && state.lines.len() < WAITING_BYTES_HIGH {
+                drop(state);
+                std::thread::sleep(GATHER);
+            }
         }
+        lock(&LOG.state).wake_asked = false;
         write_out();
         report_dropped();
     }

@@ -14,7 +14,7 @@ pub mod events;
 mod numbers;
 mod sink;
 
-pub use buffer::{finish, flush, start, stop_console};
+pub use buffer::{finish, flush, flush_soon, start, stop_console};
 pub use counters::{Counter, counters};
 pub use escape::Escaped;
 pub use event::{Event, Level, Tag, emit, error, fatal, info, panic, warn};

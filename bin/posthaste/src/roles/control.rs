@@ -29,7 +29,7 @@ pub fn run(mut start: Start) -> Result<(), String> {
     let hashing = queue::hashing(&start.config).map_err(|why| start.fail(why))?;
     let name = agents::syslog_name(&start.config, start.config.service("showq", ServiceType::Unix))
         .map_err(|why| start.fail(why))?;
-    let runtime = super::runtime().map_err(|e| start.fail(e.to_string()))?;
+    let runtime = super::runtime(observe::flush).map_err(|e| start.fail(e.to_string()))?;
     let local = tokio::task::LocalSet::new();
     let Start { arguments, inherited, tag, .. } = start;
     local.block_on(&runtime, async move {

@@ -198,9 +198,10 @@ impl Start {
     }
 }
 
-/// The event loop of a role: one thread, tasks stay on it, the log is flushed before it sleeps.
-pub fn runtime() -> io::Result<tokio::runtime::Runtime> {
-    tokio::runtime::Builder::new_current_thread().enable_all().on_thread_park(observe::flush).build()
+/// The event loop of a role: one thread, tasks stay on it. Before it sleeps it leaves the log to `flush`:
+/// [`observe::flush`], or [`observe::flush_soon`] where many clients would wait for a slow disk.
+pub fn runtime(flush: fn()) -> io::Result<tokio::runtime::Runtime> {
+    tokio::runtime::Builder::new_current_thread().enable_all().on_thread_park(flush).build()
 }
 
 /// Tells master that we serve, then follows its orders until the end: stop, retire, or master's own end.

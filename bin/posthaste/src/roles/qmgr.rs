@@ -43,7 +43,7 @@ pub fn run(mut start: Start) -> Result<(), String> {
     let telling = Telling::begin(&start).map_err(|why| start.fail(why))?;
     let disk = Arc::new(queue::disk(&start.plan).map_err(|why| start.fail(why))?);
     let store = open_store(&start, disk).map_err(|why| start.fail(why))?;
-    let runtime = super::runtime().map_err(|e| start.fail(e.to_string()))?;
+    let runtime = super::runtime(observe::flush).map_err(|e| start.fail(e.to_string()))?;
     let local = tokio::task::LocalSet::new();
     local.block_on(&runtime, async move {
         let agents = Rc::new(Agents::default());

@@ -125,7 +125,7 @@ pub fn run(mut start: Start) -> Result<(), String> {
     let mut others = others.map_err(cannot)?;
     others.extend(teller.map_err(cannot)?);
 
-    let runtime = super::runtime().map_err(|e| start.fail(e.to_string()))?;
+    let runtime = super::runtime(observe::flush_soon).map_err(|e| start.fail(e.to_string()))?;
     let local = tokio::task::LocalSet::new();
     let Start { inherited, tag, .. } = start;
     let result = local.block_on(&runtime, async move {
@@ -198,7 +198,7 @@ fn counters(start: &Start) -> Result<(Anvil, (Tag, Duration)), String> {
 /// One further event loop.
 fn serve(l: Loop) {
     let tag = l.tag.clone();
-    let served = super::runtime()
+    let served = super::runtime(observe::flush_soon)
         .map_err(|e| e.to_string())
         .and_then(|runtime| tokio::task::LocalSet::new().block_on(&runtime, sessions(l)));
     if let Err(why) = served {
