@@ -114,7 +114,7 @@ pub trait Resolver {
     /// printable ASCII are `?`, since the texts go to clients and to the log.
     fn texts<'a>(&'a self, name: &'a str) -> Lookup<'a, Vec<String>>;
 
-    /// The same names seen through a filter, which leaves out records of `mx`, `addresses`, `records`, `listing` and
-    /// `texts`. What is asked as the system's own lookup asks it (`host_addresses`, `ptr`) is as before.
+    /// The same names seen through a filter, which leaves out records of `mx`, `srv`, `addresses`, `records`,
+    /// `listing` and `texts`. What is asked as the system's own lookup asks it (`host_addresses`, `ptr`) is as before.
     fn filtered(&self, filter: Filter) -> Rc<dyn Resolver>;
 }

@@ -101,6 +101,8 @@ twins! {
         body_checks: Tables = (smtp_body_checks = "", lmtp_body_checks = ""),
         /// Tables that change the lines of servers' replies.
         reply_filter: Tables = (smtp_reply_filter = "", lmtp_reply_filter = ""),
+        /// Tables that leave out records of name servers.
+        dns_reply_filter: Tables = (smtp_dns_reply_filter = "", lmtp_dns_reply_filter = ""),
         /// The age of a message from which on that is done.
         pix_workaround_threshold_time: Duration = (smtp_pix_workaround_threshold_time = "500s", lmtp_pix_workaround_threshold_time = "500s"), range 1..,
         /// The pause before the end of data for such servers.

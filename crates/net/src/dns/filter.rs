@@ -56,6 +56,9 @@ fn line(record: &WireRecord) -> Option<String> {
         RData::A(a) => format!("A {}", a.0),
         RData::AAAA(a) => format!("AAAA {}", a.0),
         RData::MX(mx) if !mx.exchange.is_root() => format!("MX {} {}", mx.preference, dotted(&mx.exchange)),
+        RData::SRV(srv) => {
+            format!("SRV {} {} {} {}", srv.priority, srv.weight, srv.port, dotted(&srv.target))
+        }
         RData::NS(name) => format!("NS {}", dotted(&name.0)),
         RData::PTR(name) => format!("PTR {}", dotted(&name.0)),
         RData::TXT(txt) => {

@@ -119,6 +119,8 @@ pub struct Settings {
     pub generic: Option<Generic>,
     /// `smtp_reply_filter`.
     pub reply_filter: Maps,
+    /// `smtp_dns_reply_filter`: records of name servers that are not believed.
+    pub dns_reply_filter: Maps,
     /// Relative socket paths are below it (`queue_directory`).
     pub queue_directory: PathBuf,
     /// The service's line asks for a chroot: absolute socket paths are tried below queue_directory first.
@@ -252,6 +254,7 @@ impl Default for Settings {
             checks: Checks { prefix: "smtp", ..Checks::default() },
             generic: None,
             reply_filter: Maps::default(),
+            dns_reply_filter: Maps::default(),
             queue_directory: "/var/spool/postfix".into(),
             chrooted: false,
             connections_max: CONNECTIONS_MAX,

@@ -6,9 +6,12 @@ use crate::agents::smtp::checks::Checks;
 use config::parameters::{Client, ClientRoutes, Global, Mime, Rewrite};
 use config::{Error, Errors, Scope};
 use net::Families;
+use net::dns::Filter;
+use observe::Tag;
 use protocol::smtp::client::{EhloUse, Protocol, Settings as Dialogue};
 use rewrite::{Generic, Resolver};
 use std::net::IpAddr;
+use std::rc::Rc;
 use std::time::Duration;
 use tables::Maps;
 use tables::lists::NameList;
@@ -112,6 +115,7 @@ impl Settings {
             })
             .filter(|generic| !generic.maps.is_empty()),
             reply_filter: opener.maps("reply_filter", &client.reply_filter)?,
+            dns_reply_filter: opener.maps("dns_reply_filter", &client.dns_reply_filter)?,
             queue_directory: global.queue_directory.into(),
             chrooted: scope.service().is_some_and(|service| scope.config().is_chrooted(service)),
             connections_max: CONNECTIONS_MAX,
@@ -124,6 +128,23 @@ impl Settings {
 }
 
 impl Settings {
+    /// A resolver that leaves out what `smtp_dns_reply_filter` does not believe; the same one where it is not set.
+    pub(in crate::agents::smtp) fn filtered(
+        &self,
+        resolver: Rc<dyn net::Resolver>,
+        tag: &Tag,
+    ) -> Rc<dyn net::Resolver> {
+        if self.dns_reply_filter.is_empty() {
+            return resolver;
+        }
+        let parameter = match self.dialogue.protocol {
+            Protocol::Smtp => "smtp_dns_reply_filter",
+            Protocol::Lmtp => "lmtp_dns_reply_filter",
+        };
+        let tables = Rc::new(self.dns_reply_filter.clone());
+        resolver.filtered(Filter { parameter, tables, tag: tag.clone() })
+    }
+
     /// `best_mx_transport` as transport and nexthop.
     pub(in crate::agents::smtp) fn best_mx(&self) -> (&str, &str) {
         self.best_mx_transport.split_once(':').unwrap_or((&self.best_mx_transport, ""))
