@@ -53,11 +53,11 @@ pub fn have_worlds() -> bool {
     false
 }
 
-/// Runs a script of `world/` in a world of `program`, with more words behind it, to its end.
-pub fn in_world(program: &str, script: &str, words: &[&str]) -> Output {
+/// Runs a script of `world/` in a world of `program`, with more words behind it, to its end; what it printed.
+pub fn in_world(program: &str, script: &str, words: &[&str]) -> String {
     let oracle = testkit::world::oracle().canonicalize().expect("Debian's programs are unpacked");
     let tests = Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("this crate lies in tests/");
-    Command::new(tests.join("testkit/world/enter"))
+    let output = Command::new(tests.join("testkit/world/enter"))
         .arg(program)
         .arg(&oracle)
         .arg("python3")
@@ -65,12 +65,17 @@ pub fn in_world(program: &str, script: &str, words: &[&str]) -> Output {
         .arg(&oracle)
         .args(words)
         .env("POSTHASTE", testkit::world::posthaste().expect("a built posthaste"))
+        .env("NAMES", testkit::world::beside("names").expect("a program of this crate"))
+        // Else Python keeps what it compiled beside the scripts.
+        .env("PYTHONDONTWRITEBYTECODE", "1")
         .output()
-        .expect("worlds are entered by a script")
+        .expect("worlds are entered by a script");
+    assert!(output.status.success(), "{program}: {script}: {}", said(&output));
+    String::from_utf8_lossy(&output.stdout).into_owned()
 }
 
 /// All that a program said.
-pub fn said(output: &Output) -> String {
+fn said(output: &Output) -> String {
     [String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr)].concat()
 }
 
@@ -88,7 +93,7 @@ pub fn have(program: &str) -> bool {
 /// Runs a client to its end and wants success.
 pub fn run(command: &mut Command) -> String {
     let output = command.output().unwrap_or_else(|e| panic!("{command:?}: {e}"));
-    let text = [String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr)].concat();
+    let text = said(&output);
     assert!(output.status.success(), "{command:?}: {}\n{text}", output.status);
     text
 }

@@ -5,9 +5,7 @@ fn dovecot_stores_what_its_lmtp_server_and_its_delivery_agent_get() {
     if !peers::have_worlds() {
         return;
     }
-    let output = peers::in_world("both", "dovecot.py", &[]);
-    let text = peers::said(&output);
-    assert!(output.status.success(), "{text}");
+    let text = peers::in_world("both", "dovecot.py", &[]);
     for finding in ["a reply of its own", "is tried again", "delivers by pipe", "is understood"] {
         assert!(text.contains(finding), "{finding}: {text}");
     }

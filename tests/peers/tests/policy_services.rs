@@ -1,14 +1,8 @@
 //! Debian's postgrey and policyd-spf decide as they do behind Debian's Postfix.
 
-#![allow(clippy::unwrap_used, reason = "all of this file is a test")]
-
 /// What clients are told, what the mail gets in front, and what the log says.
 fn told(program: &str) -> String {
-    let output = peers::in_world(program, "policy_services.py", &[program]);
-    let text = String::from_utf8_lossy(&output.stdout).into_owned();
-    let errors = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "{program}: {text}{errors}");
-    text
+    peers::in_world(program, "policy_services.py", &[program])
 }
 
 #[test]

@@ -6,12 +6,11 @@ behind clamsmtp is scripted: a file that holds the word `virus` has one.
 import pathlib
 import re
 import socket
-import subprocess
 import sys
 import threading
-import time
+from world import Client, debian_master_cf, main_cf, oracle, read_log, start, start_mail, wait, wait_for_port, without_id
 
-oracle, program = pathlib.Path(sys.argv[1]) / "root", sys.argv[2]
+program = sys.argv[2]
 SCANNER = "/tmp/clamd.socket"
 
 
@@ -49,34 +48,12 @@ Action: bounce
 XClient: off
 """
     )
-    said = open("/tmp/clamsmtp.out", "wb")
-    subprocess.Popen([oracle / "usr/sbin/clamsmtpd", "-d", "4", "-f", config], stdout=said, stderr=said)
+    start("/tmp/clamsmtp.out", oracle / "usr/sbin/clamsmtpd", "-d", "4", "-f", config)
 
 
-def wait_for(address):
-    for _ in range(200):
-        try:
-            return socket.create_connection(address, 1).close()
-        except OSError:
-            time.sleep(0.1)
-    for log in ("/tmp/clamsmtp.out", "/var/log/mail.log"):
-        if pathlib.Path(log).exists():
-            print(log, pathlib.Path(log).read_text(errors="replace"))
-    sys.exit(f"nothing listens on {address}")
-
-
-def start_mail():
-    pathlib.Path("/etc/postfix/main.cf").write_text(
+def configure():
+    main_cf(
         """
-compatibility_level = 3.6
-maillog_file = /var/log/mail.log
-myhostname = mail.example.com
-mydestination =
-alias_maps =
-local_recipient_maps =
-inet_interfaces = 127.0.0.1
-inet_protocols = ipv4
-mynetworks = 127.0.0.0/8
 virtual_mailbox_domains = example.com
 virtual_mailbox_base = /var/mail/vhosts
 virtual_mailbox_maps = inline:{ann@example.com=ann, bob@example.com=bob}
@@ -87,39 +64,24 @@ receive_override_options = no_address_mappings
 header_checks = pcre:{{/^Subject: (.*)/ REPLACE Subject: checked $$1}}
 """
     )
-    master = (oracle / "usr/share/postfix/master.cf.dist").read_text()
-    lines = [line.split() for line in master.splitlines() if line and line[0] not in "# "]
-    text = "".join(" ".join([*words[:4], "n", *words[5:]]) + "\n" for words in lines if len(words) >= 8 and words[7] != "pipe")
-    text += """scan unix - - n - 16 smtp -o smtp_send_xforward_command=yes
+    debian_master_cf(
+        """scan unix - - n - 16 smtp -o smtp_send_xforward_command=yes
 127.0.0.1:10026 inet n - n - 16 smtpd -o content_filter= -o receive_override_options=no_unknown_recipient_checks,no_header_body_checks,no_milters -o smtpd_authorized_xforward_hosts=127.0.0.0/8
 """
-    pathlib.Path("/etc/postfix/master.cf").write_text(text)
-    subprocess.run([program, "start"], check=True, stdout=subprocess.DEVNULL)
+    )
 
 
 def send(sender, recipients, body):
     """A message; prints the last reply."""
-    with socket.create_connection(("127.0.0.1", 25), 30) as stream:
-        replies = stream.makefile("rb")
-        lines = ["", "EHLO client.example.net", f"MAIL FROM:<{sender}>"]
-        lines += [f"RCPT TO:<{recipient}>" for recipient in recipients]
-        for line in [*lines, "DATA", f"Subject: x\r\n\r\n{body}\r\n.", "QUIT"]:
-            if line:
-                stream.sendall(line.encode() + b"\r\n")
-            while (reply := replies.readline())[3:4] == b"-":
-                pass
-            if line.startswith("Subject"):
-                print("told:", re.sub("queued as .*", "queued as ID", reply.decode().strip()))
+    client = Client()
+    client.ask("EHLO client.example.net", f"MAIL FROM:<{sender}>", *[f"RCPT TO:<{to}>" for to in recipients], "DATA")
+    [told, _] = client.ask(f"Subject: x\r\n\r\n{body}\r\n.", "QUIT")
+    print("told:", without_id(told))
 
 
 def wait_for_removed(count):
     """Each message is removed twice: as it came, and as it came back or was returned."""
-    end = time.monotonic() + 30
-    while time.monotonic() < end:
-        removed = len(re.findall(r": removed\n", pathlib.Path("/var/log/mail.log").read_text(errors="replace")))
-        if removed >= count:
-            return
-        time.sleep(0.1)
+    wait("the mail is through", lambda: read_log().count(": removed\n") >= count)
 
 
 def masked(line):
@@ -129,10 +91,10 @@ def masked(line):
 
 threading.Thread(target=serve_scans, daemon=True).start()
 start_filter()
-wait_for(("127.0.0.1", 10025))
-start_mail()
-wait_for(("127.0.0.1", 25))
-wait_for(("127.0.0.1", 10026))
+wait_for_port(10025)
+configure()
+start_mail(program)
+wait_for_port(10026)
 send("bob@example.com", ["ann@example.com"], "harmless")
 wait_for_removed(2)
 send("bob@example.com", ["ann@example.com", "bob@example.com"], "..\r\nlong " + "x" * 500)
@@ -144,7 +106,7 @@ for user in ("ann", "bob"):
         if line.startswith(("Subject:", "X-Virus", "X-Original-To:", "harmless", "..", ".", "long", "Status:", "Diag")):
             print(f"{user}:", masked(line))
 results = set()
-for line in pathlib.Path("/var/log/mail.log").read_text(errors="replace").splitlines():
+for line in read_log().splitlines():
     if found := re.search(r"/(smtp|virtual)\[\d+\]: (\w+: to=.*)|/smtpd\[\d+\]: (\w+: client=.*orig.*)", line):
         results.add(masked(found[2] or found[3]).split(": ", 1)[1])
 print("\n".join("log: " + line for line in sorted(results)))

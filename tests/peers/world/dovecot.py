@@ -8,30 +8,15 @@ import os
 import pathlib
 import re
 import smtplib
-import subprocess
-import sys
-import time
+from world import logs, main_cf, read_log, start, start_mail, wait, write
 
-LOG = pathlib.Path("/var/log/mail.log")
 MAIL = pathlib.Path("/var/mail/dovecot")
 
 
-def wait(what, condition, seconds=30):
-    end = time.monotonic() + seconds
-    while time.monotonic() < end:
-        found = condition()
-        if found:
-            return found
-        time.sleep(0.05)
-    for log in (LOG, pathlib.Path("/tmp/dovecot.log")):
-        if log.exists():
-            print(log, log.read_text(errors="replace")[-4000:], sep="\n")
-    sys.exit(f"timed out: {what}")
-
-
 USERS = ["ann@lmtp.example", "bob@lmtp.example", "locked@lmtp.example", "ann@lda.example"]
-pathlib.Path("/etc/dovecot-users").write_text("".join(f"{user}:::::\n" for user in USERS))
-pathlib.Path("/etc/dovecot-peer.conf").write_text(
+write("/etc/dovecot-users", "".join(f"{user}:::::\n" for user in USERS))
+write(
+    "/etc/dovecot-peer.conf",
     """
 base_dir = /run/dovecot-peer
 state_dir = /run/dovecot-peer
@@ -67,20 +52,10 @@ service lmtp {
     user = postfix
   }
 }
-"""
+""",
 )
-pathlib.Path("/etc/postfix/main.cf").write_text(
+main_cf(
     """
-compatibility_level = 3.6
-maillog_file = /var/log/mail.log
-maillog_file_prefixes = /var
-myhostname = mail.example.com
-mydestination =
-alias_maps =
-local_recipient_maps =
-inet_interfaces = 127.0.0.1
-inet_protocols = ipv4
-mynetworks = 127.0.0.0/8
 smtpd_peername_lookup = no
 recipient_delimiter = +
 virtual_mailbox_domains = lmtp.example, lda.example
@@ -89,7 +64,8 @@ transport_maps = inline:{lda.example=dovecot:}
 dovecot_destination_recipient_limit = 1
 """
 )
-pathlib.Path("/etc/postfix/master.cf").write_text(
+write(
+    "/etc/postfix/master.cf",
     """smtp inet n - n - - smtpd
 pickup unix n - n 60 1 pickup
 cleanup unix n - n - 0 cleanup
@@ -99,7 +75,7 @@ bounce unix - - n - 0 bounce
 lmtp unix - - n - - lmtp
 dovecot unix - n n - - pipe
   flags=DRhuX user=vmail argv=/usr/lib/dovecot/dovecot-lda -c /etc/dovecot-peer.conf -f ${sender} -a ${original_recipient} -d ${user}@${domain}
-"""
+""",
 )
 for directory in (MAIL, MAIL / "locked@lmtp.example"):
     directory.mkdir()
@@ -108,8 +84,9 @@ os.chown(MAIL, 5003, 5003)
 pathlib.Path("/tmp/dovecot.log").touch(0o666)
 os.chmod("/tmp/dovecot.log", 0o666)
 os.chmod(MAIL / "locked@lmtp.example", 0o700)
-subprocess.run(["posthaste", "start"], check=True, stdout=subprocess.DEVNULL)
-dovecot = subprocess.Popen(["/usr/sbin/dovecot", "-F", "-c", "/etc/dovecot-peer.conf"], stdin=subprocess.DEVNULL)
+start_mail("posthaste")
+logs.append(pathlib.Path("/tmp/dovecot.log"))
+start("/tmp/dovecot.out", "/usr/sbin/dovecot", "-F", "-c", "/etc/dovecot-peer.conf")
 wait("Dovecot's socket", pathlib.Path("/var/spool/postfix/private/dovecot-lmtp").exists)
 
 
@@ -128,33 +105,29 @@ def stored(user, subject):
 
 def line(recipient):
     return wait(
-        f"a line for {recipient}", lambda: re.search(rf"to=<{re.escape(recipient)}>, (.*)", LOG.read_text())
+        f"a line for {recipient}", lambda: re.search(rf"to=<{re.escape(recipient)}>, (.*)", read_log())
     ).group(1)
 
 
-try:
-    send("several", "ann@lmtp.example", "nobody@lmtp.example", "bob+list@lmtp.example")
-    for user in ("ann@lmtp.example", "bob@lmtp.example"):
-        text = wait(f"mail of {user}", lambda: stored(user, "several"))
-        assert "\n\n.dot\nFrom here\n" in text and "Return-Path: <sender@example.net>\n" in text, text
-    assert "status=sent (250 2.0.0 <ann@lmtp.example> " in line("ann@lmtp.example"), line("ann@lmtp.example")
-    assert "relay=mail.example.com[private/dovecot-lmtp]" in line("ann@lmtp.example"), line("ann@lmtp.example")
-    assert "dsn=5.1.1, status=bounced (host mail.example.com[private/dovecot-lmtp] said: 550 5.1.1" in line(
-        "nobody@lmtp.example"
-    ), line("nobody@lmtp.example")
-    print("each recipient has a reply of its own")
-    send("locked", "locked@lmtp.example")
-    assert "dsn=4.2.0, status=deferred" in line("locked@lmtp.example"), line("locked@lmtp.example")
-    print("a mailbox that Dovecot cannot open is tried again")
-    send("lda", "Ann+List@LDA.example")
-    text = wait("mail by the delivery agent", lambda: stored("ann@lda.example", "lda"))
-    assert "Return-Path: <sender@example.net>\n" in text and "Delivered-To: Ann+List@LDA.example\n" in text, text
-    assert "relay=dovecot, " in line("Ann+List@LDA.example"), line("Ann+List@LDA.example")
-    assert "status=sent (delivered via dovecot service)" in line("Ann+List@LDA.example"), line("Ann+List@LDA.example")
-    print("the delivery agent delivers by pipe")
-    send("none", "none@lda.example")
-    assert "dsn=5.1.1, status=bounced (user unknown" in line("none@lda.example"), line("none@lda.example")
-    print("its exit status is understood")
-finally:
-    subprocess.run(["posthaste", "stop"], check=False, stdout=subprocess.DEVNULL)
-    dovecot.terminate()
+send("several", "ann@lmtp.example", "nobody@lmtp.example", "bob+list@lmtp.example")
+for user in ("ann@lmtp.example", "bob@lmtp.example"):
+    text = wait(f"mail of {user}", lambda: stored(user, "several"))
+    assert "\n\n.dot\nFrom here\n" in text and "Return-Path: <sender@example.net>\n" in text, text
+assert "status=sent (250 2.0.0 <ann@lmtp.example> " in line("ann@lmtp.example"), line("ann@lmtp.example")
+assert "relay=mail.example.com[private/dovecot-lmtp]" in line("ann@lmtp.example"), line("ann@lmtp.example")
+assert "dsn=5.1.1, status=bounced (host mail.example.com[private/dovecot-lmtp] said: 550 5.1.1" in line(
+    "nobody@lmtp.example"
+), line("nobody@lmtp.example")
+print("each recipient has a reply of its own")
+send("locked", "locked@lmtp.example")
+assert "dsn=4.2.0, status=deferred" in line("locked@lmtp.example"), line("locked@lmtp.example")
+print("a mailbox that Dovecot cannot open is tried again")
+send("lda", "Ann+List@LDA.example")
+text = wait("mail by the delivery agent", lambda: stored("ann@lda.example", "lda"))
+assert "Return-Path: <sender@example.net>\n" in text and "Delivered-To: Ann+List@LDA.example\n" in text, text
+assert "relay=dovecot, " in line("Ann+List@LDA.example"), line("Ann+List@LDA.example")
+assert "status=sent (delivered via dovecot service)" in line("Ann+List@LDA.example"), line("Ann+List@LDA.example")
+print("the delivery agent delivers by pipe")
+send("none", "none@lda.example")
+assert "dsn=5.1.1, status=bounced (user unknown" in line("none@lda.example"), line("none@lda.example")
+print("its exit status is understood")

@@ -6,12 +6,12 @@ Runs inside a world of the test kit (own network, mounts and processes). Argumen
 import os
 import pathlib
 import smtplib
-import subprocess
 import sys
 import time
+from world import logs, main_cf, oracle, start, start_mail, wait, wait_for_port, write
 
-oracle, direct = pathlib.Path(sys.argv[1]), "direct" in sys.argv[2:]
-started = []
+direct = "direct" in sys.argv[2:]
+logs += [pathlib.Path("/var/log/peer.log"), pathlib.Path("/tmp/dovecot.log")]
 
 BODIES = {
     "dots": b".\r\n..\r\n.x\r\nx.\r\n",
@@ -22,40 +22,8 @@ BODIES = {
 }
 
 
-def write(path, text):
-    path = pathlib.Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(text)
-
-
-def start(*words, **more):
-    started.append(subprocess.Popen(words, stdin=subprocess.DEVNULL, **more))
-
-
-def wait(what, condition, seconds=30):
-    end = time.monotonic() + seconds
-    while time.monotonic() < end:
-        if condition():
-            return
-        time.sleep(0.05)
-    for log in ("/var/log/mail.log", "/var/log/peer.log", "/tmp/dovecot.log"):
-        if os.path.exists(log):
-            print(log, pathlib.Path(log).read_text(errors="replace")[-4000:], sep="\n")
-    sys.exit(f"timed out: {what}")
-
-
-def answers(port):
-    import socket
-
-    try:
-        with socket.create_connection(("127.0.0.1", port), 1) as s:
-            return s.recv(3) == b"220"
-    except OSError:
-        return False
-
-
 def start_dovecot():
-    run = f"LD_LIBRARY_PATH={oracle}/root/usr/lib/dovecot"
+    run = f"LD_LIBRARY_PATH={oracle}/usr/lib/dovecot"
     write(
         "/etc/dovecot-peer.conf",
         """
@@ -91,18 +59,18 @@ service lmtp {
     )
     os.makedirs("/var/mail/dovecot")
     os.chmod("/var/mail/dovecot", 0o777)
-    overlay(f"{run} exec /usr/sbin/dovecot -F -c /etc/dovecot-peer.conf")
-    wait("Dovecot's LMTP", lambda: answers(2424))
+    overlay("dovecot", f"{run} exec /usr/sbin/dovecot -F -c /etc/dovecot-peer.conf")
+    wait_for_port(2424)
 
 
-def overlay(command):
+def overlay(name, command):
     """Runs a command where Debian's packages stand at their usual paths."""
-    mount = f"mount -t overlay overlay -o lowerdir={oracle}/root/usr:/usr /usr && "
-    start("unshare", "--mount", "--propagation", "private", "sh", "-c", mount + command)
+    mount = f"mount -t overlay overlay -o lowerdir={oracle}/usr:/usr /usr && "
+    start(f"/tmp/{name}.out", "unshare", "--mount", "--propagation", "private", "sh", "-c", mount + command)
 
 
 def start_postfix():
-    master = (oracle / "root/usr/share/postfix/master.cf.dist").read_text()
+    master = (oracle / "usr/share/postfix/master.cf.dist").read_text()
     lines = [line for line in master.splitlines() if line and not line.startswith("#")]
     lines = ["127.0.0.1:2626 inet n - n - - smtpd" if line.startswith("smtp      inet") else line for line in lines]
     write("/etc/peer/master.cf", "\n".join(lines).replace("-       y       -", "-       n       -") + "\n")
@@ -133,28 +101,20 @@ smtpd_client_connection_rate_limit = 0
         os.makedirs(directory)
     os.chown("/var/lib/peer", 5001, 5001)
     os.chown("/var/mail/peer", 5003, 5003)
-    overlay("/usr/sbin/postfix -c /etc/peer start && sleep 600")
-    wait("Debian's Postfix", lambda: answers(2626))
+    overlay("postfix", "/usr/sbin/postfix -c /etc/peer start && sleep 600")
+    wait_for_port(2626)
 
 
 def start_sink():
     os.makedirs("/tmp/sink")
-    overlay("cd /tmp/sink && exec smtp-sink -u root -R /tmp/sink -d m%Y. 127.0.0.1:2727 100")
-    wait("smtp-sink", lambda: answers(2727))
+    overlay("sink", "cd /tmp/sink && exec smtp-sink -u root -R /tmp/sink -d m%Y. 127.0.0.1:2727 100")
+    wait_for_port(2727)
 
 
 def start_posthaste():
-    write("/etc/postfix/master.cf", (oracle / "root/usr/share/postfix/master.cf.dist").read_text())
-    write(
-        "/etc/postfix/main.cf",
+    write("/etc/postfix/master.cf", (oracle / "usr/share/postfix/master.cf.dist").read_text())
+    main_cf(
         """
-compatibility_level = 3.6
-maillog_file = /var/log/mail.log
-myhostname = mail.example.com
-mydestination =
-inet_interfaces = 127.0.0.1
-inet_protocols = ipv4
-mynetworks = 127.0.0.0/8
 smtpd_peername_lookup = no
 dns_nameservers = 127.0.0.1:1
 relay_domains = dovecot.example, unix.example, postfix.example, sink.example
@@ -163,10 +123,9 @@ transport_maps = inline:{
     unix.example=lmtp:unix:/run/dovecot-lmtp,
     postfix.example=smtp:[127.0.0.1]:2626,
     sink.example=smtp:[127.0.0.1]:2727}
-""",
+"""
     )
-    subprocess.run(["posthaste", "start"], check=True)
-    wait("Posthaste", lambda: answers(25))
+    start_mail("posthaste")
 
 
 def send():
@@ -203,19 +162,13 @@ def check(name, directory):
     print(f"{name}: {len(BODIES)} bodies arrived unchanged")
 
 
-try:
-    start_dovecot()
-    start_postfix()
-    start_sink()
-    if not direct:
-        start_posthaste()
-    send()
-    check("smtp-sink", "/tmp/sink")
-    check("Postfix", "/var/mail/peer")
-    check("Dovecot by TCP", "/var/mail/dovecot/box@dovecot.example")
-    check("Dovecot by socket", "/var/mail/dovecot/box@unix.example")
-finally:
-    if not direct:
-        subprocess.run(["posthaste", "stop"], check=False)
-    for process in started:
-        process.terminate()
+start_dovecot()
+start_postfix()
+start_sink()
+if not direct:
+    start_posthaste()
+send()
+check("smtp-sink", "/tmp/sink")
+check("Postfix", "/var/mail/peer")
+check("Dovecot by TCP", "/var/mail/dovecot/box@dovecot.example")
+check("Dovecot by socket", "/var/mail/dovecot/box@unix.example")

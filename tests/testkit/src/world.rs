@@ -19,12 +19,14 @@ pub fn posthaste() -> Result<PathBuf, String> {
     if let Some(path) = std::env::var_os("POSTHASTE") {
         return Ok(path.into());
     }
+    beside("posthaste").map_err(|why| format!("{why}: `cargo build` first, or set POSTHASTE"))
+}
+
+/// The executable of a name that Cargo built beside this one.
+pub fn beside(name: &str) -> Result<PathBuf, String> {
     let own = std::env::current_exe().map_err(|e| format!("current executable: {e}"))?;
-    let found =
-        own.ancestors().skip(1).map(|directory| directory.join("posthaste")).find(|path| path.is_file());
-    found.ok_or_else(|| {
-        format!("no posthaste beside {}: `cargo build` first, or set POSTHASTE", own.display())
-    })
+    let found = own.ancestors().skip(1).map(|directory| directory.join(name)).find(|path| path.is_file());
+    found.ok_or_else(|| format!("no {name} beside {}", own.display()))
 }
 
 /// Whether worlds can be made here, and if not, why.
