@@ -3,7 +3,7 @@
 //! `config::honoured` lists them. `check` reads their text; `prove` runs each twice on Posthaste alone, once with the
 //! parameter forgotten (`POSTHASTE_FORGET`), and demands a difference.
 
-use crate::{comparable, difference};
+use crate::{cases, comparable, difference};
 use config::known::{self, Default};
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -59,15 +59,11 @@ fn read(path: &Path) -> Result<String, String> {
     std::fs::read_to_string(path).map_err(|e| format!("{}: {e}", path.display()))
 }
 
-fn case_text(file: &str) -> Result<String, String> {
-    read(&root().join("tests/compat/cases").join(format!("{file}.case")))
-}
-
 /// Whether the test exists and sets the parameter to something else than its default.
 pub fn check(name: &str, test: &str) -> Result<(), String> {
     let text = match Proof::parse(test)? {
         Proof::Case { file, case } => {
-            let text = CaseFile::parse(&case_text(&file)?)?;
+            let text = cases::parse(&file)?;
             let Some(found) = text.cases.iter().find(|c| c.name == case) else {
                 return Err(format!("{name}: {file}.case has no case {case}"));
             };
@@ -200,7 +196,7 @@ type Usual = Mutex<HashMap<String, Transcript>>;
 
 fn prove_case(name: &str, test: &str, usual: &Usual) -> Result<(), String> {
     let Proof::Case { file, case } = Proof::parse(test)? else { return Err("no case".into()) };
-    let text = case::only(&case_text(&file)?, &case);
+    let text = case::only(&cases::text(&file)?, &case);
     let parsed = CaseFile::parse(&text)?;
     let settings = parsed.cases.first().ok_or("there is no such case")?;
     let run = |variables: &[(&str, &str)]| {

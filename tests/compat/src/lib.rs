@@ -1,6 +1,7 @@
 //! Compares transcripts of Debian's Postfix and of Posthaste for the same case.
 
 pub mod both;
+pub mod cases;
 pub mod coverage;
 pub mod honoured;
 pub mod missing;

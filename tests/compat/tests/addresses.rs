@@ -3,8 +3,8 @@
 //! The steps are those of cleanup(8) and trivial-rewrite(8), in their order; the key forms those of canonical(5),
 //! virtual(5), transport(5) and relocated(5).
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::path::Path;
+use compat::cases;
+use std::collections::BTreeSet;
 use testkit::case::CaseFile;
 
 /// Each step, and the cases that show it.
@@ -125,18 +125,6 @@ const TABLES: &[&str] = &[
 /// transport_maps has forms of its own.
 const TRANSPORT_FORMS: &[&str] = &["user+ext@domain", "user@domain", "domain", ".domain", "*"];
 
-fn case_files() -> BTreeMap<String, CaseFile> {
-    let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("cases");
-    let entries = std::fs::read_dir(directory).expect("the directory of the cases");
-    let read = |path: &Path| {
-        let name = path.file_stem().expect("a name").to_string_lossy().into_owned();
-        let text = std::fs::read_to_string(path).expect("a case file");
-        (name, CaseFile::parse(&text).expect("the ring reads it, too"))
-    };
-    let paths = entries.map(|entry| entry.expect("an entry").path());
-    paths.filter(|path| path.extension().is_some_and(|e| e == "case")).map(|path| read(&path)).collect()
-}
-
 /// The keys that a case file gives a parameter, inline or in a file of text.
 fn keys(file: &CaseFile, parameter: &str) -> Vec<String> {
     let mut keys = Vec::new();
@@ -175,23 +163,12 @@ fn transport_form(key: &str) -> &'static str {
 
 #[test]
 fn every_step_has_a_case() {
-    let files = case_files();
-    let exists = |name: &str| {
-        let (file, case) = name.split_once('/').expect("FILE/CASE");
-        files.get(file).is_some_and(|file| file.cases.iter().any(|c| c.name == case))
-    };
-    let missing: Vec<_> = STEPS
-        .iter()
-        .flat_map(|(step, cases)| cases.iter().map(move |c| (step, c)))
-        .filter(|(_, c)| !exists(c))
-        .collect();
-    assert!(missing.is_empty(), "no such cases: {missing:?}");
-    assert!(STEPS.iter().all(|(_, cases)| !cases.is_empty()));
+    cases::assert_each_step_has_cases(STEPS);
 }
 
 #[test]
 fn every_key_form_of_every_table_has_a_case() {
-    let files = case_files();
+    let files = cases::parsed().expect("the cases can be read");
     for parameter in TABLES {
         let found: BTreeSet<_> =
             files.values().flat_map(|file| keys(file, parameter)).map(|key| form(&key)).collect();

@@ -1,7 +1,7 @@
 //! Each action of header and body checks is compared with Postfix's at each kind of line where it is valid.
 
+use compat::cases;
 use std::path::Path;
-use testkit::case::CaseFile;
 
 /// A file of cases for each kind of line: `CASE: begin … C: LINE`, where the table says what the case's name means.
 const KINDS: [&str; 4] = ["header-checks", "header-checks-mime", "header-checks-nested", "body-checks"];
@@ -26,9 +26,7 @@ fn actions() -> Vec<String> {
 
 /// The actions that cases of a file bring about: each case sends a line that a rule of the file's table names.
 fn compared(kind: &str) -> Vec<String> {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("cases/{kind}.case"));
-    let text = std::fs::read_to_string(&path).unwrap_or_else(|e| panic!("{}: {e}", path.display()));
-    let file = CaseFile::parse(&text).expect("cases are understood");
+    let file = cases::parse(kind).expect("the ring reads it, too");
     let parameter = match kind {
         "header-checks" => "header_checks",
         "header-checks-mime" => "mime_header_checks",

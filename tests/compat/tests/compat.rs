@@ -7,9 +7,8 @@
 //! fails for what its cases should show and do not (`coverage`); `--gaps` lists that for the cases of the filter.
 
 use compat::missing::{self, Ending, Endings};
-use compat::{comparable, coverage, difference};
+use compat::{cases, comparable, coverage, difference};
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -68,11 +67,10 @@ struct Wanted {
 }
 
 fn ring(filter: &str, wanted: &Wanted) -> Result<ExitCode, String> {
-    let here = Path::new(env!("CARGO_MANIFEST_DIR"));
     world::available().map_err(|why| format!("this ring {why}"))?;
     world::fetch()?;
     world::posthaste()?;
-    let files = case_files(&here.join("cases"))?;
+    let files = cases::texts()?;
     let (endings, shown) = run_all(&files, filter)?;
     let whole = filter.is_empty();
     if wanted.write && whole {
@@ -85,19 +83,6 @@ fn ring(filter: &str, wanted: &Wanted) -> Result<ExitCode, String> {
     }
     let judged = missing::judge(&endings, false, whole, wanted.verbose)?;
     Ok(if whole && !gaps.is_empty() { ExitCode::FAILURE } else { judged })
-}
-
-fn case_files(directory: &Path) -> Result<Vec<(String, String)>, String> {
-    let failed = |path: &Path, e: std::io::Error| format!("{}: {e}", path.display());
-    let entries = std::fs::read_dir(directory).map_err(|e| failed(directory, e))?;
-    let mut paths: Vec<PathBuf> = entries.flatten().map(|entry| entry.path()).collect();
-    paths.retain(|path| path.extension().is_some_and(|extension| extension == "case"));
-    paths.sort();
-    let read = |path: &PathBuf| {
-        let name = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
-        Ok((name, std::fs::read_to_string(path).map_err(|e| failed(path, e))?))
-    };
-    paths.iter().map(read).collect()
 }
 
 /// How the cases ended, and what those that agree show of Posthaste, under their full names. A file with a case that

@@ -1,7 +1,6 @@
 //! Each step of a local delivery, each exit status of a command and each variable of its environment has a case.
 
-use std::collections::BTreeSet;
-use std::path::Path;
+use compat::cases;
 
 /// The steps of local(8) in their order, and cases that show them.
 const STEPS: &[(&str, &[&str])] = &[
@@ -106,32 +105,14 @@ const STEPS: &[(&str, &[&str])] = &[
     ),
 ];
 
-fn cases() -> BTreeSet<String> {
-    let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("cases");
-    let mut found = BTreeSet::new();
-    for entry in std::fs::read_dir(directory).expect("the cases lie here").flatten() {
-        let path = entry.path();
-        let name = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
-        let text = std::fs::read_to_string(&path).expect("a case file can be read");
-        found
-            .extend(text.lines().filter_map(|l| Some(format!("{name}/{}", l.strip_prefix("case:")?.trim()))));
-    }
-    found
-}
-
 #[test]
 fn each_step_of_a_local_delivery_has_its_cases() {
-    let cases = cases();
-    for (step, named) in STEPS {
-        for case in *named {
-            assert!(cases.contains(*case), "{step}: there is no case `{case}`");
-        }
-    }
+    cases::assert_each_step_has_cases(STEPS);
 }
 
 #[test]
 fn each_exit_status_of_sysexits_has_its_case() {
-    let cases = cases();
+    let cases = cases::names().expect("the cases can be read");
     let statuses = (64..=78).chain([0, 1, 79, 127]);
     for status in statuses {
         let case = match status {

@@ -1,19 +1,12 @@
 //! What pipe(8) can do is compared with Postfix's: each letter of its flags, each macro and each exit status has a case.
 
-use std::path::Path;
-use testkit::case::CaseFile;
+use compat::cases;
 
 /// The names of the cases of the pipe files.
 fn cases() -> Vec<String> {
-    let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("cases");
-    let mut names = Vec::new();
-    for file in ["pipe-flags", "pipe-macros", "pipe-status"] {
-        let path = directory.join(format!("{file}.case"));
-        let text = std::fs::read_to_string(&path).expect("cases are text");
-        let file = CaseFile::parse(&text).expect("cases can be read");
-        names.extend(file.cases.into_iter().map(|case| case.name));
-    }
-    names
+    let files = ["pipe-flags", "pipe-macros", "pipe-status"];
+    let parsed = files.map(|file| cases::parse(file).expect("the ring reads it, too"));
+    parsed.into_iter().flat_map(|file| file.cases).map(|case| case.name).collect()
 }
 
 #[test]

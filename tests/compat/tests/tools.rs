@@ -34,10 +34,10 @@
 //! there one after the other; compared are each one's status, standard output and standard error, and at the end the
 //! names, modes, owners and bytes of all files.
 
+use compat::cases::texts_in;
 use compat::missing::{self, Ending, Endings, TOOLS};
 use compat::tools::{case, compare, generate, play};
 use std::ops::Range;
-use std::path::Path;
 use std::process::ExitCode;
 use testkit::world;
 
@@ -83,17 +83,9 @@ fn main() -> ExitCode {
 
 /// The cases whose name contains the filter, with their whole names, sorted.
 fn cases(wanted: &Wanted) -> Result<Vec<(String, case::Case)>, String> {
-    let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("tools");
-    let failed = |path: &Path, e: std::io::Error| format!("{}: {e}", path.display());
     let mut all = Vec::new();
-    for entry in std::fs::read_dir(&directory).map_err(|e| failed(&directory, e))? {
-        let path = entry.map_err(|e| failed(&directory, e))?.path();
-        if path.extension().is_none_or(|extension| extension != "txt") {
-            continue;
-        }
-        let text = std::fs::read_to_string(&path).map_err(|e| failed(&path, e))?;
-        let file = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
-        let parsed = case::parse(&text).map_err(|why| format!("{}: {why}", path.display()))?;
+    for (file, text) in texts_in("tools", "txt")? {
+        let parsed = case::parse(&text).map_err(|why| format!("tools/{file}.txt: {why}"))?;
         all.extend(parsed.into_iter().map(|case| (format!("{TOOLS}{file}/{}", case.name), case)));
     }
     all.extend(wanted.seeds.clone().map(|seed| (format!("{TOOLS}generated/{seed}"), generate::case(seed))));
