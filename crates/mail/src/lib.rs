@@ -17,6 +17,7 @@ mod queue_id;
 mod reply;
 mod time;
 mod verp;
+pub mod wire;
 
 pub use address::Address;
 pub use addresses::{AddressHeader, Written};

@@ -1,11 +1,10 @@
 //! Texts one behind the other in one buffer: what is noted for every command must not cost an allocation each.
 //!
-//! A text is its length (four bytes, little-endian) and its bytes.
+//! They are records of [`mail::wire`].
 
+use mail::wire;
+pub(crate) use mail::wire::take;
 use std::fmt::{self, Display, Write as _};
-
-/// Bytes of a length.
-const LENGTH_BYTES: usize = 4;
 
 /// A buffer of texts; what is written beyond its bound is left out and said to be.
 #[derive(Debug, Default)]
@@ -37,36 +36,19 @@ impl Packed {
 
     /// Adds a text.
     pub(crate) fn put(&mut self, text: impl Display) {
-        let start = self.bytes.len();
-        self.bytes.extend_from_slice(&[0; LENGTH_BYTES]);
         // Writing into memory cannot fail; a Display that fails leaves a shorter text.
-        let _ = write!(Writer(&mut self.bytes), "{text}");
-        self.fix(start);
+        wire::put_framed(&mut self.bytes, |bytes| {
+            let _ = write!(Writer(bytes), "{text}");
+        });
     }
 
     /// Adds bytes.
     pub(crate) fn put_bytes(&mut self, bytes: &[u8]) {
-        let start = self.bytes.len();
-        self.bytes.extend_from_slice(&[0; LENGTH_BYTES]);
-        self.bytes.extend_from_slice(bytes);
-        self.fix(start);
-    }
-
-    fn fix(&mut self, start: usize) {
-        let length = u32::try_from(self.bytes.len() - start - LENGTH_BYTES).unwrap_or(u32::MAX);
-        self.bytes[start..start + LENGTH_BYTES].copy_from_slice(&length.to_le_bytes());
+        wire::put(&mut self.bytes, bytes);
     }
 }
 
 /// Takes the next text from the front; nothing at the end, or where it is cut short.
-pub(crate) fn take<'a>(bytes: &mut &'a [u8]) -> Option<&'a [u8]> {
-    let (length, rest) = bytes.split_first_chunk::<LENGTH_BYTES>()?;
-    let (text, rest) = rest.split_at_checked(u32::from_le_bytes(*length) as usize)?;
-    *bytes = rest;
-    Some(text)
-}
-
-/// The same as text.
 pub(crate) fn take_text(bytes: &mut &[u8]) -> Option<String> {
     take(bytes).map(|text| String::from_utf8_lossy(text).into_owned())
 }

@@ -1,6 +1,6 @@
 //! The head of a request: who sends to whom, in a form that both sides write and read.
 
-use mail::{Address, Encoding, Notify, Recipient, Ret};
+use mail::{Address, Encoding, Recipient, Ret, wire};
 use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt as _;
@@ -27,61 +27,34 @@ pub struct Submission {
 
 /// The head with its length in front.
 pub fn encode(submission: &Submission) -> Vec<u8> {
-    let mut out = vec![0; 4];
-    put(&mut out, submission.sender.as_bytes());
-    put(&mut out, submission.envid.as_bytes());
-    out.push(match submission.ret {
-        None => 0,
-        Some(Ret::Full) => 1,
-        Some(Ret::Hdrs) => 2,
+    let mut out = Vec::new();
+    wire::put_framed(&mut out, |out| {
+        wire::put(out, submission.sender.as_bytes());
+        wire::put(out, submission.envid.as_bytes());
+        wire::put_declared(out, submission.ret, submission.encoding);
+        wire::put(out, &submission.headers);
+        wire::put_count(out, submission.recipients.len());
+        for recipient in &submission.recipients {
+            wire::put_recipient(out, recipient);
+        }
     });
-    out.push(match submission.encoding {
-        Encoding::Unknown => 0,
-        Encoding::SevenBit => 1,
-        Encoding::EightBit => 2,
-    });
-    put(&mut out, &submission.headers);
-    out.extend_from_slice(&u32::try_from(submission.recipients.len()).unwrap_or(u32::MAX).to_le_bytes());
-    for r in &submission.recipients {
-        put(&mut out, r.address.as_bytes());
-        put(&mut out, r.original.as_bytes());
-        put(&mut out, r.dsn_orcpt.as_bytes());
-        out.push(r.notify.0);
-    }
-    let length = u32::try_from(out.len() - 4).unwrap_or(u32::MAX);
-    out[..4].copy_from_slice(&length.to_le_bytes());
     out
 }
 
 /// Reads a head without its length; `None` where it is none.
-pub fn decode(bytes: &[u8]) -> Option<Submission> {
-    let mut from = Reader(bytes);
-    let sender = Address::new(from.bytes()?);
-    let envid = from.text()?;
-    let [ret, encoding] = from.array()?;
-    let ret = match ret {
-        0 => None,
-        1 => Some(Ret::Full),
-        2 => Some(Ret::Hdrs),
-        _ => return None,
-    };
-    let encoding = match encoding {
-        0 => Encoding::Unknown,
-        1 => Encoding::SevenBit,
-        2 => Encoding::EightBit,
-        _ => return None,
-    };
-    let headers = from.bytes()?.to_vec();
-    let count = u32::from_le_bytes(from.array()?) as usize;
-    // Each recipient takes at least thirteen bytes, so a false count cannot make us reserve much.
-    let mut recipients = Vec::with_capacity(count.min(from.0.len() / 13));
+pub fn decode(mut bytes: &[u8]) -> Option<Submission> {
+    let from = &mut bytes;
+    let sender = Address::new(wire::take(from)?);
+    let envid = wire::take_text(from)?.to_owned();
+    let (ret, encoding) = wire::take_declared(from)?;
+    let headers = wire::take(from)?.to_vec();
+    let count = wire::take_count(from)?;
+    // A false count cannot make us reserve much.
+    let mut recipients = Vec::with_capacity(count.min(from.len() / wire::RECIPIENT_BYTES_MIN));
     for _ in 0..count {
-        let (address, original) = (Address::new(from.bytes()?), Address::new(from.bytes()?));
-        let dsn_orcpt = from.text()?;
-        let [notify] = from.array()?;
-        recipients.push(Recipient { address, original, dsn_orcpt, notify: Notify(notify) });
+        recipients.push(wire::take_recipient(from)?);
     }
-    let whole = from.0.is_empty() && !recipients.is_empty();
+    let whole = from.is_empty() && !recipients.is_empty();
     whole.then_some(Submission { sender, recipients, envid, ret, encoding, headers })
 }
 
@@ -98,30 +71,4 @@ pub(super) fn read(file: &File) -> io::Result<(Submission, u64)> {
     let mut head = vec![0; length as usize];
     file.read_exact_at(&mut head, 4)?;
     Ok((decode(&head).ok_or_else(invalid)?, 4 + u64::from(length)))
-}
-
-fn put(out: &mut Vec<u8>, bytes: &[u8]) {
-    out.extend_from_slice(&u32::try_from(bytes.len()).unwrap_or(u32::MAX).to_le_bytes());
-    out.extend_from_slice(bytes);
-}
-
-struct Reader<'a>(&'a [u8]);
-
-impl<'a> Reader<'a> {
-    fn array<const N: usize>(&mut self) -> Option<[u8; N]> {
-        let (array, rest) = self.0.split_first_chunk()?;
-        self.0 = rest;
-        Some(*array)
-    }
-
-    fn bytes(&mut self) -> Option<&'a [u8]> {
-        let length = u32::from_le_bytes(self.array()?) as usize;
-        let (bytes, rest) = self.0.split_at_checked(length)?;
-        self.0 = rest;
-        Some(bytes)
-    }
-
-    fn text(&mut self) -> Option<String> {
-        Some(std::str::from_utf8(self.bytes()?).ok()?.to_owned())
-    }
 }

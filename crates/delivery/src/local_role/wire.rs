@@ -4,6 +4,7 @@
 //! the head (who sends to whom), then the content as CRLF lines. Back come frames, one for each recipient.
 
 use super::failure::Note;
+use mail::wire::{self, put, take, take_array, take_count, take_text};
 use mail::{Address, Dsn, Encoding, Job, Notify, Origin, QueueId, Ret, RewriteContext, Status};
 
 /// Length of a request on the socket.
@@ -148,35 +149,23 @@ impl Answer {
 
 /// The beginning of the memory file: the head with its length in front.
 pub fn encode_head(job: &Job) -> Vec<u8> {
-    let mut out = vec![0; 4];
-    out.extend_from_slice(&job.id.0.to_le_bytes());
-    put(&mut out, job.transport.as_bytes());
-    put(&mut out, job.queue_id.as_str().as_bytes());
-    put(&mut out, job.sender.as_bytes());
-    put(&mut out, job.nexthop.as_bytes());
-    put(&mut out, job.envid.as_bytes());
-    out.push(match job.ret {
-        None => 0,
-        Some(Ret::Full) => 1,
-        Some(Ret::Hdrs) => 2,
+    let mut out = Vec::new();
+    wire::put_framed(&mut out, |out| {
+        out.extend_from_slice(&job.id.0.to_le_bytes());
+        put(out, job.transport.as_bytes());
+        put(out, job.queue_id.as_str().as_bytes());
+        put(out, job.sender.as_bytes());
+        put(out, job.nexthop.as_bytes());
+        put(out, job.envid.as_bytes());
+        wire::put_declared(out, job.ret, job.encoding);
+        out.extend_from_slice(&job.content.queue_size().to_le_bytes());
+        put_origin(out, &job.origin);
+        wire::put_count(out, job.recipients.len());
+        for r in &job.recipients {
+            out.extend_from_slice(&r.index.to_le_bytes());
+            wire::put_recipient(out, &r.recipient);
+        }
     });
-    out.push(match job.encoding {
-        Encoding::Unknown => 0,
-        Encoding::SevenBit => 1,
-        Encoding::EightBit => 2,
-    });
-    out.extend_from_slice(&job.content.queue_size().to_le_bytes());
-    put_origin(&mut out, &job.origin);
-    out.extend_from_slice(&u32::try_from(job.recipients.len()).unwrap_or(u32::MAX).to_le_bytes());
-    for r in &job.recipients {
-        out.extend_from_slice(&r.index.to_le_bytes());
-        put(&mut out, r.recipient.address.as_bytes());
-        put(&mut out, r.recipient.original.as_bytes());
-        put(&mut out, r.recipient.dsn_orcpt.as_bytes());
-        out.push(r.recipient.notify.0);
-    }
-    let length = u32::try_from(out.len() - 4).unwrap_or(u32::MAX);
-    out[..4].copy_from_slice(&length.to_le_bytes());
     out
 }
 
@@ -187,41 +176,27 @@ pub fn head_length(bytes: [u8; 4]) -> Option<usize> {
 }
 
 /// Reads a head; `None` where it is none.
-pub fn decode_head(bytes: &[u8]) -> Option<Head> {
-    let mut from = Reader(bytes);
-    let job = u64::from_le_bytes(from.array()?);
-    let transport = from.text()?.to_owned();
-    let queue_id = QueueId::parse(from.text()?)?;
-    let sender = Address::new(from.bytes()?);
-    let (nexthop, envid) = (from.text()?.to_owned(), from.text()?.to_owned());
-    let [ret, encoding] = from.array()?;
-    let ret = match ret {
-        0 => None,
-        1 => Some(Ret::Full),
-        _ => Some(Ret::Hdrs),
-    };
-    let encoding = match encoding {
-        0 => Encoding::Unknown,
-        1 => Encoding::SevenBit,
-        _ => Encoding::EightBit,
-    };
-    let size = u64::from_le_bytes(from.array()?);
-    let origin = origin(&mut from)?;
-    let count = u32::from_le_bytes(from.array()?) as usize;
-    // Each recipient takes at least seventeen bytes, so a false count cannot make us reserve much.
-    let mut recipients = Vec::with_capacity(count.min(from.0.len() / 17));
+pub fn decode_head(mut bytes: &[u8]) -> Option<Head> {
+    let from = &mut bytes;
+    let job = u64::from_le_bytes(take_array(from)?);
+    let transport = take_text(from)?.to_owned();
+    let queue_id = QueueId::parse(take_text(from)?)?;
+    let sender = Address::new(take(from)?);
+    let (nexthop, envid) = (take_text(from)?.to_owned(), take_text(from)?.to_owned());
+    let (ret, encoding) = wire::take_declared(from)?;
+    let size = u64::from_le_bytes(take_array(from)?);
+    let origin = origin(from)?;
+    let count = take_count(from)?;
+    // A false count cannot make us reserve much.
+    let mut recipients = Vec::with_capacity(count.min(from.len() / wire::RECIPIENT_BYTES_MIN));
     for _ in 0..count {
-        recipients.push(Recipient {
-            index: u32::from_le_bytes(from.array()?),
-            address: Address::new(from.bytes()?),
-            original: Address::new(from.bytes()?),
-            dsn_orcpt: from.text()?.to_owned(),
-            notify: Notify(from.array::<1>()?[0]),
-        });
+        let index = u32::from_le_bytes(take_array(from)?);
+        let mail::Recipient { address, original, dsn_orcpt, notify } = wire::take_recipient(from)?;
+        recipients.push(Recipient { index, address, original, dsn_orcpt, notify });
     }
     let head =
         Head { job, transport, queue_id, sender, nexthop, envid, ret, encoding, size, origin, recipients };
-    from.0.is_empty().then_some(head)
+    from.is_empty().then_some(head)
 }
 
 fn put_origin(out: &mut Vec<u8>, origin: &Origin) {
@@ -233,8 +208,8 @@ fn put_origin(out: &mut Vec<u8>, origin: &Origin) {
     out.push(u8::from(*context == RewriteContext::Local));
 }
 
-fn origin(from: &mut Reader<'_>) -> Option<Origin> {
-    let mut text = || from.text().map(str::to_owned);
+fn origin(from: &mut &[u8]) -> Option<Origin> {
+    let mut text = || take_text(from).map(str::to_owned);
     // In the order in which they were put.
     Some(Origin {
         name: text()?,
@@ -246,7 +221,7 @@ fn origin(from: &mut Reader<'_>) -> Option<Origin> {
         sasl_method: text()?,
         sasl_username: text()?,
         sasl_sender: text()?,
-        context: match from.array()? {
+        context: match take_array(from)? {
             [0] => RewriteContext::Remote,
             _ => RewriteContext::Local,
         },
@@ -255,23 +230,21 @@ fn origin(from: &mut Reader<'_>) -> Option<Origin> {
 
 /// Appends a result with its length in front.
 pub fn encode_answer(answer: &Answer, out: &mut Vec<u8>) {
-    let start = out.len();
-    out.extend_from_slice(&[0; 4]);
-    out.extend_from_slice(&answer.job.to_le_bytes());
-    out.extend_from_slice(&answer.index.to_le_bytes());
-    let Answer { status, dsn, reason, diagnostic, notes, .. } = answer;
-    put_result(out, *status, *dsn, reason, diagnostic.as_deref(), notes);
-    put(out, answer.passed.as_deref().map(cut).unwrap_or_default().as_bytes());
-    let parts = &answer.parts[..answer.parts.len().min(PARTS_MAX)];
-    out.extend_from_slice(&(parts.len() as u32).to_le_bytes());
-    for Part { to, original, status, dsn, reason, diagnostic, notes, owner } in parts {
-        for address in [to, original, owner] {
-            put(out, address.as_bytes());
-        }
+    wire::put_framed(out, |out| {
+        out.extend_from_slice(&answer.job.to_le_bytes());
+        out.extend_from_slice(&answer.index.to_le_bytes());
+        let Answer { status, dsn, reason, diagnostic, notes, .. } = answer;
         put_result(out, *status, *dsn, reason, diagnostic.as_deref(), notes);
-    }
-    let length = (out.len() - start - 4) as u32;
-    out[start..start + 4].copy_from_slice(&length.to_le_bytes());
+        put(out, answer.passed.as_deref().map(cut).unwrap_or_default().as_bytes());
+        let parts = &answer.parts[..answer.parts.len().min(PARTS_MAX)];
+        wire::put_count(out, parts.len());
+        for Part { to, original, status, dsn, reason, diagnostic, notes, owner } in parts {
+            for address in [to, original, owner] {
+                put(out, address.as_bytes());
+            }
+            put_result(out, *status, *dsn, reason, diagnostic.as_deref(), notes);
+        }
+    });
 }
 
 fn put_result(
@@ -318,58 +291,57 @@ pub enum Decoded {
 
 /// Reads the next result.
 pub fn decode_answer(bytes: &[u8]) -> Decoded {
-    let mut from = Reader(bytes);
-    let Some(length) = from.array().map(u32::from_le_bytes) else { return Decoded::Incomplete };
-    let length = length as usize;
+    let mut from = bytes;
+    let Some(length) = take_count(&mut from) else { return Decoded::Incomplete };
     if length > RESULT_MAX {
         return Decoded::Garbage;
     }
-    match from.0.get(..length) {
+    match from.get(..length) {
         None => Decoded::Incomplete,
-        Some(frame) => match answer(Reader(frame)) {
-            Some(answer) => Decoded::Answer(answer, 4 + length),
+        Some(mut frame) => match answer(&mut frame) {
+            Some(answer) => Decoded::Answer(answer, wire::LENGTH_BYTES + length),
             None => Decoded::Garbage,
         },
     }
 }
 
-fn answer(mut from: Reader<'_>) -> Option<Answer> {
-    let job = u64::from_le_bytes(from.array()?);
-    let index = u32::from_le_bytes(from.array()?);
-    let whole = part(&mut from, [(); 3].map(|()| Address::null()))?;
-    let passed = Some(from.text()?.to_owned()).filter(|text| !text.is_empty());
-    let count = u32::from_le_bytes(from.array()?);
+fn answer(from: &mut &[u8]) -> Option<Answer> {
+    let job = u64::from_le_bytes(take_array(from)?);
+    let index = u32::from_le_bytes(take_array(from)?);
+    let whole = part(from, [(); 3].map(|()| Address::null()))?;
+    let passed = Some(take_text(from)?.to_owned()).filter(|text| !text.is_empty());
+    let count = take_count(from)?;
     let mut parts = Vec::new();
     for _ in 0..count {
-        let mut address = || Some(Address::new(from.bytes()?));
+        let mut address = || Some(Address::new(take(from)?));
         let addresses = [address()?, address()?, address()?];
-        parts.push(part(&mut from, addresses)?);
+        parts.push(part(from, addresses)?);
     }
     let Part { status, dsn, reason, diagnostic, notes, .. } = whole;
     Some(Answer { job, index, status, dsn, reason, diagnostic, notes, parts, passed })
 }
 
-fn part(from: &mut Reader<'_>, [to, original, owner]: [Address; 3]) -> Option<Part> {
-    let [status, class] = from.array()?;
+fn part(from: &mut &[u8], [to, original, owner]: [Address; 3]) -> Option<Part> {
+    let [status, class] = take_array(from)?;
     let status = match status {
         0 => Status::Sent,
         1 => Status::Deferred,
         2 => Status::Bounced,
         _ => return None,
     };
-    let subject = u16::from_le_bytes(from.array()?);
-    let detail = u16::from_le_bytes(from.array()?);
-    let reason = from.text()?.to_string();
-    let diagnostic = Some(from.text()?.to_string()).filter(|text| !text.is_empty());
-    let [count] = from.array()?;
+    let subject = u16::from_le_bytes(take_array(from)?);
+    let detail = u16::from_le_bytes(take_array(from)?);
+    let reason = take_text(from)?.to_string();
+    let diagnostic = Some(take_text(from)?.to_string()).filter(|text| !text.is_empty());
+    let [count] = take_array(from)?;
     let notes = (0..count).map(|_| note(from)).collect::<Option<_>>()?;
     let dsn = Dsn::new(class, subject, detail);
     Some(Part { to, original, status, dsn, reason, diagnostic, notes, owner })
 }
 
-fn note(from: &mut Reader<'_>) -> Option<Note> {
-    let [kind] = from.array()?;
-    let text = from.text()?.to_string();
+fn note(from: &mut &[u8]) -> Option<Note> {
+    let [kind] = take_array(from)?;
+    let text = take_text(from)?.to_string();
     match kind {
         0 => Some(Note::Fatal(text)),
         1 => Some(Note::Info(text)),
@@ -378,35 +350,9 @@ fn note(from: &mut Reader<'_>) -> Option<Note> {
     }
 }
 
-fn put(out: &mut Vec<u8>, bytes: &[u8]) {
-    out.extend_from_slice(&u32::try_from(bytes.len()).unwrap_or(u32::MAX).to_le_bytes());
-    out.extend_from_slice(bytes);
-}
-
 fn cut(text: &str) -> &str {
     let end = (0..=text.len().min(TEXT_MAX)).rev().find(|&at| text.is_char_boundary(at));
     &text[..end.unwrap_or(0)]
-}
-
-struct Reader<'a>(&'a [u8]);
-
-impl<'a> Reader<'a> {
-    fn array<const N: usize>(&mut self) -> Option<[u8; N]> {
-        let (array, rest) = self.0.split_first_chunk()?;
-        self.0 = rest;
-        Some(*array)
-    }
-
-    fn bytes(&mut self) -> Option<&'a [u8]> {
-        let length = u32::from_le_bytes(self.array()?) as usize;
-        let (bytes, rest) = self.0.split_at_checked(length)?;
-        self.0 = rest;
-        Some(bytes)
-    }
-
-    fn text(&mut self) -> Option<&'a str> {
-        std::str::from_utf8(self.bytes()?).ok()
-    }
 }
 
 #[cfg(test)]
