@@ -1,4 +1,4 @@
-"""Load and what counts it: Debian's smtp-sink, a probe that times each durable accept, one message to many."""
+"""Load and what counts it: Debian's smtp-sink, a client that times each durable accept, one message to many, the log."""
 import os, re, socket, subprocess, threading, time
 
 from world import SINK_PORT, tail, wait_for_port
@@ -47,6 +47,14 @@ class Peer:
         if reply[:1] not in (b"2", b"3"):
             raise RuntimeError(f"{line[:60]}: {reply.decode()}")
 
+    def ask_many(self, lines):
+        """Sends the lines of a transaction at once, reads all replies and gives it up."""
+        lines = ["MAIL FROM:<sender@example.net>", *lines, "RSET"]
+        self.socket.sendall("".join(line + "\r\n" for line in lines).encode())
+        for line in lines:
+            if (reply := self.reply())[:1] != b"2":
+                raise RuntimeError(f"{line[:60]}: {reply.decode()}")
+
     def transaction(self, recipients, content):
         """Sends one message; gives the seconds from its end to the 250."""
         self.ask("MAIL FROM:<sender@example.net>")
@@ -68,17 +76,31 @@ def one_message_to_many():
     peer.ask("QUIT")
 
 
+class Log:
+    """The mail system's log, from its beginning or from the last `forget` on."""
+
+    def __init__(self):
+        self.text, self.at = b"", 0
+
+    def read(self):
+        with open("/var/log/mail.log", "rb") as log:
+            log.seek(self.at)
+            self.text += log.read()
+            self.at = log.tell()
+        return self.text
+
+    def forget(self):
+        self.read()
+        self.text = b""
+
+    def wait_for(self, text, wanted, deadline, pause=0.02):
+        """Waits for so many lines with this text."""
+        while (count := self.read().count(text)) < wanted:
+            if time.monotonic() > deadline:
+                raise RuntimeError(f"only {count} of {wanted} `{text.decode()}`: " + tail("/var/log/mail.log"))
+            time.sleep(pause)
+
+
 def wait_for_sent(wanted, began, seconds):
     """Waits for so many `status=sent` in the log."""
-    at = count = 0
-    while count < wanted:
-        if time.monotonic() - began > seconds:
-            raise RuntimeError(f"only {count} of {wanted} were delivered: " + tail("/var/log/mail.log"))
-        time.sleep(0.02)
-        with open("/var/log/mail.log", "rb") as log:
-            log.seek(at)
-            new = log.read()
-        end = new.rfind(b"\n") + 1
-        at += end
-        count += new[:end].count(b"status=sent")
-    return count
+    Log().wait_for(b"status=sent", wanted, began + seconds)
