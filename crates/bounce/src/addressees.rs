@@ -59,7 +59,7 @@ pub fn suppressed<'a>(
     let null = original.envelope.sender.is_null();
     let said = match kind {
         ReportKind::Failure => double,
-        ReportKind::Success => double || null,
+        ReportKind::Success | ReportKind::Probe | ReportKind::Attempt => double || null,
         ReportKind::Delay => false,
     };
     said.then_some(ReportSuppressed { queue_id: original.queue_id, kind, double })
@@ -73,6 +73,8 @@ pub(crate) fn is_wanted(kind: ReportKind, original: &Original<'_>, outcome: &Out
         ReportKind::Delay => recipient.notify.on_delay(),
         // That a delay is over is told to who wanted to know of the delay (`confirm_delay_cleared`).
         ReportKind::Success => recipient.notify.has(Notify::SUCCESS) || recipient.notify.on_delay(),
+        // It is what the message was sent for.
+        ReportKind::Probe | ReportKind::Attempt => true,
     }
 }
 

@@ -5,7 +5,8 @@ use crate::text::{fold, introduction, one_line, subject};
 use crate::{Original, ReportKind, ReportReader, Settings, local_date, original};
 use bytes::Bytes;
 use mail::{
-    Address, ContentFlags, Encoding, Envelope, FailedPart, Outcome, QueueId, Recipient, Ret, Timestamp,
+    Address, ContentFlags, Encoding, Envelope, FailedPart, Outcome, QueueId, Recipient, Ret, Status,
+    Timestamp,
 };
 use observe::events::bounce::ReportQueued;
 use std::io;
@@ -185,7 +186,7 @@ impl Composer<'_> {
                 text.push_str(&format!(" (expanded from <{}>)", shown(&recipient.original)));
             }
             let via = match &outcome.remote_mta {
-                Some(host) if self.kind == ReportKind::Success => {
+                Some(host) if outcome.status == Status::Sent => {
                     format!("delivery via {}: ", one_line(host))
                 }
                 _ => String::new(),
@@ -235,14 +236,7 @@ impl Composer<'_> {
         } else {
             line!(out, "Original-Recipient: {}", one_line(&recipient.dsn_orcpt));
         }
-        let action = match self.kind {
-            ReportKind::Failure => "failed",
-            ReportKind::Delay => "delayed",
-            _ if self.original.envelope.recipients.get(outcome.index as usize).is_none() => "expanded",
-            ReportKind::Success if outcome.relayed => "relayed",
-            ReportKind::Success => "delivered",
-        };
-        line!(out, "Action: {action}");
+        line!(out, "Action: {}", self.action(outcome));
         line!(out, "Status: {}", outcome.dsn);
         if let Some(host) = &outcome.remote_mta {
             line!(out, "Remote-MTA: dns; {}", one_line(host));
@@ -257,6 +251,20 @@ impl Composer<'_> {
         }
     }
 
+    /// RFC 3464 2.3.3; the words for what was only probed are Postfix's.
+    fn action(&self, outcome: &Outcome) -> &'static str {
+        let is_alias = self.original.envelope.recipients.get(outcome.index as usize).is_none();
+        match (self.kind, outcome.status) {
+            (ReportKind::Probe, Status::Sent) => "deliverable",
+            (ReportKind::Probe, Status::Deferred | Status::Bounced) => "undeliverable",
+            (_, Status::Bounced) => "failed",
+            (_, Status::Deferred) => "delayed",
+            (_, Status::Sent) if is_alias => "expanded",
+            (_, Status::Sent) if outcome.relayed => "relayed",
+            (_, Status::Sent) => "delivered",
+        }
+    }
+
     fn returned(&self, out: &mut Vec<u8>) -> io::Result<()> {
         let whole = self.is_whole();
         let (kind, description) = match (self.is_global(), whole) {
@@ -265,7 +273,10 @@ impl Composer<'_> {
             (true, true) => ("message/global", "Message"),
             (true, false) => ("message/global-headers", "Message Headers"),
         };
-        let undelivered = if self.kind == ReportKind::Success { "" } else { "Undelivered " };
+        let undelivered = match self.kind {
+            ReportKind::Failure | ReportKind::Delay => "Undelivered ",
+            ReportKind::Success | ReportKind::Probe | ReportKind::Attempt => "",
+        };
         self.part(&format!("{undelivered}{description}"), kind, Some(self.encoding()), out);
         out.extend_from_slice(b"Return-Path: <");
         put_address(&self.sender(), out);

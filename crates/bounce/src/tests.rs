@@ -312,3 +312,22 @@ fn each_failed_member_of_an_alias_is_told_of_and_an_owner_does_not_learn_the_ali
     let told = text(&reports[0]);
     assert!(!told.contains("expanded from") && !told.contains("Original-Recipient"), "{told}");
 }
+
+#[test]
+fn who_asked_what_becomes_of_recipients_is_told_of_all() {
+    let mut e = envelope("ann@home.example");
+    e.recipients.push(Recipient { notify: Notify::NEVER, ..Recipient::new(Address::from("ok@far.example")) });
+    let sent = Outcome { index: 1, ..outcome(Status::Sent, Dsn::new(2, 0, 0), "delivers to maildir") };
+    let told = |kind, outcomes: &[Outcome]| {
+        let report = make(&settings(), kind, &e, &content(MESSAGE), outcomes).remove(0);
+        let text = text(&report);
+        assert!(text.contains("Subject: Mail Delivery Status Report\r\n"), "{text}");
+        assert!(text.contains("Content-Type: text/rfc822-headers\r\n"), "{text}");
+        let actions = text.lines().filter_map(|line| line.strip_prefix("Action: "));
+        actions.map(str::to_owned).collect::<Vec<_>>()
+    };
+    let waits = outcome(Status::Deferred, Dsn::new(4, 2, 0), "later");
+    let outcomes = [refused(), waits, sent];
+    assert_eq!(told(ReportKind::Probe, &outcomes), ["undeliverable", "undeliverable", "deliverable"]);
+    assert_eq!(told(ReportKind::Attempt, &outcomes), ["failed", "delayed", "delivered"]);
+}

@@ -16,6 +16,7 @@ pub(crate) fn subject(kind: ReportKind, reader: ReportReader) -> &'static str {
         (ReportKind::Delay, ReportReader::Sender) => "Delayed Mail (still being retried)",
         (ReportKind::Delay, ReportReader::Postmaster) => "Postmaster Warning: Delayed Mail",
         (ReportKind::Success, _) => "Successful Mail Delivery Report",
+        (ReportKind::Probe | ReportKind::Attempt, _) => "Mail Delivery Status Report",
     }
 }
 
@@ -53,6 +54,10 @@ fn body(kind: ReportKind, host: &str, returned: &str, warning: &str, lifetime: &
              told. A recipient that was delivered to a mailbox gives no further report; one\r\n\
              that was passed on to another server may give reports from there.\r\n"
         ),
+        ReportKind::Probe | ReportKind::Attempt => format!(
+            "This is the mail server {host}.\r\n\r\n\
+             Here is the report that you asked for.\r\n"
+        ),
     };
     body + "\r\n                   The mail system\r\n"
 }
@@ -62,7 +67,7 @@ pub fn templates() -> Vec<Template> {
     let of = |class, kind| {
         let mut header = vec![("Charset", "us-ascii"), ("From", "Mail Delivery System <MAILER-DAEMON>")];
         header.push(("Subject", subject(kind, ReportReader::Sender)));
-        if kind != ReportKind::Success {
+        if matches!(kind, ReportKind::Failure | ReportKind::Delay) {
             header.push(("Postmaster-Subject", subject(kind, ReportReader::Postmaster)));
         }
         let (warning, lifetime) =
@@ -70,13 +75,12 @@ pub fn templates() -> Vec<Template> {
         let body = body(kind, "$myhostname", "Your message", warning, lifetime).replace('\r', "");
         Template { class, header, body }
     };
-    let failure = of("failure", ReportKind::Failure);
-    let mut verify = of("verify", ReportKind::Success);
-    verify.header[2].1 = "Mail Delivery Status Report";
-    verify.body = "This is the mail server $myhostname.\n\nHere is the report that you asked for.\n\n                   \
-                   The mail system\n"
-        .to_owned();
-    vec![failure, of("delay", ReportKind::Delay), of("success", ReportKind::Success), verify]
+    vec![
+        of("failure", ReportKind::Failure),
+        of("delay", ReportKind::Delay),
+        of("success", ReportKind::Success),
+        of("verify", ReportKind::Probe),
+    ]
 }
 
 /// The largest unit that leaves something to count.

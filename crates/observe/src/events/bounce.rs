@@ -13,6 +13,10 @@ pub enum ReportKind {
     Delay,
     /// Recipients were delivered, and the sender asked to be told.
     Success,
+    /// What would become of recipients, found out without a delivery (`sendmail -bv`).
+    Probe,
+    /// What became of recipients in an attempt, whatever that was (`sendmail -v`).
+    Attempt,
 }
 
 /// Who reads a report.
@@ -46,7 +50,7 @@ impl Event for ReportQueued<'_> {
         let kind = match self.kind {
             ReportKind::Failure => "non-delivery",
             ReportKind::Delay => "delay",
-            ReportKind::Success => "delivery status",
+            ReportKind::Success | ReportKind::Probe | ReportKind::Attempt => "delivery status",
         };
         // Writing to a String cannot fail.
         let _ = write!(out, "{}: {reader} {kind} notification: {}", self.queue_id, self.report);
@@ -74,7 +78,7 @@ impl Event for ReportSuppressed<'_> {
             ReportKind::Delay => {
                 write!(out, "{}: not sending delay notification for {of} message", self.queue_id)
             }
-            ReportKind::Success => {
+            ReportKind::Success | ReportKind::Probe | ReportKind::Attempt => {
                 write!(out, "{}: not sending trace/success notification for {of} message", self.queue_id)
             }
         };
@@ -118,6 +122,7 @@ mod tests {
             (ReportKind::Failure, ReportReader::Sender, "sender non-delivery"),
             (ReportKind::Delay, ReportReader::Postmaster, "postmaster delay"),
             (ReportKind::Success, ReportReader::Sender, "sender delivery status"),
+            (ReportKind::Probe, ReportReader::Sender, "sender delivery status"),
         ] {
             let mut line = String::new();
             ReportQueued { queue_id: &id, kind, reader, report: &new }.line(&mut line);
