@@ -1,7 +1,7 @@
 //! Who gets a report on what, if anybody.
 
-use crate::{Original, ReportKind, ReportReader, Settings};
-use mail::{Address, Notify, Outcome};
+use crate::{ReportKind, ReportReader, Settings};
+use mail::{Address, Envelope, Notify, Outcome, QueueId};
 use observe::events::bounce::ReportSuppressed;
 
 /// Who gets one report.
@@ -15,14 +15,15 @@ pub struct Addressee {
     pub double: bool,
 }
 
-/// Who gets a report of this kind about these outcomes: nobody, the sender, postmaster, or both.
+/// Who gets a report of this kind about these outcomes of a message: nobody, who sent it, postmaster, or both. What is
+/// for the sender goes to `returns`, which with VERP names the recipient, and for a list is its owner.
 pub fn addressees(
     settings: &Settings,
     kind: ReportKind,
-    original: &Original<'_>,
+    (envelope, returns): (&Envelope, &Address),
     outcomes: &[Outcome],
 ) -> Vec<Addressee> {
-    let sender = &original.envelope.sender;
+    let sender = &envelope.sender;
     let mut found = Vec::new();
     if is_double_bounce(settings, sender) {
         return found;
@@ -33,12 +34,8 @@ pub fn addressees(
         }
         return found;
     }
-    if outcomes.iter().any(|o| is_wanted(kind, original, o)) {
-        found.push(Addressee {
-            reader: ReportReader::Sender,
-            address: original.sender.clone(),
-            double: false,
-        });
+    if outcomes.iter().any(|o| is_wanted(kind, envelope, o)) {
+        found.push(Addressee { reader: ReportReader::Sender, address: returns.clone(), double: false });
     }
     if kind == ReportKind::Failure && settings.notifies("bounce") {
         found.extend(postmaster(&settings.bounce_notice_recipient, false));
@@ -53,21 +50,21 @@ pub fn addressees(
 pub fn suppressed<'a>(
     settings: &Settings,
     kind: ReportKind,
-    original: &Original<'a>,
+    (queue_id, envelope): (&'a QueueId, &Envelope),
 ) -> Option<ReportSuppressed<'a>> {
-    let double = is_double_bounce(settings, &original.envelope.sender);
-    let null = original.envelope.sender.is_null();
+    let double = is_double_bounce(settings, &envelope.sender);
+    let null = envelope.sender.is_null();
     let said = match kind {
         ReportKind::Failure => double,
         ReportKind::Success | ReportKind::Probe | ReportKind::Attempt => double || null,
         ReportKind::Delay => false,
     };
-    said.then_some(ReportSuppressed { queue_id: original.queue_id, kind, double })
+    said.then_some(ReportSuppressed { queue_id, kind, double })
 }
 
 /// Whether the sender wants to be told of this outcome (RFC 3461 4.1).
-pub(crate) fn is_wanted(kind: ReportKind, original: &Original<'_>, outcome: &Outcome) -> bool {
-    let Some(recipient) = original.envelope.recipient_or_alias(outcome.index) else { return false };
+pub(crate) fn is_wanted(kind: ReportKind, envelope: &Envelope, outcome: &Outcome) -> bool {
+    let Some(recipient) = envelope.recipient_or_alias(outcome.index) else { return false };
     match kind {
         ReportKind::Failure => recipient.notify.on_failure(),
         ReportKind::Delay => recipient.notify.on_delay(),

@@ -1,12 +1,13 @@
 //! Mail that the mail system writes itself: reports on failure, delay and success (RFC 3464, RFC 6533).
 //!
-//! [`reports`] decides who is told what and writes it; it stores nothing. The queue manager queues each [`Report`]
-//! together with the outcomes that caused it, then logs its events.
+//! [`addressees`] decides who is told, and [`compose`] writes what; nothing is stored here. The queue manager queues each
+//! [`Report`] together with the outcomes that caused it, then logs its events.
 //!
 //! Postfix: bounce(8), bounce(5).
 
 mod addressees;
 mod date;
+mod heading;
 mod notice;
 mod original;
 mod report;
@@ -17,13 +18,14 @@ mod text;
 
 pub use addressees::{Addressee, addressees, suppressed};
 pub use date::local_date;
+pub use heading::{Addressed, Heading};
 pub use notice::{Notice, NoticeSettings, Session};
 pub use observe::events::bounce::{ReportKind, ReportReader};
-pub use report::{Report, compose, reports};
+pub use report::{Report, compose};
 pub use settings::Settings;
-pub use text::templates;
+pub use text::{Texts, built_in};
 
-use mail::{Address, Content, Envelope, QueueId};
+use mail::{Content, Envelope, QueueId};
 
 /// The message that a report is about.
 #[derive(Clone, Copy, Debug)]
@@ -32,8 +34,6 @@ pub struct Original<'a> {
     pub queue_id: &'a QueueId,
     /// Its envelope; outcomes name its recipients by index.
     pub envelope: &'a Envelope,
-    /// Who gets the report: its sender, or with VERP the form of it that names the recipient.
-    pub sender: &'a Address,
     /// Its content.
     pub content: &'a Content,
 }

@@ -3,24 +3,24 @@
 //! Postfix: `notify_classes`. Headers and the form of the transcript are Postfix's, since filters sort by them; the
 //! sentences around it are our own.
 
-use crate::local_date;
-use crate::report::{compact_utc, flags_of, put_address};
-use crate::text::fold_said;
+use crate::report::{compact_utc, flags_of, one_line_address};
+use crate::settings::of_host;
+use crate::text::{FROM, fold_said};
+use crate::{Addressed, Heading, local_date};
 use bytes::Bytes;
-use mail::{Address, ContentFlags, Encoding, Envelope, QueueId, Recipient, Timestamp};
+use config::parameters::Global;
+use mail::{Address, ContentFlags, Encoding, Envelope, QueueId, Timestamp};
 
 /// Who writes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NoticeSettings {
     /// `myhostname`.
     pub myhostname: String,
-    /// `myorigin`.
-    pub myorigin: String,
     /// `mail_name`.
     pub mail_name: String,
-    /// `double_bounce_sender`, complete.
+    /// `double_bounce_sender` on `myhostname`.
     pub double_bounce_sender: Address,
-    /// `error_notice_recipient`, complete: whom every notice names in `To:`, whoever gets it (as Postfix's do).
+    /// `error_notice_recipient`: whom every notice names in `To:`, whoever gets it (as Postfix's do).
     pub error_notice_recipient: Address,
 }
 
@@ -53,19 +53,30 @@ pub struct Notice {
 }
 
 impl NoticeSettings {
-    /// An address of a parameter: a name without a domain is an account of `myorigin`.
-    pub fn complete(&self, address: &str) -> Address {
-        crate::settings::complete(address, &self.myorigin)
+    /// As these parameters say.
+    pub fn new(global: &Global, double_bounce_sender: &str, error_notice_recipient: &str) -> NoticeSettings {
+        NoticeSettings {
+            myhostname: global.myhostname.clone(),
+            mail_name: global.mail_name.clone(),
+            double_bounce_sender: of_host(double_bounce_sender, &global.myhostname),
+            error_notice_recipient: Address::from(error_notice_recipient),
+        }
+    }
+
+    /// The addresses that a notice is written with.
+    pub fn heading(&self, recipient: Address) -> Heading {
+        let to = format!("Postmaster <{}>", one_line_address(&self.error_notice_recipient));
+        Heading { to, ..Heading::new(self.double_bounce_sender.clone(), recipient, FROM) }
     }
 
     /// Writes a notice, which gets the given id and time. Its sender is one that nothing is reported to.
     pub fn notice(
         &self,
         session: &Session<'_>,
-        to: &Address,
+        addressed: &Addressed,
         (queue_id, now): (&QueueId, Timestamp),
     ) -> Notice {
-        let NoticeSettings { myhostname, myorigin, mail_name, .. } = self;
+        let NoticeSettings { myhostname, mail_name, .. } = self;
         let message_id = match queue_id.long_form_micros() {
             Some(_) => format!("<{queue_id}@{myhostname}>"),
             None => format!("<{}.{queue_id}@{myhostname}>", compact_utc(now)),
@@ -76,13 +87,11 @@ impl NoticeSettings {
             format!("Received: by {myhostname} ({mail_name})"),
             format!("\tid {queue_id}; {date}"),
             format!("Date: {date}"),
-            format!("From: Mail Delivery System <MAILER-DAEMON@{myorigin}>"),
         ] {
             put(&line, &mut out);
         }
-        out.extend_from_slice(b"To: Postmaster <");
-        put_address(&self.error_notice_recipient, &mut out);
-        put(">", &mut out);
+        out.extend_from_slice(&addressed.from);
+        out.extend_from_slice(&addressed.to);
         put(&format!("Subject: {mail_name} {server}: errors from {client}"), &mut out);
         put(&format!("Message-Id: {message_id}"), &mut out);
         put("", &mut out);
@@ -95,8 +104,8 @@ impl NoticeSettings {
         }
         put("", &mut out);
         put("The log of this host may say more.", &mut out);
-        let mut envelope = Envelope::new(self.double_bounce_sender.clone(), now);
-        envelope.recipients = vec![Recipient::new(to.clone())];
+        let mut envelope = Envelope::new(addressed.sender.clone(), now);
+        envelope.recipients.clone_from(&addressed.recipients);
         let flags = flags_of(&out);
         let is_plain = !flags.has(ContentFlags::EIGHT_BIT);
         envelope.encoding = if is_plain { Encoding::SevenBit } else { Encoding::EightBit };
@@ -122,14 +131,12 @@ mod tests {
     use super::*;
 
     fn settings() -> NoticeSettings {
-        let settings = NoticeSettings {
+        NoticeSettings {
             myhostname: "mx.example.org".into(),
-            myorigin: "example.org".into(),
             mail_name: "Postfix".into(),
-            double_bounce_sender: Address::null(),
+            double_bounce_sender: of_host("double-bounce", "mx.example.org"),
             error_notice_recipient: Address::from("postmaster@example.org"),
-        };
-        NoticeSettings { double_bounce_sender: settings.complete("double-bounce"), ..settings }
+        }
     }
 
     #[test]
@@ -144,11 +151,12 @@ mod tests {
         let id = QueueId::parse("9F01A1C0051").unwrap();
         let now = Timestamp::from_micros(1_700_000_000_000_000);
         let settings = settings();
-        let notice = settings.notice(&session, &settings.complete("box"), (&id, now));
+        let addressed = settings.heading(Address::from("box@example.org")).as_written();
+        let notice = settings.notice(&session, &addressed, (&id, now));
         let text = String::from_utf8(notice.content.to_vec()).unwrap();
         let (head, body) = text.split_once("\r\n\r\n").unwrap();
         for line in [
-            "\r\nFrom: Mail Delivery System <MAILER-DAEMON@example.org>\r\n",
+            "\r\nFrom: Mail Delivery System <MAILER-DAEMON>\r\n",
             "\r\nTo: Postmaster <postmaster@example.org>\r\n",
             "\r\nSubject: Postfix SMTP server: errors from c.example[192.0.2.1]\r\n",
         ] {
@@ -160,7 +168,7 @@ mod tests {
             "{body}"
         );
         assert!(body.contains(": lost connection\r\n"), "{body}");
-        assert_eq!(notice.envelope.sender, Address::from("double-bounce@example.org"));
+        assert_eq!(notice.envelope.sender, Address::from("double-bounce@mx.example.org"));
         assert_eq!(notice.envelope.recipients[0].address, Address::from("box@example.org"));
         assert_eq!(notice.envelope.encoding, Encoding::SevenBit);
     }

@@ -1,8 +1,9 @@
 //! Writes one report.
 
-use crate::addressees::{Addressee, addressees, is_wanted};
-use crate::text::{fold, introduction, one_line, subject};
-use crate::{Original, ReportKind, ReportReader, Settings, local_date, original};
+use crate::addressees::{Addressee, is_wanted};
+use crate::settings::of_host;
+use crate::text::{Text, fold, one_line};
+use crate::{Addressed, Original, ReportKind, ReportReader, Settings, local_date, original};
 use bytes::Bytes;
 use mail::{
     Address, ContentFlags, Encoding, Envelope, FailedPart, Outcome, QueueId, Recipient, Ret, Status,
@@ -41,33 +42,22 @@ impl Report {
     }
 }
 
-/// All reports of this kind about these outcomes of one message. An error means that the message could not be read.
-pub fn reports(
-    settings: &Settings,
-    kind: ReportKind,
-    original: &Original<'_>,
-    outcomes: &[Outcome],
-    now: Timestamp,
-    mut new_id: impl FnMut(Timestamp) -> QueueId,
-) -> io::Result<Vec<Report>> {
-    let write = |to: &Addressee| compose(settings, kind, to, original, outcomes, (new_id(now), now));
-    addressees(settings, kind, original, outcomes).iter().map(write).collect()
-}
-
-/// One report, which gets the given id and time.
+/// One report on the outcomes of a message, which gets the given id and time. An error means that the message could not
+/// be read.
 pub fn compose(
     settings: &Settings,
     kind: ReportKind,
-    to: &Addressee,
+    (to, addressed): (&Addressee, &Addressed),
     original: &Original<'_>,
     outcomes: &[Outcome],
     (queue_id, now): (QueueId, Timestamp),
 ) -> io::Result<Report> {
-    let composer = Composer { settings, kind, to, original, id: &queue_id, now };
+    let text = settings.texts.of(kind);
+    let composer = Composer { settings, kind, text, to, addressed, original, id: &queue_id, now };
     // Postmaster is told of all; the sender of what he asked for.
     let told: Vec<_> = outcomes
         .iter()
-        .filter(|o| to.reader == ReportReader::Postmaster || is_wanted(kind, original, o))
+        .filter(|o| to.reader == ReportReader::Postmaster || is_wanted(kind, original.envelope, o))
         .collect();
     let message_id = composer.message_id();
     let mut out = Vec::new();
@@ -93,7 +83,9 @@ pub fn compose(
 struct Composer<'a> {
     settings: &'a Settings,
     kind: ReportKind,
+    text: &'a Text,
     to: &'a Addressee,
+    addressed: &'a Addressed,
     original: &'a Original<'a>,
     id: &'a QueueId,
     now: Timestamp,
@@ -145,11 +137,9 @@ impl Composer<'_> {
         line!(out, "Received: by {myhostname} ({mail_name})");
         line!(out, "\tid {}; {date}", self.id);
         line!(out, "Date: {date}");
-        line!(out, "From: Mail Delivery System <MAILER-DAEMON@{}>", self.settings.myorigin);
-        line!(out, "Subject: {}", subject(self.kind, self.to.reader));
-        out.extend_from_slice(b"To: ");
-        put_address(&self.to.address, out);
-        line!(out, "");
+        out.extend_from_slice(&self.addressed.from);
+        line!(out, "Subject: {}", self.text.subject(self.to.reader));
+        out.extend_from_slice(&self.addressed.to);
         if self.settings.threaded
             && let Some(id) = original::message_id(self.original.content)?
         {
@@ -177,13 +167,17 @@ impl Composer<'_> {
     }
 
     fn notification(&self, told: &[&Outcome], out: &mut Vec<u8>) {
-        self.part("Notification", "text/plain; charset=utf-8", Some("8bit"), out);
-        out.extend_from_slice(introduction(self.settings, self.kind, self.to, self.is_whole()).as_bytes());
+        let kind = format!("text/plain; charset={}", self.text.charset());
+        self.part("Notification", &kind, Some("8bit"), out);
+        // Postmaster needs no introduction.
+        if self.to.reader == ReportReader::Sender {
+            out.extend_from_slice(&self.text.body);
+        }
         for (recipient, outcome) in told.iter().flat_map(|outcome| self.lines(outcome)) {
-            let mut text = format!("<{}>", shown(&recipient.address));
+            let mut text = format!("<{}>", one_line_address(&recipient.address));
             let known = !recipient.original.is_null();
             if known && !recipient.original.as_bytes().eq_ignore_ascii_case(recipient.address.as_bytes()) {
-                text.push_str(&format!(" (expanded from <{}>)", shown(&recipient.original)));
+                text.push_str(&format!(" (expanded from <{}>)", one_line_address(&recipient.original)));
             }
             let via = match &outcome.remote_mta {
                 Some(host) if outcome.status == Status::Sent => {
@@ -291,7 +285,7 @@ impl Composer<'_> {
     fn sender(&self) -> Address {
         let sender = &self.original.envelope.sender;
         if sender.is_null() {
-            return Address::new(format!("MAILER-DAEMON@{}", self.settings.myorigin));
+            return of_host("MAILER-DAEMON", &self.settings.myhostname);
         }
         sender.clone()
     }
@@ -318,15 +312,8 @@ impl Composer<'_> {
     }
 
     fn envelope(&self) -> Envelope {
-        let sender = match self.to.reader {
-            ReportReader::Sender => Address::null(),
-            ReportReader::Postmaster => self.settings.double_bounce_sender.clone(),
-        };
-        let mut recipient = Recipient::new(self.to.address.clone());
-        recipient.dsn_orcpt =
-            format!("{};{}", address_type(&self.to.address), one_line(&raw(&self.to.address)));
-        let mut envelope = Envelope::new(sender, self.now);
-        envelope.recipients = vec![recipient];
+        let mut envelope = Envelope::new(self.addressed.sender.clone(), self.now);
+        envelope.recipients.clone_from(&self.addressed.recipients);
         // As its header says, whatever the bytes are: servers are told BODY=8BITMIME.
         envelope.encoding = if self.encoding() == "8bit" { Encoding::EightBit } else { Encoding::SevenBit };
         if self.is_global() {
@@ -354,14 +341,17 @@ pub(crate) fn put_address(address: &Address, out: &mut Vec<u8>) {
     }
 }
 
-fn shown(address: &Address) -> String {
+/// The same as text.
+pub(crate) fn one_line_address(address: &Address) -> String {
     let mut out = Vec::new();
     put_address(address, &mut out);
     String::from_utf8_lossy(&out).into_owned()
 }
 
-fn raw(address: &Address) -> String {
-    String::from_utf8_lossy(address.as_bytes()).into_owned()
+/// An address as the original recipient of RFC 3461 4.2.
+pub(crate) fn orcpt(address: &Address) -> String {
+    let raw = String::from_utf8_lossy(address.as_bytes());
+    format!("{};{}", address_type(address), one_line(&raw))
 }
 
 /// `20261122161928`, as Postfix has it in Message-IDs: UTC.

@@ -1,8 +1,12 @@
 //! What the parameters say about reports.
 
+use crate::text::Texts;
+use crate::{Heading, ReportKind, ReportReader};
+use config::expand::Names;
 use config::parameters::{Bounce, Global};
 use config::{Config, Errors, ServiceType};
 use mail::Address;
+use std::borrow::Cow;
 use std::time::Duration;
 
 /// How reports are written and who gets them.
@@ -10,28 +14,26 @@ use std::time::Duration;
 pub struct Settings {
     /// `myhostname`: who reports.
     pub myhostname: String,
-    /// `myorigin`: completes the addresses below.
-    pub myorigin: String,
     /// `mail_name`, part of the names of two header fields.
     pub mail_name: String,
     /// `bounce_size_limit`: larger messages are returned as headers only.
     pub bounce_size_limit: u64,
     /// `notify_classes`: what postmaster is told too.
     pub notify_classes: Vec<String>,
-    /// `bounce_notice_recipient`.
+    /// `bounce_notice_recipient`, as written.
     pub bounce_notice_recipient: Address,
-    /// `2bounce_notice_recipient`.
+    /// `2bounce_notice_recipient`, as written.
     pub double_bounce_notice_recipient: Address,
-    /// `delay_notice_recipient`.
+    /// `delay_notice_recipient`, as written.
     pub delay_notice_recipient: Address,
-    /// `double_bounce_sender`: sender of what postmaster is told; nothing is reported to it.
+    /// `double_bounce_sender` on `myhostname`: sender of what postmaster is told; nothing is reported to it.
     pub double_bounce_sender: Address,
-    /// `delay_warning_time`, named in the text.
-    pub delay_warning_time: Duration,
-    /// `maximal_queue_lifetime`, named in the text.
+    /// `maximal_queue_lifetime`: until when delayed mail is tried.
     pub maximal_queue_lifetime: Duration,
     /// `enable_threaded_bounces`.
     pub threaded: bool,
+    /// `bounce_template_file`: what reports say.
+    pub texts: Texts,
 }
 
 impl Settings {
@@ -41,33 +43,46 @@ impl Settings {
         let (global, bounce) = (Global::read(config, service)?, Bounce::read(config, service)?);
         // The name begins with a digit, so no typed view can have it as a field.
         let double = config.scope(service).expanded("2bounce_notice_recipient")?;
-        let complete = |address: &str| complete(address, &global.myorigin);
         Ok(Settings {
             bounce_size_limit: bounce.bounce_size_limit,
-            bounce_notice_recipient: complete(&bounce.bounce_notice_recipient),
-            double_bounce_notice_recipient: complete(&double),
-            delay_notice_recipient: complete(&bounce.delay_notice_recipient),
-            double_bounce_sender: complete(&bounce.double_bounce_sender),
+            bounce_notice_recipient: Address::from(&*bounce.bounce_notice_recipient),
+            double_bounce_notice_recipient: Address::from(&*double),
+            delay_notice_recipient: Address::from(&*bounce.delay_notice_recipient),
+            double_bounce_sender: of_host(&bounce.double_bounce_sender, &global.myhostname),
             notify_classes: bounce.notify_classes,
-            delay_warning_time: bounce.delay_warning_time,
             maximal_queue_lifetime,
             threaded: bounce.enable_threaded_bounces,
+            texts: Texts::read(&bounce.bounce_template_file, &config.scope(service)),
             myhostname: global.myhostname,
-            myorigin: global.myorigin,
             mail_name: global.mail_name,
         })
     }
 
-    /// Who may get reports besides senders.
-    pub fn postmasters(&self) -> Vec<Address> {
-        let notices = [
-            ("bounce", &self.bounce_notice_recipient),
-            ("2bounce", &self.double_bounce_notice_recipient),
-            ("delay", &self.delay_notice_recipient),
-        ];
-        let wanted =
-            notices.into_iter().filter(|(class, address)| self.notifies(class) && !address.is_null());
-        wanted.map(|(_, address)| address.clone()).collect()
+    /// What the defaults are on a host, which all addresses belong to; for who has no configuration.
+    pub fn of_host(myhostname: &str) -> Settings {
+        let address = |user: &str| of_host(user, myhostname);
+        Settings {
+            myhostname: myhostname.to_owned(),
+            mail_name: "Postfix".to_owned(),
+            bounce_size_limit: 50_000,
+            notify_classes: vec!["resource".to_owned(), "software".to_owned()],
+            bounce_notice_recipient: address("postmaster"),
+            double_bounce_notice_recipient: address("postmaster"),
+            delay_notice_recipient: address("postmaster"),
+            double_bounce_sender: address("double-bounce"),
+            maximal_queue_lifetime: Duration::from_secs(5 * 86_400),
+            threaded: false,
+            texts: Texts::read("", &Host(myhostname)),
+        }
+    }
+
+    /// The addresses that a report is written with.
+    pub fn heading(&self, kind: ReportKind, reader: ReportReader, recipient: Address) -> Heading {
+        let sender = match reader {
+            ReportReader::Sender => Address::null(),
+            ReportReader::Postmaster => self.double_bounce_sender.clone(),
+        };
+        Heading::new(sender, recipient, self.texts.of(kind).from())
     }
 
     /// Whether `notify_classes` names `class`.
@@ -76,11 +91,24 @@ impl Settings {
     }
 }
 
-/// A name without a domain is an account of `myorigin`.
-pub(crate) fn complete(address: &str, myorigin: &str) -> Address {
-    if address.is_empty() || address.contains('@') {
-        Address::from(address)
-    } else {
-        Address::new(format!("{address}@{myorigin}"))
+/// The names in the built-in texts.
+struct Host<'a>(&'a str);
+
+impl Names for Host<'_> {
+    fn raw(&self, name: &str) -> Option<Cow<'_, str>> {
+        match name {
+            "myhostname" => Some(self.0.into()),
+            "delay_warning_time" => Some("0h".into()),
+            "maximal_queue_lifetime" => Some("5d".into()),
+            _ => None,
+        }
+    }
+}
+
+/// The address of the mail system itself: an account of `myhostname`, whatever `myorigin` is.
+pub(crate) fn of_host(address: &str, myhostname: &str) -> Address {
+    match address.is_empty() || address.contains('@') {
+        true => Address::from(address),
+        false => Address::new(format!("{address}@{myhostname}")),
     }
 }

@@ -5,25 +5,11 @@ use bytes::Bytes;
 use mail::{
     Address, ContentFlags, Diagnostic, Dsn, JobId, Notify, Outcome, Recipient, Ret, Status, Timestamp,
 };
-use std::time::Duration;
 
 const NOW: Timestamp = Timestamp::from_micros(1_795_364_368_123_456);
 
 fn settings() -> Settings {
-    Settings {
-        myhostname: "mail.example.com".into(),
-        myorigin: "example.com".into(),
-        mail_name: "Postfix".into(),
-        bounce_size_limit: 50_000,
-        notify_classes: vec!["resource".into(), "software".into()],
-        bounce_notice_recipient: Address::from("postmaster@example.com"),
-        double_bounce_notice_recipient: Address::from("postmaster@example.com"),
-        delay_notice_recipient: Address::from("postmaster@example.com"),
-        double_bounce_sender: Address::from("double-bounce@example.com"),
-        delay_warning_time: Duration::from_secs(4 * 3600),
-        maximal_queue_lifetime: Duration::from_secs(5 * 86_400),
-        threaded: false,
-    }
+    Settings::of_host("mail.example.com")
 }
 
 fn envelope(sender: &str) -> Envelope {
@@ -73,8 +59,13 @@ fn make(
     outcomes: &[Outcome],
 ) -> Vec<Report> {
     let id = QueueId::parse("D025298C9EA").unwrap();
-    let original = Original { queue_id: &id, envelope, sender: &envelope.sender, content };
-    reports(settings, kind, &original, outcomes, NOW, |_| QueueId::parse("D74A198C9F6").unwrap()).unwrap()
+    let original = Original { queue_id: &id, envelope, content };
+    let report = |to: Addressee| {
+        let addressed = settings.heading(kind, to.reader, to.address.clone()).as_written();
+        let new = (QueueId::parse("D74A198C9F6").unwrap(), NOW);
+        compose(settings, kind, (&to, &addressed), &original, outcomes, new).unwrap()
+    };
+    addressees(settings, kind, (envelope, &envelope.sender), outcomes).into_iter().map(report).collect()
 }
 
 fn text(report: &Report) -> String {
@@ -171,16 +162,14 @@ fn a_double_bounce_goes_to_postmaster_if_asked_for_and_a_third_nowhere() {
     assert_eq!(report.envelope.recipients[0].address, s.double_bounce_notice_recipient);
     let text = text(report);
     assert!(text.contains("Subject: Postmaster Copy: Undelivered Mail\r\n"));
-    assert!(text.contains("X-Postfix-Sender: rfc822; MAILER-DAEMON@example.com\r\n"));
+    assert!(text.contains("X-Postfix-Sender: rfc822; MAILER-DAEMON@mail.example.com\r\n"));
     assert!(text.contains("Content-Type: message/rfc822\r\n"));
     assert!(text.contains("Auto-Submitted: auto-generated\r\n"));
 
-    let e = envelope("Double-Bounce@example.com");
+    let e = envelope("Double-Bounce@mail.example.com");
     assert!(make(&s, ReportKind::Failure, &e, &content(MESSAGE), &[refused()]).is_empty());
     let id = QueueId::parse("D025298C9EA").unwrap();
-    let message = content(MESSAGE);
-    let original = Original { queue_id: &id, envelope: &e, sender: &e.sender, content: &message };
-    assert!(suppressed(&s, ReportKind::Failure, &original).is_some());
+    assert!(suppressed(&s, ReportKind::Failure, (&id, &e)).is_some());
 }
 
 #[test]
@@ -272,13 +261,60 @@ proptest::proptest! {
 }
 
 #[test]
-fn the_built_in_texts_are_templates_too() {
-    let templates = crate::templates();
+fn the_built_in_texts_name_the_host_and_are_ascii() {
+    let templates = built_in();
     let classes: Vec<_> = templates.iter().map(|t| t.class).collect();
     assert_eq!(classes, ["failure", "delay", "success", "verify"]);
     assert!(templates.iter().all(|t| t.body.starts_with("This is the mail server $myhostname.\n\n")));
-    assert!(templates[1].body.contains("For $delay_warning_time_hours hour(s) your message"));
     assert!(templates.iter().all(|t| t.body.is_ascii() && !t.body.contains('\r')));
+    assert_eq!(settings().texts.warnings, [""; 0]);
+}
+
+/// Texts from a file with this content.
+fn texts(content: &[u8]) -> Texts {
+    struct Named;
+    impl config::expand::Names for Named {
+        fn raw(&self, name: &str) -> Option<std::borrow::Cow<'_, str>> {
+            ["myhostname", "delay_warning_time", "maximal_queue_lifetime"]
+                .contains(&name)
+                .then(|| if name == "myhostname" { "m\u{fc}x.example" } else { "36h" }.into())
+        }
+    }
+    let file = std::env::temp_dir().join(format!("bounce-{}-{}", std::process::id(), content.len()));
+    std::fs::write(&file, content).unwrap();
+    let texts = Texts::read(file.to_str().unwrap(), &Named);
+    std::fs::remove_file(&file).unwrap();
+    texts
+}
+
+#[test]
+fn a_template_file_gives_header_and_words_octet_by_octet() {
+    let file = b"failure_template = <<END\nCharset: iso-8859-1\nFrom: Post <post>\nSubject: back\n\n\
+                 Gr\xfc\xdfe von $myhostname, $maximal_queue_lifetime_days\nEND\n";
+    let settings = Settings { texts: texts(file), ..settings() };
+    assert_eq!(settings.texts.warnings, [""; 0]);
+    let e = envelope("ann@home.example");
+    let report = make(&settings, ReportKind::Failure, &e, &content(MESSAGE), &[refused()]).remove(0);
+    let octets = report.content.concat();
+    let has = |part: &[u8]| octets.windows(part.len()).any(|window| window == part);
+    assert!(has(b"\r\nFrom: Post <post>\r\nSubject: back\r\n"));
+    assert!(has(b"\r\nContent-Type: text/plain; charset=iso-8859-1\r\n"));
+    // A value is in the parameters' own charset.
+    assert!(has(b"\r\n\r\nGr\xfc\xdfe von m\xc3\xbcx.example, 1\r\n\r\n<bad@far.example>"));
+}
+
+#[test]
+fn a_template_that_cannot_be_used_leaves_the_built_in_one() {
+    let built_in = texts(b"").of(ReportKind::Failure).clone();
+    for (file, warning) in [
+        (&b"failure_template = <<END\n\n$nosuch\nEND\n"[..], "undefined $name in failure template: $nosuch"),
+        (b"failure_template = <<END\nX: y\n\nx\nEND\n", "unknown \"X\" header label in failure template"),
+        (b"failure_template <<END\n", "line 1: missing '=' after attribute name"),
+    ] {
+        let texts = texts(file);
+        assert!(texts.warnings[0].contains(warning), "{:?}", texts.warnings);
+        assert_eq!(*texts.of(ReportKind::Failure), built_in);
+    }
 }
 
 #[test]

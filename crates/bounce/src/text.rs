@@ -1,101 +1,165 @@
 //! The words for people, and how lines are folded.
 
-use crate::{Addressee, ReportKind, ReportReader, Settings};
-use config::postconf::Template;
-use std::time::Duration;
+use crate::{ReportKind, ReportReader};
+use config::expand::Names;
+use config::octets;
+use config::templates::{self, Template};
 
 /// Postfix folds at this width and indents what follows.
 const WIDTH: usize = 79;
 const INDENT: &str = "    ";
 
-/// Subject of a report. Postfix's words: filters and people look for them.
-pub(crate) fn subject(kind: ReportKind, reader: ReportReader) -> &'static str {
-    match (kind, reader) {
-        (ReportKind::Failure, ReportReader::Sender) => "Undelivered Mail Returned to Sender",
-        (ReportKind::Failure, ReportReader::Postmaster) => "Postmaster Copy: Undelivered Mail",
-        (ReportKind::Delay, ReportReader::Sender) => "Delayed Mail (still being retried)",
-        (ReportKind::Delay, ReportReader::Postmaster) => "Postmaster Warning: Delayed Mail",
-        (ReportKind::Success, _) => "Successful Mail Delivery Report",
-        (ReportKind::Probe | ReportKind::Attempt, _) => "Mail Delivery Status Report",
-    }
-}
+/// Who writes.
+pub(crate) const FROM: &str = "Mail Delivery System <MAILER-DAEMON>";
 
-/// What stands in front of the list of recipients; postmaster needs no introduction.
-pub(crate) fn introduction(settings: &Settings, kind: ReportKind, to: &Addressee, whole: bool) -> String {
-    if to.reader == ReportReader::Postmaster {
-        return String::new();
-    }
-    let returned = if whole { "Your message" } else { "The header of your message" };
-    let warning = in_words(settings.delay_warning_time);
-    let lifetime = in_words(settings.maximal_queue_lifetime);
-    body(kind, &settings.myhostname, returned, &warning, &lifetime)
-}
-
-fn body(kind: ReportKind, host: &str, returned: &str, warning: &str, lifetime: &str) -> String {
-    let body = match kind {
-        ReportKind::Failure => format!(
-            "This is the mail server {host}.\r\n\r\n\
-             Your message did not reach the recipients listed below, and no further\r\n\
-             attempt will be made. The reason stands behind each address. {returned}\r\n\
-             is attached.\r\n\r\n\
-             If you need help, forward this report to <postmaster>; the attached text of\r\n\
-             your own message may be left out.\r\n"
+/// The built-in texts. Subjects are Postfix's, since filters and people look for them; the words are our own.
+pub fn built_in() -> Vec<Template> {
+    let of = |class, subject: &str, postmaster_subject: Option<&str>, words: &str| Template {
+        class,
+        charset: "us-ascii".to_owned(),
+        from: FROM.to_owned(),
+        subject: subject.to_owned(),
+        postmaster_subject: postmaster_subject.map(str::to_owned),
+        body: format!(
+            "This is the mail server $myhostname.\n\n{words}\n                   The mail system\n"
         ),
-        ReportKind::Delay => format!(
-            "This is the mail server {host}.\r\n\r\n\
-             This is only a warning. There is no need to send your message again.\r\n\r\n\
-             For {warning} your message could not be delivered to the recipients\r\n\
-             listed below. Delivery will be tried again until the message is {lifetime} old.\r\n\
-             {returned} is attached.\r\n",
-        ),
-        ReportKind::Success => format!(
-            "This is the mail server {host}.\r\n\r\n\
-             Your message was delivered to the recipients listed below, as you asked to be\r\n\
-             told. A recipient that was delivered to a mailbox gives no further report; one\r\n\
-             that was passed on to another server may give reports from there.\r\n"
-        ),
-        ReportKind::Probe | ReportKind::Attempt => format!(
-            "This is the mail server {host}.\r\n\r\n\
-             Here is the report that you asked for.\r\n"
-        ),
-    };
-    body + "\r\n                   The mail system\r\n"
-}
-
-/// The built-in texts as templates of bounce(5), for `postconf -b` and `-t`.
-pub fn templates() -> Vec<Template> {
-    let of = |class, kind| {
-        let mut header = vec![("Charset", "us-ascii"), ("From", "Mail Delivery System <MAILER-DAEMON>")];
-        header.push(("Subject", subject(kind, ReportReader::Sender)));
-        if matches!(kind, ReportKind::Failure | ReportKind::Delay) {
-            header.push(("Postmaster-Subject", subject(kind, ReportReader::Postmaster)));
-        }
-        let (warning, lifetime) =
-            ("$delay_warning_time_hours hour(s)", "$maximal_queue_lifetime_days day(s)");
-        let body = body(kind, "$myhostname", "Your message", warning, lifetime).replace('\r', "");
-        Template { class, header, body }
     };
     vec![
-        of("failure", ReportKind::Failure),
-        of("delay", ReportKind::Delay),
-        of("success", ReportKind::Success),
-        of("verify", ReportKind::Probe),
+        of(
+            "failure",
+            "Undelivered Mail Returned to Sender",
+            Some("Postmaster Copy: Undelivered Mail"),
+            "Your message did not reach the recipients listed below, and no further\n\
+             attempt will be made. The reason stands behind each address. Your message,\n\
+             or its header, is attached.\n\n\
+             If you need help, forward this report to <postmaster>; the attached text of\n\
+             your own message may be left out.\n",
+        ),
+        of(
+            "delay",
+            "Delayed Mail (still being retried)",
+            Some("Postmaster Warning: Delayed Mail"),
+            "This is only a warning. There is no need to send your message again.\n\n\
+             For $delay_warning_time_hours hour(s) your message could not be delivered to the recipients listed\n\
+             below. Delivery will be tried again until the message is $maximal_queue_lifetime_days day(s) old. Its\n\
+             header is attached.\n",
+        ),
+        of(
+            "success",
+            "Successful Mail Delivery Report",
+            None,
+            "Your message was delivered to the recipients listed below, as you asked to be\n\
+             told. A recipient that was delivered to a mailbox gives no further report; one\n\
+             that was passed on to another server may give reports from there.\n",
+        ),
+        of("verify", "Mail Delivery Status Report", None, "Here is the report that you asked for.\n"),
     ]
 }
 
-/// The largest unit that leaves something to count.
-fn in_words(d: Duration) -> String {
-    let secs = d.as_secs();
-    for (unit, name) in [(86_400, "day"), (3_600, "hour"), (60, "minute")] {
-        if secs >= unit && (secs.is_multiple_of(unit) || secs >= 2 * unit) {
-            return count(secs / unit, name);
-        }
-    }
-    count(secs, "second")
+/// The texts of all reports, with the values of this configuration.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Texts {
+    texts: Vec<Text>,
+    /// What was odd about the templates.
+    pub warnings: Vec<String>,
 }
 
-fn count(n: u64, name: &str) -> String {
-    format!("{n} {name}{}", if n == 1 { "" } else { "s" })
+/// The text of one kind of report.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Text {
+    template: Template,
+    /// Lines with CR LF, in the template's charset.
+    pub body: Vec<u8>,
+}
+
+impl Texts {
+    /// Those of the file, where one is named, and the built-in ones, with `names` for what stands in them. A template
+    /// that cannot be used is warned of, and the built-in one holds: reports are sent in any case.
+    pub fn read(file: &str, names: &dyn Names) -> Texts {
+        let built_in = built_in();
+        let mut found = built_in.clone();
+        let mut warnings = Vec::new();
+        if !file.is_empty() {
+            let text = std::fs::read(file).map(|octets| octets::text(&octets));
+            let read = text.map_err(|error| format!("open {file}: {error} -- ignoring this file"));
+            match read.and_then(|text| templates::read(&text, file, &mut found)) {
+                Ok(told) => warnings.extend(told),
+                Err(why) => {
+                    warnings.push(why);
+                    found.clone_from(&built_in);
+                }
+            }
+        }
+        let names = Octets(names);
+        let texts = found.into_iter().zip(built_in).map(|(template, built_in)| {
+            let expanded = |template: &Template| {
+                let source = if *template == built_in { "[built-in]" } else { file };
+                let told = |what: &String| format!("{source}: {what}");
+                match template.expanded(&names) {
+                    Ok((body, odd)) => (Some(body), odd.iter().map(told).collect::<Vec<_>>()),
+                    Err(why) => (None, vec![format!("{} -- ignoring this template", told(&why))]),
+                }
+            };
+            let (body, told) = expanded(&template);
+            warnings.extend(told);
+            match body {
+                Some(body) => Text::new(template, &body),
+                None => {
+                    let (body, told) = expanded(&built_in);
+                    warnings.extend(told);
+                    Text::new(built_in, &body.unwrap_or_default())
+                }
+            }
+        });
+        let texts = texts.collect();
+        Texts { texts, warnings }
+    }
+
+    /// The text of a kind.
+    pub(crate) fn of(&self, kind: ReportKind) -> &Text {
+        let class = match kind {
+            ReportKind::Failure => "failure",
+            ReportKind::Delay => "delay",
+            ReportKind::Success => "success",
+            ReportKind::Probe | ReportKind::Attempt => "verify",
+        };
+        self.texts.iter().find(|text| text.template.class == class).expect("all classes are built in")
+    }
+}
+
+impl Text {
+    fn new(template: Template, body: &str) -> Text {
+        let body = octets::bytes(&body.replace('\n', "\r\n")).collect();
+        Text { template, body }
+    }
+
+    /// The value of From.
+    pub fn from(&self) -> &str {
+        &self.template.from
+    }
+
+    /// The value of Subject.
+    pub fn subject(&self, reader: ReportReader) -> &str {
+        match (reader, &self.template.postmaster_subject) {
+            (ReportReader::Postmaster, Some(subject)) => subject,
+            _ => &self.template.subject,
+        }
+    }
+
+    /// The charset of the part for people: reasons may hold more than ASCII.
+    pub fn charset(&self) -> &str {
+        let charset = self.template.charset.as_str();
+        if charset.eq_ignore_ascii_case("us-ascii") { "utf-8" } else { charset }
+    }
+}
+
+/// Names whose values are octets.
+struct Octets<'a>(&'a dyn Names);
+
+impl Names for Octets<'_> {
+    fn raw(&self, name: &str) -> Option<std::borrow::Cow<'_, str>> {
+        self.0.raw(name).map(|value| octets::text(value.as_bytes()).into())
+    }
 }
 
 /// Appends `text` as lines of at most 79 columns, broken at blanks; a longer word stays whole up to `HARD`.

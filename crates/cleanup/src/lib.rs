@@ -15,7 +15,7 @@ mod stray;
 pub mod submitted;
 
 pub use date::mail_date;
-pub use mapping::{Addresses, map_addresses, map_copies};
+pub use mapping::{Addresses, Log, map_addresses, map_copies};
 pub use message::{Context, Finished, Message, Sink};
 pub use received::{Origin, SmtpSession, received};
 pub use settings::Settings;

@@ -15,8 +15,10 @@ pub struct Addresses {
 }
 
 /// Tells the log what is wrong with an address.
-pub(crate) struct Log<'a> {
+pub struct Log<'a> {
+    /// Who logs: cleanup's.
     pub tag: &'a Tag,
+    /// The message.
     pub queue_id: &'a QueueId,
 }
 

@@ -13,11 +13,13 @@ pub mod known;
 pub mod lines;
 mod main_cf;
 mod master_cf;
+pub mod octets;
 pub mod parameters;
 mod pieces;
 mod port;
 pub mod postconf;
 pub mod table_settings;
+pub mod templates;
 pub mod words;
 
 pub use attributes::{Attributes, MACROS_OF_MESSAGE, MACROS_OF_RECIPIENT, PIPE_FLAGS};

@@ -130,21 +130,7 @@ async fn drain(directory: &Path, messages: usize) -> Result<(), Box<dyn std::err
     let (trigger, shutdown) = Shutdown::new();
     let hand = Rc::new(NextTurn::default());
     let tag = Tag::new("postfix", "qmgr", 1);
-    let postmaster = || Address::from("postmaster@example.net");
-    let bounce = bounce::Settings {
-        myhostname: "mail.example.net".into(),
-        myorigin: "example.net".into(),
-        mail_name: "Postfix".into(),
-        bounce_size_limit: 50_000,
-        notify_classes: vec![],
-        bounce_notice_recipient: postmaster(),
-        double_bounce_notice_recipient: postmaster(),
-        delay_notice_recipient: postmaster(),
-        double_bounce_sender: postmaster(),
-        delay_warning_time: Duration::ZERO,
-        maximal_queue_lifetime: Duration::from_secs(432_000),
-        threaded: false,
-    };
+    let bounce = bounce::Settings::of_host("mail.example.net");
     let (start, cpu) = (Instant::now(), processor_time());
     let running = tokio::task::spawn_local(run(Inputs {
         spool: store,

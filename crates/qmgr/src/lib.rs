@@ -16,7 +16,7 @@ mod watchdog;
 pub use driver::{After, Driver, Parts};
 pub use hand::{Back, Hand};
 pub use order::Order;
-pub use route::{Following, Router, Routing, Target};
+pub use route::{Addressing, Router, Routing, Target};
 pub use run::{Inputs, Snapshot, run};
 pub use settings::Settings;
 pub use spool::Spool;

@@ -3,6 +3,7 @@
 use crate::Settings;
 use crate::hand::Hand;
 use crate::scheduler::Route;
+use bounce::{Addressed, Heading};
 use mail::{Address, Envelope};
 use queue::NewMessage;
 use std::collections::BTreeSet;
@@ -30,14 +31,14 @@ pub trait Router {
     /// The way of one recipient. A failed lookup gives the transport `retry`, a hopeless address `error`.
     fn route<'a>(&'a self, recipient: &'a Address, sender: &'a Address) -> Routing<'a>;
 
-    /// Who gets a report that is for this address; nothing where that is the address alone, without asking.
-    fn following(&self, _address: Address) -> Option<Following> {
+    /// What becomes of the addresses of a report; nothing where they stay as they are, without asking.
+    fn addressed(&self, _heading: Heading) -> Option<Addressing> {
         None
     }
 }
 
-/// The recipients that tables make of an address; nothing where they cannot be asked. Contract: as [`Routing::Asking`].
-pub type Following = Pin<Box<dyn Future<Output = Option<Vec<Address>>>>>;
+/// The addresses that a report goes out with; nothing where tables cannot be asked. Contract: as [`Routing::Asking`].
+pub type Addressing = Pin<Box<dyn Future<Output = Option<Addressed>>>>;
 
 /// The way of a recipient that is being looked for.
 pub enum Routing<'a> {

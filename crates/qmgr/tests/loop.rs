@@ -119,21 +119,7 @@ impl Router for ByDomain {
 }
 
 fn bounce_settings() -> bounce::Settings {
-    let postmaster = || Address::from("postmaster@here.example");
-    bounce::Settings {
-        myhostname: "mail.here.example".into(),
-        myorigin: "here.example".into(),
-        mail_name: "Postfix".into(),
-        bounce_size_limit: 50_000,
-        notify_classes: vec![],
-        bounce_notice_recipient: postmaster(),
-        double_bounce_notice_recipient: postmaster(),
-        delay_notice_recipient: postmaster(),
-        double_bounce_sender: Address::from("double-bounce@here.example"),
-        delay_warning_time: Duration::ZERO,
-        maximal_queue_lifetime: Duration::from_secs(432_000),
-        threaded: false,
-    }
+    bounce::Settings::of_host("here.example")
 }
 
 /// The queue manager while a closure runs.

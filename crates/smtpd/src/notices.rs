@@ -7,12 +7,10 @@
 use crate::driver::Driver;
 use crate::notes::Scene;
 use crate::settings::Reader;
-use bounce::{Notice, NoticeSettings, Session};
-use cleanup::Addresses;
+use bounce::{NoticeSettings, Session};
 use config::parameters::{Bounce, Global, Smtpd};
 use mail::{Address, QueueId};
 use observe::events::cleanup::MessageId;
-use rewrite::Tables;
 use std::fmt::Write as _;
 use std::mem::take;
 
@@ -108,20 +106,11 @@ impl Reader<'_> {
             Err(_) => ("postmaster", "double-bounce"),
         };
         let bounces = bounce.as_ref().map_or("postmaster", |b| &b.bounce_notice_recipient);
-        let mut settings = NoticeSettings {
-            myhostname: global.myhostname.clone(),
-            myorigin: global.myorigin.clone(),
-            mail_name: global.mail_name.clone(),
-            double_bounce_sender: Address::null(),
-            error_notice_recipient: Address::null(),
-        };
-        settings.double_bounce_sender = settings.complete(double);
-        settings.error_notice_recipient = settings.complete(error);
         Notices {
             classes: Classes::named(&p.notify_classes),
             lines_max: crate::settings::count(p.smtpd_history_flush_threshold),
-            bounce_recipient: settings.complete(bounces),
-            settings,
+            bounce_recipient: Address::from(bounces),
+            settings: NoticeSettings::new(global, double, error),
         }
     }
 }
@@ -298,25 +287,25 @@ impl Driver {
 
     /// Queues a notice. Where the queue has no room it is dropped: it would only say so.
     async fn send(&self, session: &Session<'_>, to: &Address) {
-        let (intake, now) = (&self.shared.intake, net::clock::now());
-        let id = intake.new_id(now);
-        let notice = self.settings.notices.settings.notice(session, to, (&id, now));
-        if let Err(why) = self.queue(&id, notice).await {
+        let id = self.shared.intake.new_id(net::clock::now());
+        // On the heap, since hardly a session gets here.
+        if let Err(why) = Box::pin(self.queue(&id, session, to)).await {
             observe::warn(&self.tag, format_args!("{id}: a notice to {to} is dropped: {why}"));
         }
     }
 
-    async fn queue(&self, id: &QueueId, notice: Notice) -> Result<(), String> {
-        let (tag, mut envelope) = (self.cleanup_tag(), notice.envelope);
+    async fn queue(&self, id: &QueueId, session: &Session<'_>, to: &Address) -> Result<(), String> {
+        let (tag, intake) = (self.cleanup_tag(), &self.shared.intake);
+        let settings = &self.settings.notices.settings;
+        let heading = settings.heading(to.clone());
+        let log = cleanup::Log { tag: &tag, queue_id: id };
+        let addressed = heading.mapped(&self.settings.cleanup.mapper, &log).await;
+        let addressed = addressed.map_err(|_| "its addresses cannot be mapped")?;
+        let notice = settings.notice(session, &addressed, (id, net::clock::now()));
         observe::emit(&tag, &MessageId { queue_id: id, resent: false, id: notice.message_id.as_bytes() });
-        let recipients = take(&mut envelope.recipients);
-        let (settings, sender) = (&self.settings.cleanup, &envelope.sender);
-        let mapped = cleanup::map_addresses(settings, (&tag, id), sender, recipients, Tables::Asked);
-        let Addresses { sender, mapped } = mapped.await.map_err(|reply| reply.to_string())?;
-        (envelope.sender, envelope.recipients) = (sender, mapped.recipients);
-        let mut draft = self.shared.intake.draft(id.clone());
+        let mut draft = intake.draft(id.clone());
         draft.append(notice.content).map_err(|e| format!("{e:?}"))?;
-        self.shared.intake.commit(draft, envelope, notice.flags).await.map_err(|e| e.to_string())?;
+        intake.commit(draft, notice.envelope, notice.flags).await.map_err(|e| e.to_string())?;
         Ok(())
     }
 }

@@ -519,20 +519,7 @@ impl World {
 }
 
 fn bounce_settings() -> bounce::Settings {
-    bounce::Settings {
-        myhostname: "mail.example.org".into(),
-        myorigin: "example.org".into(),
-        mail_name: "Postfix".into(),
-        bounce_size_limit: 50_000,
-        notify_classes: Vec::new(),
-        bounce_notice_recipient: Address::from("postmaster@example.org"),
-        double_bounce_notice_recipient: Address::from("postmaster@example.org"),
-        delay_notice_recipient: Address::from("postmaster@example.org"),
-        double_bounce_sender: Address::from("double-bounce@example.org"),
-        delay_warning_time: Duration::from_secs(50),
-        maximal_queue_lifetime: Duration::from_secs(432_000),
-        threaded: false,
-    }
+    bounce::Settings::of_host("example.org")
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

@@ -11,6 +11,7 @@
 //! policy: ADDRESS:PORT         a policy service; its rules follow in lines beginning with `| `, see `policy`
 //! mailboxes: DIRECTORY…         shows what is delivered below these, too, with owner and mode; not names with a dot
 //! spool: no                     leaves the queue directory for the program to make
+//! words: shown                  compares the words of reports, too: the templates are the file's own
 //!
 //! case: NAME
 //! C: … S: … client: … close     a dialogue, see `dialogue`
@@ -117,6 +118,8 @@ pub struct CaseFile {
     pub policies: Vec<PolicySettings>,
     /// Directories besides the virtual mailboxes' in which mail is delivered.
     pub mailboxes: Vec<String>,
+    /// The words of reports are shown: both programs have them from the same templates.
+    pub words_shown: bool,
     /// What every case begins with of [`Case::newer`].
     pub newer: Vec<(String, String)>,
     /// The cases in order.
@@ -205,6 +208,7 @@ impl CaseFile {
                 self.main.push((name.trim().to_owned(), value.trim().to_owned()));
             }
             "master.cf" => self.master.push(value.to_owned()),
+            "words" if value == "shown" => self.words_shown = true,
             "mailboxes" => self.mailboxes.extend(value.split_whitespace().map(str::to_owned)),
             "dns" => self.zone += &format!("{value}\n"),
             "file" => {

@@ -116,6 +116,7 @@ pub fn inside(program: &str) -> Result<(), String> {
             tables: &tables,
             policies: &policies,
             mailboxes: &file.mailboxes,
+            words_shown: file.words_shown,
             from: offset,
             masker: Masker::default(),
             out: Vec::new(),
@@ -173,6 +174,7 @@ struct Run<'a> {
     tables: &'a [Tables],
     policies: &'a [Policy],
     mailboxes: &'a [String],
+    words_shown: bool,
     from: usize,
     masker: Masker,
     out: Vec<(String, String)>,
@@ -345,7 +347,9 @@ impl Run<'_> {
             };
             lines.push(format!("> {shown}"));
         }
-        without_notification_text(&mut lines);
+        if !self.words_shown {
+            without_notification_text(&mut lines);
+        }
         if content.split(|&byte| byte == b'\n').count() > 400 {
             lines.push(format!("> … {} octets, {:016x}", content.len(), checksum(content)));
         }

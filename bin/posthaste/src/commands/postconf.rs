@@ -16,7 +16,7 @@ pub fn run(call: Call) -> ExitCode {
         // In front of the others, so that a -c among them goes before it.
         arguments.splice(0..0, ["-c".to_owned(), directory.to_string_lossy().into_owned()]);
     }
-    let templates = bounce::templates();
+    let templates = bounce::built_in();
     let types: Vec<&str> = tables::kinds::KINDS.iter().map(|kind| kind.name).collect();
     let program = Program { table_types: &types, templates: &templates, tls_library: "" };
     let output = config::postconf::run(Path::new(DEFAULT_DIRECTORY), &program, &arguments);

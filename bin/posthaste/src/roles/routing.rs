@@ -1,5 +1,6 @@
 //! Where mail goes: rewrite's resolver as the queue manager's router.
 
+use bounce::Heading;
 use config::{Config, ServiceType};
 use mail::Address;
 use observe::Tag;
@@ -26,7 +27,7 @@ pub fn table_settings(config: &Config, tag: &Tag) -> Result<tables::Settings, St
 pub struct Ways {
     /// Where mail goes.
     pub resolver: Resolver,
-    /// Maps the recipients of reports, as the line of master.cf for the usual cleanup has it.
+    /// Maps the addresses of reports, as the line of master.cf for the usual cleanup has it.
     mapper: Mapper,
 }
 
@@ -42,7 +43,7 @@ pub fn router(ways: Ways, tag: &Tag) -> Rc<dyn Router> {
     Rc::new(Routing { ways, tag: tag.clone() })
 }
 
-/// Logs what is wrong with the recipient of a report.
+/// Logs what is wrong with the addresses of a report.
 struct Log(Tag);
 
 impl Witness for Log {
@@ -63,9 +64,9 @@ impl Router for Routing {
         }))
     }
 
-    fn following(&self, address: Address) -> Option<qmgr::Following> {
+    fn addressed(&self, heading: Heading) -> Option<qmgr::Addressing> {
         let (mapper, log) = (self.ways.mapper.clone(), Log(self.tag.clone()));
-        Some(Box::pin(async move { mapper.followed(&address, &log).await.ok() }))
+        Some(Box::pin(async move { heading.mapped(&mapper, &log).await.ok() }))
     }
 }
 

@@ -18,10 +18,11 @@ mod print;
 mod scan;
 mod templates;
 
+use crate::octets::{bytes, text};
+use crate::templates::Template;
 use std::path::Path;
 
 pub use file::replace as replace_file;
-pub use templates::Template;
 
 /// What a call of postconf prints, and its exit status.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -107,16 +108,6 @@ fn try_run(
         }
         Mode::List(list) => lists::run(&options, list, program, output),
     }
-}
-
-/// Bytes as text: each the character of its number.
-fn text(bytes: &[u8]) -> String {
-    bytes.iter().map(|&byte| char::from(byte)).collect()
-}
-
-/// What [`text`] came from.
-fn bytes(text: &str) -> impl Iterator<Item = u8> {
-    text.chars().map(|c| u8::try_from(u32::from(c)).unwrap_or(b'?'))
 }
 
 #[cfg(test)]

@@ -186,9 +186,9 @@ impl Model {
 }
 
 /// The names that a service sees.
-struct View<'a> {
-    model: &'a Model,
-    service: Option<&'a Entry>,
+pub(super) struct View<'a> {
+    pub model: &'a Model,
+    pub service: Option<&'a Entry>,
 }
 
 impl Names for View<'_> {

@@ -13,7 +13,7 @@ use crate::scheduler::{Ended, Handout, Scheduler};
 use crate::spool::Spool;
 use crate::{Order, Settings, Snapshot};
 use activate::{ROUTING_MAX, Routed};
-use conclude::{Concluding, Followed};
+use conclude::Concluding;
 use mail::{Address, Content, Envelope, Job, JobId, JobRecipient, Origin, Outcome, QueueId, SiteFailure};
 use mail::{Stamps, Status, Timestamp, verp_sender};
 use observe::Tag;
@@ -112,8 +112,6 @@ pub struct Driver<S> {
     revisit: HashSet<MessageKey>,
     /// Messages whose round is over, while tables are asked whom reports go to.
     concluding: Vec<Concluding>,
-    /// What the tables said for the message that is being dealt with.
-    followed: Followed,
     content_kept: u64,
     /// When it was last said that nobody serves a transport.
     unserved_warned: HashMap<Arc<str>, Timestamp>,
@@ -126,7 +124,8 @@ pub struct Driver<S> {
 impl<S: Spool> Driver<S> {
     /// A driver whose first turn is still to come.
     pub fn new(parts: Parts<S>) -> Self {
-        tell::warn_of_settings(&parts.tag, &parts.settings);
+        tell::warn_of_settings(&parts.tag, &parts.settings.warnings);
+        tell::warn_of_settings(&parts.bounce_tag, &parts.bounce.texts.warnings);
         Driver {
             scheduler: Scheduler::new(parts.settings.scheduler.clone()),
             spool: parts.spool,
@@ -144,7 +143,6 @@ impl<S: Spool> Driver<S> {
             routing: Vec::new(),
             revisit: HashSet::new(),
             concluding: Vec::new(),
-            followed: Followed::new(),
             content_kept: 0,
             unserved_warned: HashMap::new(),
             stalled_until: None,
@@ -164,7 +162,8 @@ impl<S: Spool> Driver<S> {
 
     /// Puts new settings and tables in force; what is active keeps its routes, all else gets new ones.
     pub fn reload(&mut self, snapshot: Snapshot) {
-        tell::warn_of_settings(&self.tag, &snapshot.settings);
+        tell::warn_of_settings(&self.tag, &snapshot.settings.warnings);
+        tell::warn_of_settings(&self.bounce_tag, &snapshot.bounce.texts.warnings);
         self.scheduler.set_settings(snapshot.settings.scheduler.clone());
         self.settings = snapshot.settings;
         self.router = snapshot.router;
@@ -224,7 +223,7 @@ impl<S: Spool> Driver<S> {
         if let Some(key) = self.spool.find(id) {
             self.scheduler.remove(key);
             self.routing.retain(|message| message.key() != key);
-            self.concluding.retain(|message| message.key() != key);
+            self.concluding.retain(|message| message.key != key);
             self.forget(key);
             self.spool.record(record(key));
         }

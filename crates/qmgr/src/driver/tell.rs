@@ -1,7 +1,6 @@
 //! What the queue manager itself tells the log, and recipients that it deals with itself.
 
 use super::Driver;
-use crate::Settings;
 use crate::scheduler::Remark;
 use crate::spool::Spool;
 use mail::{Address, Dsn, Envelope, JobId, Outcome, QueueId, Stamps, Status, Timestamp};
@@ -10,6 +9,7 @@ use observe::events::delivery::DeliveryEnded;
 use observe::events::qmgr::{ClogAdvice, DestinationClogged, WindowMoved, WindowStep};
 use queue::{MessageKey, Record};
 use std::collections::BTreeSet;
+use std::fmt::Display;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -20,8 +20,8 @@ const UNSERVED_PAUSE: Duration = Duration::from_secs(60);
 const UNSERVED_MAX: usize = 100;
 
 /// What was set otherwise than it holds.
-pub(super) fn warn_of_settings(tag: &Tag, settings: &Settings) {
-    for warning in &settings.warnings {
+pub(super) fn warn_of_settings(tag: &Tag, warnings: &[impl Display]) {
+    for warning in warnings {
         observe::warn(tag, format_args!("{warning}"));
     }
 }

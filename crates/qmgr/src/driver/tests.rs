@@ -6,6 +6,7 @@ mod ways;
 use super::*;
 use crate::route::{Routing, Target};
 use crate::scheduler;
+use bounce::{Addressed, Heading};
 use bytes::Bytes;
 use mail::{ContentFlags, Dsn, Notify, Recipient};
 use queue::{CommitError, Due, Listed, NewMessage, Notice, SegmentId};
@@ -199,9 +200,12 @@ impl Router for ByDomain {
         }
     }
 
-    fn following(&self, address: Address) -> Option<crate::Following> {
-        let domain = address.domain_lower();
-        let members = || Some(vec![Address::from("a@one"), Address::from("b@two")]);
+    fn addressed(&self, heading: Heading) -> Option<crate::Addressing> {
+        let domain = heading.recipient.domain_lower();
+        let members = move || {
+            let recipients = ["a@one", "b@two"].map(|a| mail::Recipient::new(Address::from(a))).to_vec();
+            Some(Addressed { recipients, ..heading.as_written() })
+        };
         match &*domain {
             "alias" => Some(Box::pin(std::future::ready(members()))),
             "lost" => Some(Box::pin(std::future::ready(None))),
@@ -215,20 +219,7 @@ impl Router for ByDomain {
 }
 
 fn bounce_settings() -> bounce::Settings {
-    bounce::Settings {
-        myhostname: "mail.here".into(),
-        myorigin: "here".into(),
-        mail_name: "Postfix".into(),
-        bounce_size_limit: 50_000,
-        notify_classes: vec![],
-        bounce_notice_recipient: Address::from("postmaster@here"),
-        double_bounce_notice_recipient: Address::from("postmaster@here"),
-        delay_notice_recipient: Address::from("postmaster@here"),
-        double_bounce_sender: Address::from("double-bounce@here"),
-        delay_warning_time: Duration::ZERO,
-        maximal_queue_lifetime: Duration::from_secs(432_000),
-        threaded: false,
-    }
+    bounce::Settings::of_host("here")
 }
 
 /// Takes jobs and keeps them with the way back.

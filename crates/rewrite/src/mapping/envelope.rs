@@ -65,11 +65,16 @@ impl Mapper {
         Ok(found)
     }
 
-    /// The recipients that canonical and alias tables make of one, without copies: those of mail that the mail system
-    /// writes itself.
-    pub async fn followed(&self, address: &Address, witness: &dyn Witness) -> Result<Vec<Address>, Trouble> {
+    /// What canonical tables make of a recipient, and the recipients that alias tables make of that, without copies:
+    /// those of mail that the mail system writes itself.
+    pub async fn followed(
+        &self,
+        address: &Address,
+        witness: &dyn Witness,
+    ) -> Result<(Address, Vec<Address>), Trouble> {
         let mapped = self.0.mapped_recipient(address, witness).await?;
-        Ok(self.0.expanded(mapped, witness).await?.addresses)
+        let expanded = self.0.expanded(mapped.clone(), witness).await?;
+        Ok((mapped, expanded.addresses))
     }
 
     /// The recipients of copies that something else than the configuration wants.
