@@ -132,8 +132,9 @@ impl Resolver {
         known: &mut Address,
     ) -> Result<Resolved, Unanswered> {
         let settings = &*self.0;
-        let (mut address, domain) = match self.peel(recipient.as_bytes()).await? {
+        let (address, domain) = match self.peel(recipient.as_bytes()).await? {
             Peeled::Here(local, domain, is_local) => {
+                let routed = has_routing(&local);
                 let address = [local, domain.clone()].join(&b'@');
                 *known = Address::new(&address);
                 let domain = text(&domain);
@@ -144,7 +145,7 @@ impl Resolver {
                     true => AddressClass::Local,
                     false => self.class_of(&domain).await?,
                 };
-                return self.route_from(known, class, false, &domain, sender).await;
+                return self.route_from(known, class, routed, &domain, sender).await;
             }
             Peeled::Elsewhere(address) => {
                 let domain = text(&address[memrchr(b'@', &address).map_or(0, |at| at + 1)..]);
@@ -154,17 +155,10 @@ impl Resolver {
         *known = Address::new(&address);
         let domain = match Domain::of(&domain, settings.utf8) {
             Domain::Name | Domain::Literal(_) => domain,
-            Domain::Numeric if settings.view.resolve_numeric_domain => {
-                let local = address.len() - domain.len();
-                address.truncate(local);
-                address.extend_from_slice(format!("[{domain}]").as_bytes());
-                *known = Address::new(&address);
-                format!("[{domain}]")
-            }
             Domain::Numeric | Domain::Invalid => return Ok(Resolved::Invalid { recipient: known.clone() }),
         };
         let local = &address[..memrchr(b'@', &address).unwrap_or(0)];
-        let routed = self.routes_on(local);
+        let routed = has_routing(local);
         let class = self.class_of(&domain).await?;
         self.route_from(known, class, routed, &domain, sender).await
     }
@@ -173,15 +167,23 @@ impl Resolver {
     async fn peel(&self, recipient: &[u8]) -> Result<Peeled, Unanswered> {
         let settings = &*self.0;
         let mut address = recipient.to_vec();
-        let mut domain: Option<Vec<u8>> = None;
+        let (mut domain, mut quoted) = (None::<Vec<u8>>, true);
         for _ in 0..ROUNDS_MAX {
-            strip_dot(&mut address);
+            // Without a domain the dot is the local part's.
+            if address.contains(&b'@') {
+                strip_dot(&mut address);
+            }
             if settings.view.resolve_null_domain && address.ends_with(b"@") {
                 address.pop();
-            }
-            if let Some(at) = memrchr(b'@', &address) {
-                let found = address[at + 1..].to_vec();
+            } else if let Some(at) = memrchr(b'@', &address) {
+                let mut found = address.split_off(at + 1);
+                if settings.view.resolve_numeric_domain
+                    && Domain::of(&text(&found), settings.utf8) == Domain::Numeric
+                {
+                    found = [b"[", &found[..], b"]"].concat();
+                }
                 if !found.is_empty() && !self.is_local(&text(&found)).await? {
+                    address.extend(found);
                     return Ok(Peeled::Elsewhere(address));
                 }
                 address.truncate(at);
@@ -191,6 +193,16 @@ impl Resolver {
                 break;
             }
             strip_source_route(&mut address);
+            // In what stands in quotes `%` is looked at before `!`; without them it is the other way about, and what has
+            // been read without them once has none any more.
+            quoted = quoted && needs_quotes(&address);
+            if quoted
+                && !address.contains(&b'@')
+                && settings.view.allow_percent_hack
+                && let Some(at) = memrchr(b'%', &address)
+            {
+                address[at] = b'@';
+            }
             address = settings.rules.apply(address, true);
         }
         if address.is_empty() {
@@ -209,9 +221,7 @@ impl Resolver {
     /// Whether a local part holds routing: `@`, `!` or `%`, as far as they count.
     fn routes_on(&self, local: &[u8]) -> bool {
         let view = &self.0.view;
-        // With a domain behind it: alone, `x@y` would be taken for an address.
-        let quoted = || Address::new([local, b"@x"].concat()).to_external().starts_with(b"\"");
-        if !view.resolve_dequoted_address && quoted() {
+        if !view.resolve_dequoted_address && needs_quotes(local) {
             return false;
         }
         local.contains(&b'@')
@@ -242,6 +252,10 @@ impl Resolver {
         sender: &Address,
     ) -> Result<Resolved, Unanswered> {
         let settings = &*self.0;
+        // Programs that get it as an argument would take it for an option.
+        if recipient.as_bytes().starts_with(b"-") && !settings.view.allow_min_user {
+            return Ok(Resolved::Invalid { recipient: recipient.clone() });
+        }
         let (mut transport, mut nexthop) = self.of_class(class, domain, sender).await?;
         let whole = text(recipient.as_bytes());
         let delimiters = &settings.view.recipient_delimiter;
@@ -344,6 +358,17 @@ fn answer(lookup: Lookup) -> Result<Option<String>, Unanswered> {
         Lookup::NotFound => Ok(None),
         Lookup::TempFail(reason) => Err(Unanswered(reason)),
     }
+}
+
+/// Whether a local part has what may be routing for another server, whatever counts here.
+fn has_routing(local: &[u8]) -> bool {
+    local.iter().any(|byte| b"@!%".contains(byte))
+}
+
+/// Whether a local part is written with quotes.
+fn needs_quotes(local: &[u8]) -> bool {
+    // With a domain behind it: alone, `x@y` would be taken for an address.
+    Address::new([local, b"@x"].concat()).to_external().starts_with(b"\"")
 }
 
 /// `@site,@site:user@domain` becomes user@domain.

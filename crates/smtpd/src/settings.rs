@@ -35,6 +35,8 @@ pub struct Surroundings {
     pub addresses: Arc<dyn Addresses>,
     /// The addresses of this host (`inet_interfaces`, `proxy_interfaces`).
     pub own_addresses: Vec<IpAddr>,
+    /// `allow_min_user`, as addresses are resolved.
+    pub allow_min_user: bool,
     /// How tables are opened.
     pub tables: tables::Settings,
 }
@@ -43,7 +45,12 @@ impl Surroundings {
     /// Over the resolver of a configuration.
     pub fn of(resolver: &rewrite::Resolver, tables: tables::Settings) -> Self {
         let own = resolver.settings().own_addresses.iter().map(IpAddr::to_canonical).collect();
-        Surroundings { addresses: Arc::new(resolver.clone()), own_addresses: own, tables }
+        Surroundings {
+            addresses: Arc::new(resolver.clone()),
+            own_addresses: own,
+            allow_min_user: resolver.settings().view.allow_min_user,
+            tables,
+        }
     }
 }
 
@@ -161,13 +168,13 @@ impl Settings {
             smtpd_junk_command_limit: p.smtpd_junk_command_limit,
             ..old
         };
-        if numbers_alone != p {
+        if numbers_alone != p || Receiving::read_in(own)? != Receiving::read_in(&scope)? {
             return Settings::read_in(scope, around);
         }
         let (global, cleanup) = (Global::read_in(&scope)?, cleanup_of(&scope)?);
         let stress = stress_of(&scope);
         let mut reader = Reader { scope, open: &around.tables, all_exist: false, errors: Vec::new() };
-        let dialogue = Arc::new(reader.dialogue(&global, &p, &cleanup));
+        let dialogue = Arc::new(reader.dialogue(&global, &p, &cleanup, around));
         Errors::check(reader.errors)?;
         let (timeout, per_request_deadline) = (p.smtpd_timeout, p.smtpd_per_request_deadline);
         Ok(Settings { dialogue, timeout, per_request_deadline, stress, ..self.clone() })
@@ -361,7 +368,7 @@ impl Reader<'_> {
             _ => BareNewline::Normalize,
         };
         Settings {
-            dialogue: Arc::new(self.dialogue(global, p, c)),
+            dialogue: Arc::new(self.dialogue(global, p, c, around)),
             cleanup: Arc::new(cleanup::Settings::new(global, c, mapper)),
             cleanup_program: "postfix/cleanup".into(),
             tables: rewrite::Tables::Asked,
@@ -430,13 +437,20 @@ impl Reader<'_> {
         cleanup::checks::Checks::open(config, line, self.open)
     }
 
-    fn dialogue(&mut self, global: &Global, p: &Smtpd, c: &Cleanup) -> server::Settings {
+    fn dialogue(
+        &mut self,
+        global: &Global,
+        p: &Smtpd,
+        c: &Cleanup,
+        around: &Surroundings,
+    ) -> server::Settings {
         server::Settings {
             myhostname: global.myhostname.clone(),
             banner: p.smtpd_banner.clone(),
             helo_required: p.smtpd_helo_required,
             disable_vrfy_command: p.disable_vrfy_command,
             delay_reject: p.smtpd_delay_reject,
+            allow_min_user: around.allow_min_user,
             strict_rfc821_envelopes: p.strict_rfc821_envelopes,
             smtputf8_enable: global.smtputf8_enable,
             strict_smtputf8: global.strict_smtputf8,

@@ -49,6 +49,8 @@ parameters! {
         resolve_dequoted_address: Bool = "yes",
         /// Whether `user@` is local rather than an error.
         resolve_null_domain: Bool = "no",
+        /// Whether a recipient may begin with `-`.
+        allow_min_user: Bool = "no",
         /// Whether user@192.0.2.1 means user@[192.0.2.1].
         resolve_numeric_domain: Bool = "no",
         /// Tables of addresses that moved away; mail to them is refused with the new address.

@@ -329,8 +329,10 @@ impl<H: Host> Session<H> {
             return None;
         }
         let strict = self.settings.strict_rfc821_envelopes && command != Verb::Vrfy;
-        let address =
-            path::parse(word.text, path::Rules { may_be_null, strict, utf8: self.settings.smtputf8_enable });
+        let rules = path::Rules { may_be_null, strict, utf8: self.settings.smtputf8_enable };
+        // Programs that get it as an argument would take `-…` for an option.
+        let is_allowed = |a: &Address| self.settings.allow_min_user || !a.as_bytes().starts_with(b"-");
+        let address = path::parse(word.text, rules).filter(is_allowed);
         if address.is_none() {
             out.notes.push(Note::IllegalAddress { command, text: word.text.to_vec() });
         }

@@ -14,6 +14,8 @@ pub struct Settings {
     pub disable_vrfy_command: bool,
     /// Client restrictions are evaluated at RCPT, so that connecting asks nothing.
     pub delay_reject: bool,
+    /// Addresses may begin with `-` (`allow_min_user`).
+    pub allow_min_user: bool,
     /// Addresses need `<>`, and nothing may stand beside them.
     pub strict_rfc821_envelopes: bool,
     /// SMTPUTF8 is announced and commands must be UTF-8.
@@ -72,6 +74,7 @@ impl Settings {
             helo_required: false,
             disable_vrfy_command: false,
             delay_reject: true,
+            allow_min_user: false,
             strict_rfc821_envelopes: false,
             smtputf8_enable: true,
             strict_smtputf8: false,
