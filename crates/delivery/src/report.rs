@@ -118,10 +118,31 @@ struct Held {
     filtered: Pin<Box<dyn Future<Output = (Dsn, String)>>>,
 }
 
-/// A recipient's result, its text and code aside.
+/// Whose a result is.
+#[derive(Clone)]
+enum Whose {
+    /// The recipient's at this place of the job: a line and an outcome.
+    Recipient(usize),
+    /// An address's that a recipient became, and its address before rewriting: a line alone.
+    Part(Address, Address),
+    /// The recipient's at this place, whose lines are those of its parts: an outcome alone, with those that failed.
+    Whole(usize, Vec<FailedPart>),
+}
+
+impl Whose {
+    /// The place in the job whose outcome it is.
+    fn place(&self) -> Option<usize> {
+        match self {
+            Whose::Recipient(place) | Whose::Whole(place, _) => Some(*place),
+            Whose::Part(..) => None,
+        }
+    }
+}
+
+/// A result, its text and code aside.
 #[derive(Clone)]
 struct Line {
-    place: usize,
+    whose: Whose,
     relay: String,
     conn_use: u32,
     connected: Option<Timestamp>,
@@ -161,7 +182,7 @@ impl Report {
     /// Whether the recipient at `place` of the job has no result yet.
     pub fn is_left(&self, place: usize) -> bool {
         let waiting = |r: &JobRecipient| self.outcomes.as_ref().is_some_and(|o| o.is_waiting(r.index));
-        let is_held = || self.held.iter().any(|held| held.line.place == place);
+        let is_held = || self.held.iter().any(|held| held.line.whose.place() == Some(place));
         self.job().recipients.get(place).is_some_and(waiting) && !is_held()
     }
 
@@ -176,30 +197,43 @@ impl Report {
             return;
         }
         self.left -= 1;
+        self.judged(Whose::Recipient(place), via, now, verdict);
+    }
+
+    /// A result as the filter says, now or once its tables have been asked.
+    fn judged(&mut self, whose: Whose, via: Via<'_>, now: Timestamp, verdict: Verdict) {
         let line = Line {
-            place,
+            whose,
             relay: via.relay.to_owned(),
             conn_use: via.conn_use,
             connected: via.connected,
             now,
         };
-        let Some(filter) = self.filter.clone() else { return self.settle(&line, verdict) };
+        let Some(filter) = self.filter.clone() else { return self.settle(line, verdict) };
         let (desk, dsn, reason) = (self.desk.clone(), verdict.dsn, verdict.reason.clone());
         let mut filtered: Pin<Box<dyn Future<Output = _>>> =
             Box::pin(async move { filter.apply(&desk.tag, dsn, &reason).await });
         match tables::now(filtered.as_mut()) {
-            Some(result) => self.settle(&line, verdict.changed(result)),
+            Some(result) => self.settle(line, verdict.changed(result)),
             None => self.held.push(Held { line, verdict, filtered }),
         }
     }
 
-    fn settle(&mut self, line: &Line, verdict: Verdict) {
-        if let Some(outcomes) = &mut self.outcomes {
-            let JobRecipient { recipient, .. } = &self.desk.job.recipients[line.place];
-            let via = Via { relay: &line.relay, conn_use: line.conn_use, connected: line.connected };
-            self.desk.log((&recipient.address, &recipient.original), via, line.now, &verdict);
-            outcomes.outcome(self.desk.outcome(line.place, verdict, Vec::new()));
-        }
+    fn settle(&mut self, line: Line, verdict: Verdict) {
+        let Some(outcomes) = &mut self.outcomes else { return };
+        let via = Via { relay: &line.relay, conn_use: line.conn_use, connected: line.connected };
+        let outcome = match line.whose {
+            Whose::Part(address, original) => {
+                return self.desk.log((&address, &original), via, line.now, &verdict);
+            }
+            Whose::Recipient(place) => {
+                let JobRecipient { recipient, .. } = &self.desk.job.recipients[place];
+                self.desk.log((&recipient.address, &recipient.original), via, line.now, &verdict);
+                self.desk.outcome(place, verdict, Vec::new())
+            }
+            Whose::Whole(place, parts) => self.desk.outcome(place, verdict, parts),
+        };
+        outcomes.outcome(outcome);
     }
 
     /// Takes the recipient at `place` out of the job, for the transport `transport:nexthop` (without nexthop: the
@@ -224,9 +258,14 @@ impl Report {
     /// Logs a result for an address that a recipient became; what it means for the recipient is told by [`whole`].
     ///
     /// [`whole`]: Report::whole
-    pub fn part(&self, to: (&Address, &Address), via: Via<'_>, now: Timestamp, verdict: Verdict) {
-        let verdict = self.filtered_now(verdict);
-        self.desk.log(to, via, now, &verdict);
+    pub fn part(
+        &mut self,
+        (to, original): (&Address, &Address),
+        via: Via<'_>,
+        now: Timestamp,
+        verdict: Verdict,
+    ) {
+        self.judged(Whose::Part(to.clone(), original.clone()), via, now, verdict);
     }
 
     /// Reports the recipient at `place` of the job, whose lines are logged; `parts` are those of several that failed.
@@ -235,20 +274,7 @@ impl Report {
             return;
         }
         self.left -= 1;
-        let verdict = self.filtered_now(verdict);
-        if let Some(outcomes) = &mut self.outcomes {
-            outcomes.outcome(self.desk.outcome(place, verdict, parts));
-        }
-    }
-
-    /// As the filter says, where that need not be waited for.
-    fn filtered_now(&self, verdict: Verdict) -> Verdict {
-        let Some(filter) = &self.filter else { return verdict };
-        let result = tables::now(filter.apply(self.tag(), verdict.dsn, &verdict.reason));
-        match result {
-            Some(result) => verdict.changed(result),
-            None => verdict,
-        }
+        self.judged(Whose::Whole(place, parts), Via::NONE, net::clock::now(), verdict);
     }
 
     /// Logs and reports all recipients without a result.
@@ -266,7 +292,7 @@ impl Report {
         tokio::task::spawn_local(async move {
             for Held { line, verdict, filtered } in std::mem::take(&mut self.held) {
                 let verdict = verdict.changed(filtered.await);
-                self.settle(&line, verdict);
+                self.settle(line, verdict);
             }
             self.end(site_failure);
         });
@@ -317,7 +343,7 @@ impl Report {
     /// Without waiting for their filters.
     fn settle_held(&mut self) {
         for Held { line, verdict, .. } in std::mem::take(&mut self.held) {
-            self.settle(&line, verdict);
+            self.settle(line, verdict);
         }
     }
 }

@@ -113,13 +113,17 @@ mod tests {
     fn any_value_may_look_at_stress() {
         let readings = read(
             "smtpd_helo_required = ${stress?{yes}:{no}}\nsmtpd_timeout = 77s\n\
-             smtpd_client_message_rate_limit = ${stress?{5}:{0}}\n",
+             smtpd_client_message_rate_limit = ${stress?{5}:{0}}\ncontent_filter = ${stress?{}:{scan:}}\n",
             PLAIN,
         );
         assert_eq!(numbers(&readings), [(77, 20), (77, 1)]);
         let both = |of: fn(&Settings) -> u64| (of(&readings.calm), of(&readings.stressed));
         assert_eq!(both(|s| s.limits.message_rate), (0, 5));
         assert_eq!(both(|s| s.dialogue.helo_required.into()), (0, 1));
+        assert_eq!(
+            (&readings.calm.content_filter, &readings.stressed.content_filter),
+            (&Some("scan:".into()), &None)
+        );
         // One that follows another's default, which nobody names `stress` for.
         let readings = read("smtpd_client_recipient_rate_limit = $smtpd_hard_error_limit\n", PLAIN);
         assert_eq!(readings.calm.limits.recipient_rate, 20);
