@@ -335,6 +335,16 @@ impl<'a> Scope<'a> {
         }
     }
 
+    /// A mistake in the value of `name`, with where that was set; the text says what was expected and what was found.
+    pub fn error(&self, name: &str, text: impl Into<String>) -> Error {
+        Error::new(self.origin(name).cloned(), name, text)
+    }
+
+    /// Where the value of `name` was set; nothing where it is the default.
+    pub fn origin(&self, name: &str) -> Option<&'a Origin> {
+        self.find(name)?.origin
+    }
+
     /// The expanded value; empty where it has none. The error names file and line.
     pub fn expanded(&self, name: &str) -> Result<String, Error> {
         match self.find(name) {

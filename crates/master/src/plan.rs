@@ -170,8 +170,7 @@ impl LogPlan {
     /// How the instance of this configuration logs.
     pub fn of(config: &Config, global: &Global) -> Result<LogPlan, Error> {
         let wrong = |name: &str, expected: &str, found: &str| {
-            let origin = config.scope(None).find(name).and_then(|f| f.origin.cloned());
-            Error::new(origin, name, format!("expected {expected}, found `{found}`"))
+            config.scope(None).error(name, format!("expected {expected}, found `{found}`"))
         };
         let name = &global.syslog_facility;
         let facility = Facility::parse(name)
@@ -233,8 +232,7 @@ fn identity_error(config: &Config, error: &IdentityError) -> Error {
         IdentityError::NoGroup(_) | IdentityError::OwnersGroup(..) => "setgid_group",
         _ => "mail_owner",
     };
-    let origin = config.scope(None).find(name).and_then(|f| f.origin.cloned());
-    Error::general(origin, error.to_string())
+    Error::general(config.scope(None).origin(name).cloned(), error.to_string())
 }
 
 /// The sockets of all services that take SMTP. Services that we do not have yet are warned about.

@@ -69,11 +69,9 @@ impl Lists {
         lists.end_of_data = list("smtpd_end_of_data_restrictions", &p.smtpd_end_of_data_restrictions);
         lists.vocabulary = reading.vocabulary();
         if !(lists.relay.guards_relaying() || lists.recipient.guards_relaying()) {
-            let origin = ["smtpd_relay_restrictions", "smtpd_recipient_restrictions"]
-                .iter()
-                .find_map(|name| scope.find(name)?.origin.cloned());
+            let names = ["smtpd_relay_restrictions", "smtpd_recipient_restrictions"];
             errors.push(Error::new(
-                origin,
+                names.iter().find_map(|name| scope.origin(name)).cloned(),
                 "smtpd_relay_restrictions",
                 "expected at least one of reject_unauth_destination, defer_unauth_destination, reject or defer here or \
                  in smtpd_recipient_restrictions, found none: anybody could relay mail through this host",

@@ -99,7 +99,7 @@ impl Classes {
 impl Reader<'_> {
     /// Reads them.
     pub(crate) fn notices(&mut self, global: &Global, p: &Smtpd) -> Notices {
-        let bounce = Bounce::read_in(&self.scope);
+        let bounce = Bounce::read_in(&self.open.scope());
         let (error, double) = match &bounce {
             Ok(b) => (b.error_notice_recipient.as_str(), b.double_bounce_sender.as_str()),
             // What is wrong is told where reports are made.

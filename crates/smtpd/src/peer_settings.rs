@@ -33,16 +33,20 @@ impl Reader<'_> {
         const XFORWARD: &str = "smtpd_authorized_xforward_hosts";
         const WATCHED: &str = "debug_peer_list";
         PeerSettings {
-            xclient_hosts: self.clients(XCLIENT, &p.smtpd_authorized_xclient_hosts, parents_of(XCLIENT)),
-            xforward_hosts: self.clients(XFORWARD, &p.smtpd_authorized_xforward_hosts, parents_of(XFORWARD)),
+            xclient_hosts: self.open.clients(XCLIENT, &p.smtpd_authorized_xclient_hosts, parents_of(XCLIENT)),
+            xforward_hosts: self.open.clients(
+                XFORWARD,
+                &p.smtpd_authorized_xforward_hosts,
+                parents_of(XFORWARD),
+            ),
             // Not a parameter of the view: AUTH itself is not built yet.
-            sasl_auth_enable: self.scope.expanded("smtpd_sasl_auth_enable").is_ok_and(|v| v == "yes"),
+            sasl_auth_enable: self.open.scope().expanded("smtpd_sasl_auth_enable").is_ok_and(|v| v == "yes"),
             authenticated_header: p.smtpd_sasl_authenticated_header,
             hide_client_session: p.smtpd_hide_client_session,
             upstream: self.upstream(p),
             watch: Watch {
-                all: self.scope.service().is_some_and(watch::is_verbose),
-                peers: self.clients(WATCHED, &p.debug_peer_list, parents_of(WATCHED)),
+                all: self.open.scope().service().is_some_and(watch::is_verbose),
+                peers: self.open.clients(WATCHED, &p.debug_peer_list, parents_of(WATCHED)),
             },
         }
     }
@@ -52,7 +56,7 @@ impl Reader<'_> {
         match p.smtpd_upstream_proxy_protocol.as_str() {
             "" => return None,
             "haproxy" => {}
-            other => self.wrong(NAME, format!("expected `haproxy` or nothing, found `{other}`")),
+            other => self.open.wrong(NAME, format!("expected `haproxy` or nothing, found `{other}`")),
         }
         let (timeout, direct) = (p.smtpd_upstream_proxy_timeout, p.posthaste_upstream_proxy_direct);
         Some(Upstream { timeout, direct })

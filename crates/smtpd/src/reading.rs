@@ -4,7 +4,7 @@ use crate::complaint::Complaint;
 use crate::list::{Entry, List, What};
 use crate::policy::Defaults;
 use crate::restrictions::{self, FINAL, Make, NOT_YET, REMOVED};
-use config::{Error, Origin, Scope};
+use config::{Error, Scope};
 use std::collections::HashMap;
 use std::iter::Peekable;
 use std::sync::Arc;
@@ -221,7 +221,7 @@ impl<'a> Reading<'a> {
     /// The list of a parameter. `bare_tables`: a table by itself has a meaning at its stage.
     pub fn list(&mut self, parameter: &str, words: &[String], bare_tables: bool) -> List {
         let before = std::mem::replace(&mut self.parameter, parameter.to_owned());
-        let place = self.origin().map(|origin| origin.to_string());
+        let place = self.scope.origin(parameter).map(ToString::to_string);
         let list = List::of(entries(words, bare_tables, self)).named(parameter, place);
         self.parameter = before;
         list
@@ -230,10 +230,6 @@ impl<'a> Reading<'a> {
     /// What was named.
     pub fn vocabulary(self) -> Vocabulary {
         self.vocabulary
-    }
-
-    fn origin(&self) -> Option<Origin> {
-        self.scope.find(&self.parameter)?.origin.cloned()
     }
 
     fn read_class(&mut self, name: &str) -> Option<Arc<List>> {
@@ -267,7 +263,7 @@ impl<'a> Reading<'a> {
 impl Source for Reading<'_> {
     fn table(&mut self, spec: &str) -> Option<Table> {
         let opened = Table::open(spec, self.open);
-        opened.map_err(|error| self.errors.push(error.of_parameter(self.origin(), &self.parameter))).ok()
+        opened.map_err(|error| self.wrong(error.to_string())).ok()
     }
 
     fn class(&mut self, name: &str) -> Option<Option<Arc<List>>> {
@@ -282,6 +278,6 @@ impl Source for Reading<'_> {
     }
 
     fn wrong(&mut self, text: String) {
-        self.errors.push(Error::new(self.origin(), &self.parameter, text));
+        self.errors.push(self.scope.error(&self.parameter, text));
     }
 }

@@ -15,7 +15,7 @@ use crate::peer::PeerInfo;
 use crate::peer_settings::PeerSettings;
 use crate::rates::Limits;
 use config::parameters::{Cleanup, Global, Mapping, Receiving, Smtpd, Virtual};
-use config::{Config, Error, Errors, Scope, ServiceLine, ServiceType};
+use config::{Config, Errors, Scope, ServiceLine, ServiceType};
 use mail::{Dsn, Reply};
 use net::dns::{Filter, Resolver};
 use observe::Tag;
@@ -24,9 +24,9 @@ use std::net::IpAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
-use tables::lists::{AddressList, DomainList, NameList};
+use tables::lists::{AddressList, DomainList};
 use tables::search::Parents;
-use tables::{Lookup, Maps};
+use tables::{Lookup, Maps, Opener};
 
 /// What smtpd needs from others besides main.cf.
 #[derive(Clone)]
@@ -137,11 +137,11 @@ impl Settings {
             receiving.receive_override_options.iter().any(|option| option.eq_ignore_ascii_case(what))
         };
         let all_exist = leaves_out("no_unknown_recipient_checks");
-        let mut reader = Reader { scope, open: &around.tables, all_exist, errors: Vec::new() };
+        let mut reader = Reader { open: Opener::new(scope, &around.tables), all_exist };
         let (mapper, program) = reader.mapper()?;
         let checks = reader.checks()?;
         let mut settings = reader.settings(&global, &p, (&cleanup, mapper), (&virtual_, &mapping), around);
-        Errors::check(reader.errors)?;
+        reader.open.finish()?;
         settings.cleanup_program = program;
         settings.cleanup = Arc::new(cleanup::Settings::clone(&settings.cleanup).with_checks(checks));
         if leaves_out("no_address_mappings") {
@@ -173,9 +173,9 @@ impl Settings {
         }
         let (global, cleanup) = (Global::read_in(&scope)?, cleanup_of(&scope)?);
         let stress = stress_of(&scope);
-        let mut reader = Reader { scope, open: &around.tables, all_exist: false, errors: Vec::new() };
+        let mut reader = Reader { open: Opener::new(scope, &around.tables), all_exist: false };
         let dialogue = Arc::new(reader.dialogue(&global, &p, &cleanup, around));
-        Errors::check(reader.errors)?;
+        reader.open.finish()?;
         let (timeout, per_request_deadline) = (p.smtpd_timeout, p.smtpd_per_request_deadline);
         Ok(Settings { dialogue, timeout, per_request_deadline, stress, ..self.clone() })
     }
@@ -304,11 +304,9 @@ fn stress_of(scope: &Scope<'_>) -> String {
 }
 
 pub(crate) struct Reader<'a> {
-    pub(crate) scope: Scope<'a>,
-    open: &'a tables::Settings,
+    pub(crate) open: Opener<'a>,
     /// All recipients exist (`no_unknown_recipient_checks`).
     all_exist: bool,
-    errors: Vec<Error>,
 }
 
 impl Reader<'_> {
@@ -320,11 +318,12 @@ impl Reader<'_> {
         (v, m): (&Virtual, &Mapping),
         around: &Surroundings,
     ) -> Settings {
-        let lists = Lists::read(&self.scope, p, self.open, &mut self.errors);
+        let scope = self.open.scope();
+        let lists = Lists::read(&scope, p, self.open.tables(), self.open.errors());
         let parents_of = |name: &str| Parents::of(name, &global.parent_domain_matches_subdomains);
         let networks = parents_of("mynetworks");
         let rules = Rules {
-            mynetworks: self.clients("mynetworks", &global.mynetworks, networks),
+            mynetworks: self.open.clients("mynetworks", &global.mynetworks, networks),
             mx_backup_networks: self.mx_backup_networks(p, parents_of("permit_mx_backup_networks")),
             own_addresses: around.own_addresses.clone(),
             addresses: Arc::clone(&around.addresses),
@@ -332,8 +331,8 @@ impl Reader<'_> {
                 local: self.known_recipients("local_recipient_maps", &p.local_recipient_maps),
                 relay: self.known_recipients("relay_recipient_maps", &p.relay_recipient_maps),
                 virtual_mailbox: self.known_recipients("virtual_mailbox_maps", &v.virtual_mailbox_maps),
-                aliases: self.maps("virtual_alias_maps", &known_in_all_classes(m)),
-                sender_canonical: self.maps("sender_canonical_maps", &m.sender_canonical_maps),
+                aliases: self.open.maps("virtual_alias_maps", &known_in_all_classes(m)),
+                sender_canonical: self.open.maps("sender_canonical_maps", &m.sender_canonical_maps),
                 show_table_name: p.show_user_unknown_table_name,
                 all_exist: self.all_exist,
             },
@@ -345,21 +344,27 @@ impl Reader<'_> {
             ),
             null_access_lookup_key: p.smtpd_null_access_lookup_key.clone(),
             allow_untrusted_routing: p.allow_untrusted_routing,
-            sasl_enabled: self.scope.expanded("smtpd_sasl_auth_enable").is_ok_and(|on| on == "yes"),
+            sasl_enabled: self.open.scope().expanded("smtpd_sasl_auth_enable").is_ok_and(|on| on == "yes"),
             myhostname: global.myhostname.clone(),
             families: families(&global.inet_protocols),
             unknown_helo_defers: p.unknown_helo_hostname_tempfail_action == "defer",
             unknown_address_defers: p.unknown_address_tempfail_action == "defer",
             blocklist_replies: BlocklistReplies {
                 default: p.default_rbl_reply.clone(),
-                by_domain: self.maps("rbl_reply_maps", &p.rbl_reply_maps),
+                by_domain: self.open.maps("rbl_reply_maps", &p.rbl_reply_maps),
             },
             expansion_filter: macros::allowed(&p.smtpd_expansion_filter),
-            sender_login_maps: self.maps("smtpd_sender_login_maps", &p.smtpd_sender_login_maps),
-            permits_logged: self.names("smtpd_log_access_permit_actions", &p.smtpd_log_access_permit_actions),
+            sender_login_maps: self.open.maps("smtpd_sender_login_maps", &p.smtpd_sender_login_maps),
+            permits_logged: self
+                .open
+                .names("smtpd_log_access_permit_actions", &p.smtpd_log_access_permit_actions),
             // Not a parameter of the view: TLS is not built yet.
-            asks_for_certificates: self.scope.expanded("smtpd_tls_ask_ccert").is_ok_and(|v| v == "yes"),
-            relay_clientcerts: self.maps("relay_clientcerts", &p.relay_clientcerts),
+            asks_for_certificates: self
+                .open
+                .scope()
+                .expanded("smtpd_tls_ask_ccert")
+                .is_ok_and(|v| v == "yes"),
+            relay_clientcerts: self.open.maps("relay_clientcerts", &p.relay_clientcerts),
         };
         let bare_newline = match p.smtpd_forbid_bare_newline.as_str() {
             "no" => BareNewline::Allow,
@@ -377,8 +382,8 @@ impl Reader<'_> {
             lists: Arc::new(lists),
             commands: self.commands(p),
             footer: self.footer(p),
-            reject_filter: self.maps("smtpd_reject_filter_maps", &p.smtpd_reject_filter_maps),
-            fast_flush_domains: self.domains(
+            reject_filter: self.open.maps("smtpd_reject_filter_maps", &p.smtpd_reject_filter_maps),
+            fast_flush_domains: self.open.domains(
                 "fast_flush_domains",
                 &p.fast_flush_domains,
                 parents_of("fast_flush_domains"),
@@ -394,13 +399,13 @@ impl Reader<'_> {
                 v4: bits(p.smtpd_client_ipv4_prefix_length),
                 v6: bits(p.smtpd_client_ipv6_prefix_length),
             },
-            event_limit_exceptions: self.clients(
+            event_limit_exceptions: self.open.clients(
                 "smtpd_client_event_limit_exceptions",
                 &p.smtpd_client_event_limit_exceptions,
                 parents_of("smtpd_client_event_limit_exceptions"),
             ),
             bare_newline,
-            bare_newline_exclusions: self.clients(
+            bare_newline_exclusions: self.open.clients(
                 "smtpd_forbid_bare_newline_exclusions",
                 &p.smtpd_forbid_bare_newline_exclusions,
                 parents_of("smtpd_forbid_bare_newline_exclusions"),
@@ -408,33 +413,34 @@ impl Reader<'_> {
             note_bare_newline: bare_newline == BareNewline::Note,
             discard_ehlo: keywords(p.smtpd_discard_ehlo_keywords.iter().map(String::as_str)),
             discard_ehlo_maps: self
+                .open
                 .maps("smtpd_discard_ehlo_keyword_address_maps", &p.smtpd_discard_ehlo_keyword_address_maps),
             local_clients: self.local_clients(&c.local_header_rewrite_clients),
             peers: self.peers(p, &parents_of),
-            dns_reply_filter: self.maps("smtpd_dns_reply_filter", &p.smtpd_dns_reply_filter),
+            dns_reply_filter: self.open.maps("smtpd_dns_reply_filter", &p.smtpd_dns_reply_filter),
             notices: self.notices(global, p),
             delay_warning_time: self.delay_warning_time(),
             families: families(&global.inet_protocols),
             exceptions_are_mynetworks: global.mynetworks == p.smtpd_client_event_limit_exceptions,
             stress_calm_time: p.posthaste_stress_calm_time,
-            stress: stress_of(&self.scope),
+            stress: stress_of(&scope),
             rules: Arc::new(rules),
         }
     }
 
     /// What maps addresses for the cleanup service that mail goes through, and the name of that in the log.
     fn mapper(&mut self) -> Result<(rewrite::Mapper, Arc<str>), Errors> {
-        let config = self.scope.config();
-        let line = config.service(&self.scope.expanded("cleanup_service_name")?, ServiceType::Unix);
+        let config = self.open.scope().config();
+        let line = config.service(&self.open.scope().expanded("cleanup_service_name")?, ServiceType::Unix);
         let name = config.scope(line).expanded("syslog_name")?;
-        Ok((rewrite::Mapper::open(config, line, self.open)?, format!("{name}/cleanup").into()))
+        Ok((rewrite::Mapper::open(config, line, self.open.tables())?, format!("{name}/cleanup").into()))
     }
 
     /// What the same service looks at content for.
     fn checks(&mut self) -> Result<cleanup::checks::Checks, Errors> {
-        let config = self.scope.config();
-        let line = config.service(&self.scope.expanded("cleanup_service_name")?, ServiceType::Unix);
-        cleanup::checks::Checks::open(config, line, self.open)
+        let config = self.open.scope().config();
+        let line = config.service(&self.open.scope().expanded("cleanup_service_name")?, ServiceType::Unix);
+        cleanup::checks::Checks::open(config, line, self.open.tables())
     }
 
     fn dialogue(
@@ -475,64 +481,30 @@ impl Reader<'_> {
 
     fn commands(&mut self, p: &Smtpd) -> Commands {
         Commands {
-            filter: self.maps("smtpd_command_filter", &p.smtpd_command_filter),
-            noop: self.names("smtpd_noop_commands", &p.smtpd_noop_commands),
-            forbidden: self.names("smtpd_forbidden_commands", &p.smtpd_forbidden_commands),
+            filter: self.open.maps("smtpd_command_filter", &p.smtpd_command_filter),
+            noop: self.open.names("smtpd_noop_commands", &p.smtpd_noop_commands),
+            forbidden: self.open.names("smtpd_forbidden_commands", &p.smtpd_forbidden_commands),
         }
     }
 
     fn footer(&mut self, p: &Smtpd) -> Footer {
         Footer {
             text: p.smtpd_reject_footer.clone(),
-            maps: self.maps("smtpd_reject_footer_maps", &p.smtpd_reject_footer_maps),
+            maps: self.open.maps("smtpd_reject_footer_maps", &p.smtpd_reject_footer_maps),
         }
-    }
-
-    fn names(&mut self, name: &str, words: &[String]) -> NameList {
-        NameList::parse(words, self.open).unwrap_or_else(|texts| {
-            texts.into_iter().for_each(|text| self.wrong(name, text));
-            NameList::default()
-        })
-    }
-
-    fn domains(&mut self, name: &str, words: &[String], parents: Parents) -> DomainList {
-        DomainList::parse(words, parents, self.open).unwrap_or_else(|texts| {
-            texts.into_iter().for_each(|text| self.wrong(name, text));
-            DomainList::empty(parents)
-        })
-    }
-
-    pub(crate) fn clients(&mut self, name: &str, words: &[String], parents: Parents) -> AddressList {
-        AddressList::parse(words, parents, self.open).unwrap_or_else(|texts| {
-            for text in texts {
-                self.wrong(name, text);
-            }
-            let Ok(nobody) = AddressList::parse(&[], parents, self.open) else {
-                unreachable!("an empty list is a list")
-            };
-            nobody
-        })
     }
 
     fn mx_backup_networks(&mut self, p: &Smtpd, parents: Parents) -> Option<AddressList> {
         let networks = &p.permit_mx_backup_networks;
-        (!networks.is_empty()).then(|| self.clients("permit_mx_backup_networks", networks, parents))
-    }
-
-    fn maps(&mut self, name: &str, specs: &[String]) -> Maps {
-        Maps::open(specs, self.open).unwrap_or_else(|errors| {
-            let origin = self.origin(name);
-            self.errors.extend(errors.iter().map(|e| e.of_parameter(origin.clone(), name)));
-            Maps::default()
-        })
+        (!networks.is_empty()).then(|| self.open.clients("permit_mx_backup_networks", networks, parents))
     }
 
     /// Tables of recipients that exist; without any, all do.
     fn known_recipients(&mut self, name: &str, specs: &[String]) -> Option<Maps> {
-        let chosen = self.scope.find("alias_maps").is_some_and(|found| found.origin.is_some());
+        let chosen = self.open.scope().origin("alias_maps").is_some();
         let counts = |spec: &&String| chosen || *spec != DEFAULT_NIS;
         let specs: Vec<String> = specs.iter().filter(counts).cloned().collect();
-        (!specs.is_empty()).then(|| self.maps(name, &specs))
+        (!specs.is_empty()).then(|| self.open.maps(name, &specs))
     }
 
     fn local_clients(&mut self, words: &[String]) -> LocalClients {
@@ -549,30 +521,22 @@ impl Reader<'_> {
                 "permit_tls_all_clientcerts" | "permit_tls_clientcerts" => {}
                 "check_address_map" => specs.extend(words.next().cloned()),
                 _ if word.contains(':') => specs.push(word.clone()),
-                _ => self.wrong(
+                _ => self.open.wrong(
                     NAME,
                     format!("expected permit_inet_interfaces, permit_mynetworks or a table, found `{word}`"),
                 ),
             }
         }
-        local.tables = self.maps(NAME, &specs);
+        local.tables = self.open.maps(NAME, &specs);
         local
     }
 
     fn delay_warning_time(&mut self) -> Duration {
-        match config::parameters::Qmgr::read_in(&self.scope) {
+        match config::parameters::Qmgr::read_in(&self.open.scope()) {
             Ok(p) => p.delay_warning_time,
             // The queue manager's own reading reports it.
             Err(_) => Duration::ZERO,
         }
-    }
-
-    pub(crate) fn wrong(&mut self, name: &str, text: String) {
-        self.errors.push(Error::new(self.origin(name), name, text));
-    }
-
-    fn origin(&self, name: &str) -> Option<config::Origin> {
-        self.scope.find(name)?.origin.cloned()
     }
 }
 

@@ -294,6 +294,11 @@ async fn domain_fits(pattern: &Pattern, domain: &str, parents: Parents) -> Resul
 pub struct AddressList(Items, Parents);
 
 impl AddressList {
+    /// A list without items.
+    pub fn empty(parents: Parents) -> AddressList {
+        AddressList(Items::default(), parents)
+    }
+
     /// Opens a list from its words; `parents` is for host names in it.
     pub fn parse(list: &[String], parents: Parents, settings: &Settings) -> Result<AddressList, Vec<String>> {
         Ok(AddressList(Items::parse(list, true, settings)?, parents))

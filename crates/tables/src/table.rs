@@ -188,7 +188,7 @@ impl TableError {
     }
 
     /// The error as one of a parameter's value, with where that stands.
-    pub fn of_parameter(&self, origin: Option<config::Origin>, parameter: &str) -> config::Error {
+    pub(crate) fn of_parameter(&self, origin: Option<config::Origin>, parameter: &str) -> config::Error {
         config::Error::new(origin, parameter, self.to_string())
     }
 }

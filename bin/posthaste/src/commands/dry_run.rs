@@ -52,8 +52,7 @@ fn unusable_paths(config: &Config, global: &Global) -> Vec<Error> {
     let wrong = named.into_iter().filter(|(_, path)| !Path::new(path.as_str()).is_absolute());
     wrong
         .map(|(name, path)| {
-            let origin = config.scope(None).find(name).and_then(|found| found.origin.cloned());
-            Error::new(origin, name, format!("expected an absolute path, found `{path}`"))
+            config.scope(None).error(name, format!("expected an absolute path, found `{path}`"))
         })
         .collect()
 }

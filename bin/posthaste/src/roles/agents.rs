@@ -187,9 +187,9 @@ fn status_filter(
     }
     let parameter = format!("{}_delivery_status_filter", service.command);
     let value = config.scope(Some(service)).expanded(&parameter).map_err(|e| e.to_string())?;
-    let maps = tables::Maps::open(&config::words::list(&value), tables).map_err(|errors| {
-        errors.iter().map(|e| format!("{parameter}: {e}")).collect::<Vec<_>>().join("\n")
-    })?;
+    let mut opener = tables::Opener::new(config.scope(Some(service)), tables);
+    let maps = opener.maps(&parameter, &config::words::list(&value));
+    opener.finish().map_err(|e| e.to_string())?;
     Ok(StatusFilter::new(&parameter, maps))
 }
 

@@ -148,9 +148,8 @@ impl Start {
     }
 
     fn not_chrooted(&self, error: &io::Error) -> String {
-        let origin = self.config.scope(None).find("queue_directory").and_then(|f| f.origin.cloned());
         let text = format!("{error}; services with `n` in the chroot column of master.cf need none");
-        config::Error::new(origin, "queue_directory", text).to_string()
+        self.config.scope(None).error("queue_directory", text).to_string()
     }
 
     fn give_up(&self, reach: &Reach<'_>) -> Result<FileSandbox, String> {

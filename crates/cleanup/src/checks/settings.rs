@@ -4,7 +4,7 @@ use super::characters::Characters;
 use config::parameters::{Checking, Cleanup};
 use config::{Config, Errors, ServiceLine};
 use mail::mime::Reading;
-use tables::Maps;
+use tables::{Maps, Opener};
 
 /// What content is looked at for.
 #[derive(Clone, Debug)]
@@ -65,15 +65,8 @@ impl Checks {
         tables: &tables::Settings,
     ) -> Result<Checks, Errors> {
         let (view, own) = (Checking::read(config, line)?, Cleanup::read(config, line)?);
-        let mut errors = Vec::new();
-        let scope = config.scope(line);
-        let mut maps = |parameter: &str, specs: &[String]| {
-            Maps::open(specs, tables).unwrap_or_else(|found| {
-                let origin = scope.find(parameter).and_then(|found| found.origin.cloned());
-                errors.extend(found.iter().map(|e| e.of_parameter(origin.clone(), parameter)));
-                Maps::default()
-            })
-        };
+        let mut opener = Opener::new(config.scope(line), tables);
+        let mut maps = |parameter: &str, specs: &[String]| opener.maps(parameter, specs);
         let size = |value: u64| usize::try_from(value).unwrap_or(usize::MAX);
         let strict = view.strict_8bitmime;
         let checks = Checks {
@@ -95,7 +88,7 @@ impl Checks {
             detects_encoding: own.detect_8bit_encoding_header,
             characters: Characters::parse(&own.message_strip_characters, &own.message_reject_characters),
         };
-        Errors::check(errors)?;
+        opener.finish()?;
         Ok(checks)
     }
 }

@@ -4,11 +4,11 @@ use super::failure::Failure;
 use super::mbox::Locking;
 use super::writing::Writing;
 use config::parameters::{Global, Virtual};
-use config::{Config, Error, Errors, ServiceLine};
+use config::{Config, Errors, ServiceLine};
 use mail::{Address, Dsn};
 use std::path::PathBuf;
 use std::sync::Arc;
-use tables::{Lookup, Maps, search};
+use tables::{Lookup, Maps, Opener, search};
 
 /// Settings of one virtual(8).
 #[derive(Clone, Debug)]
@@ -87,14 +87,8 @@ impl Settings {
         as_caller: bool,
     ) -> Result<Settings, Errors> {
         let (own, global) = (Virtual::read(config, Some(service))?, Global::read(config, Some(service))?);
-        let mut errors: Vec<Error> = Vec::new();
-        let mut open = |name: &str, specs: &[String]| {
-            Maps::open(specs, tables).unwrap_or_else(|wrong| {
-                let origin = config.scope(Some(service)).find(name).and_then(|found| found.origin.cloned());
-                errors.extend(wrong.iter().map(|e| e.of_parameter(origin.clone(), name)));
-                Maps::default()
-            })
-        };
+        let mut opener = Opener::new(config.scope(Some(service)), tables);
+        let mut open = |name: &str, specs: &[String]| opener.maps(name, specs);
         let settings = Settings {
             mailbox_maps: open("virtual_mailbox_maps", &own.virtual_mailbox_maps),
             uid_maps: open("virtual_uid_maps", &own.virtual_uid_maps),
@@ -118,7 +112,7 @@ impl Settings {
             recipient_delimiter: search::delimiters(&own.recipient_delimiter, own.owner_request_special),
             original_recipient: own.enable_original_recipient,
         };
-        Errors::check(errors)?;
+        opener.finish()?;
         Ok(settings)
     }
 

@@ -62,10 +62,8 @@ impl Settings {
         let time_limit = Spawned::read(&scope, &service.name)?.time_limit;
         let attributes = Attributes::of(service)
             .or_else(|errors| Errors::check(errors).map(|()| Attributes::default()))?;
-        let environment = environment::exported(&own.export_environment).map_err(|text| {
-            let origin = scope.find("export_environment").and_then(|found| found.origin.cloned());
-            Error::new(origin, "export_environment", text)
-        })?;
+        let environment = environment::exported(&own.export_environment)
+            .map_err(|text| scope.error("export_environment", text))?;
         let identity =
             identity::of(&attributes, &global).map_err(identity::Nobody::text).map_err(|text| {
                 let subject = format!("{}/{}", service.name, service.kind);

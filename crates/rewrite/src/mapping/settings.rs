@@ -112,7 +112,7 @@ impl Mapper {
         let (rules, forms) = (Global::read(config, rewrite)?, Rewrite::read(config, rewrite)?);
         let (global, own) = (Global::read(config, cleanup)?, Cleanup::read(config, cleanup)?);
         let view = Mapping::read(config, cleanup)?;
-        let mut opener = crate::settings::Opener::new(config, tables);
+        let mut opener = tables::Opener::new(config.scope(cleanup), tables);
         let mut maps = |parameter: &'static str, specs: &[String]| MapTables {
             parameter,
             maps: opener.maps(parameter, specs),

@@ -58,8 +58,7 @@ impl Defaults {
         let p = config::parameters::Policy::read_in(scope)?;
         if p.smtpd_policy_service_default_action.is_empty() {
             const NAME: &str = "smtpd_policy_service_default_action";
-            let origin = scope.find(NAME).and_then(|found| found.origin.cloned());
-            return Err(config::Error::new(origin, NAME, "expected an action, found nothing").into());
+            return Err(scope.error(NAME, "expected an action, found nothing").into());
         }
         // The list of all parameters has these, so that they can be read; their own readers tell mistakes.
         let text = |name: &str| scope.expanded(name).unwrap_or_default();

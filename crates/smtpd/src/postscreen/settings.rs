@@ -11,7 +11,7 @@ use crate::footer::Footer;
 use crate::macros;
 use crate::settings::{count, keywords};
 use config::parameters::{Cleanup, Global, Postscreen, Smtpd};
-use config::{Config, Error, Errors, Scope, ServiceLine};
+use config::{Config, Error, Errors, ServiceLine};
 use mail::Reply;
 use observe::Tag;
 use protocol::smtp::server::EhloKeywords;
@@ -19,7 +19,7 @@ use std::net::IpAddr;
 use std::time::Duration;
 use tables::lists::AddressList;
 use tables::search::{self, Parents};
-use tables::{Lookup, Maps, Table};
+use tables::{Lookup, Maps, Opener, Table};
 
 /// What a postscreen line of master.cf works by.
 pub struct Settings {
@@ -73,9 +73,9 @@ impl Settings {
         let times = [times(&p), times(&Postscreen::read_in(&scope.with(&[("stress", "yes")]))?)];
         let global = Global::read_in(&scope)?;
         let (smtpd, cleanup) = (Smtpd::read_in(&scope)?, Cleanup::read_in(&scope)?);
-        let mut reader = Reader { scope, open, errors: Vec::new() };
+        let mut reader = Reader { open: Opener::new(scope, open) };
         let settings = reader.settings(&p, times, &global, &smtpd, &cleanup);
-        Errors::check(reader.errors)?;
+        reader.open.finish()?;
         settings.ok_or_else(|| Error::general(None, "postscreen cannot be set up").into())
     }
 
@@ -108,9 +108,7 @@ impl Settings {
 }
 
 struct Reader<'a> {
-    scope: Scope<'a>,
-    open: &'a tables::Settings,
-    errors: Vec<Error>,
+    open: Opener<'a>,
 }
 
 impl Reader<'_> {
@@ -122,11 +120,11 @@ impl Reader<'_> {
         smtpd: &Smtpd,
         cleanup: &Cleanup,
     ) -> Option<Settings> {
-        let mynetworks = self.addresses("mynetworks", &global.mynetworks);
-        let interfaces =
-            self.addresses("postscreen_allowlist_interfaces", &p.postscreen_allowlist_interfaces);
-        let access = AccessList::parse(&p.postscreen_access_list, mynetworks?, self.open);
-        let access = access.map_err(|texts| self.wrong("postscreen_access_list", texts)).ok();
+        let mynetworks = self.open.clients("mynetworks", &global.mynetworks, Parents::Dotted);
+        const INTERFACES: &str = "postscreen_allowlist_interfaces";
+        let interfaces = self.open.clients(INTERFACES, &p.postscreen_allowlist_interfaces, Parents::Dotted);
+        let access = AccessList::parse(&p.postscreen_access_list, mynetworks, self.open.tables());
+        let access = self.open.take("postscreen_access_list", access);
         let sites = self.sites(&p.postscreen_dnsbl_sites);
         Some(Settings {
             access: access?,
@@ -138,22 +136,22 @@ impl Reader<'_> {
             early: early_rules(p, !sites.is_empty()),
             sites,
             dnsbl_timeout: p.postscreen_dnsbl_timeout,
-            dnsbl_reply_map: self.maps("postscreen_dnsbl_reply_map", &p.postscreen_dnsbl_reply_map),
+            dnsbl_reply_map: self.open.maps("postscreen_dnsbl_reply_map", &p.postscreen_dnsbl_reply_map),
             engine: self.engine(p, global, smtpd, cleanup),
             discard_ehlo: keywords(p.postscreen_discard_ehlo_keywords.iter().map(String::as_str)),
-            discard_ehlo_maps: self.maps(
+            discard_ehlo_maps: self.open.maps(
                 "postscreen_discard_ehlo_keyword_address_maps",
                 &p.postscreen_discard_ehlo_keyword_address_maps,
             ),
             footer: Footer {
                 text: self.raw(&p.postscreen_reject_footer),
-                maps: self.maps("postscreen_reject_footer_maps", &p.postscreen_reject_footer_maps),
+                maps: self.open.maps("postscreen_reject_footer_maps", &p.postscreen_reject_footer_maps),
             },
             expansion_filter: macros::allowed(&self.raw(&p.postscreen_expansion_filter)),
             connection_count_limit: p.postscreen_client_connection_count_limit,
             pre_queue_limit: count(p.postscreen_pre_queue_limit),
             post_queue_limit: count(p.postscreen_post_queue_limit),
-            allowlist_interfaces: interfaces?,
+            allowlist_interfaces: interfaces,
             onward: p.smtpd_service_name.clone(),
             upstream: self.upstream(p),
             cache_map: p.postscreen_cache_map.clone(),
@@ -165,7 +163,7 @@ impl Reader<'_> {
     }
 
     fn engine(&mut self, p: &Postscreen, g: &Global, s: &Smtpd, c: &Cleanup) -> engine::Rules {
-        let filter = self.maps("postscreen_command_filter", &p.postscreen_command_filter);
+        let filter = self.open.maps("postscreen_command_filter", &p.postscreen_command_filter);
         engine::Rules {
             myhostname: g.myhostname.clone(),
             banner: s.smtpd_banner.clone(),
@@ -194,8 +192,8 @@ impl Reader<'_> {
         let (mut names, mut tables) = (Vec::new(), Vec::new());
         for word in words {
             if word.contains(':') {
-                let table = Table::open(word, self.open).map_err(|e| vec![e.to_string()]);
-                tables.extend(table.map_err(|texts| self.wrong("postscreen_forbidden_commands", texts)));
+                let table = Table::open(word, self.open.tables()).map_err(|e| vec![e.to_string()]);
+                tables.extend(self.open.take("postscreen_forbidden_commands", table));
             } else {
                 names.push(word.clone());
             }
@@ -212,7 +210,7 @@ impl Reader<'_> {
         for word in words {
             match Site::parse(word) {
                 Ok(site) => sites.push(site),
-                Err(text) => self.wrong("postscreen_dnsbl_sites", vec![text]),
+                Err(text) => self.open.wrong("postscreen_dnsbl_sites", text),
             }
         }
         sites
@@ -225,7 +223,7 @@ impl Reader<'_> {
             "" => None,
             "haproxy" => Some(p.postscreen_upstream_proxy_timeout),
             other => {
-                self.wrong(NAME, vec![format!("expected `haproxy` or nothing, found `{other}`")]);
+                self.open.wrong(NAME, format!("expected `haproxy` or nothing, found `{other}`"));
                 None
             }
         }
@@ -234,26 +232,10 @@ impl Reader<'_> {
     fn raw(&self, value: &str) -> String {
         let named =
             value.strip_prefix('$').filter(|name| name.bytes().all(|b| b.is_ascii_lowercase() || b == b'_'));
-        match named.and_then(|name| self.scope.find(name)) {
+        match named.and_then(|name| self.open.scope().find(name)) {
             Some(found) => found.raw.into_owned(),
             None => value.to_owned(),
         }
-    }
-
-    fn addresses(&mut self, name: &str, words: &[String]) -> Option<AddressList> {
-        AddressList::parse(words, Parents::Dotted, self.open).map_err(|texts| self.wrong(name, texts)).ok()
-    }
-
-    fn maps(&mut self, name: &str, specs: &[String]) -> Maps {
-        Maps::open(specs, self.open).unwrap_or_else(|errors| {
-            self.wrong(name, errors.iter().map(ToString::to_string).collect());
-            Maps::default()
-        })
-    }
-
-    fn wrong(&mut self, name: &str, texts: Vec<String>) {
-        let origin = self.scope.find(name).and_then(|found| found.origin.cloned());
-        self.errors.extend(texts.into_iter().map(|text| Error::new(origin.clone(), name, text)));
     }
 }
 

@@ -3,14 +3,14 @@
 use super::super::mbox::Locking;
 use super::super::writing::Writing;
 use config::parameters::{Global, Local};
-use config::{Config, Error, Errors, ServiceLine};
+use config::{Config, Errors, ServiceLine};
 use mail::Dsn;
 use rewrite::{Resolver, Rules};
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use sys::User;
-use tables::{Maps, Settings as TableSettings};
+use tables::{Maps, Opener, Settings as TableSettings};
 
 /// Part of the default of alias_maps on every system, although few have NIS: nobody is told that it is not there.
 const DEFAULT_NIS: &str = "nis:mail.aliases";
@@ -65,14 +65,8 @@ impl LocalSettings {
         as_caller: bool,
     ) -> Result<LocalSettings, Errors> {
         let (view, global) = (Local::read(config, Some(service))?, Global::read(config, Some(service))?);
-        let mut errors: Vec<Error> = Vec::new();
-        let mut open = |name: &str, specs: &[String]| {
-            Maps::open(specs, tables).unwrap_or_else(|wrong| {
-                let origin = config.scope(Some(service)).find(name).and_then(|found| found.origin.cloned());
-                errors.extend(wrong.iter().map(|e| e.of_parameter(origin.clone(), name)));
-                Maps::default()
-            })
-        };
+        let mut opener = Opener::new(config.scope(Some(service)), tables);
+        let mut open = |name: &str, specs: &[String]| opener.maps(name, specs);
         let specs = view.alias_maps.iter().filter(|spec| *spec != DEFAULT_NIS);
         let aliases = specs
             .map(|spec| AliasTable {
@@ -83,7 +77,7 @@ impl LocalSettings {
         let mailbox_command_maps = open("mailbox_command_maps", &view.mailbox_command_maps);
         let mailbox_transport_maps = open("mailbox_transport_maps", &view.mailbox_transport_maps);
         let fallback_transport_maps = open("fallback_transport_maps", &view.fallback_transport_maps);
-        Errors::check(errors)?;
+        opener.finish()?;
         let resolver = Resolver::new(rewrite::Settings::open(config, tables)?);
         let default_user = sys::user_by_name(&view.default_privs).ok().flatten().map(Arc::new);
         Ok(LocalSettings {

@@ -73,8 +73,7 @@ impl Settings {
             Template::default()
         });
         let environment = environment::exported(&own.export_environment).unwrap_or_else(|text| {
-            let origin = scope.find("export_environment").and_then(|found| found.origin.cloned());
-            errors.push(Error::new(origin, "export_environment", text));
+            errors.push(scope.error("export_environment", text));
             Vec::new()
         });
         let identity = match identity::of(&attributes, &global) {

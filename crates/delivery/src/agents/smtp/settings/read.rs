@@ -35,10 +35,8 @@ impl Settings {
             let name = if protocol == Protocol::Lmtp { "lmtp_tcp_port" } else { "smtp_tcp_port" };
             Error::new(None, name, format!("expected a port, found `{}`", client.tcp_port))
         })?;
-        let mut errors = Vec::new();
-        let own_addresses = scope.config().own_addresses(&global, &mut errors);
-        Errors::check(errors)?;
-        let opener = Opener { scope, lmtp: protocol == Protocol::Lmtp, tables };
+        let open = tables::Opener::new(*scope, tables);
+        let mut opener = Opener { open, lmtp: protocol == Protocol::Lmtp };
         let families = Families::parse(&global.inet_protocols.join(" ")).unwrap_or(Families::ALL);
         let routes = ClientRoutes::read_in(scope)?;
         let mime = Mime::read_in(scope)?;
@@ -47,11 +45,11 @@ impl Settings {
             "" => !routes.disable_dns_lookups,
             level => level != "disabled",
         };
-        let source = opener.sources(&global, &client)?;
-        let checks = opener.checks(&client)?;
-        let keep_for =
-            opener.names("connection_cache_destinations", &client.connection_cache_destinations)?;
-        Ok(Settings {
+        let source = opener.sources(&global, &client);
+        let checks = opener.checks(&client);
+        let keep_for = opener.names("connection_cache_destinations", &client.connection_cache_destinations);
+        let own_addresses = scope.config().own_addresses(&global, opener.open.errors());
+        let settings = Settings {
             dialogue: dialogue(protocol, &client),
             timeouts: timeouts(&client),
             request_rate: client.per_request_deadline.then_some(client.min_data_rate),
@@ -96,8 +94,8 @@ impl Settings {
             source,
             bind_enforce: client.bind_address_enforce,
             discard_maps: opener
-                .maps("discard_ehlo_keyword_address_maps", &client.discard_ehlo_keyword_address_maps)?,
-            pix_maps: opener.maps("pix_workaround_maps", &client.pix_workaround_maps)?,
+                .maps("discard_ehlo_keyword_address_maps", &client.discard_ehlo_keyword_address_maps),
+            pix_maps: opener.maps("pix_workaround_maps", &client.pix_workaround_maps),
             pix_threshold: client.pix_workaround_threshold_time,
             pix_delay: client.pix_workaround_delay_time,
             converts: !mime.disable_mime_output_conversion,
@@ -108,14 +106,14 @@ impl Settings {
             },
             checks,
             generic: Some(Generic {
-                maps: opener.maps("generic_maps", &client.generic_maps)?,
+                maps: opener.maps("generic_maps", &client.generic_maps),
                 resolver: resolver.clone(),
                 propagates: has(&mime.propagate_unmatched_extensions, "generic"),
                 token_limit: bounded(mime.header_address_token_limit),
             })
             .filter(|generic| !generic.maps.is_empty()),
-            reply_filter: opener.maps("reply_filter", &client.reply_filter)?,
-            dns_reply_filter: opener.maps("dns_reply_filter", &client.dns_reply_filter)?,
+            reply_filter: opener.maps("reply_filter", &client.reply_filter),
+            dns_reply_filter: opener.maps("dns_reply_filter", &client.dns_reply_filter),
             queue_directory: global.queue_directory.into(),
             chrooted: scope.service().is_some_and(|service| scope.config().is_chrooted(service)),
             connections_max: CONNECTIONS_MAX,
@@ -123,7 +121,9 @@ impl Settings {
                 soft_bounce: global.soft_bounce,
                 delay_decimals: u32::try_from(global.delay_logging_resolution_limit).unwrap_or(2),
             },
-        })
+        };
+        opener.open.finish()?;
+        Ok(settings)
     }
 }
 
@@ -213,9 +213,8 @@ fn timeouts(client: &Client) -> Timeouts {
 
 /// Reads what is more than a value.
 struct Opener<'a> {
-    scope: &'a Scope<'a>,
+    open: tables::Opener<'a>,
     lmtp: bool,
-    tables: &'a tables::Settings,
 }
 
 impl Opener<'_> {
@@ -229,40 +228,27 @@ impl Opener<'_> {
         }
     }
 
-    fn error(&self, smtp: &str, text: String) -> Error {
-        let name = self.name(smtp);
-        let origin = self.scope.find(&name).and_then(|found| found.origin.cloned());
-        Error::new(origin, &name, text)
+    fn maps(&mut self, smtp: &str, specs: &[String]) -> Maps {
+        self.open.maps(&self.name(smtp), specs)
     }
 
-    fn maps(&self, smtp: &str, specs: &[String]) -> Result<Maps, Errors> {
-        Maps::open(specs, self.tables).or_else(|errors| {
-            Errors::check(errors.iter().map(|e| self.error(smtp, e.to_string())).collect())?;
-            Ok(Maps::default())
-        })
+    fn names(&mut self, smtp: &str, list: &[String]) -> NameList {
+        self.open.names(&self.name(smtp), list)
     }
 
-    fn names(&self, smtp: &str, list: &[String]) -> Result<NameList, Errors> {
-        NameList::parse(list, self.tables).or_else(|texts| {
-            Errors::check(texts.into_iter().map(|text| self.error(smtp, text)).collect())?;
-            Ok(NameList::default())
-        })
-    }
-
-    fn checks(&self, client: &Client) -> Result<Checks, Errors> {
-        Ok(Checks {
-            header: self.maps("header_checks", &client.header_checks)?,
-            mime: self.maps("mime_header_checks", &client.mime_header_checks)?,
-            nested: self.maps("nested_header_checks", &client.nested_header_checks)?,
-            body: self.maps("body_checks", &client.body_checks)?,
+    fn checks(&mut self, client: &Client) -> Checks {
+        Checks {
+            header: self.maps("header_checks", &client.header_checks),
+            mime: self.maps("mime_header_checks", &client.mime_header_checks),
+            nested: self.maps("nested_header_checks", &client.nested_header_checks),
+            body: self.maps("body_checks", &client.body_checks),
             prefix: if self.lmtp { "lmtp" } else { "smtp" },
-        })
+        }
     }
 
     /// Our own addresses for connections.
-    fn sources(&self, global: &Global, client: &Client) -> Result<Vec<IpAddr>, Errors> {
+    fn sources(&mut self, global: &Global, client: &Client) -> Vec<IpAddr> {
         let mut sources = Vec::new();
-        let mut errors = Vec::new();
         for (smtp, text, v6) in
             [("bind_address", &client.bind_address, false), ("bind_address6", &client.bind_address6, true)]
         {
@@ -270,13 +256,12 @@ impl Opener<'_> {
             match bare.parse::<IpAddr>() {
                 Ok(address) => sources.push(address),
                 Err(_) if !text.is_empty() => {
-                    errors.push(self.error(smtp, format!("expected an address, found `{text}`")));
+                    self.open.wrong(&self.name(smtp), format!("expected an address, found `{text}`"));
                 }
                 Err(_) => sources.extend(self.only_interface(global, v6)),
             }
         }
-        Errors::check(errors)?;
-        Ok(sources)
+        sources
     }
 
     /// The address of a family that `inet_interfaces` names alone: mail leaves from there.
@@ -286,7 +271,7 @@ impl Opener<'_> {
         }
         let interfaces = Global { proxy_interfaces: Vec::new(), ..global.clone() };
         // Mistakes were told when our own addresses were read.
-        let own = self.scope.config().own_addresses(&interfaces, &mut Vec::new());
+        let own = self.open.scope().config().own_addresses(&interfaces, &mut Vec::new());
         let mut own = own.into_iter().filter(|address| address.is_ipv6() == v6);
         own.next().filter(|address| own.next().is_none() && !address.is_loopback())
     }
