@@ -1,5 +1,6 @@
 //! Sender and recipients on their way into the queue, with what the log says of them.
 
+use crate::refusal::Refusal;
 use crate::settings::Settings;
 use mail::{Address, Dsn, QueueId, Recipient, Reply};
 use observe::events::cleanup::AddressWarning;
@@ -35,7 +36,7 @@ pub async fn map_addresses(
     sender: &Address,
     recipients: Vec<Recipient>,
     tables: Tables,
-) -> Result<Addresses, Reply> {
+) -> Result<Addresses, Refusal> {
     let log = Log { tag, queue_id };
     let mapper = &settings.mapper;
     let sender = mapper.sender(sender, tables, &log).await.map_err(refusal)?;
@@ -49,14 +50,14 @@ pub async fn map_copies(
     (tag, queue_id): (&Tag, &QueueId),
     copies: &[Address],
     tables: Tables,
-) -> Result<Vec<Recipient>, Reply> {
+) -> Result<Vec<Recipient>, Refusal> {
     settings.mapper.copies(copies, tables, &Log { tag, queue_id }).await.map_err(refusal)
 }
 
 /// What the client is told.
-pub(crate) fn refusal(trouble: Trouble) -> Reply {
+pub(crate) fn refusal(trouble: Trouble) -> Refusal {
     match trouble {
-        Trouble::Unanswered => Reply::new(451, Dsn::new(4, 3, 0), "Error: queue file write error"),
-        Trouble::Expansion => Reply::new(451, Dsn::new(4, 6, 0), "Alias expansion error"),
+        Trouble::Unanswered => Refusal::cannot_write(),
+        Trouble::Expansion => Refusal::content(Reply::new(451, Dsn::new(4, 6, 0), "Alias expansion error")),
     }
 }

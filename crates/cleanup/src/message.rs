@@ -5,9 +5,10 @@ use crate::date::{mail_date, stamp};
 use crate::header::{Header, Kept, seen};
 use crate::mapping::{Log, refusal};
 use crate::received::{Origin, received};
+use crate::refusal::Refusal;
 use crate::settings::Settings;
 use bytes::Bytes;
-use mail::{Address, ContentFlags, Dsn, QueueId, Reply, RewriteContext, Timestamp};
+use mail::{Address, ContentFlags, QueueId, RewriteContext, Timestamp};
 use observe::events::cleanup as events;
 use observe::{Tag, emit};
 use queue::{Draft, DraftError};
@@ -62,7 +63,7 @@ pub struct Message<S: Sink = Draft> {
     /// The message's own id is in the log.
     logged_id: bool,
     flags: ContentFlags,
-    failed: Option<Reply>,
+    failed: Option<Refusal>,
 }
 
 /// A message whose content is complete.
@@ -180,7 +181,7 @@ impl<S: Sink> Message<S> {
     }
 
     /// What was found in the content. Where nothing more is to be done with it, the header is let go.
-    async fn end_look(&mut self) -> (Found, Option<Reply>) {
+    async fn end_look(&mut self) -> (Found, Option<Refusal>) {
         let Some(mut inspection) = self.context.inspection.take() else { return (Found::default(), None) };
         inspection.feed(None);
         self.take_looked(&mut inspection).await;
@@ -210,7 +211,7 @@ impl<S: Sink> Message<S> {
     }
 
     /// Ends the message; a refusal where it may not be queued.
-    pub async fn finish(mut self) -> Result<Finished<S>, Reply> {
+    pub async fn finish(mut self) -> Result<Finished<S>, Refusal> {
         self.append(Bytes::new()).await;
         let (found, refusal) = self.end_look().await;
         if let Some(mut header) = self.header.take() {
@@ -225,13 +226,13 @@ impl<S: Sink> Message<S> {
         }
         match self.failed.or(refusal) {
             None => Ok(Finished { sink: self.sink, flags: self.flags.with(found.flags), found }),
-            Some(reply) => Err(reply),
+            Some(refusal) => Err(refusal),
         }
     }
 
     /// The message is not to be queued; what comes of its content does not matter.
-    pub fn refuse(&mut self, reply: Reply) {
-        self.fail(reply);
+    pub fn refuse(&mut self, refusal: Refusal) {
+        self.failed.get_or_insert(refusal);
     }
 
     /// Passes on what is kept of the header, with addresses as they are to be.
@@ -255,7 +256,7 @@ impl<S: Sink> Message<S> {
             match mapper.header(class, (&text[..colon], value), context, self.context.tables, &log).await {
                 Ok(Some(new)) => self.pass_header(Bytes::from(new), true),
                 Ok(None) => self.pass_header(Bytes::from(text), self.is_inspected),
-                Err(trouble) => self.fail(refusal(trouble)),
+                Err(trouble) => self.refuse(refusal(trouble)),
             }
         }
     }
@@ -276,7 +277,7 @@ impl<S: Sink> Message<S> {
         self.log_ids(&mut header);
         if header.is_loop() {
             emit(&self.tag, &events::TooManyHops { queue_id: &self.context.queue_id });
-            return self.fail(Reply::new(554, Dsn::new(5, 4, 0), "Error: too many hops"));
+            return self.refuse(Refusal::too_many_hops());
         }
         let added = self.missing(&header);
         if !added.is_empty() {
@@ -370,21 +371,17 @@ impl<S: Sink> Message<S> {
             return;
         }
         if let Err(error) = self.sink.append(piece) {
-            let reply = match error {
-                DraftError::NoRoom => Reply::new(452, Dsn::new(4, 3, 1), "Insufficient system storage"),
+            let refusal = match error {
+                DraftError::NoRoom => Refusal::no_room(),
                 DraftError::Io(error) => {
                     let reason = error.to_string();
                     let queue_id = &self.context.queue_id;
                     emit(&self.tag, &events::QueueWriteFailed { queue_id, reason: &reason });
-                    Reply::new(451, Dsn::new(4, 3, 0), "Error: queue file write error")
+                    Refusal::cannot_write()
                 }
             };
-            self.fail(reply);
+            self.refuse(refusal);
         }
-    }
-
-    fn fail(&mut self, reply: Reply) {
-        self.failed.get_or_insert(reply);
     }
 }
 
@@ -408,7 +405,7 @@ mod tests {
         step: usize,
         local: bool,
         change: impl FnOnce(&mut Settings),
-    ) -> Result<String, Reply> {
+    ) -> Result<String, Refusal> {
         let mut settings = Settings {
             myhostname: "mx.example.org".into(),
             mail_name: "Postfix".into(),

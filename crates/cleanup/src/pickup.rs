@@ -5,7 +5,7 @@
 
 use crate::checks::{Found, Inspection, Source};
 use crate::stray::StrayReturns;
-use crate::{Addresses, Context, Finished, Message, Origin, Settings, map_addresses, map_copies};
+use crate::{Addresses, Context, Finished, Message, Origin, Refusal, Settings, map_addresses, map_copies};
 use mail::{Address, ContentFlags, Encoding, Envelope, QueueId, Recipient, Ret, Timestamp};
 use observe::events::cleanup::NotQueued;
 use observe::events::pickup::{PickedUp, PickupDelayed, PickupRefused};
@@ -184,9 +184,9 @@ impl PickupInputs {
     fn obey(&self, found: Found, id: &QueueId, envelope: &mut Envelope) -> Result<(), Problem> {
         let mut attribute =
             |name: &str, value: &[u8]| envelope.attributes.push((name.to_owned(), value.to_vec()));
-        if let Some(reply) = found.refusal {
+        if let Some(refusal) = found.refusal {
             // All of it comes back by the agent that returns mail, which needs the header only.
-            attribute("L", format!("error:{}", &reply.to_string()[4..]).as_bytes());
+            attribute("L", format!("error:{}", &refusal.to_string()[4..]).as_bytes());
             envelope.ret = Some(Ret::Hdrs);
             return Ok(());
         }
@@ -257,10 +257,10 @@ impl PickupInputs {
     }
 }
 
-fn problem(reply: mail::Reply) -> Problem {
-    match reply.is_permanent() {
-        true => Problem::Refused(reply.to_string()),
-        false => Problem::Delayed(reply.to_string()),
+fn problem(refusal: Refusal) -> Problem {
+    match refusal.is_permanent() {
+        true => Problem::Refused(refusal.to_string()),
+        false => Problem::Delayed(refusal.to_string()),
     }
 }
 

@@ -57,7 +57,7 @@ impl Inputs {
         let sender = rules.canonical(&submission.sender);
         // Whatever receive_override_options says: it is about mail that comes from outside.
         let mapped = map_addresses(&self.settings, (&self.tag, &id), &sender, recipients, Tables::Asked);
-        let Addresses { sender, mapped } = tables::wait(mapped).map_err(|reply| reply.to_string())?;
+        let Addresses { sender, mapped } = tables::wait(mapped).map_err(|refusal| refusal.to_string())?;
         let mut envelope = Envelope::new(sender, now);
         envelope.recipients = mapped.recipients;
         envelope.set_expanded(&mapped.expanded);
@@ -92,7 +92,7 @@ impl Inputs {
             tables::wait(message.append(flags.seen(piece.into())));
         }
         let Finished { sink, flags: own, .. } =
-            tables::wait(message.finish()).map_err(|reply| reply.to_string())?;
+            tables::wait(message.finish()).map_err(|refusal| refusal.to_string())?;
         let flags = flags.flags.with(own);
         if flags.has(ContentFlags::EIGHT_BIT) && envelope.encoding == Encoding::Unknown {
             envelope.encoding = Encoding::EightBit;

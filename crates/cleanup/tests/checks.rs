@@ -3,13 +3,14 @@
 mod common;
 
 use bytes::Bytes;
+use cleanup::Refusal;
 use cleanup::checks::{Checks, Found};
 use common::{client, maps, message};
-use mail::{ContentFlags, Reply};
+use mail::ContentFlags;
 use tables::Maps;
 
 /// What is queued of `text` behind our own header, what is found, and the flags.
-fn checked(checks: &Checks, text: &[u8], step: usize) -> Result<(Vec<u8>, Found, ContentFlags), Reply> {
+fn checked(checks: &Checks, text: &[u8], step: usize) -> Result<(Vec<u8>, Found, ContentFlags), Refusal> {
     let client = client();
     let mut message = message(checks.clone(), Some(&client), false);
     for piece in text.chunks(step) {
@@ -85,7 +86,10 @@ fn mail_of_a_local_program_is_returned_and_that_of_a_client_is_refused() {
     let mut message = message(checks, None, false);
     tables::wait(message.append(Bytes::from_static(b"A: b\r\n\r\nno\r\nmore\r\n")));
     let finished = tables::wait(message.finish()).unwrap_or_else(|reply| panic!("{reply}"));
-    assert_eq!(finished.found.refusal.map(|reply| reply.to_string()).as_deref(), Some("550 5.7.9 not this"));
+    assert_eq!(
+        finished.found.refusal.map(|refusal| refusal.to_string()).as_deref(),
+        Some("550 5.7.9 not this")
+    );
     assert!(finished.sink.bytes.ends_with(b"no\r\nmore\r\n"));
 }
 

@@ -7,8 +7,8 @@ use crate::notes::Scene;
 use crate::notices::Class;
 use crate::transaction::{OnDisk, Shown, Smtpd, envelope};
 use bytes::Bytes;
-use cleanup::{Origin, SmtpSession};
-use mail::{Address, Client, Dsn, Encoding, QueueId, Reply};
+use cleanup::{Cause, Origin, Refusal, SmtpSession};
+use mail::{Address, Client, Encoding, QueueId, Reply};
 use observe::events::cleanup::NotQueued;
 use observe::events::smtpd as events;
 use observe::{Tag, emit};
@@ -82,10 +82,10 @@ impl Driver {
                 self.not_queued(&id, true);
                 Answer::Discarded(id)
             }
-            Err(reply) => {
+            Err(Refusal { reply, cause }) => {
                 self.not_queued(&id, false);
                 let scene = Scene { queue_id: Some(&id), ..Scene::of(session, "END-OF-MESSAGE") };
-                self.went_wrong(Some(class_of(&reply)), &scene, &reply.to_string());
+                self.went_wrong(Some(class_of(cause)), &scene, &reply.to_string());
                 Answer::Refuse(reply)
             }
         }
@@ -126,7 +126,7 @@ impl Driver {
         transaction: Box<Transaction<Smtpd>>,
         id: &QueueId,
         session: &Session<Smtpd>,
-    ) -> Result<Option<OnDisk>, Reply> {
+    ) -> Result<Option<OnDisk>, Refusal> {
         let flags = transaction.flags;
         let (request, mut mail, recipients) = transaction.into_parts();
         let client = self.client(session, request.smtputf8);
@@ -173,13 +173,11 @@ impl Driver {
         Tag { program: Arc::clone(&self.settings.cleanup_program), number: self.tag.number }
     }
 
-    fn commit_failed(&self, error: &CommitError, id: &QueueId) -> Reply {
+    fn commit_failed(&self, error: &CommitError, id: &QueueId) -> Refusal {
         observe::warn(&self.tag, format_args!("{id}: {error}"));
         match error {
-            CommitError::NoSpace | CommitError::Overload => {
-                Reply::new(452, Dsn::new(4, 3, 1), "Insufficient system storage")
-            }
-            CommitError::Io(_) => Reply::new(451, Dsn::new(4, 3, 0), "Error: queue file write error"),
+            CommitError::NoSpace | CommitError::Overload => Refusal::no_room(),
+            CommitError::Io(_) => Refusal::cannot_write(),
         }
     }
 
@@ -224,13 +222,12 @@ impl Driver {
     }
 }
 
-/// What a refused message is told under: that the queue had no room, that it went in circles, or that it is not wanted.
-fn class_of(reply: &Reply) -> Class {
-    let text = reply.to_string();
-    match () {
-        () if text.starts_with("451 4.3.0 Error: ") || text.starts_with("452 ") => Class::Resource,
-        () if text.starts_with("554 5.4.0 ") || text.starts_with("550 5.4.0 ") => Class::Bounce,
-        () => Class::Policy,
+/// What the postmaster is told a refused message under.
+fn class_of(cause: Cause) -> Class {
+    match cause {
+        Cause::Queue => Class::Resource,
+        Cause::Loop => Class::Bounce,
+        Cause::Content => Class::Policy,
     }
 }
 

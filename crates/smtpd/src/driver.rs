@@ -18,7 +18,7 @@ use crate::socket::{Heard, Socket};
 use crate::transaction::{Mail, Smtpd};
 use crate::upstream::Arrival;
 use bytes::Bytes;
-use mail::{Address, Dsn, Reply};
+use mail::{Address, Reply};
 use net::Resolver;
 use observe::events::smtpd as events;
 use observe::{Tag, emit};
@@ -377,7 +377,7 @@ impl Driver {
             }
         }
         if let Err(full) = self.shared.intake.room(now) {
-            let reply = Reply::new(452, Dsn::new(4, 3, 1), "Insufficient system storage");
+            let reply = cleanup::Refusal::no_room().reply;
             let text = reply.to_string();
             self.acted("reject", &text, &scene);
             self.went_wrong(Some(Class::Resource), &Scene { sender: Some(sender), ..scene }, &text);

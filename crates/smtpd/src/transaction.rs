@@ -140,7 +140,7 @@ impl Mail {
             Box::pin(cleanup::map_addresses(&settings.cleanup, (&tag, &id), sender, named, tables)).await;
         let (addresses, refusal) = match mapped {
             Ok(addresses) => (Some(addresses), None),
-            Err(reply) => (None, Some(reply)),
+            Err(refusal) => (None, Some(refusal)),
         };
         let sender = addresses.as_ref().map_or_else(Address::null, |known| known.sender.clone());
         let source = Source {
@@ -169,8 +169,8 @@ impl Mail {
         };
         let (cleanup, draft) = (Arc::clone(&settings.cleanup), shared.intake.draft(id));
         let mut message = Box::new(Message::new(cleanup, tag, draft, context, origin, sole));
-        if let Some(reply) = refusal {
-            message.refuse(reply);
+        if let Some(refusal) = refusal {
+            message.refuse(refusal);
         }
         (self.addresses, self.message) = (addresses, Some(message));
     }

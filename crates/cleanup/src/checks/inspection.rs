@@ -3,6 +3,7 @@
 use super::action::{self, Action, Deed};
 use super::lines::{self, Line};
 use super::settings::Checks;
+use crate::Refusal;
 use bytes::{Bytes, BytesMut};
 use mail::mime::{Domain, Event, Fault, Header, HeaderEnd, Mime, Section};
 use mail::{Address, ContentFlags, Dsn, QueueId, Reply};
@@ -44,7 +45,7 @@ pub struct Found {
     /// Its header tells that it is 8-bit.
     pub eight_bit: bool,
     /// Why it is not taken: it goes back to its sender.
-    pub refusal: Option<Reply>,
+    pub refusal: Option<Refusal>,
     /// What lines that were put in have.
     pub flags: ContentFlags,
 }
@@ -136,9 +137,9 @@ impl Inspection {
     }
 
     /// What was found, at the end; and the refusal where the sender is not sent the message back.
-    pub(crate) fn into_found(mut self) -> (Found, Option<Reply>) {
+    pub(crate) fn into_found(mut self) -> (Found, Option<Refusal>) {
         let returns = self.returns;
-        let told = self.found.refusal.take_if(|reply| !(returns && reply.is_permanent()));
+        let told = self.found.refusal.take_if(|refusal| !(returns && refusal.is_permanent()));
         (self.found, told)
     }
 
@@ -323,8 +324,7 @@ impl Inspection {
                     &events::Unanswered { queue_id: &self.queue_id, parameter: sort.parameter() },
                 );
                 (self.asks, self.over) = (false, true);
-                self.found.refusal =
-                    Some(Reply::new(451, Dsn::new(4, 3, 0), "Error: queue file write error"));
+                self.found.refusal = Some(Refusal::cannot_write());
                 Verdict::Drop
             }
             Lookup::Found(result) => self.act(sort, line, &result, is_latin, out),
@@ -431,7 +431,7 @@ impl Inspection {
     }
 
     fn refuse(&mut self, reply: Reply) {
-        self.found.refusal.get_or_insert(reply);
+        self.found.refusal.get_or_insert(Refusal::content(reply));
     }
 }
 
