@@ -179,14 +179,8 @@ impl Composer<'_> {
             if known && !recipient.original.as_bytes().eq_ignore_ascii_case(recipient.address.as_bytes()) {
                 text.push_str(&format!(" (expanded from <{}>)", one_line_address(&recipient.original)));
             }
-            let via = match &outcome.remote_mta {
-                Some(host) if outcome.status == Status::Sent => {
-                    format!("delivery via {}: ", one_line(host))
-                }
-                _ => String::new(),
-            };
             line!(out, "");
-            fold(&format!("{text}: {via}{}", one_line(&outcome.reason)), out);
+            fold(&format!("{text}: {}", reason(&outcome)), out);
         }
     }
 
@@ -237,7 +231,7 @@ impl Composer<'_> {
         }
         match &outcome.diagnostic {
             Some(d) => fold(&format!("Diagnostic-Code: {}; {}", one_line(&d.kind), one_line(&d.text)), out),
-            None => fold(&format!("Diagnostic-Code: X-Postfix; {}", one_line(&outcome.reason)), out),
+            None => fold(&format!("Diagnostic-Code: X-Postfix; {}", reason(outcome)), out),
         }
         if self.kind == ReportKind::Delay {
             let until = self.original.envelope.created.after(self.settings.maximal_queue_lifetime);
@@ -322,6 +316,17 @@ impl Composer<'_> {
         }
         envelope.attributes.push(("log_message_origin".to_string(), b"local".to_vec()));
         envelope
+    }
+}
+
+/// Why it is so, or how it went, on one line.
+fn reason(outcome: &Outcome) -> String {
+    let reason = one_line(&outcome.reason);
+    match &outcome.relay {
+        Some(relay) if outcome.status == Status::Sent => {
+            format!("delivery via {}: {reason}", one_line(relay))
+        }
+        _ => reason,
     }
 }
 

@@ -33,6 +33,7 @@ fn outcome(status: Status, dsn: Dsn, reason: &str) -> Outcome {
         reason: reason.into(),
         diagnostic: None,
         remote_mta: None,
+        relay: None,
         relayed: false,
         next_hop_reports: false,
         parts: Vec::new(),
@@ -120,6 +121,7 @@ fn success_is_reported_to_who_asked_for_it() {
         next_hop_reports: false,
         parts: Vec::new(),
         remote_mta: Some("mx.far.example".into()),
+        relay: Some("mx.far.example[192.0.2.7]:25".into()),
         ..outcome(Status::Sent, Dsn::new(2, 0, 0), "250 2.0.0 Ok")
     };
     for (notify, count) in [

@@ -197,6 +197,7 @@ mod tests {
             reason: "later".into(),
             diagnostic: None,
             remote_mta: None,
+            relay: None,
             relayed: false,
             next_hop_reports: false,
             parts: Vec::new(),

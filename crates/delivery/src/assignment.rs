@@ -231,6 +231,7 @@ mod tests {
             reason: "250 Ok".into(),
             diagnostic: None,
             remote_mta: None,
+            relay: None,
             relayed: true,
             next_hop_reports: false,
             parts: Vec::new(),

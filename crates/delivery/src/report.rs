@@ -229,9 +229,13 @@ impl Report {
             Whose::Recipient(place) => {
                 let JobRecipient { recipient, .. } = &self.desk.job.recipients[place];
                 self.desk.log((&recipient.address, &recipient.original), via, line.now, &verdict);
-                self.desk.outcome(place, verdict, Vec::new())
+                let relay = (line.relay != Via::NONE.relay).then(|| line.relay.clone());
+                Outcome { relay, ..self.desk.outcome(place, verdict, Vec::new()) }
             }
-            Whose::Whole(place, parts) => self.desk.outcome(place, verdict, parts),
+            Whose::Whole(place, parts) => {
+                let relay = Some(self.desk.job.transport.to_string());
+                Outcome { relay, ..self.desk.outcome(place, verdict, parts) }
+            }
         };
         outcomes.outcome(outcome);
     }
@@ -398,6 +402,7 @@ impl Desk {
             reason: verdict.reason,
             diagnostic: verdict.diagnostic,
             remote_mta: verdict.remote_mta,
+            relay: None,
             relayed: verdict.relayed,
             next_hop_reports: verdict.next_hop_reports,
             parts,

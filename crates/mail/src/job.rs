@@ -112,6 +112,8 @@ pub struct Outcome {
     pub diagnostic: Option<Diagnostic>,
     /// The remote mail server's name, where one was involved (`Remote-MTA`).
     pub remote_mta: Option<String>,
+    /// Over what it was delivered, as the log's `relay=` has it: `host[address]:port`, or the agent's service.
+    pub relay: Option<String>,
     /// `relayed` (another server takes over, RFC 3464) as against `delivered`.
     pub relayed: bool,
     /// Where an alias made several recipients of it: those that failed, for the report.
@@ -131,6 +133,7 @@ impl Outcome {
             reason: reason.into(),
             diagnostic: None,
             remote_mta: None,
+            relay: None,
             relayed: false,
             next_hop_reports: false,
             parts: Vec::new(),

@@ -46,6 +46,7 @@ impl NextTurn {
                     reason: "250 2.0.0 Ok: queued as 4XyZ1".into(),
                     diagnostic: None,
                     remote_mta: Some("mx.example.org".into()),
+                    relay: None,
                     relayed: true,
                     next_hop_reports: false,
                     parts: Vec::new(),

@@ -5,7 +5,6 @@ use config::kinds::{FeedbackPer, FeedbackStep};
 use config::parameters::{Global, Qmgr, Transport};
 use config::{Config, Errors, ServiceType};
 use mail::Address;
-use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -16,8 +15,6 @@ const LOWERED: &str =
 /// Settings of the queue manager; a reload brings new ones, which hold for queued mail too.
 #[derive(Clone, Debug, Default)]
 pub struct Settings {
-    /// Transports that reach nobody, so that no report names them (discard).
-    pub discards: BTreeSet<String>,
     /// The scheduler's.
     pub scheduler: Arc<scheduler::Settings>,
     /// `defer_transports`.
@@ -103,7 +100,6 @@ impl Settings {
         let double_bounce_user =
             global.double_bounce_sender.split('@').next().unwrap_or_default().to_string();
         Ok(Settings {
-            discards: discards(config),
             scheduler: Arc::new(settings),
             defer_transports: qmgr.defer_transports,
             default_filter_nexthop: qmgr.default_filter_nexthop,
@@ -139,12 +135,6 @@ fn feedback(step: &FeedbackStep) -> Feedback {
         FeedbackPer::Concurrency => Feedback::OverConcurrency(step.base),
         FeedbackPer::SqrtConcurrency => Feedback::OverSqrtConcurrency(step.base),
     }
-}
-
-/// Services whose program is discard(8), and that which is there without a line.
-fn discards(config: &Config) -> BTreeSet<String> {
-    let lines = config.services().iter().filter(|s| s.kind == ServiceType::Unix && s.command == "discard");
-    lines.map(|s| s.name.clone()).chain(["discard".to_owned()]).collect()
 }
 
 #[cfg(test)]

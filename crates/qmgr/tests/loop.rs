@@ -100,6 +100,7 @@ impl Hand for Agents {
                 reason: "as told".into(),
                 diagnostic: None,
                 remote_mta: None,
+                relay: None,
                 relayed: true,
                 next_hop_reports: false,
                 parts: Vec::new(),

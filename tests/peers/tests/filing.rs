@@ -1,19 +1,11 @@
 //! procmail, maildrop and Dovecot's delivery agent file mail as they do behind Debian's Postfix.
 
-/// What the log says of each recipient, and what was filed.
-fn told(world: &str, program: &str) -> String {
-    let output = peers::in_world(world, "filing.py", &[program]);
-    let text = peers::said(&output);
-    assert!(output.status.success(), "{program}: {text}");
-    text
-}
-
 #[test]
 fn programs_that_file_mail_get_and_say_the_same_as_behind_postfix() {
     if !peers::have_worlds() {
         return;
     }
-    let theirs = told("postfix", "postfix");
+    let theirs = peers::in_world("postfix", "filing.py", &["postfix"]);
     for finding in [
         "dsn=2.0.0, status=sent (delivered to command: /usr/bin/procmail -a \"$EXTENSION\")",
         "dsn=5.1.1, status=bounced (user unknown)",
@@ -29,6 +21,6 @@ fn programs_that_file_mail_get_and_say_the_same_as_behind_postfix() {
     ] {
         assert!(theirs.contains(finding), "{finding}: {theirs}");
     }
-    let ours = told("both", "posthaste");
+    let ours = peers::in_world("both", "filing.py", &["posthaste"]);
     assert_eq!(ours.lines().collect::<Vec<_>>(), theirs.lines().collect::<Vec<_>>());
 }

@@ -102,8 +102,8 @@ pub struct Driver<S> {
     active: HashMap<MessageKey, Active>,
     /// Messages that came in this turn; whoever does not become active in it is read again later.
     fresh: HashMap<MessageKey, NewMessage>,
-    /// What runs: of which message, by which transport.
-    jobs: HashMap<JobId, (MessageKey, Arc<str>)>,
+    /// What runs: of which message.
+    jobs: HashMap<JobId, MessageKey>,
     /// Jobs whose attempt is not written down yet.
     outbox: VecDeque<Job>,
     /// Messages that become active once their ways are found.
@@ -279,8 +279,7 @@ impl<S: Spool> Driver<S> {
     }
 
     fn outcome(&mut self, outcome: Outcome) {
-        let Some((key, transport)) = self.jobs.get(&outcome.job) else { return };
-        let key = *key;
+        let Some(&key) = self.jobs.get(&outcome.job) else { return };
         let Some(message) = self.active.get_mut(&key) else {
             // The message went on hold or was deleted meanwhile; what was delivered all the same counts.
             if outcome.status == Status::Sent {
@@ -296,12 +295,7 @@ impl<S: Spool> Driver<S> {
                 let recipient = &message.envelope.recipients[outcome.index as usize];
                 let asked = recipient.notify.has(mail::Notify::SUCCESS) && !outcome.next_hop_reports;
                 if asked || (message.was_late && recipient.notify.on_delay()) {
-                    let mut reported = outcome.clone();
-                    if reported.remote_mta.is_none() && !self.settings.discards.contains(&**transport) {
-                        // Postfix's words; where another server took the mail bounce names that.
-                        reported.reason = format!("delivery via {transport}: {}", reported.reason);
-                    }
-                    message.reported.push(reported);
+                    message.reported.push(outcome.clone());
                 }
                 self.spool.record(Record::Outcome { key, outcome });
             }
@@ -407,7 +401,7 @@ impl<S: Spool> Driver<S> {
         if handout.suspended.is_none() && !std::mem::replace(&mut message.attempted, true) {
             self.spool.record(Record::Attempt { key });
         }
-        self.jobs.insert(handout.job, (key, Arc::clone(&transport)));
+        self.jobs.insert(handout.job, key);
         let envelope = &message.envelope;
         let first = handout.recipients.first().map(|index| *index as usize);
         let sender = match (verp_delimiters(envelope), first) {

@@ -131,6 +131,7 @@ fn outcome(index: u32, status: Status) -> Outcome {
         reason: "said so".into(),
         diagnostic: None,
         remote_mta: None,
+        relay: None,
         relayed: false,
         next_hop_reports: false,
         parts: Vec::new(),
