@@ -33,10 +33,12 @@ pub struct Rules {
 }
 
 /// Postfix's `line_length_limit`.
-const LINE_LENGTH_LIMIT: usize = 2048;
+pub const LINE_LENGTH_LIMIT: usize = 2048;
 
-/// Bytes of recipient headers that are looked at; 16 MB hold half a million addresses.
-const RECIPIENT_HEADERS_MAX: usize = 16 << 20;
+/// Bytes of one field that are looked at for recipients; beyond its tokens nothing is found anyway.
+const FIELD_MAX: usize = 1 << 20;
+/// Recipients that a message can have from its header; the field in which there were more counts to its end.
+const RECIPIENTS_MAX: usize = 100_000;
 
 /// The text so far.
 pub struct Message<'a, R: Records> {
@@ -58,10 +60,12 @@ pub struct Message<'a, R: Records> {
 struct Header {
     /// What the current field does to recipients.
     field: Field,
-    plain: String,
-    resent: String,
+    /// The value of the current field so far.
+    value: Vec<u8>,
+    plain: Vec<Vec<u8>>,
+    resent: Vec<Vec<u8>>,
     has_resent: bool,
-    bytes: usize,
+    ended: bool,
 }
 
 #[derive(Clone, Copy, Default, PartialEq, Eq)]
@@ -127,11 +131,16 @@ impl<'a, R: Records> Message<'a, R> {
 
     /// Ends the text; gives the recipients from the header.
     pub fn finish(mut self) -> io::Result<Vec<Vec<u8>>> {
-        if !self.ended && (!self.line.is_empty() || self.continued) {
-            self.end_line()?;
+        match self.line.as_slice() {
+            _ if self.ended => {}
+            b"" => {}
+            b"." if !self.continued && !self.rules.ignore_dots => {}
+            // A line without an end is a piece; cleanup ends it.
+            _ => self.piece()?,
         }
-        let Some(header) = self.header else { return Ok(Vec::new()) };
-        Ok(parse_list(if header.has_resent { &header.resent } else { &header.plain }))
+        let Some(mut header) = self.header else { return Ok(Vec::new()) };
+        header.end_field();
+        Ok(if header.has_resent { header.resent } else { header.plain })
     }
 
     fn end_line(&mut self) -> io::Result<()> {
@@ -175,50 +184,56 @@ impl<'a, R: Records> Message<'a, R> {
         if self.dropped {
             return;
         }
-        if let Some(header) = self.header.as_mut().filter(|h| h.bytes < RECIPIENT_HEADERS_MAX) {
+        if let Some(header) = self.header.as_mut().filter(|header| !header.ended) {
             header.take(line, self.continued);
         }
     }
 }
 
 impl Header {
-    /// Marks the end of the header: nothing more is taken.
-    fn end(&mut self) {
-        self.bytes = RECIPIENT_HEADERS_MAX;
-    }
-
     fn take(&mut self, line: &[u8], continued: bool) {
-        let text = String::from_utf8_lossy(line);
         if continued || line.starts_with(b" ") || line.starts_with(b"\t") {
-            return self.add(&text);
+            return self.add(line);
         }
-        let Some((name, value)) = text.split_once(':').filter(|(name, _)| is_field_name(name)) else {
-            return self.end();
+        self.end_field();
+        let colon = line.iter().position(|&byte| byte == b':');
+        let Some((name, value)) =
+            colon.map(|at| (&line[..at], &line[at + 1..])).filter(|(n, _)| is_field_name(n))
+        else {
+            self.ended = true;
+            return;
         };
-        self.field = match name.trim_end().to_ascii_lowercase().as_str() {
-            "to" | "cc" | "bcc" => Field::Recipients,
-            "resent-to" | "resent-cc" | "resent-bcc" => Field::ResentRecipients,
+        self.field = match name.trim_ascii_end().to_ascii_lowercase().as_slice() {
+            b"to" | b"cc" | b"bcc" => Field::Recipients,
+            b"resent-to" | b"resent-cc" | b"resent-bcc" => Field::ResentRecipients,
             _ => Field::Other,
         };
         self.has_resent |= self.field == Field::ResentRecipients;
-        // Fields of one kind make one list.
-        self.add(",");
         self.add(value);
     }
 
-    fn add(&mut self, text: &str) {
-        match self.field {
-            Field::Other => return,
-            Field::Recipients => self.plain.push_str(text),
-            Field::ResentRecipients => self.resent.push_str(text),
+    fn add(&mut self, text: &[u8]) {
+        if self.field != Field::Other && self.value.len() + text.len() <= FIELD_MAX {
+            self.value.extend_from_slice(text);
         }
-        self.bytes += text.len();
+    }
+
+    fn end_field(&mut self) {
+        let value = std::mem::take(&mut self.value);
+        let recipients = match std::mem::take(&mut self.field) {
+            Field::Other => return,
+            Field::Recipients => &mut self.plain,
+            Field::ResentRecipients => &mut self.resent,
+        };
+        if recipients.len() < RECIPIENTS_MAX {
+            recipients.extend(parse_list(&value));
+        }
     }
 }
 
-fn is_field_name(name: &str) -> bool {
-    let name = name.trim_end_matches([' ', '\t']);
-    !name.is_empty() && name.bytes().all(|b| b.is_ascii_graphic())
+fn is_field_name(name: &[u8]) -> bool {
+    let name = name.trim_ascii_end();
+    !name.is_empty() && name.iter().all(u8::is_ascii_graphic)
 }
 
 fn memchr(bytes: &[u8]) -> Option<usize> {

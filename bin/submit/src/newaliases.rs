@@ -2,11 +2,15 @@
 
 use crate::settings::{Settings, os_text};
 use crate::{Failure, TEMPFAIL};
+use std::ffi::OsStr;
 use std::process::Command;
 
-/// Rebuilds the tables of `alias_database`, or those that the words name.
-pub fn run(settings: &Settings, words: &[String]) -> Result<i32, Failure> {
-    let databases = if words.is_empty() { &settings.alias_database[..] } else { words };
+/// Rebuilds the tables of `alias_database`, or the one that `-oA` names.
+pub fn run(settings: &Settings, only: Option<&OsStr>) -> Result<i32, Failure> {
+    let databases: Vec<&OsStr> = match only {
+        Some(database) => vec![database],
+        None => settings.alias_database.iter().map(OsStr::new).collect(),
+    };
     if databases.is_empty() {
         return Ok(0);
     }

@@ -1,6 +1,9 @@
 //! The options of sendmail, as Postfix takes them.
 
+use crate::tell;
 use mail::{Encoding, Notify, Ret};
+use std::ffi::OsString;
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
 
 /// What sendmail is asked to do.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -8,6 +11,8 @@ pub enum Mode {
     /// Take a message from standard input (`-bm`).
     #[default]
     Mail,
+    /// Ask how mail to recipients would be delivered (`-bv`).
+    Verify,
     /// List the queue (`-bp`, `mailq`).
     Queue,
     /// Rebuild the alias tables (`-bi`, `-I`, `newaliases`).
@@ -20,61 +25,91 @@ pub enum Mode {
     Flush,
 }
 
-/// The command line.
+/// The command line. Its words are bytes, since addresses and names need not be UTF-8.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Options {
     /// What to do.
     pub mode: Mode,
+    /// Whether all is said with what is always done anyway or never: `-bh`, `-bH`, `-q30m`.
+    pub nothing: bool,
     /// `-C`: where main.cf is.
-    pub config: Option<String>,
+    pub config: Option<OsString>,
     /// `-f`, `-r`: the sender, as written.
-    pub sender: Option<String>,
+    pub sender: Option<Vec<u8>>,
     /// `-F`: the sender's full name.
-    pub full_name: Option<String>,
+    pub full_name: Option<Vec<u8>>,
     /// `-t`: recipients stand in the header.
     pub extract: bool,
     /// `-i`, `-oi`: a line with one dot does not end the message.
     pub ignore_dots: bool,
     /// `-G`: mail of strangers, whose headers stay as they are.
     pub relay: bool,
+    /// How often `-v` was given: once asks for a report of the first delivery, more often has no effect.
+    pub verbose: u32,
     /// `-N`.
     pub notify: Notify,
     /// `-R`.
     pub ret: Option<Ret>,
     /// `-V` with an envelope id.
-    pub envid: Option<String>,
+    pub envid: Option<Vec<u8>>,
     /// `-XV`: the delimiters of VERP, or none to take the default ones.
-    pub verp: Option<String>,
+    pub verp: Option<Vec<u8>>,
     /// `-B`.
     pub encoding: Encoding,
+    /// `-oA`: the alias database of `-bi`.
+    pub alias_database: Option<OsString>,
     /// `-qI`: flush one message.
-    pub flush_id: Option<String>,
-    /// `-qR`, `-qS`: flush the mail of one site.
-    pub flush_site: Option<String>,
+    pub flush_id: Option<OsString>,
+    /// `-qR`: flush the mail of one site.
+    pub flush_site: Option<OsString>,
     /// What is not an option: recipients.
-    pub words: Vec<String>,
+    pub words: Vec<Vec<u8>>,
     /// What was ignored, to be told.
     pub warnings: Vec<String>,
 }
 
-/// Options that take a value; `-b`, `-o` and `-q` have theirs at once behind the letter.
-const WITH_VALUE: &str = "ABCFLNORVXefhopr";
+/// A command line that cannot be followed.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Mistake {
+    /// It is none: what is told in front of the usage.
+    Usage(String),
+    /// It is told by itself.
+    Fatal(String),
+}
 
-/// Reads the command line behind the program's name; an error is what to tell the user.
-pub fn parse(program: &str, arguments: &[String]) -> Result<Options, String> {
+/// Options that take a value; `-b`, `-o` and `-q` have theirs at once behind the letter.
+const WITH_VALUE: &[u8] = b"ABCFLNORVXefhopr";
+
+/// Longest value of `-V`.
+const ENVID_MAX: usize = 100;
+
+/// Reads the command line behind the program's name.
+pub fn parse(program: &str, arguments: &[OsString]) -> Result<Options, Mistake> {
     let mut options = Options { mode: mode_of(program), ..Options::default() };
-    let mut words = arguments.iter();
+    let mut words = arguments.iter().map(|word| word.as_bytes()).peekable();
     while let Some(word) = words.next() {
-        if word == "--" {
+        if word == b"--" {
             break;
         }
-        let Some(letters) = word.strip_prefix('-').filter(|l| !l.is_empty()) else {
-            options.words.push(word.clone());
-            continue;
-        };
-        letters_of(letters, &mut words, &mut options)?;
+        match word.strip_prefix(b"-").filter(|letters| !letters.is_empty()) {
+            // What stands behind a recipient is another one.
+            None => {
+                options.words.push(word.to_vec());
+                break;
+            }
+            Some(letters) if is_old_verp(letters, words.peek().copied()) => {
+                let (word, value) = (tell::printable(word), &letters[1..]);
+                let new = format!("-X{}", tell::printable(letters));
+                options
+                    .warnings
+                    .push(format!("option {word} is deprecated with Postfix 2.3; specify {new} instead"));
+                options.verp = Some(delimiters(value)?);
+            }
+            Some(letters) => letters_of(letters, &mut words, &mut options)?,
+        }
     }
-    options.words.extend(words.cloned());
+    options.words.extend(words.map(<[u8]>::to_vec));
+    options.check()?;
     Ok(options)
 }
 
@@ -86,158 +121,244 @@ fn mode_of(program: &str) -> Mode {
     }
 }
 
+/// Before Postfix 2.3 `-V` was what `-XV` is; two characters can be nothing else.
+fn is_old_verp(letters: &[u8], next: Option<&[u8]>) -> bool {
+    match letters {
+        [b'V'] => next.is_some_and(|word| word.len() == 2),
+        [b'V', value @ ..] => value.len() == 2,
+        _ => false,
+    }
+}
+
+fn delimiters(value: &[u8]) -> Result<Vec<u8>, Mistake> {
+    // Postfix's verp_delimiter_filter.
+    let fit = value.is_empty() || (value.len() == 2 && value.iter().all(|byte| b"-=+".contains(byte)));
+    fit.then(|| value.to_vec())
+        .ok_or_else(|| Mistake::Fatal("-V requires two characters from -=+".to_string()))
+}
+
 fn letters_of<'a>(
-    letters: &str,
-    words: &mut impl Iterator<Item = &'a String>,
+    letters: &'a [u8],
+    words: &mut impl Iterator<Item = &'a [u8]>,
     options: &mut Options,
-) -> Result<(), String> {
+) -> Result<(), Mistake> {
     let mut rest = letters;
-    while let Some(letter) = rest.chars().next() {
-        rest = &rest[letter.len_utf8()..];
+    while let Some((&letter, behind)) = rest.split_first() {
+        rest = behind;
         match letter {
-            'q' => return flush(rest, words, options),
-            'b' => {
-                let value = value_of(letter, rest, words)?;
-                return mode(&value, options);
+            b'q' => return flush(rest, options),
+            b'b' => return mode(value_of(letter, rest, words)?, options),
+            _ if WITH_VALUE.contains(&letter) => {
+                return with_value(letter, value_of(letter, rest, words)?, options);
             }
-            _ if WITH_VALUE.contains(letter) => {
-                let value = value_of(letter, rest, words)?;
-                return with_value(letter, &value, options);
-            }
-            't' => options.extract = true,
-            'i' => options.ignore_dots = true,
-            'I' => options.mode = Mode::Aliases,
-            'G' => options.relay = true,
-            'U' | 'c' | 'm' | 'n' | 'v' | 'x' => {}
-            _ => return Err(format!("invalid option -- '{letter}'")),
+            b't' => options.extract = true,
+            b'i' => options.ignore_dots = true,
+            b'I' => options.mode = Mode::Aliases,
+            b'G' => options.relay = true,
+            b'v' => options.verbose += 1,
+            b'n' => return Err(Mistake::Fatal("-n option not supported".to_string())),
+            b'U' | b'c' | b'm' | b'x' => {}
+            _ => return Err(Mistake::Usage(format!("invalid option -- '{}'", tell::printable(&[letter])))),
         }
     }
     Ok(())
 }
 
 fn value_of<'a>(
-    letter: char,
-    rest: &str,
-    words: &mut impl Iterator<Item = &'a String>,
-) -> Result<String, String> {
+    letter: u8,
+    rest: &'a [u8],
+    words: &mut impl Iterator<Item = &'a [u8]>,
+) -> Result<&'a [u8], Mistake> {
     if !rest.is_empty() {
-        return Ok(rest.to_string());
+        return Ok(rest);
     }
-    words.next().cloned().ok_or_else(|| format!("option requires an argument -- '{letter}'"))
+    words
+        .next()
+        .ok_or_else(|| Mistake::Usage(format!("option requires an argument -- '{}'", char::from(letter))))
 }
 
-fn mode(value: &str, options: &mut Options) -> Result<(), String> {
-    options.mode = match value.chars().next() {
-        Some('m') => Mode::Mail,
-        Some('p') => Mode::Queue,
-        Some('i') => Mode::Aliases,
-        Some('s') => Mode::Smtp,
-        Some('d' | 'l') => Mode::Daemon,
-        // Postfix takes these and does nothing.
-        Some('h' | 'H') => return Ok(()),
-        _ => return Err(format!("unsupported: -b{value}")),
+fn mode(value: &[u8], options: &mut Options) -> Result<(), Mistake> {
+    options.mode = match value.first() {
+        Some(b'm') => Mode::Mail,
+        Some(b'v') => Mode::Verify,
+        Some(b'p') => Mode::Queue,
+        Some(b'i') => Mode::Aliases,
+        Some(b's') => Mode::Smtp,
+        Some(b'd' | b'l') => {
+            if options.mode == Mode::Flush {
+                options.warnings.push("ignoring -q option in daemon mode".to_string());
+            }
+            Mode::Daemon
+        }
+        Some(b'h' | b'H') => {
+            options.nothing = true;
+            return Ok(());
+        }
+        other => {
+            let letter = other.map_or_else(String::new, |letter| tell::printable(&[*letter]));
+            return Err(Mistake::Fatal(format!("unsupported: -b{letter}")));
+        }
     };
     Ok(())
 }
 
-fn with_value(letter: char, value: &str, options: &mut Options) -> Result<(), String> {
+fn with_value(letter: u8, value: &[u8], options: &mut Options) -> Result<(), Mistake> {
+    let mut warn = |text: String| options.warnings.push(text);
     match letter {
-        'B' => {
-            options.encoding = match value.to_ascii_uppercase().as_str() {
-                "8BITMIME" => Encoding::EightBit,
-                "7BIT" => Encoding::SevenBit,
-                _ => return Err("-B option needs 8BITMIME or 7BIT".to_string()),
+        b'B' => {
+            options.encoding = match value {
+                b"8BITMIME" => Encoding::EightBit,
+                b"7BIT" => Encoding::SevenBit,
+                _ => return Err(Mistake::Fatal("-B option needs 8BITMIME or 7BIT".to_string())),
             }
         }
-        'C' => options.config = Some(value.to_string()),
-        'F' => options.full_name = Some(value.to_string()),
-        'f' | 'r' => options.sender = Some(value.to_string()),
-        'N' => match notify(value) {
-            Some(notify) => options.notify = notify,
-            None => options.warnings.push("bad -N option value -- ignored".to_string()),
+        b'C' => options.config = Some(OsString::from_vec(value.to_vec())),
+        b'F' => options.full_name = Some(value.to_vec()),
+        b'f' | b'r' => options.sender = Some(value.to_vec()),
+        b'N' => match notify(value) {
+            Ok(notify) => options.notify = notify,
+            Err(unknown) => {
+                if let Some(word) = unknown {
+                    let (word, value) = (tell::printable(word), tell::printable(value));
+                    warn(format!("unknown DSN NOTIFY command value \"{word}\" in \"{value}\""));
+                }
+                warn("bad -N option value -- ignored".to_string());
+            }
         },
-        'R' => match value.to_ascii_lowercase().as_str() {
-            "full" => options.ret = Some(Ret::Full),
-            "hdrs" => options.ret = Some(Ret::Hdrs),
-            _ => options.warnings.push("bad -R option value -- ignored".to_string()),
+        b'R' if value.eq_ignore_ascii_case(b"full") => options.ret = Some(Ret::Full),
+        b'R' if value.eq_ignore_ascii_case(b"hdrs") => options.ret = Some(Ret::Hdrs),
+        b'R' => warn("bad -R option value -- ignored".to_string()),
+        b'V' if value.len() > ENVID_MAX => warn("too long -V option value -- ignored".to_string()),
+        b'V' if value.is_empty() || !value.iter().all(|b| (b' '..=b'~').contains(b)) => {
+            warn("bad syntax in -V option value -- ignored".to_string());
+        }
+        b'V' => options.envid = Some(value.to_vec()),
+        b'X' => match value.split_first() {
+            Some((b'V', value)) => options.verp = Some(delimiters(value)?),
+            other => {
+                let letter = other.map_or_else(String::new, |(letter, _)| tell::printable(&[*letter]));
+                return Err(Mistake::Fatal(format!("unsupported: -X{letter}")));
+            }
         },
-        'V' if value.len() > 100 => options.warnings.push("too long -V option value -- ignored".to_string()),
-        'V' => options.envid = Some(value.to_string()),
-        'X' if value.starts_with('V') => options.verp = Some(value[1..].to_string()),
-        'o' if value == "i" => options.ignore_dots = true,
+        b'o' => match value.split_first() {
+            Some((b'A', name)) if !name.is_empty() => {
+                options.alias_database = Some(OsString::from_vec(name.to_vec()));
+            }
+            Some((b'i', _)) => options.ignore_dots = true,
+            _ => {}
+        },
         _ => {}
     }
     Ok(())
 }
 
-fn notify(value: &str) -> Option<Notify> {
+/// RFC 3461 4.1; the error is a word that is none, where one is to blame.
+fn notify(value: &[u8]) -> Result<Notify, Option<&[u8]>> {
     let mut bits = 0;
-    for word in value.split(',') {
-        bits |= match word.trim().to_ascii_lowercase().as_str() {
-            "never" => Notify::NEVER.0,
-            "success" => Notify::SUCCESS.0,
-            "failure" => Notify::FAILURE.0,
-            "delay" => Notify::DELAY.0,
-            _ => return None,
+    let divided = |byte: &u8| matches!(byte, b',' | b' ' | b'\t' | b'\r' | b'\n');
+    for word in value.split(divided).filter(|word| !word.is_empty()) {
+        bits |= match word.to_ascii_lowercase().as_slice() {
+            b"never" => Notify::NEVER.0,
+            b"success" => Notify::SUCCESS.0,
+            b"failure" => Notify::FAILURE.0,
+            b"delay" => Notify::DELAY.0,
+            _ => return Err(Some(word)),
         };
     }
-    // RFC 3461 4.1: NEVER stands alone.
-    (bits & Notify::NEVER.0 == 0 || bits == Notify::NEVER.0).then_some(Notify(bits))
+    // NEVER stands alone.
+    match bits & Notify::NEVER.0 == 0 || bits == Notify::NEVER.0 {
+        true => Ok(Notify(bits)),
+        false => Err(None),
+    }
 }
 
-/// `-q`, `-qIid`, `-qRsite`, `-qSsite`; `-q30m` asks for a daemon that runs the queue, which is always there.
-fn flush<'a>(
-    rest: &str,
-    words: &mut impl Iterator<Item = &'a String>,
-    options: &mut Options,
-) -> Result<(), String> {
-    match rest.chars().next() {
-        None => options.mode = Mode::Flush,
-        Some(c) if c.is_ascii_digit() => {}
-        Some(c @ ('I' | 'R' | 'S')) => {
-            let value = value_of('q', &rest[1..], words)?;
-            options.mode = Mode::Flush;
-            if c == 'I' {
-                options.flush_id = Some(value);
-            } else {
-                options.flush_site = Some(value);
-            }
+/// `-q`, `-qIid`, `-qRsite`; `-q30m` asks for a daemon that runs the queue, which is always there.
+fn flush(value: &[u8], options: &mut Options) -> Result<(), Mistake> {
+    let fatal = |text: String| Err(Mistake::Fatal(text));
+    match value.split_first() {
+        _ if options.mode == Mode::Daemon => {
+            options
+                .warnings
+                .extend(value.is_empty().then(|| "ignoring -q option in daemon mode".to_string()));
         }
-        Some(_) => return Err(format!("-q{rest} is not implemented")),
+        None => options.mode = Mode::Flush,
+        Some((first, _)) if first.is_ascii_digit() => options.nothing = true,
+        Some((b'I', [])) => return fatal("specify: -qIqueueid".to_string()),
+        Some((b'R', [])) => return fatal("specify: -qRsitename".to_string()),
+        Some((b'I', id)) => options.flush_id = Some(OsString::from_vec(id.to_vec())),
+        Some((b'R', site)) => options.flush_site = Some(OsString::from_vec(site.to_vec())),
+        Some((first, _)) => return fatal(format!("-q{} is not implemented", tell::printable(&[*first]))),
     }
     Ok(())
+}
+
+impl Options {
+    /// Whether the options go together.
+    fn check(&self) -> Result<(), Mistake> {
+        let delivers = matches!(self.mode, Mode::Mail | Mode::Verify);
+        let fatal = |text: &str| Err(Mistake::Fatal(text.to_string()));
+        let recipients = !self.words.is_empty();
+        match self.mode {
+            _ if self.nothing => Ok(()),
+            _ if self.extract && !delivers => fatal("-t can be used only in delivery mode"),
+            _ if self.flush_site.is_some() && self.mode != Mode::Mail => {
+                fatal("-qR can be used only in delivery mode")
+            }
+            _ if self.flush_id.is_some() && self.mode != Mode::Mail => {
+                fatal("-qI can be used only in delivery mode")
+            }
+            Mode::Verify if self.extract => fatal("-t option cannot be used with -bv"),
+            Mode::Verify if self.verbose > 0 => fatal("-v option cannot be used with -bv"),
+            Mode::Mail if self.flush_site.is_some() && recipients => {
+                fatal("flush site requires no recipient")
+            }
+            Mode::Mail if self.flush_site.is_none() && self.flush_id.is_some() && recipients => {
+                fatal("flush queue_id requires no recipient")
+            }
+            Mode::Queue if recipients => fatal("display queue mode requires no recipient"),
+            Mode::Flush if recipients => fatal("flush queue mode requires no recipient"),
+            Mode::Daemon if recipients => fatal("daemon mode requires no recipient"),
+            Mode::Aliases if recipients => fatal("alias initialization mode requires no recipient"),
+            Mode::Smtp if recipients => fatal("stand-alone mode requires no recipient"),
+            _ => Ok(()),
+        }
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn parsed(line: &str) -> Result<Options, String> {
-        parse("sendmail", &line.split_whitespace().map(String::from).collect::<Vec<_>>())
+    fn parsed(line: &str) -> Result<Options, Mistake> {
+        parse("sendmail", &line.split_whitespace().map(OsString::from).collect::<Vec<_>>())
     }
 
     #[test]
     fn programs_call_sendmail_in_many_ways() {
         let o = parsed("-oi -oem -f ann@example.org -t -FAnn bob@example.org").unwrap();
         assert!(o.ignore_dots && o.extract);
-        assert_eq!((o.sender.as_deref(), o.full_name.as_deref()), (Some("ann@example.org"), Some("Ann")));
-        assert_eq!(o.words, ["bob@example.org"]);
+        assert_eq!(o.sender.as_deref(), Some(&b"ann@example.org"[..]));
+        assert_eq!(o.full_name.as_deref(), Some(&b"Ann"[..]));
+        assert_eq!(o.words, [b"bob@example.org"]);
         let o = parsed("-i -Nsuccess,delay -R hdrs -V id1 -- -x@example.org").unwrap();
-        assert_eq!((o.notify, o.ret, o.envid.as_deref()), (Notify(10), Some(Ret::Hdrs), Some("id1")));
-        assert_eq!(o.words, ["-x@example.org"]);
+        assert_eq!((o.notify, o.ret, o.envid.as_deref()), (Notify(10), Some(Ret::Hdrs), Some(&b"id1"[..])));
+        assert_eq!(o.words, [b"-x@example.org"]);
         assert_eq!(parsed("-bp").unwrap().mode, Mode::Queue);
         assert_eq!(parsed("-q").unwrap().mode, Mode::Flush);
-        assert_eq!(parsed("-qIABC").unwrap().flush_id.as_deref(), Some("ABC"));
-        assert_eq!(parsed("-tivf ann@example.org").unwrap().sender.as_deref(), Some("ann@example.org"));
+        assert_eq!(parsed("-qIABC").unwrap().flush_id, Some(OsString::from("ABC")));
+        assert_eq!(parsed("-tivf ann@example.org").unwrap().sender.as_deref(), Some(&b"ann@example.org"[..]));
+        assert_eq!(parsed("-bd -q30m").unwrap().mode, Mode::Daemon);
         assert_eq!(parse("mailq", &[]).unwrap().mode, Mode::Queue);
     }
 
     #[test]
     fn what_cannot_be_is_told() {
-        assert_eq!(parsed("-bx").unwrap_err(), "unsupported: -bx");
-        assert_eq!(parsed("-y").unwrap_err(), "invalid option -- 'y'");
-        assert_eq!(parsed("-f").unwrap_err(), "option requires an argument -- 'f'");
-        assert_eq!(parsed("-B9 a").unwrap_err(), "-B option needs 8BITMIME or 7BIT");
-        assert_eq!(parsed("-Nfoo a").unwrap().warnings, ["bad -N option value -- ignored"]);
+        let usage = |text: &str| Mistake::Usage(text.to_string());
+        let fatal = |text: &str| Mistake::Fatal(text.to_string());
+        assert_eq!(parsed("-bx").unwrap_err(), fatal("unsupported: -bx"));
+        assert_eq!(parsed("-y").unwrap_err(), usage("invalid option -- 'y'"));
+        assert_eq!(parsed("-\x1b").unwrap_err(), usage("invalid option -- '?'"));
+        assert_eq!(parsed("-f").unwrap_err(), usage("option requires an argument -- 'f'"));
+        assert_eq!(parsed("-bp -t").unwrap_err(), fatal("-t can be used only in delivery mode"));
     }
 }

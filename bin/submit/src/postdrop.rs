@@ -3,13 +3,16 @@
 //! It is set-gid so that it may write there; so it believes nothing of what comes in. The file is Postfix's: a record
 //! `T`, then what the user may say. It is complete when its owner may execute it.
 
-use crate::message::Records;
-use crate::settings::{Settings, os_text};
+use crate::message::{LINE_LENGTH_LIMIT, Records};
+use crate::settings::{Caller, Settings, os_text};
+use crate::{Failure, tell};
 use mail::{QueueId, QueueIdForm, Timestamp};
-use queue::record::{Damaged, RECORD_BYTES_MAX, Record, kind, put};
+use queue::record::{kind, put};
 use rustix::fs::{CWD, Mode, RenameFlags, fchmod, renameat_with};
+use std::ffi::OsString;
 use std::fs::File;
 use std::io::{self, BufWriter, Read, Write};
+use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
@@ -32,24 +35,100 @@ pub struct Submission {
 }
 
 /// Why a message was not taken.
-#[derive(Debug)]
+#[derive(Debug, PartialEq, Eq)]
 pub enum Refused {
-    /// It is larger than `message_size_limit`.
-    TooLarge,
+    /// Its writer went before its end and so wants nothing any more.
+    Abandoned,
     /// The stream is none that a user may send.
-    Damaged(Damaged),
-    /// The disk failed.
-    Io(String),
+    Malformed(String),
+    /// Postfix's status of cleanup, and what is said of it to the writer.
+    Status(u32, String),
 }
 
-impl std::fmt::Display for Refused {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Refused::TooLarge => write!(f, "File too large"),
-            Refused::Damaged(damaged) => write!(f, "malformed input: {damaged}"),
-            Refused::Io(text) => f.write_str(text),
+/// Postfix's status of what can never be taken.
+const BAD: u32 = 1;
+/// Its status of what the disk did not take.
+const NOT_WRITTEN: u32 = 2;
+/// Its status of what is larger than `message_size_limit`.
+const TOO_LARGE: u32 = 4;
+
+impl From<io::Error> for Refused {
+    fn from(error: io::Error) -> Self {
+        match error.kind() {
+            io::ErrorKind::FileTooLarge => Refused::Status(TOO_LARGE, "message file too big".to_string()),
+            _ => Refused::Status(NOT_WRITTEN, os_text(&error)),
         }
     }
+}
+
+/// Runs postdrop. What it answers on standard output is Postfix's: attributes with NUL behind each, in two lists.
+pub fn run(arguments: &[OsString], input: &mut dyn Read, out: &mut dyn Write) -> Result<i32, Failure> {
+    let config = config_of(arguments)?;
+    let settings = Settings::load(config.as_deref()).map_err(|text| Failure::new(1, text))?;
+    let Caller { uid, .. } = settings.submitter().map_err(|Failure { text, .. }| Failure::new(1, text))?;
+    let (id, status, reason) = match receive(&settings, uid, input) {
+        Ok(id) => (id.to_string(), 0, String::new()),
+        Err(Refused::Abandoned) => return Ok(0),
+        Err(Refused::Malformed(what)) => return Err(Failure::new(1, format!("uid={uid}: {what}"))),
+        Err(Refused::Status(status, reason)) => (String::new(), status, reason),
+    };
+    if status == 0 {
+        wake_pickup(&settings);
+    } else if !reason.is_empty() {
+        tell::warn("postdrop", &format!("uid={uid}: {reason}"));
+    }
+    let answer =
+        format!("protocol\0postdrop_protocol\0queue_id\0{id}\0\0status\0{status}\0reason\0{reason}\0\0");
+    // Who called may have gone; the message is safe all the same.
+    let _ = out.write_all(answer.as_bytes()).and_then(|()| out.flush());
+    Ok(i32::from(status != 0))
+}
+
+/// Reads what [`run`] answers: the id of the message, or why there is none, where it says.
+pub fn told(answer: &[u8]) -> Result<QueueId, Option<String>> {
+    let mut words = answer.split(|&byte| byte == 0).filter_map(|word| std::str::from_utf8(word).ok());
+    let (mut id, mut status, mut reason) = (None, None, None);
+    while let Some(name) = words.next() {
+        match name {
+            "protocol" => drop(words.next()),
+            "queue_id" => id = words.next().and_then(QueueId::parse),
+            "status" => status = words.next(),
+            "reason" => reason = words.next().filter(|reason| !reason.is_empty()),
+            _ => {}
+        }
+    }
+    match (id, status) {
+        (Some(id), Some("0")) => Ok(id),
+        _ => Err(reason.map(str::to_owned)),
+    }
+}
+
+/// The directory of `-c`; `-r` and `-v` have no effect.
+fn config_of(arguments: &[OsString]) -> Result<Option<OsString>, Failure> {
+    let usage = |text: &str| {
+        tell::tell("postdrop", text);
+        Failure::new(1, "usage: postdrop [-c config_dir] [-v]")
+    };
+    let mut config = None;
+    let mut words = arguments.iter().map(|word| word.as_bytes());
+    while let Some(word) = words.next().filter(|&word| word != b"--") {
+        // Postfix takes no notice of what is no option.
+        let Some(mut letters) = word.strip_prefix(b"-").filter(|letters| !letters.is_empty()) else { break };
+        while let Some((letter, rest)) = letters.split_first() {
+            letters = rest;
+            match letter {
+                b'r' | b'v' => {}
+                b'c' => {
+                    let value = if rest.is_empty() { words.next() } else { Some(rest) };
+                    let value = value.ok_or_else(|| usage("option requires an argument -- 'c'"))?;
+                    config = Some(OsString::from_vec(value.to_vec()));
+                    break;
+                }
+                _ => return Err(usage(&format!("invalid option -- '{}'", tell::printable(&[*letter])))),
+            }
+        }
+    }
+    Ok(config)
 }
 
 /// Now, by the host's clock.
@@ -148,7 +227,7 @@ fn create(directory: &Path) -> io::Result<(PathBuf, File)> {
     Err(io::Error::new(io::ErrorKind::AlreadyExists, "no free name for a queue file"))
 }
 
-/// Tells pickup that there is work; it looks by itself once a minute, so failure costs only time.
+/// Tells a service of the running mail system that there is work.
 pub fn trigger(settings: &Settings, service: &str, bytes: &[u8]) -> io::Result<()> {
     let mut socket = UnixStream::connect(settings.queue_directory.join("public").join(service))?;
     socket.set_write_timeout(Some(Duration::from_secs(5)))?;
@@ -159,36 +238,53 @@ pub fn trigger(settings: &Settings, service: &str, bytes: &[u8]) -> io::Result<(
     }
 }
 
+/// Tells pickup, or warns: the mail is safe, and pickup looks by itself once a minute.
+pub fn wake_pickup(settings: &Settings) {
+    if let Err(e) = trigger(settings, "pickup", b"W") {
+        tell::warn("postdrop", &format!("unable to look up public/pickup: {}", os_text(&e)));
+    }
+}
+
 /// Reads a message from `input` into `maildrop/`, letting through what a user may say.
-pub fn receive(settings: &Settings, input: &mut dyn Read) -> Result<QueueId, Refused> {
-    let io = |e: io::Error| match e.kind() {
-        io::ErrorKind::FileTooLarge => Refused::TooLarge,
-        _ => Refused::Io(os_text(&e)),
-    };
-    let mut submission = Submission::begin(settings).map_err(io)?;
-    let mut stream = Stream { input, offset: 0 };
+fn receive(settings: &Settings, uid: u32, input: &mut dyn Read) -> Result<QueueId, Refused> {
+    let mut submission = Submission::begin(settings)?;
+    let mut stream = Stream { input };
     let mut segment = Segment::Envelope;
+    let (mut has_sender, mut has_recipient) = (false, false);
     loop {
-        let record = stream.next()?;
-        let record = Record { offset: record.0, kind: record.1, data: &record.2 };
-        if !segment.allows(record.kind) {
-            return Err(Refused::Damaged(Damaged {
-                offset: record.offset,
-                what: format!("unexpected record type `{}`", record.kind.escape_ascii()).into(),
-            }));
+        let (kind, data) = stream.next()?;
+        if !segment.allows(kind) {
+            return Err(Refused::Malformed(format!("unexpected record type: {kind}")));
         }
-        if is_dropped(&record) {
+        if let Some(name) = KINDS_WITHOUT_NUL.iter().find(|(k, _)| *k == kind).map(|(_, name)| name)
+            && data.contains(&0)
+        {
+            return Err(Refused::Status(BAD, format!("NUL in {name} record")));
+        }
+        if matches!(kind, b'i' | b'n') {
             continue;
         }
-        submission.record(record.kind, record.data).map_err(io)?;
-        segment = match record.kind {
+        if kind == kind::ATTRIBUTE && !may_set(&data) {
+            tell::warn(
+                "postdrop",
+                &format!("uid={uid}: ignoring attribute record: {}", tell::printable(&data)),
+            );
+            continue;
+        }
+        submission.record(kind, &data)?;
+        has_sender |= kind == kind::SENDER;
+        has_recipient |= kind == kind::RECIPIENT;
+        segment = match kind {
             kind::CONTENT => Segment::Content,
             kind::EXTRACTED => Segment::Extracted,
             kind::END => break,
             _ => segment,
         };
     }
-    submission.commit(settings.id_form).map_err(io)
+    if !has_sender || !has_recipient {
+        return Err(Refused::Status(BAD, String::new()));
+    }
+    Ok(submission.commit(settings.id_form)?)
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -201,74 +297,99 @@ enum Segment {
 impl Segment {
     fn allows(self, kind: u8) -> bool {
         match self {
-            Segment::Envelope => b"MCFSRVAin".contains(&kind),
+            Segment::Envelope => b"MFSRVAin".contains(&kind),
             Segment::Content => b"XLN".contains(&kind),
             Segment::Extracted => b"EAR".contains(&kind),
         }
     }
 }
 
-/// Attributes that a user may set; others could make mail look as if it came from elsewhere.
-const ATTRIBUTES: [&[u8]; 6] =
-    [b"rewrite_context", b"encoding", b"envelope_id", b"ret_flags", b"notify_flags", b"dsn_orig_rcpt"];
+/// Records whose text becomes part of other texts, with Postfix's names of them.
+const KINDS_WITHOUT_NUL: [(u8, &str); 4] = [
+    (kind::SENDER, "FROM"),
+    (kind::RECIPIENT, "RCPT"),
+    (kind::FULL_NAME, "FULL_NAME"),
+    (kind::ATTRIBUTE, "ATTR"),
+];
 
-fn is_dropped(record: &Record<'_>) -> bool {
-    match record.kind {
-        kind::ATTRIBUTE => {
-            let name = record.data.split(|b| *b == b'=').next().unwrap_or_default();
-            !ATTRIBUTES.contains(&name)
-                || (name == b"rewrite_context" && record.data != b"rewrite_context=local")
-        }
-        b'C' | b'i' | b'n' => true,
-        _ => false,
+/// Attributes that a user may set; others could make mail look as if it came from elsewhere.
+const ATTRIBUTES: [&[u8]; 4] = [b"envelope_id", b"ret_flags", b"notify_flags", b"dsn_orig_rcpt"];
+
+fn may_set(attribute: &[u8]) -> bool {
+    let at = attribute.iter().position(|&byte| byte == b'=').unwrap_or(attribute.len());
+    let (name, value) = (&attribute[..at], attribute.get(at + 1..).unwrap_or_default());
+    match name {
+        b"rewrite_context" => matches!(value, b"local" | b"remote"),
+        b"encoding" => matches!(value, b"7bit" | b"8bit"),
+        name => ATTRIBUTES.contains(&name),
     }
 }
 
 /// Reads records from a pipe.
 struct Stream<'a> {
     input: &'a mut dyn Read,
-    offset: u64,
 }
 
 impl Stream<'_> {
-    fn next(&mut self) -> Result<(u64, u8, Vec<u8>), Refused> {
-        let offset = self.offset;
-        let kind = self.byte(offset)?;
-        let mut length = 0u64;
+    fn next(&mut self) -> Result<(u8, Vec<u8>), Refused> {
+        let mut kind = [0];
+        // Between two records it is the writer that went; within one the stream is broken.
+        self.exactly(&mut kind).map_err(|refused| match refused {
+            Refused::Malformed(_) => Refused::Abandoned,
+            other => other,
+        })?;
+        let [kind] = kind;
+        let mut length = 0usize;
         for shift in (0..).step_by(7) {
-            let group = self.byte(offset)?;
-            length |= u64::from(group & 0x7f) << shift;
+            let group = self.byte()?;
+            length |= usize::from(group & 0x7f) << shift;
             if group & 0x80 == 0 {
                 break;
             }
-            // Three groups hold RECORD_BYTES_MAX.
+            // Two groups hold LINE_LENGTH_LIMIT.
             if shift >= 14 {
-                return Err(damaged(offset, "record too long"));
+                return Err(too_long(kind));
             }
         }
-        if length > RECORD_BYTES_MAX {
-            return Err(damaged(offset, "record too long"));
+        if length > LINE_LENGTH_LIMIT {
+            return Err(too_long(kind));
         }
-        let mut data = vec![0; usize::try_from(length).unwrap_or(0)];
-        self.exactly(&mut data, offset)?;
-        Ok((offset, kind, data))
+        let mut data = vec![0; length];
+        self.exactly(&mut data)?;
+        Ok((kind, data))
     }
 
-    fn byte(&mut self, offset: u64) -> Result<u8, Refused> {
+    fn byte(&mut self) -> Result<u8, Refused> {
         let mut byte = [0];
-        self.exactly(&mut byte, offset)?;
+        self.exactly(&mut byte)?;
         Ok(byte[0])
     }
 
-    fn exactly(&mut self, data: &mut [u8], offset: u64) -> Result<(), Refused> {
-        self.offset += data.len() as u64;
+    fn exactly(&mut self, data: &mut [u8]) -> Result<(), Refused> {
         self.input.read_exact(data).map_err(|e| match e.kind() {
-            io::ErrorKind::UnexpectedEof => damaged(offset, "the input ends before record `E`"),
-            _ => Refused::Io(os_text(&e)),
+            io::ErrorKind::UnexpectedEof => Refused::Malformed("malformed input".to_string()),
+            _ => e.into(),
         })
     }
 }
 
-fn damaged(offset: u64, what: &'static str) -> Refused {
-    Refused::Damaged(Damaged { offset, what: what.into() })
+fn too_long(kind: u8) -> Refused {
+    Refused::Malformed(format!(
+        "malformed input: a record of type {kind} with more than {LINE_LENGTH_LIMIT} bytes"
+    ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn answers_are_read_as_they_are_written() {
+        let told = |text: &str| told(text.replace('|', "\0").as_bytes());
+        let id = QueueId::parse("A1B2C3").unwrap();
+        assert_eq!(told("protocol|postdrop_protocol|queue_id|A1B2C3||status|0|reason|||"), Ok(id));
+        assert_eq!(told("protocol|postdrop_protocol|queue_id|A1B2C3||"), Err(None));
+        assert_eq!(told("queue_id|A1B2C3||status|4|reason|too big||"), Err(Some("too big".into())));
+        assert_eq!(told(""), Err(None));
+    }
 }

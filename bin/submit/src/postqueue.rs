@@ -2,11 +2,13 @@
 
 use crate::postdrop::trigger;
 use crate::settings::{Settings, os_text};
-use crate::{Failure, UNAVAILABLE};
+use crate::{Failure, UNAVAILABLE, tell};
 use mail::{QueueId, QueueIdForm};
 use queue::RealDisk;
 use queue::listing::{self, Item, Table};
+use std::ffi::{OsStr, OsString};
 use std::io::{self, BufReader, Write};
+use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::net::UnixStream;
 use std::time::Duration;
 
@@ -20,59 +22,98 @@ const FLUSH_ALL: &[u8] = b"AFD";
 const REPLY_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// Runs postqueue.
-pub fn run(arguments: &[String], out: &mut dyn Write) -> Result<i32, Failure> {
+pub fn run(arguments: &[OsString], out: &mut dyn Write) -> Result<i32, Failure> {
+    let (config, order) = parse(arguments)?;
+    obey(&load(config.as_deref())?, &order, out)
+}
+
+/// Runs postqueue with the words of [`run`] and settings that are known already.
+pub fn run_with(settings: &Settings, arguments: &[OsString], out: &mut dyn Write) -> Result<i32, Failure> {
+    obey(settings, &parse(arguments)?.1, out)
+}
+
+fn load(config: Option<&OsStr>) -> Result<Settings, Failure> {
+    Settings::load(config).map_err(|text| Failure::new(UNAVAILABLE, text))
+}
+
+/// What is wanted.
+enum Order {
+    List { json: bool },
+    FlushAll,
+    FlushOne(String),
+    FlushSite(String),
+}
+
+fn parse(arguments: &[OsString]) -> Result<(Option<OsString>, Order), Failure> {
     let usage = || Failure::new(UNAVAILABLE, USAGE);
-    let (mut config, mut order) = (None, None);
-    let mut words = arguments.iter();
+    let (mut config, mut orders) = (None, Vec::new());
+    let mut words = arguments.iter().map(|word| word.as_bytes());
     while let Some(word) = words.next() {
-        let Some(letter) = word.strip_prefix('-').and_then(|w| w.chars().next()) else { return Err(usage()) };
-        let mut value = || match &word[1 + letter.len_utf8()..] {
-            "" => words.next().cloned(),
-            rest => Some(rest.to_string()),
-        };
-        let given = match letter {
-            'c' => {
-                config = Some(value().ok_or_else(usage)?);
-                continue;
-            }
-            'v' => continue,
-            'p' | 'j' | 'f' => None,
-            'i' | 's' => Some(value().ok_or_else(usage)?),
-            _ => {
-                eprintln!("postqueue: invalid option -- '{letter}'");
-                return Err(usage());
-            }
-        };
-        if order.replace((letter, given)).is_some() {
+        let Some(mut letters) = word.strip_prefix(b"-").filter(|letters| !letters.is_empty()) else {
             return Err(usage());
+        };
+        while let Some((&letter, rest)) = letters.split_first() {
+            letters = rest;
+            if matches!(letter, b'c' | b'i' | b's') {
+                let value = if rest.is_empty() { words.next() } else { Some(rest) }.ok_or_else(|| {
+                    let text = format!("option requires an argument -- '{}'", char::from(letter));
+                    tell::tell("postqueue", &text);
+                    usage()
+                })?;
+                let text = || String::from_utf8_lossy(value).into_owned();
+                match letter {
+                    b'c' => config = Some(OsStr::from_bytes(value).to_owned()),
+                    b'i' => orders.push(Order::FlushOne(text())),
+                    _ => orders.push(Order::FlushSite(text())),
+                }
+                break;
+            }
+            match letter {
+                b'v' => {}
+                b'p' => orders.push(Order::List { json: false }),
+                b'j' => orders.push(Order::List { json: true }),
+                b'f' => orders.push(Order::FlushAll),
+                letter => {
+                    tell::tell("postqueue", &format!("invalid option -- '{}'", tell::printable(&[letter])));
+                    return Err(usage());
+                }
+            }
         }
     }
-    let (letter, value) = order.ok_or_else(usage)?;
-    let settings = Settings::load(config.as_deref()).map_err(|text| Failure::new(UNAVAILABLE, text))?;
-    let value = value.unwrap_or_default();
-    match letter {
-        'p' => list(&settings, out, false),
-        'j' => list(&settings, out, true),
-        'i' => flush_one(&settings, &value),
-        's' => flush_site(&settings, &value),
-        _ => flush_all(&settings),
+    match (orders.pop(), orders.is_empty()) {
+        (Some(order), true) => Ok((config, order)),
+        _ => Err(usage()),
+    }
+}
+
+fn obey(settings: &Settings, order: &Order, out: &mut dyn Write) -> Result<i32, Failure> {
+    match order {
+        Order::List { .. } => settings.may_list()?,
+        _ => settings.may_flush()?,
+    }
+    match order {
+        Order::List { json } => list(settings, out, *json),
+        Order::FlushAll => flush_all(settings),
+        Order::FlushOne(id) => flush_one(settings, id),
+        Order::FlushSite(site) => flush_site(site),
     }
 }
 
 /// `postqueue -f`.
-pub fn flush_all(settings: &Settings) -> Result<i32, Failure> {
+fn flush_all(settings: &Settings) -> Result<i32, Failure> {
     order(settings, FLUSH_ALL)
 }
 
 /// `postqueue -i`: our queue manager takes `i`, the id and a newline.
-pub fn flush_one(settings: &Settings, id: &str) -> Result<i32, Failure> {
-    let id = QueueId::parse(id)
-        .ok_or_else(|| Failure::new(UNAVAILABLE, format!("malformed request: \"{id}\"")))?;
+fn flush_one(settings: &Settings, id: &str) -> Result<i32, Failure> {
+    let id = QueueId::parse(id).ok_or_else(|| {
+        Failure::new(UNAVAILABLE, format!("Cannot flush queue ID - invalid name: \"{id}\""))
+    })?;
     order(settings, format!("i{id}\n").as_bytes())
 }
 
 /// `postqueue -s`: which mail waits for a site is not kept yet.
-pub fn flush_site(_: &Settings, site: &str) -> Result<i32, Failure> {
+fn flush_site(site: &str) -> Result<i32, Failure> {
     let text = format!("Flush service is not configured for destination \"{site}\"");
     Err(Failure::new(UNAVAILABLE, text))
 }
@@ -88,7 +129,7 @@ fn order(settings: &Settings, bytes: &[u8]) -> Result<i32, Failure> {
 }
 
 /// Lists the queue: from the running mail system, else from the disk.
-pub fn list(settings: &Settings, out: &mut dyn Write, json: bool) -> Result<i32, Failure> {
+fn list(settings: &Settings, out: &mut dyn Write, json: bool) -> Result<i32, Failure> {
     let mut printer = Printer { table: Table::new(settings.id_form == QueueIdForm::Long), json, out };
     let done = match UnixStream::connect(settings.queue_directory.join("public/showq")) {
         Ok(socket) => from_socket(socket, &mut printer),
@@ -119,10 +160,11 @@ fn from_disk(
     reason: &str,
     printer: &mut Printer<'_>,
 ) -> Result<io::Result<()>, Failure> {
-    let down = || Failure::new(UNAVAILABLE, "Queue report unavailable - mail system is down");
+    let down =
+        || Failure::new(UNAVAILABLE, format!("Queue report unavailable - mail system is down ({reason})"));
     let incoming = settings.queue_directory.join("incoming");
     std::fs::read_dir(incoming).map_err(|_| down())?;
-    eprintln!("postqueue: warning: Mail system is down -- accessing queue directly ({reason})");
+    tell::warn("postqueue", &format!("Mail system is down -- accessing queue directly ({reason})"));
     let disk = RealDisk::new(&settings.queue_directory).map_err(|_| down())?;
     let mut failed = None;
     let mut give = |item: Item| {

@@ -1,15 +1,18 @@
 //! sendmail: takes a message from a local program and hands it to postdrop.
 
 use crate::addresses::parse_list;
-use crate::message::{Message, Records, Rules};
-use crate::options::{Mode, Options};
-use crate::postdrop::{Submission, trigger};
+use crate::message::{LINE_LENGTH_LIMIT, Message, Records, Rules};
+use crate::options::{Mistake, Mode, Options};
+use crate::postdrop::{self, Submission};
 use crate::settings::{Settings, os_text};
-use crate::{Failure, TEMPFAIL, newaliases, postqueue};
+use crate::{Failure, TEMPFAIL, newaliases, postqueue, tell};
 use mail::{Encoding, Notify, QueueId, Ret};
 use queue::record::{kind, put};
 use rustix::fs::{Access, AtFlags, CWD, accessat};
+use std::ffi::{OsStr, OsString};
 use std::io::{self, BufWriter, Read, Write};
+use std::os::unix::ffi::OsStringExt as _;
+use std::os::unix::process::CommandExt as _;
 use std::process::{Child, ChildStdin, Command, Stdio};
 
 /// How much of the message is read at once.
@@ -18,75 +21,115 @@ const PIECE: usize = 64 * 1024;
 /// Runs sendmail, mailq or newaliases.
 pub fn run(
     program: &str,
-    arguments: &[String],
+    arguments: &[OsString],
     input: &mut dyn Read,
     out: &mut dyn Write,
 ) -> Result<i32, Failure> {
     let options = match crate::options::parse(program, arguments) {
         Ok(options) => options,
-        Err(text) if text.starts_with("invalid option") || text.starts_with("option requires") => {
-            eprintln!("{program}: {text}");
+        Err(Mistake::Usage(text)) => {
+            tell::tell(program, &text);
             return Err(Failure::new(TEMPFAIL, "usage: sendmail [options]"));
         }
-        Err(text) => return Err(Failure::new(TEMPFAIL, text)),
+        Err(Mistake::Fatal(text)) => return Err(Failure::new(TEMPFAIL, text)),
     };
     for warning in &options.warnings {
-        eprintln!("{program}: warning: {warning}");
+        tell::warn(program, warning);
+    }
+    if options.nothing {
+        return Ok(0);
     }
     let settings = Settings::load(options.config.as_deref()).map_err(|text| Failure::new(TEMPFAIL, text))?;
-    let none = |what: &str| match options.words.is_empty() {
-        true => Ok(()),
-        false => Err(Failure::new(TEMPFAIL, format!("{what} requires no recipient"))),
-    };
     match options.mode {
-        Mode::Mail => submit(&options, &settings, input).map(|()| 0),
-        Mode::Queue => none("display queue mode").and_then(|()| postqueue::list(&settings, out, false)),
-        Mode::Aliases => newaliases::run(&settings, &options.words),
-        Mode::Flush => none("flush queue mode").and_then(|()| flush(&options, &settings)),
-        Mode::Daemon => Err(Failure::new(TEMPFAIL, "daemon mode: use `posthaste start`")),
-        Mode::Smtp => none("stand-alone SMTP mode").and_then(|()| crate::smtp::run(&settings, input, out)),
+        Mode::Mail => match (&options.flush_site, &options.flush_id) {
+            (Some(site), _) => queue(&settings, &[OsStr::new("-s"), site], out),
+            (None, Some(id)) => queue(&settings, &[OsStr::new("-i"), id], out),
+            (None, None) => submit(&options, &settings, input).map(|()| 0),
+        },
+        Mode::Verify => Err(Failure::new(TEMPFAIL, "unsupported: -bv")),
+        Mode::Queue => queue(&settings, &[OsStr::new("-p")], out),
+        Mode::Flush => queue(&settings, &[OsStr::new("-f")], out),
+        Mode::Aliases => newaliases::run(&settings, options.alias_database.as_deref()),
+        Mode::Daemon => start(&settings),
+        Mode::Smtp => settings.submitter().and_then(|_| crate::smtp::run(&settings, input, out)),
     }
 }
 
-fn flush(options: &Options, settings: &Settings) -> Result<i32, Failure> {
-    match (&options.flush_id, &options.flush_site) {
-        (Some(id), _) => postqueue::flush_one(settings, id),
-        (None, Some(site)) => postqueue::flush_site(settings, site),
-        (None, None) => postqueue::flush_all(settings),
+/// Looks at the queue, or flushes it: ourselves where we may, else through the set-gid postqueue.
+fn queue(settings: &Settings, order: &[&OsStr], out: &mut dyn Write) -> Result<i32, Failure> {
+    if may_use(settings, "public", Access::EXEC_OK) {
+        let order: Vec<_> = order.iter().map(OsString::from).collect();
+        return postqueue::run_with(settings, &order, out).map_err(|failure| failure.by("postqueue"));
     }
+    let program = settings.command_directory.join("postqueue");
+    let error = Command::new(&program).arg("-c").arg(&settings.config_directory).args(order).exec();
+    Err(not_executed(&program, &error))
+}
+
+/// `-bd` starts the mail system.
+fn start(settings: &Settings) -> Result<i32, Failure> {
+    let program = settings.command_directory.join("postfix");
+    let error = Command::new(&program).arg("-c").arg(&settings.config_directory).arg("start").exec();
+    Err(not_executed(&program, &error))
+}
+
+fn not_executed(program: &std::path::Path, error: &io::Error) -> Failure {
+    Failure::new(TEMPFAIL, format!("execute {}: {}", program.display(), os_text(error)))
+}
+
+/// Whether the caller may use a directory of the queue.
+fn may_use(settings: &Settings, directory: &str, how: Access) -> bool {
+    accessat(CWD, settings.queue_directory.join(directory), how, AtFlags::EACCESS).is_ok()
 }
 
 fn submit(options: &Options, settings: &Settings, input: &mut dyn Read) -> Result<(), Failure> {
-    let uid = rustix::process::getuid().as_raw();
-    let user = sys::user_by_id(uid).ok().flatten();
-    let login = user.as_ref().map_or_else(|| uid.to_string(), |u| u.name.clone());
+    let submitter = settings.submitter()?;
     let sender = match &options.sender {
-        Some(text) => parse_list(text).into_iter().next().unwrap_or_default(),
-        None => login.clone().into_bytes(),
+        Some(text) => sender_of(text),
+        None => submitter.login.clone().into_bytes(),
     };
-    let who = format!("{}({uid})", String::from_utf8_lossy(&sender));
-    let recipients: Vec<_> = options.words.iter().flat_map(|word| parse_list(word)).collect();
-    if recipients.is_empty() && !options.extract {
+    let who = format!("{}({})", tell::printable(&sender), submitter.uid);
+    let failed = |e: io::Error| Failure::new(TEMPFAIL, format!("{who}: {}", reason(&e)));
+    let nobody = |text: &str| Failure::new(TEMPFAIL, format!("{who}: {text}"));
+    if options.words.is_empty() && !options.extract {
         let text = "Recipient addresses must be specified on the command line or via the -t option";
-        return Err(Failure::new(TEMPFAIL, format!("{who}: {text}")));
+        return Err(nobody(text));
     }
+    let recipients: Vec<_> = options.words.iter().flat_map(|word| recipients_of(word)).collect();
     let full_name = options
         .full_name
         .clone()
-        .or_else(|| std::env::var("NAME").ok())
-        .unwrap_or_else(|| user.map_or_else(String::new, |u| full_name_of(&u.gecos, &u.name)));
-    let failed = |e: io::Error| Failure::new(TEMPFAIL, format!("{who}: {}", reason(&e)));
+        .or_else(|| std::env::var_os("NAME").map(OsString::into_vec))
+        .or(submitter.full_name);
 
     let mut drop = Drop::open(settings).map_err(failed)?;
-    put_envelope(options, settings, &full_name, &sender, &recipients, &mut drop).map_err(failed)?;
+    put_envelope(options, settings, full_name.as_deref(), &sender, &mut drop).map_err(failed)?;
+    put_recipients(options, &recipients, &mut drop).map_err(failed)?;
+    drop.record(kind::CONTENT, b"").map_err(failed)?;
     let found = put_content(options, settings, input, &mut drop).map_err(failed)?;
-    if options.extract && found.is_empty() && recipients.is_empty() {
-        return Err(Failure::new(TEMPFAIL, format!("{who}: No recipient addresses found in message header")));
+    if found.is_empty() && recipients.is_empty() {
+        return Err(nobody("No recipient addresses found in message header"));
     }
     drop.record(kind::EXTRACTED, b"").map_err(failed)?;
     put_recipients(options, &found, &mut drop).map_err(failed)?;
     drop.record(kind::END, b"").map_err(failed)?;
     drop.commit(settings).map(|_| ()).map_err(failed)
+}
+
+/// The address of `-f`: the first where there are several, and then a warning.
+fn sender_of(text: &[u8]) -> Vec<u8> {
+    let mut found = parse_list(text).into_iter();
+    let sender = found.next().unwrap_or_default();
+    if found.next().is_some() {
+        tell::warn("sendmail", &format!("-f option specified malformed sender: {}", tell::printable(text)));
+    }
+    sender
+}
+
+/// The addresses of a word; one without any is the empty address, which is postmaster's.
+fn recipients_of(word: &[u8]) -> Vec<Vec<u8>> {
+    let found = parse_list(word);
+    if found.is_empty() { vec![Vec::new()] } else { found }
 }
 
 fn reason(error: &io::Error) -> String {
@@ -96,55 +139,42 @@ fn reason(error: &io::Error) -> String {
     }
 }
 
-/// Gecos up to the first comma; `&` stands for the login name.
-fn full_name_of(gecos: &str, login: &str) -> String {
-    let name = gecos.split(',').next().unwrap_or_default();
-    let mut capital = login.to_string();
-    if let Some(first) = capital.get_mut(..1) {
-        first.make_ascii_uppercase();
-    }
-    name.replace('&', &capital)
-}
-
 fn put_envelope(
     options: &Options,
     settings: &Settings,
-    full_name: &str,
+    full_name: Option<&[u8]>,
     sender: &[u8],
-    recipients: &[Vec<u8>],
     to: &mut Drop,
 ) -> io::Result<()> {
     if let Some(envid) = &options.envid {
         to.attribute("envelope_id", envid)?;
     }
     match options.ret {
-        Some(Ret::Full) => to.attribute("ret_flags", "1")?,
-        Some(Ret::Hdrs) => to.attribute("ret_flags", "2")?,
+        Some(Ret::Full) => to.attribute("ret_flags", b"1")?,
+        Some(Ret::Hdrs) => to.attribute("ret_flags", b"2")?,
         None => {}
     }
-    if !options.relay {
-        to.attribute("rewrite_context", "local")?;
-    }
-    if !full_name.is_empty() {
-        to.record(kind::FULL_NAME, full_name.as_bytes())?;
+    to.attribute("rewrite_context", if options.relay { b"remote" } else { b"local" })?;
+    if let Some(full_name) = full_name {
+        to.record(kind::FULL_NAME, full_name)?;
     }
     to.record(kind::SENDER, sender)?;
     match options.encoding {
-        Encoding::EightBit => to.attribute("encoding", "8bit")?,
-        Encoding::SevenBit => to.attribute("encoding", "7bit")?,
+        Encoding::EightBit => to.attribute("encoding", b"8bit")?,
+        Encoding::SevenBit => to.attribute("encoding", b"7bit")?,
         Encoding::Unknown => {}
     }
-    if let Some(verp) = &options.verp {
-        to.record(b'V', if verp.is_empty() { &settings.verp_delimiters } else { verp }.as_bytes())?;
+    match options.verp.as_deref() {
+        Some(b"") => to.record(b'V', settings.verp_delimiters.as_bytes()),
+        Some(delimiters) => to.record(b'V', delimiters),
+        None => Ok(()),
     }
-    put_recipients(options, recipients, to)?;
-    to.record(kind::CONTENT, b"")
 }
 
 fn put_recipients(options: &Options, recipients: &[Vec<u8>], to: &mut Drop) -> io::Result<()> {
     for recipient in recipients {
         if options.notify != Notify::default() {
-            to.attribute("notify_flags", &options.notify.0.to_string())?;
+            to.attribute("notify_flags", options.notify.0.to_string().as_bytes())?;
         }
         to.record(kind::RECIPIENT, recipient)?;
     }
@@ -184,15 +214,12 @@ pub enum Drop {
 impl Drop {
     /// Opens the way.
     pub fn open(settings: &Settings) -> io::Result<Drop> {
-        let maildrop = settings.queue_directory.join("maildrop");
-        let may_write =
-            accessat(CWD, &maildrop, Access::WRITE_OK | Access::EXEC_OK, AtFlags::EACCESS).is_ok();
-        if may_write {
+        if may_use(settings, "maildrop", Access::WRITE_OK | Access::EXEC_OK) {
             return Ok(Drop::Here(Box::new(Submission::begin(settings)?)));
         }
         let program = settings.command_directory.join("postdrop");
         let mut child = Command::new(&program)
-            .args([std::ffi::OsStr::new("-r"), "-c".as_ref(), settings.config_directory.as_os_str()])
+            .args([OsStr::new("-r"), "-c".as_ref(), settings.config_directory.as_os_str()])
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()
@@ -203,36 +230,28 @@ impl Drop {
         Ok(Drop::There(child, BufWriter::with_capacity(PIECE, pipe)))
     }
 
-    /// Takes one record.
-    pub fn put(&mut self, kind: u8, data: &[u8]) -> io::Result<()> {
-        self.record(kind, data)
-    }
-
     /// Takes the record of an attribute.
-    pub fn attribute(&mut self, name: &str, value: &str) -> io::Result<()> {
-        self.record(kind::ATTRIBUTE, format!("{name}={value}").as_bytes())
+    pub fn attribute(&mut self, name: &str, value: &[u8]) -> io::Result<()> {
+        self.record(kind::ATTRIBUTE, &[name.as_bytes(), b"=", value].concat())
     }
 
-    /// Makes the message durable and tells pickup; gives its id in `maildrop/` where postdrop told it.
-    pub fn commit(self, settings: &Settings) -> io::Result<Option<QueueId>> {
+    /// Makes the message durable and tells pickup; gives its id in `maildrop/`.
+    pub fn commit(self, settings: &Settings) -> io::Result<QueueId> {
         match self {
             Drop::Here(submission) => {
                 let id = submission.commit(settings.id_form)?;
-                if let Err(e) = trigger(settings, "pickup", b"W") {
-                    eprintln!("sendmail: warning: unable to look up public/pickup: {}", os_text(&e));
-                }
-                Ok(Some(id))
+                postdrop::wake_pickup(settings);
+                Ok(id)
             }
             Drop::There(child, mut pipe) => {
-                pipe.flush()?;
+                let written = pipe.flush();
                 drop(pipe);
                 let output = child.wait_with_output()?;
-                match output.status {
-                    status if status.success() => {
-                        Ok(std::str::from_utf8(&output.stdout).ok().and_then(|id| QueueId::parse(id.trim())))
-                    }
-                    status => Err(io::Error::other(format!("postdrop: {status}"))),
-                }
+                // What it said itself, on standard error, tells more than a pipe that broke.
+                postdrop::told(&output.stdout).map_err(|reason| match reason {
+                    Some(reason) => io::Error::other(reason),
+                    None => written.err().unwrap_or_else(|| io::Error::other("queue file write error")),
+                })
             }
         }
     }
@@ -240,12 +259,18 @@ impl Drop {
 
 impl Records for Drop {
     fn record(&mut self, kind: u8, data: &[u8]) -> io::Result<()> {
+        if data.len() > LINE_LENGTH_LIMIT {
+            return Err(io::Error::other(format!(
+                "queue file write error: an address or a name of {} bytes, expected at most {LINE_LENGTH_LIMIT}",
+                data.len()
+            )));
+        }
         match self {
             Drop::Here(submission) => submission.record(kind, data),
             Drop::There(_, pipe) => {
                 let mut record = Vec::with_capacity(data.len() + 4);
                 put(&mut record, kind, data);
-                pipe.write_all(&record)
+                pipe.write_all(&record).map_err(|_| io::Error::other("queue file write error"))
             }
         }
     }

@@ -1,8 +1,10 @@
 //! What the submission commands need of main.cf, and whose main.cf they may believe.
 
 use crate::message::LineEnds;
+use crate::{Failure, TEMPFAIL, UNAVAILABLE};
 use config::{Config, Errors};
 use mail::QueueIdForm;
+use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 
 /// Where main.cf is, unless told otherwise.
@@ -29,6 +31,12 @@ pub struct Settings {
     pub line_ends: LineEnds,
     /// `alias_database`, for newaliases.
     pub alias_database: Vec<String>,
+    /// `authorized_submit_users`.
+    pub submit_users: Vec<String>,
+    /// `authorized_mailq_users`.
+    pub mailq_users: Vec<String>,
+    /// `authorized_flush_users`.
+    pub flush_users: Vec<String>,
     /// `default_verp_delimiters`.
     pub verp_delimiters: String,
     /// `hash_queue_names` and `hash_queue_depth`.
@@ -37,7 +45,7 @@ pub struct Settings {
 
 impl Settings {
     /// Reads main.cf in `directory`, or where MAIL_CONFIG or the default says.
-    pub fn load(directory: Option<&str>) -> Result<Settings, String> {
+    pub fn load(directory: Option<&OsStr>) -> Result<Settings, String> {
         let directory =
             directory.map(PathBuf::from).or_else(|| std::env::var_os("MAIL_CONFIG").map(PathBuf::from));
         let directory = match directory {
@@ -57,9 +65,6 @@ impl Settings {
     fn of(config: &Config, config_directory: PathBuf) -> Result<Settings, config::Errors> {
         let global = config::parameters::Global::read(config, None)?;
         let queue = config::parameters::Queue::read(config, None)?;
-        let list = |text: String| {
-            text.split([',', ' ', '\t', '\n']).filter(|w| !w.is_empty()).map(String::from).collect()
-        };
         Ok(Settings {
             config_directory,
             myhostname: global.myhostname,
@@ -74,6 +79,9 @@ impl Settings {
                 _ => LineEnds::Always,
             },
             alias_database: list(config.text("alias_database")?),
+            submit_users: list(config.text("authorized_submit_users")?),
+            mailq_users: list(config.text("authorized_mailq_users")?),
+            flush_users: list(config.text("authorized_flush_users")?),
             verp_delimiters: config.text("default_verp_delimiters")?,
             hashing: queue::paths::Hashing {
                 names: queue.hash_queue_names,
@@ -83,9 +91,79 @@ impl Settings {
     }
 }
 
+/// Who runs the command.
+pub struct Caller {
+    /// The real user.
+    pub uid: u32,
+    /// Its name; `unknown` where it has none.
+    pub login: String,
+    /// Its name in full, of the user database; a user who is not there has none.
+    pub full_name: Option<Vec<u8>>,
+}
+
+impl Caller {
+    fn this() -> Caller {
+        let uid = rustix::process::getuid().as_raw();
+        match sys::user_by_id(uid).ok().flatten() {
+            Some(user) => {
+                let full_name = full_name_of(&user.gecos, &user.name).into_bytes();
+                Caller { uid, login: user.name, full_name: Some(full_name) }
+            }
+            None => Caller { uid, login: "unknown".to_string(), full_name: None },
+        }
+    }
+}
+
+/// Gecos up to the first comma; `&` stands for the login name.
+fn full_name_of(gecos: &str, login: &str) -> String {
+    let name = gecos.split(',').next().unwrap_or_default();
+    let mut capital = login.to_string();
+    if let Some(first) = capital.get_mut(..1) {
+        first.make_ascii_uppercase();
+    }
+    name.replace('&', &capital)
+}
+
+impl Settings {
+    /// Who submits mail, where that is allowed.
+    pub fn submitter(&self) -> Result<Caller, Failure> {
+        allowed(&self.submit_users, "submit mail", TEMPFAIL)
+    }
+
+    /// Fails where the caller may not see the queue.
+    pub fn may_list(&self) -> Result<(), Failure> {
+        allowed(&self.mailq_users, "view the mail queue", UNAVAILABLE).map(|_| ())
+    }
+
+    /// Fails where the caller may not flush the queue.
+    pub fn may_flush(&self) -> Result<(), Failure> {
+        allowed(&self.flush_users, "flush the mail queue", UNAVAILABLE).map(|_| ())
+    }
+}
+
+fn allowed(users: &[String], what: &str, code: i32) -> Result<Caller, Failure> {
+    let caller = Caller::this();
+    match crate::users::are_allowed(users, &caller.login) {
+        Ok(true) => Ok(caller),
+        Ok(false) => {
+            let Caller { uid, login, .. } = caller;
+            Err(Failure::new(code, format!("User {login}({uid}) is not allowed to {what}")))
+        }
+        Err(reason) => Err(Failure::new(code, reason)),
+    }
+}
+
+/// The words of a list.
+fn list(text: impl AsRef<str>) -> Vec<String> {
+    text.as_ref().split([',', ' ', '\t', '\r', '\n']).filter(|w| !w.is_empty()).map(String::from).collect()
+}
+
 /// The parameters that [`Settings::of`] reads.
 const READ: &[&str] = &[
     "alias_database",
+    "authorized_flush_users",
+    "authorized_mailq_users",
+    "authorized_submit_users",
     "command_directory",
     "default_verp_delimiters",
     "enable_long_queue_ids",
@@ -115,8 +193,8 @@ fn believed(directory: PathBuf) -> Result<PathBuf, String> {
     }
     let default = read(Path::new(DEFAULT_DIRECTORY))?;
     let listed = |name: &str| {
-        let text = default.text(name).unwrap_or_default();
-        text.split([',', ' ', '\t', '\n']).any(|d| Path::new(d) == directory)
+        let directories = default.text(name).map(list).unwrap_or_default();
+        directories.iter().any(|listed| Path::new(listed) == directory)
     };
     if listed("alternate_config_directories") || listed("multi_instance_directories") {
         return Ok(directory);

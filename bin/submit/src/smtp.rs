@@ -4,7 +4,7 @@
 //! so nothing is restricted here; what goes through is put right by pickup and cleanup.
 
 use crate::addresses::parse_list;
-use crate::message::{LineEnds, Message, Rules};
+use crate::message::{LineEnds, Message, Records as _, Rules};
 use crate::sendmail::Drop;
 use crate::settings::{Settings, os_text};
 use crate::{Failure, TEMPFAIL};
@@ -156,22 +156,21 @@ impl Session<'_> {
         };
         self.say("354 End data with <CR><LF>.<CR><LF>")?;
         let mut drop = Drop::open(self.settings)?;
-        drop.attribute("rewrite_context", "local")?;
-        drop.put(kind::SENDER, &sender)?;
+        drop.attribute("rewrite_context", b"local")?;
+        drop.record(kind::SENDER, &sender)?;
         if encoding == Encoding::EightBit {
-            drop.attribute("encoding", "8bit")?;
+            drop.attribute("encoding", b"8bit")?;
         }
-        recipients.iter().try_for_each(|recipient| drop.put(kind::RECIPIENT, recipient))?;
-        drop.put(kind::CONTENT, b"")?;
+        recipients.iter().try_for_each(|recipient| drop.record(kind::RECIPIENT, recipient))?;
+        drop.record(kind::CONTENT, b"")?;
         let written = self.content(&mut drop)?;
         let done = written.and_then(|()| {
-            drop.put(kind::EXTRACTED, b"")?;
-            drop.put(kind::END, b"")?;
+            drop.record(kind::EXTRACTED, b"")?;
+            drop.record(kind::END, b"")?;
             drop.commit(self.settings)
         });
         match done {
-            Ok(Some(id)) => self.say(&format!("250 2.0.0 Ok: queued as {id}")),
-            Ok(None) => self.say("250 2.0.0 Ok: queued"),
+            Ok(id) => self.say(&format!("250 2.0.0 Ok: queued as {id}")),
             Err(e) if e.kind() == io::ErrorKind::FileTooLarge => {
                 self.say("552 5.3.4 Error: message file too big")
             }
@@ -218,5 +217,5 @@ fn path<'a>(rest: &'a str, word: &str) -> Option<(Vec<u8>, &'a str)> {
     if address.is_empty() && !behind.starts_with('<') {
         return None;
     }
-    Some((parse_list(address).into_iter().next().unwrap_or_default(), options))
+    Some((parse_list(address.as_bytes()).into_iter().next().unwrap_or_default(), options))
 }

@@ -336,7 +336,8 @@ impl<S: Sink> Message<S> {
             true => "MAILER-DAEMON".to_owned(),
             false => self.context.sender.to_string(),
         };
-        let name: String = self.context.full_name.chars().filter(|c| !c.is_control()).collect();
+        let blank = |c: char| if c.is_ascii_whitespace() { ' ' } else { c };
+        let name: String = self.context.full_name.chars().map(blank).filter(|c| !c.is_control()).collect();
         let plain = name.chars().all(|c| c.is_alphanumeric() || " !#$%&'*+-/=?^_`{|}~".contains(c));
         match (name.is_empty(), self.settings.obsolete_from_format, plain) {
             (true, _, _) => sender,

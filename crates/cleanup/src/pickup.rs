@@ -52,6 +52,8 @@ pub struct PickupInputs {
     pub content_filter: String,
     /// `delay_warning_time`; zero is never.
     pub delay_warning_time: Duration,
+    /// Who gets mail whose recipient is empty (`empty_address_recipient`).
+    pub empty_recipient: Address,
     /// Tag of pickup's lines.
     pub tag: Tag,
     /// Tag of cleanup's lines.
@@ -240,7 +242,8 @@ impl PickupInputs {
 
     /// The recipient in full form, which is the original one where the file names none.
     fn complete(&self, mut recipient: Recipient) -> Recipient {
-        recipient.address = self.settings.mapper.rules().canonical(&recipient.address);
+        let address = if recipient.address.is_null() { &self.empty_recipient } else { &recipient.address };
+        recipient.address = self.settings.mapper.rules().canonical(address);
         name_original(&mut recipient);
         recipient
     }

@@ -16,6 +16,7 @@
 //! | myhostname = mail.example.com    this text (behind `| `) and a line end
 //! |                                  an empty line
 //! \ a = b\r\n\x00                    this text (behind `\ `) without a line end of its own: \n \r \t \0 \\ \xHH
+//! files of: NAME                     the files, directories and links of a case above
 //! dir: tables 755                    an empty directory; parents of files need none
 //! link: old.cf main.cf               a symbolic link
 //! ignore: *.db *.lmdb                files that are not compared, by name below the directory

@@ -1,6 +1,7 @@
 //! Postfix's commands whose work is done elsewhere: by `submit` and `control`.
 
 use super::Call;
+use std::ffi::OsString;
 use std::path::Path;
 use std::process::ExitCode;
 
@@ -18,7 +19,8 @@ pub fn submit(call: Call) -> ExitCode {
 
 /// Runs one of submit's commands on our standard streams.
 pub fn run_submit(command: &str, arguments: &[String]) -> ExitCode {
-    exit(submit::run(command, arguments, &mut std::io::stdin().lock(), &mut std::io::stdout().lock()))
+    let arguments: Vec<_> = arguments.iter().map(OsString::from).collect();
+    exit(submit::run(command, &arguments, &mut std::io::stdin().lock(), &mut std::io::stdout().lock()))
 }
 
 /// postcat.

@@ -379,6 +379,7 @@ fn start_pickup(start: &Start, intake: &Intake, disk: Arc<RealDisk>, local: Loca
         checks_content: local.checks_content,
         content_filter: local.content_filter,
         delay_warning_time: Bounce::read(config, None).map_err(text)?.delay_warning_time,
+        empty_recipient: config.text("empty_address_recipient").map_err(|e| e.to_string())?.as_str().into(),
         tag: Tag::new(&agents::syslog_name(config, service)?, "pickup", start.tag.number),
         cleanup_tag: Tag::new(&local.cleanup_name, "cleanup", start.tag.number),
     };

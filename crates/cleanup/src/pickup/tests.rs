@@ -50,6 +50,7 @@ impl World {
             checks_content: true,
             content_filter: String::new(),
             delay_warning_time: Duration::ZERO,
+            empty_recipient: Address::from("MAILER-DAEMON"),
             tag: Tag::new("postfix", "pickup", 1),
             cleanup_tag: Tag::new("postfix", "cleanup", 1),
         };

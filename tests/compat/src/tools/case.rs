@@ -102,9 +102,15 @@ pub fn parse(text: &str) -> Result<Vec<Case>, String> {
             cases.push(Case { name, ..Case::default() });
             continue;
         }
+        if let Some(name) = line.strip_prefix("files of:") {
+            let other = cases.iter().find(|case| case.name == name.trim());
+            let files = other.ok_or_else(|| wrong("the name of a case before this one"))?.files.clone();
+            cases.last_mut().ok_or_else(|| wrong("`case: NAME` first"))?.files.extend(files);
+            continue;
+        }
         let case = cases.last_mut().ok_or_else(|| wrong("`case: NAME` first"))?;
         target = directive(case, line).ok_or_else(|| {
-            wrong("file:, dir:, link:, ignore:, sorted, $, <<, or stdout/stderr/status: ours (REASON)")
+            wrong("file:, files of:, dir:, link:, ignore:, sorted, $, <<, or stdout/stderr/status: ours (REASON)")
         })?;
     }
     settle(&mut cases, &mut target);
@@ -297,7 +303,8 @@ mod tests {
         let text = "# note\ncase: one\nfile: main.cf 600\n| a = b\n|\n\\ c = d\\r\\x00\ndir: x\nlink: l main.cf\n\
                     ignore: *.db *.lmdb\n$ A=b postconf -c DIR 'x y' \"q\\\"\" $'\\n' a=b\n<<\n| in\n\
                     stderr: ours (newer)\n| said\n";
-        let cases = parse(text).unwrap();
+        let cases = parse(&format!("{text}case: two\nfiles of: one\n$ true\n")).unwrap();
+        assert_eq!(cases[1].files, cases[0].files);
         let case = &cases[0];
         let file = Node {
             name: "main.cf".into(),
@@ -322,6 +329,7 @@ mod tests {
             ("case: a\n| x\n", "line 2"),
             ("case: a\n$ x\nstderr: ours\n", "line 3"),
             ("case: a\nfile: x\n\\ \\q\n", "line 3"),
+            ("case: a\nfiles of: b\n$ x\n", "line 2"),
             ("case: a\n", "case a"),
         ] {
             assert!(parse(text).unwrap_err().starts_with(line), "{text}");
