@@ -84,7 +84,7 @@ pub struct Envelope {
     pub ret: Option<Ret>,
     /// What the client declared of the content.
     pub encoding: Encoding,
-    /// Postfix's `sender options` of record `C`: bit 0 SMTPUTF8 requested, 1 header UTF-8, 2 sender UTF-8, 3 recipient UTF-8, …
+    /// Postfix's `sender options` of record `C`; those of SMTPUTF8 are in [`crate::smtputf8`].
     pub smtputf8: u32,
     /// Who sent it to us.
     pub client: Client,

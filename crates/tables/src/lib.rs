@@ -7,7 +7,6 @@ mod check;
 mod endpoint;
 mod entries;
 pub mod expansion;
-mod fold;
 #[cfg(any(feature = "mysql", feature = "pgsql"))]
 mod hosts;
 pub mod index;
@@ -40,7 +39,6 @@ mod watched;
 
 pub use check::{Named, proxied, survey, unknown_kinds, unopenable};
 pub use endpoint::Endpoint;
-pub use fold::fold;
 pub use lookup::{Lookup, LookupFuture, now, wait};
 pub use maps::Maps;
 pub use opener::Opener;

@@ -8,6 +8,7 @@ use crate::search::{self, Key, Parents};
 use crate::table::{Settings, Table};
 use config::lines::logical_lines;
 use config::words;
+use mail::fold;
 use std::net::IpAddr;
 
 /// Items that one list may have, the files it names included.
@@ -28,7 +29,7 @@ struct Item {
 
 #[derive(Clone, Debug)]
 enum Pattern {
-    /// A name, in lower case.
+    /// A name, folded.
     Name(String),
     /// An address with the bits that count.
     Network(IpAddr, u8),
@@ -79,7 +80,7 @@ impl Items {
         } else if networks {
             network(bare)
         } else {
-            Ok(Pattern::Name(bare.to_lowercase()))
+            Ok(Pattern::Name(fold(bare, true).into_owned()))
         };
         match pattern {
             Ok(pattern) => self.0.push(Item { pattern, negated }),
@@ -149,7 +150,7 @@ fn network(word: &str) -> Result<Pattern, String> {
         if bits.is_some() || word.starts_with('[') {
             return Err(format!("expected a network like 192.0.2.0/24 or [2001:db8::]/32, found `{word}`"));
         }
-        return Ok(Pattern::Name(word.to_lowercase()));
+        return Ok(Pattern::Name(fold(word, true).into_owned()));
     };
     let all = if address.is_ipv4() { 32 } else { 128 };
     let bits = match bits.map(str::parse::<u8>) {
@@ -217,7 +218,7 @@ impl NameList {
 
     /// Whether `name` is in the list.
     pub async fn matches(&self, name: &str) -> Result<bool, Unanswered> {
-        let folded = name.to_lowercase();
+        let folded = fold(name, true);
         // No `search` here: with a closure the future could not be sent to another thread, as tables with a `domain`
         // list of their own want it.
         for item in &self.0.0 {
@@ -262,7 +263,7 @@ impl DomainList {
 
     /// Whether `domain` or, in the list's style, a parent of it is in the list.
     pub async fn matches(&self, domain: &str) -> Result<bool, Unanswered> {
-        let folded = domain.to_lowercase();
+        let folded = fold(domain, true);
         let fits = async |pattern: &Pattern| domain_fits(pattern, &folded, self.1).await;
         self.0.search(fits).await
     }
@@ -320,7 +321,7 @@ impl AddressList {
     }
 
     async fn has(&self, name: Option<&str>, address: Option<IpAddr>) -> Result<bool, Unanswered> {
-        let name = name.map(str::to_lowercase);
+        let name = name.map(|name| fold(name, true));
         let fits = async |pattern: &Pattern| {
             if let Some(name) = &name
                 && domain_fits(pattern, name, self.1).await?

@@ -1,10 +1,10 @@
 //! A table, opened from its `type:name`.
 
-use crate::fold::fold;
 use crate::kinds;
 use crate::lookup::{Lookup, LookupFuture, now};
 use config::parameters::Global;
 use config::{Config, Ports};
+use mail::fold;
 use std::borrow::Cow;
 use std::collections::{BTreeSet, HashMap};
 use std::fmt;

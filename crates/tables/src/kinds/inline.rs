@@ -1,11 +1,11 @@
 //! `inline:{ key=value, { key = value with blanks } }`: a table written into the configuration.
 
 use super::Kind;
-use crate::fold::fold;
 use crate::lookup::{Lookup, LookupFuture};
 use crate::table::{Entries, Settings, Source, TableError};
 use config::lines::is_space;
 use config::words::{self, is_list_separator};
+use mail::fold;
 use std::collections::HashMap;
 
 /// The kind `inline`.

@@ -2,10 +2,10 @@
 
 use super::Kind;
 use crate::entries::{Line, lines};
-use crate::fold::fold;
 use crate::lookup::{Lookup, LookupFuture};
 use crate::table::{Entries, Settings, Source, TableError};
 use crate::watched::{self, Watched};
+use mail::fold;
 use std::collections::HashMap;
 use std::path::Path;
 
