@@ -6,6 +6,7 @@ mod dry_run;
 mod explain;
 mod explain_address;
 mod explain_last;
+mod install;
 pub mod instance;
 mod migrate;
 mod postconf;
@@ -85,6 +86,13 @@ const COMMANDS: &[Command] = &[
         "what a client would be told, or was told last, what becomes of an address, and what decided it",
         explain::run,
     ),
+    ours(
+        "install",
+        "[--root DIR]",
+        "make users, programs with their modes, links and directories, over nothing that is not ours",
+        install::install,
+    ),
+    ours("uninstall", "[--root DIR]", "take back what install made and nobody changed", install::uninstall),
     ours(
         "migrate",
         "--check [--json] [DIR] | --back [--run] [DIR]",
@@ -173,6 +181,13 @@ pub fn main(words: &[String]) -> ExitCode {
         }
     }
     wrong_usage("expected a command")
+}
+
+/// The commands that have Postfix's names, apart from those that any user may run.
+fn postfix_names() -> impl Iterator<Item = &'static str> {
+    let ours = COMMANDS.iter().filter(|command| matches!(command.run, Run::Ours(_)));
+    ours.map(|command| command.name)
+        .filter(|name| name.starts_with("post") && !submit::COMMANDS.contains(name))
 }
 
 fn find(name: &str) -> Option<&'static Command> {
