@@ -1,12 +1,12 @@
 //! `posthaste install` and `uninstall` in trees of their own: modes, what is refused, kills on the way.
 
-use peers::{have, have_worlds, in_world, said};
+use peers::{have, have_worlds, in_world};
 
 #[test]
 fn what_is_installed_can_be_taken_back_and_nothing_else_is_touched() {
     if !have_worlds() || !have("strace") {
         return;
     }
-    let output = in_world("posthaste", "install.py", &[]);
-    assert!(output.status.success() && said(&output).ends_with("done\n"), "{}", said(&output));
+    let text = in_world("posthaste", "install.py", &[]);
+    assert!(text.ends_with("done\n"), "{text}");
 }
