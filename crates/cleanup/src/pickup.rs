@@ -27,6 +27,9 @@ pub use thread::{Pickup, PickupStop};
 /// Messages taken in one go; then the disk's directory is made durable and orders to stop are looked at.
 const BATCH_MAX: usize = 100;
 
+/// The age of a file that is not complete from which on nobody writes it any more; Postfix's.
+const ABANDONED_AFTER: Duration = Duration::from_secs(24 * 60 * 60);
+
 /// Postfix's `sender options`.
 const SMTPUTF8_REQUESTED: u32 = 1;
 const SMTPUTF8_HEADER: u32 = 2;
@@ -40,8 +43,8 @@ pub struct PickupInputs {
     pub intake: Intake,
     /// The queue directory.
     pub disk: Arc<dyn Disk>,
-    /// The owner of a file below the queue directory, which [`Disk`] does not tell.
-    pub owner: fn(&Path) -> io::Result<u32>,
+    /// What [`Disk`] does not tell of a file below the queue directory.
+    pub look: fn(&Path) -> io::Result<Look>,
     /// cleanup's settings.
     pub settings: Arc<Settings>,
     /// Whether tables are asked about addresses.
@@ -60,11 +63,24 @@ pub struct PickupInputs {
     pub cleanup_tag: Tag,
 }
 
+/// Whose a file is, and whether it is one that postdrop may have made.
+#[derive(Clone, Copy, Debug)]
+pub struct Look {
+    /// Its owner.
+    pub uid: u32,
+    /// No directory, link, pipe or the like.
+    pub is_regular: bool,
+    /// Its names.
+    pub links: u64,
+}
+
 /// Why a file was not taken in.
 enum Problem {
     /// It never can be.
     Refused(String),
-    /// It may be later.
+    /// It cannot be read; others may be.
+    Unreadable(String),
+    /// It may be later, and so may others: the queue takes nothing now.
     Delayed(String),
 }
 
@@ -82,11 +98,16 @@ impl PickupInputs {
         names.sort();
         let (mut taken, mut delayed) = (0, false);
         for name in names {
-            // Names with a dot are files that are still being written.
-            let Some(id) = QueueId::parse(&name) else { continue };
+            let Some(id) = QueueId::parse(&name) else {
+                self.forget_abandoned(&name, now);
+                continue;
+            };
             match self.take(&id, now) {
                 Ok(true) => taken += 1,
                 Ok(false) => {}
+                Err(Problem::Unreadable(reason)) => {
+                    observe::warn(&self.tag, format_args!("maildrop/{name}: {reason}"));
+                }
                 Err(Problem::Delayed(reason)) => {
                     emit(&self.tag, &PickupDelayed { name: &name, reason: &reason });
                     delayed = true;
@@ -102,6 +123,20 @@ impl PickupInputs {
             let _ = self.disk.sync_dir(Path::new("maildrop"));
         }
         taken == BATCH_MAX && !delayed
+    }
+
+    /// Names with a dot are files that are still being written, or whose writer was killed: Postfix's `postsuper -p`
+    /// removes these when they are a day old.
+    fn forget_abandoned(&self, name: &str, now: Timestamp) {
+        let number = |text: &str| !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
+        if !name.split_once('.').is_some_and(|(micros, process)| number(micros) && number(process)) {
+            return;
+        }
+        let path = Path::new("maildrop").join(name);
+        if self.disk.stat(&path).is_ok_and(|stat| stat.modified.after(ABANDONED_AFTER) < now) {
+            observe::info(&self.tag, format_args!("{}: its writer is gone: removed", path.display()));
+            let _ = self.disk.unlink(&path);
+        }
     }
 
     /// Takes in one file; false where it is not complete or gone.
@@ -222,21 +257,28 @@ impl PickupInputs {
     }
 
     fn read(&self, path: &Path) -> Result<Option<(u32, Submission)>, Problem> {
-        let delayed = |e: io::Error| Problem::Delayed(e.to_string());
-        let stat = match self.disk.stat(path) {
-            Ok(stat) => stat,
+        let unreadable = |e: io::Error| Problem::Unreadable(e.to_string());
+        let Look { uid, is_regular, links } = match (self.look)(path) {
+            Ok(look) => look,
             Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(None),
-            Err(e) => return Err(delayed(e)),
+            Err(e) => return Err(unreadable(e)),
         };
+        if !is_regular {
+            return Err(Problem::Unreadable(format!("uid {uid}: not a regular file")));
+        }
+        let stat = self.disk.stat(path).map_err(unreadable)?;
         if stat.mode & queue::file::mode::COMPLETE == 0 {
             return Ok(None);
         }
-        let uid = (self.owner)(path).map_err(delayed)?;
-        let file = self.disk.open_read(path).map_err(delayed)?;
+        // What has another name could change, or be somebody else's.
+        if links > 1 {
+            return Err(Problem::Refused(format!("file has {links} hard links")));
+        }
+        let file = self.disk.open_read(path).map_err(unreadable)?;
         match submission::read(Arc::new(OnDisk(file)), stat.modified) {
             Ok(submission) => Ok(Some((uid, submission))),
             Err(ReadError::Damaged(damaged)) => Err(Problem::Refused(damaged.to_string())),
-            Err(ReadError::Io(e)) => Err(delayed(e)),
+            Err(ReadError::Io(e)) => Err(unreadable(e)),
         }
     }
 

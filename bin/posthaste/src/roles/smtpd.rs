@@ -8,7 +8,7 @@ use ::queue::{Hooks, Intake, NoticeSender, RealDisk, Role};
 use ::smtpd::recent::Recent;
 use ::smtpd::stress::{self, Machine, Memory};
 use ::smtpd::{Anvil, Inputs, Listener, Readings, Service, Sessions, Stress, Surroundings, postscreen};
-use cleanup::pickup::{Pickup, PickupInputs};
+use cleanup::pickup::{Look, Pickup, PickupInputs};
 use cleanup::submitted::{self, Submissions};
 use config::parameters::{Anvil as Rates, Bounce, Cleanup, Global, Receiving};
 use config::{Config, ServiceLine, ServiceType};
@@ -65,7 +65,7 @@ pub fn run(mut start: Start) -> Result<(), String> {
     start.confine(&Reach {
         // Tables that change are read again.
         read: &read,
-        write: &["journal", "maildrop", "public", "private"],
+        write: &["corrupt", "journal", "maildrop", "public", "private"],
         tables: &written,
         opened: &opened,
         configuration: false,
@@ -373,7 +373,10 @@ fn start_pickup(start: &Start, intake: &Intake, disk: Arc<RealDisk>, local: Loca
         intake: intake.clone(),
         disk,
         // Relative to the working directory, which is queue_directory.
-        owner: |path| Ok(std::fs::symlink_metadata(path)?.uid()),
+        look: |path| {
+            let file = std::fs::symlink_metadata(path)?;
+            Ok(Look { uid: file.uid(), is_regular: file.is_file(), links: file.nlink() })
+        },
         settings: local.settings,
         tables: local.tables,
         checks_content: local.checks_content,

@@ -44,7 +44,7 @@ impl World {
         let inputs = PickupInputs {
             intake,
             disk,
-            owner: |_| Ok(1000),
+            look: |_| Ok(Look { uid: 1000, is_regular: true, links: 1 }),
             settings: cleanup.into(),
             tables: rewrite::Tables::Asked,
             checks_content: true,
@@ -127,6 +127,21 @@ fn what_is_still_written_is_left_alone() {
 }
 
 #[test]
+fn what_nobody_writes_any_more_is_removed_after_a_day() {
+    let world = World::new("abandoned");
+    for (name, age) in [("123.456", 100_000), ("124.456", 80_000), ("123.x", 100_000), ("x.1", 100_000)] {
+        world.submit(name, 0o600, &MESSAGE);
+        let file = std::fs::File::options().write(true).open(world.root.join("maildrop").join(name)).unwrap();
+        let modified = std::time::UNIX_EPOCH + Duration::from_secs(1_795_365_207 - age);
+        file.set_modified(modified).unwrap();
+    }
+    world.inputs.step(now());
+    let mut left = world.names("maildrop");
+    left.sort();
+    assert_eq!(left, ["123.x", "124.456", "x.1"]);
+}
+
+#[test]
 fn what_is_no_message_is_kept_in_corrupt() {
     let world = World::new("corrupt");
     world.submit("A1", 0o744, &MESSAGE[..9]);
@@ -139,6 +154,31 @@ fn what_is_no_message_is_kept_in_corrupt() {
     kept.sort();
     assert_eq!(kept, ["A1", "A2", "A3"]);
     assert!(world.names("maildrop").is_empty());
+}
+
+#[test]
+fn what_cannot_be_read_keeps_nothing_else_waiting() {
+    let mut world = World::new("unreadable");
+    world.inputs.look = |path| match path.ends_with("A1") {
+        true => Ok(Look { uid: 1000, is_regular: false, links: 1 }),
+        false => Ok(Look { uid: 1000, is_regular: true, links: 1 }),
+    };
+    // Opened, the first would be waited for until somebody writes into it.
+    rustix::fs::mknodat(
+        rustix::fs::CWD,
+        world.root.join("maildrop/A1"),
+        rustix::fs::FileType::Fifo,
+        rustix::fs::Mode::from_raw_mode(0o744),
+        0,
+    )
+    .unwrap();
+    std::os::unix::fs::symlink("/etc/passwd", world.root.join("maildrop/A2")).unwrap();
+    world.submit("A3", 0o744, &MESSAGE);
+    world.inputs.step(now());
+    let mut left = world.names("maildrop");
+    left.sort();
+    assert_eq!(left, ["A1", "A2"]);
+    assert!(world.journal().contains("picked up"));
 }
 
 #[test]

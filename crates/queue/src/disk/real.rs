@@ -47,7 +47,8 @@ impl Disk for RealDisk {
     }
 
     fn open_read(&self, path: &Path) -> io::Result<Arc<dyn DiskFile>> {
-        self.open_with(path, OFlags::RDONLY)
+        // A pipe that somebody put there is not waited for.
+        self.open_with(path, OFlags::RDONLY | OFlags::NONBLOCK)
     }
 
     fn rename_new(&self, from: &Path, to: &Path) -> io::Result<()> {
