@@ -56,7 +56,7 @@ impl Rules {
     /// there is none.
     pub fn canonical_written(&self, address: &Written) -> Option<Written> {
         let mut address = Some(without_route(address)).filter(|rest| !rest.is_empty())?;
-        if address.text() == b"@" {
+        if address.text() == b"@" && address.first(b'@').is_some() {
             return Some(Written::default());
         }
         if address.last(b'@').is_none() {
@@ -75,8 +75,8 @@ impl Rules {
         let domain = &address.text()[at + 1..];
         if let Some(parent) = &self.parent
             && !domain.is_empty()
-            && !domain.starts_with(b"[")
-            && !domain.contains(&b'.')
+            && !domain.contains(&b'[')
+            && address.last(b'.').is_none_or(|dot| dot < at)
         {
             address.push_domain(format!(".{parent}").as_bytes());
         }

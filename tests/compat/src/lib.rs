@@ -3,6 +3,7 @@
 pub mod both;
 pub mod cases;
 pub mod coverage;
+pub mod grammar;
 pub mod honoured;
 pub mod missing;
 pub mod tools;
