@@ -24,4 +24,7 @@ pub trait DeliveryAgent {
 
     /// Takes a job and returns at once.
     fn accept(&self, assignment: Assignment);
+
+    /// The process ends soon: what may take long is to end now, with a result that is still told.
+    fn hurry(&self) {}
 }

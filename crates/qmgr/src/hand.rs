@@ -16,6 +16,9 @@ pub trait Hand {
 
     /// Takes a job.
     fn deliver(&self, job: Job, back: Rc<dyn Back>);
+
+    /// The process ends soon, and no job will follow: deliveries that may take long are to come to an end.
+    fn hurry(&self) {}
 }
 
 /// Takes results. No call blocks or makes a system call.

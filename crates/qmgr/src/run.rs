@@ -21,6 +21,9 @@ use tokio::sync::mpsc;
 /// How long an orderly end waits for deliveries that run.
 const DRAIN: Duration = Duration::from_secs(5);
 
+/// How long it waits then for those that it asks to come to an end: a command has a second for that.
+const HURRY: Duration = Duration::from_secs(2);
+
 /// The longest sleep: other hands may have changed the spool, and the clock may have been set.
 const SLEEP_MAX: Duration = Duration::from_secs(1);
 
@@ -62,7 +65,8 @@ pub struct Inputs<S> {
     pub shutdown: Shutdown,
 }
 
-/// Runs until the order to end, then waits up to 5 s for deliveries and makes files of what is left in the journal.
+/// Runs until the order to end, then waits up to 5 s for deliveries and 2 s for commands that it asks to end, and makes
+/// files of what is left in the journal.
 ///
 /// Must be called in a `LocalSet` of a current-thread runtime.
 pub async fn run<S: Spool>(inputs: Inputs<S>) -> io::Result<()> {
@@ -80,15 +84,21 @@ pub async fn run<S: Spool>(inputs: Inputs<S>) -> io::Result<()> {
     });
     let inbox = driver.inbox();
     let listening = tokio::task::spawn_local(listen(notices, inbox.clone()));
-    let mut drain_until = None;
+    let (mut drain_until, mut hurried) = (None, false);
     loop {
         if let Some(watchdog) = &watchdog {
             watchdog.beat();
         }
         let now = clock::now();
         let after = driver.turn(now);
-        if drain_until.is_some_and(|until| now >= until || !driver.busy()) {
-            break;
+        match drain_until {
+            Some(_) if !driver.busy() => break,
+            Some(until) if now >= until && hurried => break,
+            Some(until) if now >= until => {
+                driver.hurry();
+                (hurried, drain_until) = (true, Some(now.after(HURRY)));
+            }
+            _ => {}
         }
         tokio::select! {
             biased;

@@ -115,8 +115,14 @@ fn address(grammar: &mut Grammar) -> String {
             None => count(b'<') + count(b'>') == 0,
         };
         let is_closed = count(b'"') % 2 == 0 && count(b'(') == count(b')') && count(b'[') == count(b']');
-        let is_whole = !address.ends_with('\\') && !(address.contains("(note)") && address.contains('"'));
-        if angles && is_closed && is_whole && !address.contains("\"\"") && !address.contains(':') {
+        let is_quoted_note = address.contains("(note)") && address.contains('"');
+        if angles
+            && is_closed
+            && !is_quoted_note
+            && !address.ends_with('\\')
+            && !address.contains("\"\"")
+            && !address.contains(':')
+        {
             return address;
         }
     }

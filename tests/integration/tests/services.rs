@@ -177,3 +177,42 @@ fn a_chrooted_smtpd_knows_the_users_of_the_host_by_asking_control() {
         assert!(refused.contains("User unknown in local recipient table"), "{refused}");
     }
 }
+
+#[test]
+fn a_stop_ends_a_command_that_goes_on_and_its_mail_is_delivered_after_the_start() {
+    let instance = Instance::new("default_transport = slow\nalias_maps =\n");
+    let place = instance.path("commands");
+    std::fs::create_dir(&place).unwrap();
+    std::fs::set_permissions(&place, std::fs::Permissions::from_mode(0o777)).unwrap();
+    let script = format!(
+        "#!/bin/sh\ncd {0}\ncat >/dev/null\necho $$ >pid\necho begun >>log\n[ -e short ] || exec sleep 600\necho done >>log\n",
+        place.display()
+    );
+    std::fs::write(place.join("slow"), script).unwrap();
+    std::fs::set_permissions(place.join("slow"), std::fs::Permissions::from_mode(0o755)).unwrap();
+    let line = format!("slow unix - n n - - pipe\n  user=nobody argv={}/slow\n", place.display());
+    instance.write_master_cf(&(lines(&[(instance.port, "n")]) + &line + "retry unix - - n - - error\n"));
+    instance.start();
+    let said_by_command = || std::fs::read_to_string(place.join("log")).unwrap_or_default();
+    let mut client = Client::greeted(instance.port);
+    let id = client.send("ann@example.org", "Subject: one\r\n\r\ntext");
+    drop(client);
+    eventually("the command runs", || said_by_command() == "begun\n");
+
+    assert!(instance.posthaste(&["stop"]).status.success());
+    let log = instance.log();
+    let told = format!("{id}: to=<ann@example.org>, relay=slow, ");
+    let line = log.lines().find(|l| l.contains(&told)).unwrap();
+    assert!(line.contains("dsn=4.3.0, status=deferred (Command was ended with the mail system: "), "{line}");
+    let command = std::fs::read_to_string(place.join("pid")).unwrap();
+    assert!(!PathBuf::from(format!("/proc/{}", command.trim())).exists(), "it does not run on");
+
+    std::fs::write(place.join("short"), "").unwrap();
+    instance.start();
+    eventually("it is delivered", || {
+        // The queue may still be read when the first one comes.
+        assert!(instance.posthaste(&["postqueue", "-f"]).status.success());
+        instance.log().contains(&format!("{id}: removed"))
+    });
+    assert_eq!(said_by_command(), "begun\nbegun\ndone\n");
+}

@@ -20,8 +20,26 @@ use std::collections::HashMap;
 use std::rc::{Rc, Weak};
 use std::time::Duration;
 
-/// Gives a job to the agent of one transport.
-type Give = Rc<dyn Fn(Assignment)>;
+/// The agent of one transport.
+type Give = Rc<dyn Agent>;
+
+/// A delivery agent of any kind.
+trait Agent {
+    /// Gives it a job.
+    fn give(&self, assignment: Assignment);
+    /// Asks it to come to an end.
+    fn hurry(&self);
+}
+
+impl<A: DeliveryAgent> Agent for A {
+    fn give(&self, assignment: Assignment) {
+        self.accept(assignment);
+    }
+
+    fn hurry(&self) {
+        DeliveryAgent::hurry(self);
+    }
+}
 
 /// An agent, and what changes its results.
 type Post = (Give, Option<Rc<StatusFilter>>);
@@ -209,7 +227,7 @@ fn fixed(command: &str, name: &str, tag: Tag, numbers: &Numbers, style: ReportSt
 }
 
 fn give(agent: impl DeliveryAgent + 'static) -> Give {
-    Rc::new(move |assignment| agent.accept(assignment))
+    Rc::new(agent)
 }
 
 impl Hand for Agents {
@@ -220,6 +238,10 @@ impl Hand for Agents {
     fn deliver(&self, job: Job, back: Rc<dyn Back>) {
         self.by_transport.give(Assignment::new(job, Rc::new(WayBack(back))));
     }
+
+    fn hurry(&self) {
+        self.by_transport.0.borrow().values().for_each(|(agent, _)| agent.hurry());
+    }
 }
 
 impl ByTransport {
@@ -227,7 +249,7 @@ impl ByTransport {
     fn give(&self, assignment: Assignment) {
         let agent = self.0.borrow().get(&*assignment.job.transport).cloned();
         match agent {
-            Some((agent, filter)) => agent(assignment.filtered(filter)),
+            Some((agent, filter)) => agent.give(assignment.filtered(filter)),
             None => self.unavailable(assignment),
         }
     }
@@ -238,7 +260,7 @@ impl ByTransport {
         assignment.job.nexthop = "4.3.0 mail transport unavailable".into();
         // Without it the job is dropped: each recipient is deferred.
         if let Some(retry) = retry {
-            retry(assignment);
+            retry.give(assignment);
         }
     }
 }

@@ -32,4 +32,8 @@ impl DeliveryAgent for LocalAgent {
     fn accept(&self, assignment: Assignment) {
         self.0.accept(assignment);
     }
+
+    fn hurry(&self) {
+        self.0.hurry();
+    }
 }

@@ -16,7 +16,7 @@ use std::os::fd::AsFd as _;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::time::Duration;
-use tokio::io::Interest;
+use tokio::io::{AsyncWriteExt as _, Interest};
 use tokio::net::UnixStream;
 use tokio::sync::mpsc;
 
@@ -32,12 +32,20 @@ const RESULTS_READ: usize = 16 * 1024;
 
 /// Delivers into virtual mailboxes.
 pub struct VirtualAgent {
-    jobs: mpsc::Sender<Pending>,
+    orders: mpsc::Sender<Order>,
     tag: Tag,
     numbers: Numbers,
     style: ReportStyle,
     /// A success is one of handing on rather than of the last station.
     relays: bool,
+}
+
+/// What the connection is told.
+enum Order {
+    /// A job for the local role.
+    Deliver(Pending),
+    /// No more will come: commands that still run are to end.
+    Hurry,
 }
 
 /// A job under way, with the number that its log lines carry.
@@ -61,9 +69,9 @@ impl VirtualAgent {
         style: ReportStyle,
         pass_on: Option<Rc<dyn PassOn>>,
     ) -> Self {
-        let (jobs, inbox) = mpsc::channel(JOBS_MAX);
+        let (orders, inbox) = mpsc::channel(JOBS_MAX);
         tokio::task::spawn_local(keep_connected(path, inbox, pass_on));
-        VirtualAgent { jobs, tag, numbers, style, relays: false }
+        VirtualAgent { orders, tag, numbers, style, relays: false }
     }
 
     /// The same where a success means that the message was handed on.
@@ -79,17 +87,24 @@ impl DeliveryAgent for VirtualAgent {
         let number = self.numbers.take();
         let report = Report::new(assignment, self.tag.numbered(*number), self.style);
         // Beyond the bound the job comes back in the error; dropped, it is deferred as after a crash.
-        let _ = self.jobs.try_send(Pending { report, relays: self.relays, _number: number });
+        let pending = Pending { report, relays: self.relays, _number: number };
+        let _ = self.orders.try_send(Order::Deliver(pending));
+    }
+
+    fn hurry(&self) {
+        // A channel that is full has jobs that were not begun.
+        let _ = self.orders.try_send(Order::Hurry);
     }
 }
 
 /// Serves jobs over one connection at a time, for as long as the agent exists.
-async fn keep_connected(path: PathBuf, mut inbox: mpsc::Receiver<Pending>, pass_on: Option<Rc<dyn PassOn>>) {
+async fn keep_connected(path: PathBuf, mut inbox: mpsc::Receiver<Order>, pass_on: Option<Rc<dyn PassOn>>) {
     let mut first = None;
     loop {
         if first.is_none() {
             match inbox.recv().await {
-                Some(job) => first = Some(job),
+                Some(Order::Deliver(job)) => first = Some(job),
+                Some(Order::Hurry) => continue,
                 None => return,
             }
         }
@@ -108,8 +123,10 @@ async fn keep_connected(path: PathBuf, mut inbox: mpsc::Receiver<Pending>, pass_
                     let text = format_args!("connect to transport private/{socket}: {error}");
                     observe::warn(job.report.tag(), text);
                 }
-                while let Ok(job) = inbox.try_recv() {
-                    jobs.push(job);
+                while let Ok(order) = inbox.try_recv() {
+                    if let Order::Deliver(job) = order {
+                        jobs.push(job);
+                    }
                 }
                 for job in jobs {
                     unavailable(job, "mail transport unavailable");
@@ -151,7 +168,7 @@ impl Link {
     async fn serve(
         &mut self,
         first: &mut Option<Pending>,
-        inbox: &mut mpsc::Receiver<Pending>,
+        inbox: &mut mpsc::Receiver<Order>,
     ) -> io::Result<()> {
         if let Some(job) = first.take() {
             self.send(job).await?;
@@ -171,7 +188,9 @@ impl Link {
                     }
                 }
                 job = inbox.recv(), if more_jobs => match job {
-                    Some(job) => self.send(job).await?,
+                    Some(Order::Deliver(job)) => self.send(job).await?,
+                    // The local role sees the end; what it still says is read.
+                    Some(Order::Hurry) => self.stream.shutdown().await?,
                     // A reload replaced this agent: what is under way comes to its end.
                     None => more_jobs = false,
                 },

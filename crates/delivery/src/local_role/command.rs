@@ -3,6 +3,7 @@
 //! Shared by the agents `local` and `pipe`. What a result means for the recipient: `exit_status`.
 
 use super::exit_status::{End, Ran};
+use super::halt::Halt;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl};
 use rustix::process::{Pid, PidfdFlags, Signal, kill_process_group, pidfd_open};
@@ -16,6 +17,9 @@ use sys::{RunAs, SpawnError};
 
 /// So much of what a command prints is kept: it stands in the log and in the report to the sender.
 const OUTPUT_MAX: usize = 4096;
+
+/// How long a command may take to end that is asked to. The queue manager waits longer before it stops.
+const GRACE: Duration = Duration::from_secs(1);
 
 /// Read at once; what goes beyond `OUTPUT_MAX` is read and forgotten, so that the command can go on.
 const READ_MAX: usize = 16 * 1024;
@@ -45,6 +49,8 @@ pub struct Command<'a> {
     pub environment: &'a [(OsString, OsString)],
     /// When it is killed.
     pub time_limit: Duration,
+    /// When it is asked to end, and killed soon after.
+    pub halt: Option<&'a Halt>,
     /// In front of our own complaints, where its output would stand: `local: fatal: …`.
     pub agent: &'a str,
 }
@@ -55,6 +61,9 @@ pub type Source<'a> = &'a mut dyn FnMut() -> io::Result<Option<Vec<u8>>>;
 /// Runs a command to its end and blocks as long. The error is one of ours: the message could not be read, or there is no
 /// room for another process. The command is then not running any more.
 pub fn run(command: &Command<'_>, message: Source<'_>) -> io::Result<Ran> {
+    if command.halt.is_some_and(Halt::is_raised) {
+        return Ok(Ran { end: End::Stopped, output: Vec::new(), notes: Vec::new() });
+    }
     let started = match command.what {
         What::Arguments([]) => return Err(io::Error::from(io::ErrorKind::InvalidInput)),
         What::Arguments([program, rest @ ..]) => spawn(command, program, rest),
@@ -80,7 +89,7 @@ pub fn run(command: &Command<'_>, message: Source<'_>) -> io::Result<Ran> {
         Ok(child) => child,
         Err(error) => return not_started(command, error),
     };
-    Running::new(child, command.time_limit)?.until_the_end(message)
+    Running::new(child, command)?.until_the_end(message)
 }
 
 fn by_shell(command: &Command<'_>, line: &str) -> Result<Started, SpawnError> {
@@ -169,8 +178,12 @@ fn no_descriptor(error: io::Error) -> rustix::io::Errno {
 }
 
 /// A command that runs; killed with its process group if it is dropped before its end.
-struct Running {
+struct Running<'a> {
     child: Child,
+    /// Until it was raised.
+    halt: Option<&'a Halt>,
+    /// It has been asked to end.
+    stopping: bool,
     stdin: Option<ChildStdin>,
     output: std::fs::File,
     printed: Vec<u8>,
@@ -181,13 +194,22 @@ struct Running {
 /// The time limit passed while we waited for this.
 struct Exceeded(&'static str);
 
-impl Running {
-    fn new(started: Started, time_limit: Duration) -> io::Result<Running> {
+impl<'a> Running<'a> {
+    fn new(started: Started, command: &Command<'a>) -> io::Result<Running<'a>> {
         let Started { mut child, output } = started;
         let stdin = child.stdin.take();
-        let deadline = Instant::now() + time_limit;
+        let deadline = Instant::now() + command.time_limit;
         let output = std::fs::File::from(output);
-        let running = Running { child, stdin, output, printed: Vec::new(), deadline, ended: false };
+        let running = Running {
+            child,
+            halt: command.halt,
+            stopping: false,
+            stdin,
+            output,
+            printed: Vec::new(),
+            deadline,
+            ended: false,
+        };
         for fd in
             [running.stdin.as_ref().map(AsFd::as_fd), Some(running.output.as_fd())].into_iter().flatten()
         {
@@ -203,6 +225,9 @@ impl Running {
         };
         if let Some(Exceeded(doing)) = exceeded {
             self.kill();
+            if self.stopping {
+                return Ok(self.ran(End::Stopped));
+            }
             let note = super::failure::Note::Warning(format!("pipe_command_{doing} time limit exceeded"));
             return Ok(Ran {
                 end: End::TimeLimit,
@@ -212,11 +237,19 @@ impl Running {
         }
         let status = self.child.wait()?;
         self.ended = true;
+        if self.stopping && !status.success() {
+            // What it says of the message it says because it had to end.
+            return Ok(self.ran(End::Stopped));
+        }
         let end = match (status.code(), std::os::unix::process::ExitStatusExt::signal(&status)) {
             (Some(code), _) => End::Exited(code),
             (None, signal) => End::Killed(signal.unwrap_or(0)),
         };
-        Ok(Ran { end, output: std::mem::take(&mut self.printed), notes: Vec::new() })
+        Ok(self.ran(end))
+    }
+
+    fn ran(&mut self, end: End) -> Ran {
+        Ran { end, output: std::mem::take(&mut self.printed), notes: Vec::new() }
     }
 
     /// Writes the message and reads the output until both have ended.
@@ -240,7 +273,11 @@ impl Running {
             };
             let writable = self.stdin.as_ref().map(|stdin| PollFd::new(stdin, PollFlags::OUT));
             let readable = prints.then(|| PollFd::new(&self.output, PollFlags::IN));
-            let (can_write, can_read) = wait_for(writable, readable, &left)?;
+            let halted = self.halt.map(|halt| PollFd::new(halt, PollFlags::IN));
+            let [can_write, can_read, is_halted] = wait_for([writable, readable, halted], &left)?;
+            if is_halted {
+                self.ask_to_end();
+            }
             if can_write {
                 at += self.write(&piece[at..])?;
             }
@@ -285,10 +322,13 @@ impl Running {
         let ended = pidfd_open(pid, PidfdFlags::empty())?;
         loop {
             let Some(left) = self.left() else { return Ok(Some(Exceeded("wait_or_kill: wait"))) };
-            let mut fds = [PollFd::new(&ended, PollFlags::IN)];
-            poll_again(&mut fds, &left)?;
-            if !fds[0].revents().is_empty() {
+            let halted = self.halt.map(|halt| PollFd::new(halt, PollFlags::IN));
+            let [has_ended, is_halted] = wait_for([Some(PollFd::new(&ended, PollFlags::IN)), halted], &left)?;
+            if has_ended {
                 return Ok(None);
+            }
+            if is_halted {
+                self.ask_to_end();
             }
         }
     }
@@ -302,6 +342,15 @@ impl Running {
         })
     }
 
+    /// So that what it has begun can be taken back, and its result still be told.
+    fn ask_to_end(&mut self) {
+        self.halt = None;
+        self.stopping = true;
+        self.deadline = self.deadline.min(Instant::now() + GRACE);
+        // Nobody has waited for the child, so its number is still its own, and its group's.
+        let _ = kill_process_group(Pid::from_child(&self.child), Signal::TERM);
+    }
+
     fn kill(&mut self) {
         if !std::mem::replace(&mut self.ended, true) {
             // Nobody has waited for the child, so its number is still its own, and its group's.
@@ -311,24 +360,19 @@ impl Running {
     }
 }
 
-impl Drop for Running {
+impl Drop for Running<'_> {
     fn drop(&mut self) {
         self.kill();
     }
 }
 
-/// Which of the two is ready.
-fn wait_for(
-    first: Option<PollFd<'_>>,
-    second: Option<PollFd<'_>>,
-    left: &Timespec,
-) -> io::Result<(bool, bool)> {
-    let has_first = first.is_some();
-    let mut fds: Vec<PollFd<'_>> = first.into_iter().chain(second).collect();
+/// Which of these are ready; those that are not there never are.
+fn wait_for<const N: usize>(wanted: [Option<PollFd<'_>>; N], left: &Timespec) -> io::Result<[bool; N]> {
+    let there = wanted.each_ref().map(Option::is_some);
+    let mut fds: Vec<PollFd<'_>> = wanted.into_iter().flatten().collect();
     poll_again(&mut fds, left)?;
-    let ready = |fd: Option<&PollFd<'_>>| fd.is_some_and(|fd| !fd.revents().is_empty());
-    let second = fds.get(usize::from(has_first));
-    Ok((has_first && ready(fds.first()), ready(second)))
+    let mut ready = fds.iter().map(|fd| !fd.revents().is_empty());
+    Ok(there.map(|is_there| is_there && ready.next().unwrap_or(false)))
 }
 
 /// A poll that a signal interrupted is one where nothing happened.

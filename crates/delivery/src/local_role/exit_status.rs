@@ -12,6 +12,8 @@ pub enum End {
     Killed(i32),
     /// Killed by us, since its time was over.
     TimeLimit,
+    /// Asked by us to end, since the mail system stops.
+    Stopped,
 }
 
 /// A command that has ended.
@@ -68,6 +70,10 @@ impl Ran {
                 let text = format!("Command time limit exceeded: \"{command}\"");
                 Failure::new(Dsn::new(5, 3, 0), appended(text, &output))
             }
+            End::Stopped => {
+                let text = format!("Command was ended with the mail system: \"{command}\"");
+                Failure::new(Dsn::new(4, 3, 0), appended(text, &output))
+            }
             End::Killed(signal) => {
                 let text = format!("Command died with signal {signal}: \"{command}\"");
                 Failure::new(Dsn::new(4, 3, 0), appended(text, &output))
@@ -82,7 +88,7 @@ impl Ran {
                 known(status).map_or(format!("unknown mail system error {status}"), |k| k.2.into())
             }
             End::TimeLimit => known(SOFTWARE).map_or_else(String::new, |k| k.2.into()),
-            End::Killed(_) => failure.reason.clone(),
+            End::Killed(_) | End::Stopped => failure.reason.clone(),
         };
         failure.diagnostic = Some(diagnostic).filter(|text| !text.is_empty());
         failure.notes.splice(0..0, self.notes.iter().cloned());

@@ -11,6 +11,7 @@ mod dotlock;
 mod environment;
 mod exit_status;
 pub(crate) mod failure;
+mod halt;
 mod identity;
 pub mod local;
 mod maildir;
@@ -30,6 +31,7 @@ mod writing;
 
 pub use exit_status::{End, Ran};
 pub use failure::{Failure, Note};
+pub use halt::Halt;
 pub use mbox::Locking;
 pub use services::{Service, Services};
 pub use settings::{Mailbox, Settings};
@@ -102,11 +104,26 @@ pub async fn run(inputs: Inputs) -> io::Result<()> {
 }
 
 /// Takes jobs from one connection until its end. An error ends it: the other side then knows what it has to repeat.
+///
+/// The end is also the word that commands are to end: the queue manager writes no more where it stops, or where it crashed.
 async fn serve(
     stream: UnixStream,
     services: watch::Receiver<Arc<Services>>,
     shared: Shared,
     commands: Commands,
+) -> Option<()> {
+    let halt = Arc::new(Halt::new().ok()?);
+    let end = take_jobs(stream, services, shared, commands, &halt).await;
+    halt.raise();
+    end
+}
+
+async fn take_jobs(
+    stream: UnixStream,
+    services: watch::Receiver<Arc<Services>>,
+    shared: Shared,
+    commands: Commands,
+    halt: &Arc<Halt>,
 ) -> Option<()> {
     let back = stream.as_fd().try_clone_to_owned().ok()?;
     let replies = Arc::new(Replies::new(back.into()));
@@ -127,7 +144,7 @@ async fn serve(
             if fds.is_empty() {
                 return None;
             }
-            let job = read_job(fds.remove(0)).ok()?;
+            let job = read_job(fds.remove(0), halt).ok()?;
             let service = services.borrow().get(&job.head.transport).cloned();
             match service {
                 Some(Service::Virtual(settings)) => {
@@ -142,7 +159,7 @@ async fn serve(
 }
 
 /// Reads a job from its memory file.
-fn read_job(fd: OwnedFd) -> io::Result<Job> {
+fn read_job(fd: OwnedFd, halt: &Arc<Halt>) -> io::Result<Job> {
     let file = File::from(fd);
     let invalid = || io::Error::from(io::ErrorKind::InvalidData);
     let mut length = [0; 4];
@@ -157,7 +174,8 @@ fn read_job(fd: OwnedFd) -> io::Result<Job> {
     let head = wire::decode_head(&head).ok_or_else(invalid)?;
     let start = 4 + length as u64;
     let text = Text::read(file.try_clone()?, start)?;
-    Ok(Job { head, text, content: (file, start), delivered: std::sync::OnceLock::new() })
+    let halt = halt.clone();
+    Ok(Job { head, text, content: (file, start), halt, delivered: std::sync::OnceLock::new() })
 }
 
 /// Answers for a service that a reload took away.

@@ -2,6 +2,7 @@
 
 use super::delivered::delivered_to;
 use super::failure::Failure;
+use super::halt::Halt;
 use super::maildir::{self, Written};
 use super::mbox::{self, NotDelivered, Place};
 use super::replies::Replies;
@@ -37,6 +38,8 @@ pub struct Job {
     pub text: Text,
     /// The same as it came, with CRLF, from an offset in the memory file on.
     pub content: (File, u64),
+    /// When its commands are to end.
+    pub halt: Arc<Halt>,
     /// What its `Delivered-To` headers say, once somebody asked.
     pub delivered: OnceLock<HashSet<String>>,
 }

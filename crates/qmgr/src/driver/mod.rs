@@ -175,6 +175,11 @@ impl<S: Spool> Driver<S> {
         self.draining = true;
     }
 
+    /// Asks jobs that run to come to an end.
+    pub fn hurry(&self) {
+        self.hand.hurry();
+    }
+
     /// Whether jobs run.
     pub fn busy(&self) -> bool {
         !self.jobs.is_empty()

@@ -16,6 +16,7 @@ fn run_what(what: What<'_>, pieces: &[&[u8]], limit: Duration) -> Ran {
         run_as: RunAs { directory: Some("/".as_ref()), ..RunAs::default() },
         environment: &environment,
         time_limit: limit,
+        halt: None,
         agent: "local",
     };
     let mut pieces = pieces.iter().map(|p| p.to_vec());
@@ -112,7 +113,8 @@ fn a_message_that_cannot_be_read_kills_the_command() {
     let what = What::Line("cat >/dev/null; sleep 600");
     let limit = Duration::from_secs(600);
     let run_as = RunAs::default();
-    let command = Command { what, run_as, environment: &environment, time_limit: limit, agent: "local" };
+    let command =
+        Command { what, run_as, environment: &environment, time_limit: limit, halt: None, agent: "local" };
     let error = run(&command, &mut || Err(io::Error::other("disk"))).unwrap_err();
     assert_eq!(error.to_string(), "disk");
 }
@@ -125,10 +127,62 @@ fn a_directory_that_cannot_be_entered_is_told_as_postfix_tells_it() {
         run_as: RunAs { directory: Some("/nonexistent".as_ref()), ..RunAs::default() },
         environment: &environment,
         time_limit: Duration::from_secs(60),
+        halt: None,
         agent: "local",
     };
     let ran = run(&command, &mut || Ok(None)).unwrap();
     let text = "cannot change directory to \"/nonexistent\" for uid=0 gid=0: No such file or directory";
     assert_eq!((ran.end, ran.output.len()), (End::Exited(75), 0));
     assert_eq!(ran.notes, [Note::Fatal(text.into())]);
+}
+
+/// A command that is asked to end once it has read a message that is larger than a pipe.
+fn ended(line: &str) -> (End, Option<u8>) {
+    let halt = Halt::new().unwrap();
+    let environment = environment();
+    let command = Command {
+        what: What::Line(line),
+        run_as: RunAs { directory: Some("/".as_ref()), ..RunAs::default() },
+        environment: &environment,
+        time_limit: Duration::from_secs(60),
+        halt: Some(&halt),
+        agent: "pipe",
+    };
+    let mut pieces = std::iter::once(vec![b'x'; 400_000]);
+    let ran = run(&command, &mut || {
+        let piece = pieces.next();
+        if piece.is_none() {
+            halt.raise();
+        }
+        Ok(piece)
+    });
+    let ran = ran.unwrap();
+    (ran.end, ran.judge("cmd").err().map(|failure| failure.dsn.class))
+}
+
+#[test]
+fn a_command_that_is_asked_to_end_is_tried_again_unless_it_ends_well() {
+    let stopped = (End::Stopped, Some(4));
+    assert_eq!(ended("cat >/dev/null; sleep 50"), stopped);
+    assert_eq!(ended("trap 'exit 67' TERM; cat >/dev/null; while :; do sleep 0.1; done"), stopped);
+    assert_eq!(ended("trap '' TERM; cat >/dev/null; while :; do sleep 0.1; done"), stopped, "it is killed");
+    assert_eq!(
+        ended("trap 'exit 0' TERM; cat >/dev/null; while :; do sleep 0.1; done"),
+        (End::Exited(0), None)
+    );
+}
+
+#[test]
+fn no_command_is_begun_once_all_are_to_end() {
+    let halt = Halt::new().unwrap();
+    halt.raise();
+    let command = Command {
+        what: What::Line("true"),
+        run_as: RunAs::default(),
+        environment: &environment(),
+        time_limit: Duration::from_secs(60),
+        halt: Some(&halt),
+        agent: "pipe",
+    };
+    assert_eq!(run(&command, &mut || Ok(None)).unwrap().end, End::Stopped);
 }

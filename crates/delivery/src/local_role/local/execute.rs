@@ -46,6 +46,7 @@ impl Prepared {
             },
             environment: &self.environment,
             time_limit,
+            halt: Some(&self.job.halt),
             agent: "local",
         };
         let (mut entry, mut pieces) = (Some(self.entry.clone()), self.job.text.pieces());

@@ -88,6 +88,7 @@ fn run(job: &Job, settings: &Settings) -> Result<String, Failure> {
         },
         environment: &settings.environment,
         time_limit: settings.time_limit,
+        halt: Some(&job.halt),
         agent: "pipe",
     };
     let mut message = Stream::new(lines(job, settings, recipient), job.text.pieces(), &settings.lines);
