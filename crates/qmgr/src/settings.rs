@@ -31,6 +31,8 @@ pub struct Settings {
     pub confirm_after: Option<Duration>,
     /// `disable_verp_bounces`.
     pub disable_verp_bounces: bool,
+    /// `verp_delimiter_filter`: other delimiters of VERP are not obeyed.
+    pub verp_delimiter_filter: String,
     /// `qmgr_daemon_timeout`; `None` where nobody watches. A reload does not change it.
     pub daemon_timeout: Option<Duration>,
     /// What was set otherwise than it holds, for the log.
@@ -108,6 +110,7 @@ impl Settings {
             confirm_after: Some(qmgr.delay_warning_time)
                 .filter(|time| qmgr.confirm_delay_cleared && !time.is_zero()),
             disable_verp_bounces: qmgr.disable_verp_bounces,
+            verp_delimiter_filter: qmgr.verp_delimiter_filter,
             daemon_timeout: Some(qmgr.qmgr_daemon_timeout),
             warnings,
             delay_decimals: u32::try_from(global.delay_logging_resolution_limit).unwrap_or(2),

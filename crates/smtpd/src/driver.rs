@@ -231,6 +231,7 @@ impl Driver {
             discard_ehlo: self.standing.discard_ehlo,
             xclient: self.standing.xclient,
             xforward: self.standing.xforward,
+            verp: self.standing.verp,
             counted: Counted {
                 messages: self.rates.counts(Event::Message),
                 recipients: self.rates.counts(Event::Recipient),

@@ -14,6 +14,8 @@ pub(crate) struct PeerSettings {
     pub(crate) xclient_hosts: AddressList,
     /// `smtpd_authorized_xforward_hosts`.
     pub(crate) xforward_hosts: AddressList,
+    /// `smtpd_authorized_verp_clients`.
+    pub(crate) verp_clients: AddressList,
     /// `smtpd_sasl_auth_enable`: restrictions believe logins.
     pub(crate) sasl_auth_enable: bool,
     /// `smtpd_sasl_authenticated_header`.
@@ -31,6 +33,7 @@ impl Reader<'_> {
     pub(crate) fn peers(&mut self, p: &Smtpd, parents_of: &dyn Fn(&str) -> Parents) -> PeerSettings {
         const XCLIENT: &str = "smtpd_authorized_xclient_hosts";
         const XFORWARD: &str = "smtpd_authorized_xforward_hosts";
+        const VERP: &str = "smtpd_authorized_verp_clients";
         const WATCHED: &str = "debug_peer_list";
         PeerSettings {
             xclient_hosts: self.open.clients(XCLIENT, &p.smtpd_authorized_xclient_hosts, parents_of(XCLIENT)),
@@ -39,6 +42,7 @@ impl Reader<'_> {
                 &p.smtpd_authorized_xforward_hosts,
                 parents_of(XFORWARD),
             ),
+            verp_clients: self.open.clients(VERP, &p.smtpd_authorized_verp_clients, parents_of(VERP)),
             // Not a parameter of the view: AUTH itself is not built yet.
             sasl_auth_enable: self.open.scope().expanded("smtpd_sasl_auth_enable").is_ok_and(|v| v == "yes"),
             authenticated_header: p.smtpd_sasl_authenticated_header,

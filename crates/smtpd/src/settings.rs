@@ -198,6 +198,7 @@ impl Settings {
             },
             xclient,
             xforward: is_in(&self.peers.xforward_hosts, peer).await,
+            verp: is_in(&self.peers.verp_clients, peer).await,
         }
     }
 
@@ -270,6 +271,8 @@ pub(crate) struct Standing {
     pub xclient: bool,
     /// Whether it may use XFORWARD.
     pub xforward: bool,
+    /// Whether it may use XVERP.
+    pub verp: bool,
     /// How much its session counts where not all can have one.
     pub rank: Rank,
 }

@@ -196,6 +196,9 @@ pub(crate) fn envelope(
     envelope.smtputf8 = smtputf8(&request, &envelope, flags);
     envelope.envid = request.envid;
     envelope.ret = request.ret;
+    if let Some(delimiters) = request.verp {
+        envelope.attributes.push(("V".to_owned(), delimiters.to_vec()));
+    }
     envelope.encoding = request.encoding;
     if request.encoding == Encoding::Unknown && flags.has(ContentFlags::EIGHT_BIT) {
         envelope.encoding = Encoding::EightBit;

@@ -262,10 +262,10 @@ fn a_new_log_file_has_the_mode_that_is_set() {
 
 #[test]
 fn what_is_not_honoured_yet_stands_in_the_log_at_start_and_at_reload() {
-    let instance = Instance::new("verp_delimiter_filter = -=\n");
+    let instance = Instance::new("qmqpd_error_delay = 2s\n");
     instance.start();
     let told = |name: &str| instance.log().contains(&format!("{name}: not honoured yet: "));
-    assert!(told("verp_delimiter_filter"), "{}", instance.log());
+    assert!(told("qmqpd_error_delay"), "{}", instance.log());
     instance.write_main_cf("authorized_flush_users = root\n");
     assert!(instance.posthaste(&["reload"]).status.success());
     eventually("the warning of the reload", || told("authorized_flush_users"));

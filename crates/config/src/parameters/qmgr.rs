@@ -75,6 +75,8 @@ parameters! {
         confirm_delay_cleared: Bool = "no",
         /// Whether reports go to the sender as it is where each recipient was named in it.
         disable_verp_bounces: Bool = "no",
+        /// The characters that may be taken for the delimiters of VERP.
+        verp_delimiter_filter: Text = "-=+",
         /// Whether permanent errors are made temporary.
         soft_bounce: Bool = "no",
     }

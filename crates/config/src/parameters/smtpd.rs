@@ -59,6 +59,14 @@ parameters! {
         smtpd_authorized_xclient_hosts: List = "",
         /// Clients that may use XFORWARD, and so name another client in the log.
         smtpd_authorized_xforward_hosts: List = "",
+        /// Clients that may ask for VERP: a sender of its own for each recipient (XVERP).
+        smtpd_authorized_verp_clients: List = "$authorized_verp_clients",
+        /// The same, outdated: use smtpd_authorized_verp_clients.
+        authorized_verp_clients: List = "",
+        /// The two characters that VERP writes around the recipient.
+        default_verp_delimiters: Text = "+=",
+        /// The characters that may be taken for them.
+        verp_delimiter_filter: Text = "-=+",
         /// Peers whose sessions are logged in detail.
         debug_peer_list: List = "",
         /// The protocol by which a proxy in front of smtpd tells the client's address.

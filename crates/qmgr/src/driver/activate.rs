@@ -121,7 +121,7 @@ impl<S: Spool> Driver<S> {
     /// Puts a message with its ways into the lists of its destinations.
     fn enter(&mut self, pulled: Pulled<MessageKey>, message: NewMessage, ways: Ways, now: Timestamp) {
         let key = pulled.key;
-        let NewMessage { queue_id, envelope, mut done, content, crashes, retry_at, .. } = message;
+        let NewMessage { queue_id, mut envelope, mut done, content, crashes, retry_at, .. } = message;
         let Ways { routed, dropped, redirected, unserved } = ways;
         self.warn_of_unserved(unserved, now);
         let rewritten = routed
@@ -130,6 +130,7 @@ impl<S: Spool> Driver<S> {
             .map(|r| (r.route.index, r.recipient.clone()))
             .collect();
         let routes: Vec<_> = routed.into_iter().map(|r| r.route).collect();
+        let bad_verp = self.take_bad_verp(&mut envelope);
         let alone = crashes >= ALONE_FROM;
         let pulled = Pulled { single: verp_delimiters(&envelope).is_some(), ..pulled };
         if self.scheduler.activate(pulled, &routes, alone, now) == Activated::Parked {
@@ -146,6 +147,9 @@ impl<S: Spool> Driver<S> {
                 recipients: envelope.recipients.len(),
             },
         );
+        if let Some(bad) = bad_verp {
+            observe::warn(&self.tag, format_args!("{queue_id}: ignoring bad VERP request: \"{bad}\""));
+        }
         if alone {
             observe::emit(&self.tag, &MessageSuspect { queue_id: &queue_id, crashes });
         }
@@ -178,6 +182,15 @@ impl<S: Spool> Driver<S> {
             reported,
         };
         self.active.insert(key, active);
+    }
+
+    /// Takes delimiters of VERP out of an envelope that are not allowed (`verp_delimiter_filter`).
+    fn take_bad_verp(&self, envelope: &mut Envelope) -> Option<String> {
+        let filter = self.settings.verp_delimiter_filter.as_bytes();
+        let bad = verp_delimiters(envelope).filter(|both| !both.iter().all(|b| filter.contains(b)))?;
+        let bad = String::from_utf8_lossy(bad).into_owned();
+        envelope.attributes.retain(|(name, _)| name != "V");
+        Some(bad)
     }
 
     /// Whether the sender was told that this message is late, and is to be told that it no longer is.

@@ -301,6 +301,7 @@ impl Bench {
                 scheduler: Arc::new(scheduler::Settings::default()),
                 double_bounce_user: "double-bounce".into(),
                 defer_transports: vec!["later".into()],
+                verp_delimiter_filter: "-=+".into(),
                 ..Settings::default()
             }),
             router: Rc::new(ByDomain),

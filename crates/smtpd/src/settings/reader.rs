@@ -217,8 +217,21 @@ impl Reader<'_> {
             forbidden_commands: commands::list(&p.smtpd_forbidden_commands),
             noop_commands: commands::list(&p.smtpd_noop_commands),
             command_filter: !p.smtpd_command_filter.is_empty(),
+            verp_delimiters: self.verp_delimiters(p),
+            verp_delimiter_filter: p.verp_delimiter_filter.clone(),
             hand_over_refusals: footer::changes(p),
         }
+    }
+
+    fn verp_delimiters(&mut self, p: &Smtpd) -> [u8; 2] {
+        const NAME: &str = "default_verp_delimiters";
+        let (text, filter) = (&p.default_verp_delimiters, &p.verp_delimiter_filter);
+        let allowed = |both: &[u8; 2]| both.iter().all(|b| filter.as_bytes().contains(b));
+        text.as_bytes().try_into().ok().filter(allowed).unwrap_or_else(|| {
+            let expected = format!("expected two of the characters of verp_delimiter_filter, `{filter}`");
+            self.open.wrong(NAME, format!("{expected}, found `{text}`"));
+            *b"+="
+        })
     }
 
     fn commands(&mut self, p: &Smtpd) -> Commands {

@@ -20,7 +20,6 @@ const TLS: State = Waits("STARTTLS");
 const SASL: State = Waits("AUTH");
 const MILTER: State = Waits("milters");
 const PROBES: State = Waits("address verification");
-const VERP: State = Waits("XVERP");
 const FLUSH: State = Waits("fast flush");
 
 /// Groups of rows; a pattern is one whole line of a reply, in which HOST is our name and PEER `name[address]`.
@@ -79,8 +78,8 @@ const TRANSACTION: &[(&str, State)] = &[
     ("501 5.5.4 Bad ENVID parameter syntax", Shown),
     ("501 5.7.1 DSN support is disabled", Shown),
     ("555 5.5.4 Unsupported option: .+", Shown),
-    ("503 5.5.4 Error: XVERP requires non-null sender", VERP),
-    ("501 5.5.4 Error: XVERP needs two characters from .+", VERP),
+    ("503 5.5.4 Error: XVERP requires non-null sender", Shown),
+    ("501 5.5.4 Error: XVERP needs two characters from .+", Shown),
     ("553 5.6.7 Must declare SMTPUTF8 to send unicode address", Shown),
     ("250 2.1.5 Ok", Shown),
     ("503 5.5.1 Error: need MAIL command", Shown),

@@ -48,6 +48,7 @@ impl<H: Host> Session<H> {
                 (!off.size, &size),
                 (!off.vrfy && !s.disable_vrfy_command, "VRFY"),
                 (!off.etrn, "ETRN"),
+                (!off.verp && self.peer.verp, "XVERP"),
                 (!off.xclient && self.peer.xclient, &xclient),
                 (!off.xforward && self.peer.xforward, &xforward),
                 (!off.enhancedstatuscodes, "ENHANCEDSTATUSCODES"),
@@ -104,6 +105,7 @@ impl<H: Host> Session<H> {
             ret: None,
             envid: String::new(),
             sasl_sender: None,
+            verp: None,
         };
         for option in options {
             if let Err(reply) = self.mail_option(*option, &mut request) {
@@ -125,6 +127,9 @@ impl<H: Host> Session<H> {
             });
             self.say(out, &reply);
             return Done::Failed;
+        }
+        if request.verp.is_some() && request.sender.is_null() {
+            return self.fail(out, 503, (5, 5, 4), "Error: XVERP requires non-null sender");
         }
         Done::Ask(Asked::Mail(request.clone()), Ask::Mail(request))
     }
@@ -176,10 +181,22 @@ impl<H: Host> Session<H> {
                 Some(envid) if request.envid.is_empty() && !envid.is_empty() => request.envid = envid,
                 _ => return Err(reply(501, (5, 5, 4), "Bad ENVID parameter syntax")),
             }
+        } else if self.peer.verp && option.is("XVERP") {
+            request.verp = Some(self.settings.verp_delimiters);
+        } else if let Some(value) = option.value_of("XVERP").filter(|_| self.peer.verp) {
+            request.verp = Some(self.delimiters(value)?);
         } else {
             return Err(unsupported(option));
         }
         Ok(())
+    }
+
+    /// The characters that XVERP names (VERP_README).
+    fn delimiters(&self, value: &[u8]) -> Result<[u8; 2], Reply> {
+        let filter = &self.settings.verp_delimiter_filter;
+        let allowed = |both: &[u8; 2]| both.iter().all(|b| filter.as_bytes().contains(b));
+        let wrong = || reply(501, (5, 5, 4), &format!("Error: XVERP needs two characters from {filter}"));
+        value.try_into().ok().filter(allowed).ok_or_else(wrong)
     }
 
     /// A text for the log and for policy services, with `?` for what is none.

@@ -136,6 +136,8 @@ pub struct MailRequest {
     pub envid: String,
     /// `AUTH=`, as it was written; nothing for `<>`, which says that nobody knows.
     pub sasl_sender: Option<String>,
+    /// `XVERP`: the two characters around the recipient in each one's own sender.
+    pub verp: Option<[u8; 2]>,
 }
 
 /// The driver's answer.

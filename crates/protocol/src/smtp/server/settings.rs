@@ -52,6 +52,10 @@ pub struct Settings {
     pub noop_commands: CommandList,
     /// The driver is shown each command line before it is parsed.
     pub command_filter: bool,
+    /// `default_verp_delimiters`: those of an XVERP that names none.
+    pub verp_delimiters: [u8; 2],
+    /// `verp_delimiter_filter`: the characters that XVERP may name.
+    pub verp_delimiter_filter: String,
     /// The driver writes refusals.
     pub hand_over_refusals: bool,
 }
@@ -94,6 +98,8 @@ impl Settings {
             forbidden_commands: CommandList::Words(["CONNECT", "GET", "POST"].map(str::to_owned).to_vec()),
             noop_commands: CommandList::Words(Vec::new()),
             command_filter: false,
+            verp_delimiters: *b"+=",
+            verp_delimiter_filter: "-=+".to_owned(),
             hand_over_refusals: false,
         }
     }
@@ -119,7 +125,7 @@ pub struct EhloKeywords {
     pub auth: bool,
     /// STARTTLS, which is not offered yet.
     pub starttls: bool,
-    /// XVERP, which is not offered yet.
+    /// XVERP.
     pub verp: bool,
     /// PIPELINING.
     pub pipelining: bool,
@@ -193,6 +199,8 @@ pub struct Peer {
     pub xclient: bool,
     /// It may use XFORWARD.
     pub xforward: bool,
+    /// It may use XVERP.
+    pub verp: bool,
     /// Which of its commands are counted.
     pub counted: Counted,
     /// Its dialogue is for the log.
@@ -210,6 +218,7 @@ impl Peer {
             discard_ehlo: EhloKeywords::default(),
             xclient: false,
             xforward: false,
+            verp: false,
             counted: Counted::default(),
             verbose: false,
             early: Vec::new(),
