@@ -76,6 +76,10 @@ const STEPS: &[(&str, &[&str])] = &[
     ("luser_relay", &["local-transports/luser-relay"]),
     ("an unknown user", &["local-mailbox/no-such-user"]),
     (
+        "mailer-daemon and postmaster, which nobody need have",
+        &["local-alias-settings/never-divided", "local-alias-settings/required-alias"],
+    ),
+    (
         "a command ends by a signal, or not in time",
         &["local-status/killed", "local-status/the-time-limit", "local-status/the-time-limit-of-a-child"],
     ),

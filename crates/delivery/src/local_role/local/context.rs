@@ -3,7 +3,7 @@
 use mail::Address;
 use std::sync::Arc;
 use sys::User;
-use tables::search::split_extension;
+use tables::search::{self, split_extension};
 
 /// Where an item was named: `allow_mail_to_commands` and the like tell these apart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -97,15 +97,7 @@ impl Context {
 
 /// Name and extension of a local part.
 pub fn divided(local: &str, delimiters: &str, owner_request_special: bool) -> (String, Option<String>) {
-    let split = match owner_request_special {
-        true => split_extension(local, delimiters),
-        // `x` in front keeps the names that never have an extension from being known.
-        false => local
-            .find(|c| delimiters.contains(c))
-            .filter(|&at| at > 0)
-            .and_then(|at| Some((&local[..at], &local[at + local[at..].chars().next()?.len_utf8()..]))),
-    };
-    match split {
+    match split_extension(local, &search::delimiters(delimiters, owner_request_special)) {
         Some((name, extension)) => (name.to_owned(), Some(extension.to_owned())),
         None => (local.to_owned(), None),
     }
@@ -159,6 +151,7 @@ mod tests {
         assert_eq!(split("owner-list", true), ("owner-list".into(), None));
         assert_eq!(split("owner-list", false), ("owner".into(), Some("list".into())));
         assert_eq!(split("list-request", true), ("list-request".into(), None));
+        assert_eq!(split("mailer-daemon", false), ("mailer-daemon".into(), None));
         assert_eq!(split("+x", false), ("+x".into(), None));
         assert_eq!(divided("ann", "", true), ("ann".into(), None));
     }

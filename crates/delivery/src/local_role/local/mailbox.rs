@@ -16,6 +16,10 @@ use tables::search::Key;
 use tables::{Lookup, Maps};
 use tokio::sync::oneshot;
 
+/// Names that each site must have (RFC 5321 4.5.1) or that our own mail comes from. Without an alias their mail is
+/// thrown away rather than returned.
+const REQUIRED: [&str; 2] = ["mailer-daemon", "postmaster"];
+
 impl Delivery<'_> {
     /// The user of this name, or what is done for who is none.
     pub(super) async fn user(&self, mut to: Context, follows_forward: bool) {
@@ -168,6 +172,11 @@ impl Delivery<'_> {
             Err(failure) => return self.failed(&to, failure),
         }
         if view.luser_relay.is_empty() {
+            // Nobody who writes to these can help it that they have no alias.
+            if REQUIRED.contains(&to.name.as_str()) {
+                self.note(Note::Warning(format!("required alias not found: {}", to.name)));
+                return self.sent(&to, "discarded");
+            }
             let failure = Failure::new(Dsn::new(5, 1, 1), format!("unknown user: \"{}\"", to.name));
             return self.failed(&to, failure);
         }
