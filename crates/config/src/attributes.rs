@@ -2,7 +2,7 @@
 //!
 //! Postfix: pipe(8), spawn(8). `argv=` is the last attribute; every word behind it belongs to the command.
 
-use crate::error::Error;
+use crate::error::{Error, Errors};
 use crate::master_cf::ServiceLine;
 
 /// The attributes of a pipe or spawn line.
@@ -54,7 +54,7 @@ pub const MACROS_OF_MESSAGE: [&str; 13] = [
 
 impl Attributes {
     /// Reads the arguments of a line whose program is `pipe` or `spawn`; the error holds every mistake.
-    pub fn of(service: &ServiceLine) -> Result<Attributes, Vec<Error>> {
+    pub fn of(service: &ServiceLine) -> Result<Attributes, Errors> {
         let mut found =
             Attributes { eol: "\n".into(), null_sender: "MAILER-DAEMON".into(), ..Attributes::default() };
         let mut errors = Vec::new();
@@ -87,7 +87,8 @@ impl Attributes {
         if found.argv.first().is_none_or(String::is_empty) {
             wrong("expected `argv=COMMAND …` as the last attribute".into());
         }
-        if errors.is_empty() { Ok(found) } else { Err(errors) }
+        Errors::check(errors)?;
+        Ok(found)
     }
 
     fn take(&mut self, name: &str, value: &str, is_pipe: bool) -> Result<(), String> {
@@ -195,14 +196,14 @@ mod tests {
         assert_eq!(
             texts,
             [
-                "flags: expected letters out of BDFORXhqu.>, found `Z`",
-                "expected `attribute=value`, found `eol`",
                 "directory: expected an absolute path, found `a`",
-                "size: expected a number of bytes, found `x`",
-                "user: expected `NAME` or `NAME:GROUP`, found `:g`",
-                "unknown attribute `foo`",
-                "expected `user=NAME`: the command must not run as the mail system",
                 "expected `argv=COMMAND …` as the last attribute",
+                "expected `attribute=value`, found `eol`",
+                "expected `user=NAME`: the command must not run as the mail system",
+                "flags: expected letters out of BDFORXhqu.>, found `Z`",
+                "size: expected a number of bytes, found `x`",
+                "unknown attribute `foo`",
+                "user: expected `NAME` or `NAME:GROUP`, found `:g`",
             ]
         );
         assert!(told.starts_with("/etc/postfix/master.cf:1: x/unix: pipe: "));

@@ -123,7 +123,7 @@ impl Kind for Float {
 pub struct Duration;
 
 /// Seconds in a unit.
-fn seconds(unit: char) -> Option<u64> {
+pub(crate) fn seconds(unit: char) -> Option<u64> {
     Some(match unit {
         's' => 1,
         'm' => 60,

@@ -2,6 +2,7 @@
 
 use crate::StatusFilter;
 use crate::assignment::{Assignment, CRASH_DSN, CRASH_REASON, OutcomeSender};
+use config::parameters::Global;
 use mail::{
     Address, Diagnostic, Dsn, FailedPart, Job, JobRecipient, Outcome, SiteFailure, Status, Timestamp,
 };
@@ -18,6 +19,14 @@ pub struct ReportStyle {
     pub soft_bounce: bool,
     /// `delay_logging_resolution_limit`.
     pub delay_decimals: u32,
+}
+
+impl ReportStyle {
+    /// As the configuration says.
+    pub fn of(global: &Global) -> ReportStyle {
+        let delay_decimals = u32::try_from(global.delay_logging_resolution_limit).unwrap_or(2);
+        ReportStyle { soft_bounce: global.soft_bounce, delay_decimals }
+    }
 }
 
 impl Default for ReportStyle {

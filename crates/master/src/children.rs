@@ -106,7 +106,7 @@ impl Children {
         let inherited: [BorrowedFd<'_>; 3] = [theirs.as_fd(), a.as_fd(), b.as_fd()];
         // The link by which the kernel finds our own file: it works for whoever we become and wherever it lies.
         let mut command = Command::new("/proc/self/exe");
-        command.arg0("posthaste").args(arguments.to_arguments()).stdin(Stdio::null());
+        command.arg0(crate::PROGRAM).args(arguments.to_arguments()).stdin(Stdio::null());
         plan.environment.give(&mut command, &plan.config_directory);
         let pid = sys::spawn_with_fds(&mut command, &inherited, false)?.id();
         let pid = i32::try_from(pid).map_err(io::Error::other)?;

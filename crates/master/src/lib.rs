@@ -21,4 +21,4 @@ mod supervise;
 
 pub use plan::{LogPlan, Plan};
 pub use role::{Inherited, RoleArguments, RoleKind, inherit};
-pub use supervise::{Options, VERSION, run};
+pub use supervise::{Options, PROGRAM, VERSION, run};

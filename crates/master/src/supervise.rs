@@ -20,6 +20,9 @@ use std::time::Duration;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::time::{Instant, sleep_until};
 
+/// What our processes are called.
+pub const PROGRAM: &str = "posthaste";
+
 /// Our version, as the log and the commands name it.
 pub const VERSION: &str = env!("CARGO_PKG_VERSION");
 

@@ -10,6 +10,8 @@ mod resolv_conf;
 mod scripted;
 mod stub;
 mod system;
+#[cfg(test)]
+mod testing;
 
 pub use error::{ALL_DROPPED, DnsError, Problem, RecordType};
 pub use filter::{Filter, ReplyFilter, Said};

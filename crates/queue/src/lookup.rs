@@ -127,15 +127,8 @@ fn load(disk: &dyn Disk, id: SegmentId) -> io::Result<Option<(Seal, Bytes)>> {
         Err(e) => return Err(e),
     };
     let length = file.stat()?.len.min(SEGMENT_BYTES_MAX) as usize;
-    let mut bytes = vec![0; length];
-    let mut filled = 0;
-    while filled < length {
-        match file.read_at(&mut bytes[filled..], filled as u64)? {
-            0 => break,
-            n => filled += n,
-        }
-    }
-    bytes.truncate(filled);
+    let bytes = file.read_up_to(length, 0)?;
+    let filled = bytes.len();
     let header = bytes.get(..Header::LEN).and_then(|head| Header::decode(head).ok());
     let Some(header) = header.filter(|h| h.id == id) else { return Ok(None) };
     let mut bytes = Bytes::from(bytes);

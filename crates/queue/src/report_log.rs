@@ -254,16 +254,7 @@ pub fn read(disk: &dyn Disk, path: &Path) -> io::Result<Vec<Entry>> {
         Err(e) => return Err(e),
     };
     let length = file.stat()?.len.min(LOG_BYTES_MAX) as usize;
-    let mut bytes = vec![0; length];
-    let mut filled = 0;
-    while filled < length {
-        match file.read_at(&mut bytes[filled..], filled as u64)? {
-            0 => break,
-            n => filled += n,
-        }
-    }
-    bytes.truncate(filled);
-    Ok(parse(&bytes))
+    Ok(parse(&file.read_up_to(length, 0)?))
 }
 
 #[cfg(test)]

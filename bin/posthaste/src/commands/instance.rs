@@ -135,7 +135,7 @@ impl Instance {
         };
         let mut command = Command::new("/proc/self/exe");
         command
-            .arg0("posthaste")
+            .arg0(master::PROGRAM)
             .args(["master", &plan.config_directory.to_string_lossy(), &theirs.as_raw_fd().to_string()])
             .stdin(Stdio::null());
         plan.environment.give(&mut command, &plan.config_directory);

@@ -169,7 +169,7 @@ pub fn main(words: &[String]) -> ExitCode {
                 };
             }
             "--version" | "-V" => {
-                println!("posthaste {}", master::VERSION);
+                println!("{} {}", master::PROGRAM, master::VERSION);
                 return ExitCode::SUCCESS;
             }
             name => {

@@ -55,7 +55,8 @@ fn export(directory: &Path) -> Result<usize, String> {
     }
     std::env::set_current_dir(&plan.queue_directory)
         .map_err(|e| format!("{}: {e}", plan.queue_directory.display()))?;
-    let store_settings = settings::store_settings(&config, settings::reporter(&Tag::command("posthaste")))?;
+    let store_settings =
+        settings::store_settings(&config, settings::reporter(&Tag::command(master::PROGRAM)))?;
     let disk = Arc::new(settings::disk(&plan)?);
     let now = net::clock::now();
     let (store, recovered) = queue::Store::open(store_settings, disk, now)

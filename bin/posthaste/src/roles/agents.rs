@@ -190,8 +190,7 @@ impl Agents {
 
 fn style(config: &Config, service: Option<&ServiceLine>) -> Result<ReportStyle, String> {
     let global = config::parameters::Global::read(config, service).map_err(|e| e.to_string())?;
-    let decimals = u32::try_from(global.delay_logging_resolution_limit).unwrap_or(2);
-    Ok(ReportStyle { soft_bounce: global.soft_bounce, delay_decimals: decimals })
+    Ok(ReportStyle::of(&global))
 }
 
 /// `<program>_delivery_status_filter`.

@@ -32,6 +32,21 @@ pub struct Locking {
     pub stale: Duration,
 }
 
+impl Locking {
+    /// What a list such as `virtual_mailbox_lock` says, tried as the other three parameters say.
+    pub fn of(words: &[String], attempts: u64, delay: Duration, stale: Duration) -> Locking {
+        let has = |kind: &str| words.iter().any(|word| word == kind);
+        Locking {
+            dotlock: has("dotlock"),
+            fcntl: has("fcntl"),
+            flock: has("flock"),
+            attempts: u32::try_from(attempts).unwrap_or(u32::MAX),
+            delay,
+            stale,
+        }
+    }
+}
+
 /// Why a mailbox was not written.
 #[derive(Debug)]
 pub enum NotDelivered {

@@ -98,14 +98,12 @@ impl Settings {
             writing: Arc::new(Writing {
                 hostname: global.myhostname,
                 size_max: own.virtual_mailbox_limit,
-                locking: Locking {
-                    dotlock: own.virtual_mailbox_lock.iter().any(|l| l == "dotlock"),
-                    fcntl: own.virtual_mailbox_lock.iter().any(|l| l == "fcntl"),
-                    flock: own.virtual_mailbox_lock.iter().any(|l| l == "flock"),
-                    attempts: u32::try_from(own.deliver_lock_attempts).unwrap_or(u32::MAX),
-                    delay: own.deliver_lock_delay,
-                    stale: own.stale_lock_time,
-                },
+                locking: Locking::of(
+                    &own.virtual_mailbox_lock,
+                    own.deliver_lock_attempts,
+                    own.deliver_lock_delay,
+                    own.stale_lock_time,
+                ),
                 strict_ownership: own.strict_mailbox_ownership,
                 as_caller,
             }),

@@ -60,8 +60,7 @@ impl Settings {
         let scope = config.scope(Some(service));
         let (own, global) = (Pipe::read_in(&scope)?, Global::read_in(&scope)?);
         let time_limit = Spawned::read(&scope, &service.name)?.time_limit;
-        let attributes = Attributes::of(service)
-            .or_else(|errors| Errors::check(errors).map(|()| Attributes::default()))?;
+        let attributes = Attributes::of(service)?;
         let environment = environment::exported(&own.export_environment)
             .map_err(|text| scope.error("export_environment", text))?;
         let identity =

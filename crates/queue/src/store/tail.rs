@@ -138,17 +138,8 @@ impl Tailed {
 
     /// All bytes from `self.read` to `end`.
     fn bytes(&self, end: u64) -> io::Result<Vec<u8>> {
-        let mut bytes = vec![0; usize::try_from(end.saturating_sub(self.read)).unwrap_or(0)];
-        let mut filled = 0;
         // A file that is shorter than its header says has no records there.
-        while filled < bytes.len() {
-            match self.file.read_at(&mut bytes[filled..], self.read + filled as u64)? {
-                0 => break,
-                n => filled += n,
-            }
-        }
-        bytes.truncate(filled);
-        Ok(bytes)
+        self.file.read_up_to(usize::try_from(end.saturating_sub(self.read)).unwrap_or(0), self.read)
     }
 
     /// Reads what is new with one call. Gaps in it are damage, since all of it was durable.
@@ -311,19 +302,12 @@ pub(crate) fn save_damage(
     let saved = Path::new("corrupt").join(&name);
     let result = (|| {
         disk.make_dir(Path::new("corrupt"))?;
-        let mut bytes = vec![0; usize::try_from(gap.end - gap.start).unwrap_or(0)];
-        let mut filled = 0;
-        while filled < bytes.len() {
-            match file.read_at(&mut bytes[filled..], gap.start + filled as u64)? {
-                0 => break,
-                n => filled += n,
-            }
-        }
+        let bytes = file.read_up_to(usize::try_from(gap.end - gap.start).unwrap_or(0), gap.start)?;
         let out = match disk.create(&saved) {
             Err(e) if e.kind() == io::ErrorKind::AlreadyExists => return Ok(()),
             other => other?,
         };
-        out.write_all_at(&bytes[..filled], 0)?;
+        out.write_all_at(&bytes, 0)?;
         out.sync_all()?;
         disk.sync_dir(Path::new("corrupt"))
     })();

@@ -101,18 +101,15 @@ impl LocalSettings {
 }
 
 fn writing(view: &Local, global: &Global, as_caller: bool) -> Writing {
-    let locks = |kind: &str| has(&view.mailbox_delivery_lock, kind);
     Writing {
         hostname: global.myhostname.clone(),
         size_max: view.mailbox_size_limit,
-        locking: Locking {
-            dotlock: locks("dotlock"),
-            fcntl: locks("fcntl"),
-            flock: locks("flock"),
-            attempts: u32::try_from(view.deliver_lock_attempts).unwrap_or(u32::MAX),
-            delay: view.deliver_lock_delay,
-            stale: view.stale_lock_time,
-        },
+        locking: Locking::of(
+            &view.mailbox_delivery_lock,
+            view.deliver_lock_attempts,
+            view.deliver_lock_delay,
+            view.stale_lock_time,
+        ),
         strict_ownership: view.strict_mailbox_ownership,
         as_caller,
     }

@@ -61,8 +61,7 @@ impl Settings {
         let (own, global) = (Pipe::read_in(&scope)?, Global::read_in(&scope)?);
         let limits = Transport::read(&config.scope(None), &service.name)?;
         let time_limit = Spawned::read(&scope, &service.name)?.time_limit;
-        let attributes = Attributes::of(service)
-            .or_else(|errors| Errors::check(errors).map(|()| Attributes::default()))?;
+        let attributes = Attributes::of(service)?;
         let wrong = |text: String| {
             let subject = format!("{}/{}", service.name, service.kind);
             Error::new(Some(service.origin.clone()), subject, format!("pipe: {text}"))

@@ -1,27 +1,16 @@
 //! The stub resolver against name servers of its own on loopback.
 
 use super::*;
+use crate::dns::testing::{name, run};
 use hickory_proto::op::{Message, OpCode, ResponseCode};
 use hickory_proto::rr::rdata::{A, CNAME};
-use hickory_proto::rr::{Name, RData, Record};
+use hickory_proto::rr::{RData, Record};
 use std::cell::Cell;
-use std::future::Future;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, UdpSocket};
-use tokio::task::{LocalSet, spawn_local};
+use tokio::task::spawn_local;
 
 const MINUTE: Duration = Duration::from_secs(60);
-
-fn run<T>(test: impl Future<Output = T>) -> T {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    LocalSet::new().block_on(&runtime, async {
-        tokio::time::timeout(Duration::from_secs(30), test).await.expect("the test ends")
-    })
-}
-
-fn name(text: &str) -> Name {
-    Name::from_ascii(text).unwrap()
-}
 
 /// The answer to a question; `a.example` is an alias of `b.example`, whose address is its own record.
 fn answer(question: &Message) -> Message {

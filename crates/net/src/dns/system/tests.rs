@@ -1,25 +1,13 @@
 //! The resolver against a name server of its own on loopback.
 
 use super::*;
+use crate::dns::testing::{name, run};
 use hickory_proto::op::{Message, OpCode, ResponseCode};
 use hickory_proto::rr::rdata::{A, AAAA, MX, PTR, SOA, TXT};
 use hickory_proto::rr::{Record as WireRecord, RecordType as Type};
 use std::cell::Cell;
-use std::future::Future;
 use std::rc::Rc;
 use tokio::net::UdpSocket;
-use tokio::task::LocalSet;
-
-fn run<T>(test: impl Future<Output = T>) -> T {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    LocalSet::new().block_on(&runtime, async {
-        tokio::time::timeout(Duration::from_secs(30), test).await.expect("the test ends")
-    })
-}
-
-fn name(text: &str) -> Name {
-    Name::from_ascii(text).unwrap()
-}
 
 /// What the server says of a name.
 fn answer(of: &str, kind: Type) -> (ResponseCode, Vec<RData>) {

@@ -49,6 +49,7 @@ impl Settings {
         let checks = opener.checks(&client);
         let keep_for = opener.names("connection_cache_destinations", &client.connection_cache_destinations);
         let own_addresses = scope.config().own_addresses(&global, opener.open.errors());
+        let report = ReportStyle::of(&global);
         let settings = Settings {
             dialogue: dialogue(protocol, &client),
             timeouts: timeouts(&client),
@@ -117,10 +118,7 @@ impl Settings {
             queue_directory: global.queue_directory.into(),
             chrooted: scope.service().is_some_and(|service| scope.config().is_chrooted(service)),
             connections_max: CONNECTIONS_MAX,
-            report: ReportStyle {
-                soft_bounce: global.soft_bounce,
-                delay_decimals: u32::try_from(global.delay_logging_resolution_limit).unwrap_or(2),
-            },
+            report,
         };
         opener.open.finish()?;
         Ok(settings)
