@@ -3,8 +3,10 @@
 //! Postfix hands such mail to cleanup as mail of a local user: addresses get their domain, and canonical, masquerade and
 //! alias tables hold for them; copies are not made of it.
 
-use crate::report::{one_line_address, orcpt};
-use mail::{Address, Recipient, RewriteContext};
+use crate::report::one_line_address;
+use crate::text::one_line;
+use mail::smtputf8::Asking;
+use mail::{Address, ContentFlags, Envelope, Recipient, RewriteContext, Timestamp};
 use rewrite::{HeaderClass, Mapper, Tables, Trouble, Witness};
 
 /// Addresses as they are written, perhaps without a domain.
@@ -25,7 +27,9 @@ pub struct Heading {
 pub struct Addressed {
     /// The envelope's sender.
     pub sender: Address,
-    /// Who gets it. Their ORCPT is the canonical address, before aliases were followed.
+    /// The recipient before aliases were followed: what the recipients' ORCPT names.
+    pub canonical: Address,
+    /// Who gets it.
     pub recipients: Vec<Recipient>,
     /// The header field From, with its line end.
     pub from: Vec<u8>,
@@ -46,7 +50,8 @@ impl Heading {
         let field = |name: &str, value: &str| format!("{name}: {value}\r\n").into_bytes();
         Addressed {
             sender,
-            recipients: named(&recipient, &recipient, vec![recipient.clone()]),
+            recipients: named(&recipient, vec![recipient.clone()]),
+            canonical: recipient,
             from: field("From", &self.from),
             to: field("To", &self.to),
         }
@@ -63,19 +68,29 @@ impl Heading {
         let (canonical, recipients) = mapper.followed(&self.recipient, witness).await?;
         Ok(Addressed {
             sender: mapper.sender(&self.sender, Tables::Asked, witness).await?,
-            recipients: named(&self.recipient, &canonical, recipients),
+            recipients: named(&self.recipient, recipients),
+            canonical,
             from: field(HeaderClass::Sender, "From", &self.from, written.from).await?,
             to: field(HeaderClass::Recipient, "To", &self.to, written.to).await?,
         })
     }
 }
 
-/// Recipients that were one address as it was written, and another before aliases were followed.
-fn named(original: &Address, canonical: &Address, addresses: Vec<Address>) -> Vec<Recipient> {
-    let recipient = |address| Recipient {
-        original: original.clone(),
-        dsn_orcpt: orcpt(canonical),
-        ..Recipient::new(address)
-    };
+impl Addressed {
+    /// The envelope of such mail, made `now`, whose content has these flags and which comes to ask for SMTPUTF8 so.
+    pub(crate) fn envelope(&self, now: Timestamp, asking: Asking, flags: ContentFlags) -> Envelope {
+        let mut envelope = Envelope::new(self.sender.clone(), now);
+        let dsn_orcpt = one_line(&asking.original_recipient(&self.canonical));
+        let named = |recipient: &Recipient| Recipient { dsn_orcpt: dsn_orcpt.clone(), ..recipient.clone() };
+        envelope.recipients = self.recipients.iter().map(named).collect();
+        envelope.smtputf8 = asking.options(&self.sender, self.canonical.needs_smtputf8(), flags);
+        envelope.attributes.push(("log_message_origin".to_string(), b"local".to_vec()));
+        envelope
+    }
+}
+
+/// Recipients that were one address as it was written.
+fn named(original: &Address, addresses: Vec<Address>) -> Vec<Recipient> {
+    let recipient = |address| Recipient { original: original.clone(), ..Recipient::new(address) };
     addresses.into_iter().map(recipient).collect()
 }

@@ -9,6 +9,7 @@ use crate::text::{FROM, fold_said};
 use crate::{Addressed, Heading, local_date};
 use bytes::Bytes;
 use config::parameters::Global;
+use mail::smtputf8::Asking;
 use mail::{Address, ContentFlags, Encoding, Envelope, QueueId, Timestamp};
 
 /// Who writes.
@@ -20,6 +21,8 @@ pub struct NoticeSettings {
     pub mail_name: String,
     /// `double_bounce_sender` on `myhostname`.
     pub double_bounce_sender: Address,
+    /// Notices that need SMTPUTF8 ask for it (`smtputf8_autodetect_classes`).
+    pub detects_smtputf8: bool,
     /// `error_notice_recipient`: whom every notice names in `To:`, whoever gets it (as Postfix's do).
     pub error_notice_recipient: Address,
 }
@@ -59,6 +62,7 @@ impl NoticeSettings {
             myhostname: global.myhostname.clone(),
             mail_name: global.mail_name.clone(),
             double_bounce_sender: of_host(double_bounce_sender, &global.myhostname),
+            detects_smtputf8: global.detects_smtputf8("notify"),
             error_notice_recipient: Address::from(error_notice_recipient),
         }
     }
@@ -104,12 +108,11 @@ impl NoticeSettings {
         }
         put("", &mut out);
         put("The log of this host may say more.", &mut out);
-        let mut envelope = Envelope::new(addressed.sender.clone(), now);
-        envelope.recipients.clone_from(&addressed.recipients);
         let flags = flags_of(&out);
+        let asking = Asking::new(false, self.detects_smtputf8);
+        let mut envelope = addressed.envelope(now, asking, flags);
         let is_plain = !flags.has(ContentFlags::EIGHT_BIT);
         envelope.encoding = if is_plain { Encoding::SevenBit } else { Encoding::EightBit };
-        envelope.attributes.push(("log_message_origin".to_string(), b"local".to_vec()));
         Notice { envelope, content: out.into(), flags, message_id }
     }
 }
@@ -135,6 +138,7 @@ mod tests {
             myhostname: "mx.example.org".into(),
             mail_name: "Postfix".into(),
             double_bounce_sender: of_host("double-bounce", "mx.example.org"),
+            detects_smtputf8: false,
             error_notice_recipient: Address::from("postmaster@example.org"),
         }
     }

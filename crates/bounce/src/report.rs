@@ -5,16 +5,13 @@ use crate::settings::of_host;
 use crate::text::{Text, fold, one_line};
 use crate::{Addressed, Original, ReportKind, ReportReader, Settings, local_date, original};
 use bytes::Bytes;
+use mail::smtputf8::{self, Asking};
 use mail::{
     Address, ContentFlags, Encoding, Envelope, FailedPart, Outcome, QueueId, Recipient, Ret, Status,
     Timestamp,
 };
 use observe::events::bounce::ReportQueued;
 use std::io;
-
-/// Postfix's `sender options`: SMTPUTF8 requested, and UTF-8 in the header.
-const SMTPUTF8_REQUESTED: u32 = 1;
-const SMTPUTF8_HEADER: u32 = 2;
 
 /// A report, ready to be queued.
 #[derive(Clone, Debug)]
@@ -67,8 +64,8 @@ pub fn compose(
     composer.returned(&mut out)?;
     let boundary = composer.boundary();
     out.extend_from_slice(format!("\r\n--{boundary}--\r\n").as_bytes());
-    let envelope = composer.envelope();
     let flags = flags_of(&out);
+    let envelope = composer.envelope(flags);
     Ok(Report {
         envelope,
         content: vec![Bytes::from(out)],
@@ -113,7 +110,7 @@ impl Composer<'_> {
 
     /// Whether the original came as SMTPUTF8, so that the report takes the forms of RFC 6533.
     fn is_global(&self) -> bool {
-        self.original.envelope.smtputf8 & SMTPUTF8_REQUESTED != 0
+        self.original.envelope.smtputf8 & smtputf8::REQUESTED != 0
     }
 
     fn encoding(&self) -> &'static str {
@@ -216,9 +213,7 @@ impl Composer<'_> {
         if recipient.dsn_orcpt.is_empty() && recipient.original.is_null() {
             // Nobody is to know.
         } else if recipient.dsn_orcpt.is_empty() {
-            out.extend_from_slice(
-                format!("Original-Recipient: {};", address_type(&recipient.original)).as_bytes(),
-            );
+            out.extend_from_slice(b"Original-Recipient: rfc822;");
             put_address(&recipient.original, out);
             line!(out, "");
         } else {
@@ -305,16 +300,15 @@ impl Composer<'_> {
         outcome.parts.iter().map(line).collect()
     }
 
-    fn envelope(&self) -> Envelope {
-        let mut envelope = Envelope::new(self.addressed.sender.clone(), self.now);
-        envelope.recipients.clone_from(&self.addressed.recipients);
+    fn envelope(&self, flags: ContentFlags) -> Envelope {
+        let detects = match self.to.reader {
+            ReportReader::Sender => self.settings.detects_smtputf8,
+            ReportReader::Postmaster => self.settings.notices_detect_smtputf8,
+        };
+        let asking = Asking::new(self.is_global(), detects);
+        let mut envelope = self.addressed.envelope(self.now, asking, flags);
         // As its header says, whatever the bytes are: servers are told BODY=8BITMIME.
         envelope.encoding = if self.encoding() == "8bit" { Encoding::EightBit } else { Encoding::SevenBit };
-        if self.is_global() {
-            let header = if self.to.address.needs_smtputf8() { SMTPUTF8_HEADER } else { 0 };
-            envelope.smtputf8 = SMTPUTF8_REQUESTED | header;
-        }
-        envelope.attributes.push(("log_message_origin".to_string(), b"local".to_vec()));
         envelope
     }
 }
@@ -351,12 +345,6 @@ pub(crate) fn one_line_address(address: &Address) -> String {
     let mut out = Vec::new();
     put_address(address, &mut out);
     String::from_utf8_lossy(&out).into_owned()
-}
-
-/// An address as the original recipient of RFC 3461 4.2.
-pub(crate) fn orcpt(address: &Address) -> String {
-    let raw = String::from_utf8_lossy(address.as_bytes());
-    format!("{};{}", address_type(address), one_line(&raw))
 }
 
 /// `20261122161928`, as Postfix has it in Message-IDs: UTC.

@@ -30,6 +30,10 @@ pub struct Settings {
     pub double_bounce_sender: Address,
     /// `maximal_queue_lifetime`: until when delayed mail is tried.
     pub maximal_queue_lifetime: Duration,
+    /// Reports to senders that need SMTPUTF8 ask for it (`smtputf8_autodetect_classes`).
+    pub detects_smtputf8: bool,
+    /// So do those to postmasters.
+    pub notices_detect_smtputf8: bool,
     /// `enable_threaded_bounces`.
     pub threaded: bool,
     /// `bounce_template_file`: what reports say.
@@ -51,6 +55,8 @@ impl Settings {
             double_bounce_sender: of_host(&bounce.double_bounce_sender, &global.myhostname),
             notify_classes: bounce.notify_classes,
             maximal_queue_lifetime,
+            detects_smtputf8: global.detects_smtputf8("bounce"),
+            notices_detect_smtputf8: global.detects_smtputf8("notify"),
             threaded: bounce.enable_threaded_bounces,
             texts: Texts::read(&bounce.bounce_template_file, &config.scope(service)),
             myhostname: global.myhostname,
@@ -71,6 +77,8 @@ impl Settings {
             delay_notice_recipient: address("postmaster"),
             double_bounce_sender: address("double-bounce"),
             maximal_queue_lifetime: Duration::from_secs(5 * 86_400),
+            detects_smtputf8: false,
+            notices_detect_smtputf8: false,
             threaded: false,
             texts: Texts::read("", &Host(myhostname)),
         }

@@ -183,7 +183,8 @@ fn fold_to(text: &str, most: usize, indent: &str, out: &mut Vec<u8>) {
     let mut line = String::new();
     let mut columns = 0;
     for word in text.split(' ').flat_map(|w| chunks(w, HARD)) {
-        let width = word.chars().count();
+        // Bytes, as Postfix counts them: a line of UTF-8 may look shorter.
+        let width = word.len();
         if columns > 0 && columns + 1 + width > most {
             out.extend_from_slice(line.as_bytes());
             out.extend_from_slice(b"\r\n");

@@ -6,7 +6,8 @@
 use crate::checks::{Found, Inspection, Source};
 use crate::stray::StrayReturns;
 use crate::{Addresses, Context, Finished, Message, Origin, Refusal, Settings, map_addresses, map_copies};
-use mail::{Address, ContentFlags, Encoding, Envelope, QueueId, Recipient, Ret, Timestamp};
+use mail::smtputf8::Asking;
+use mail::{Address, Encoding, Envelope, QueueId, Recipient, Ret, Timestamp};
 use observe::events::cleanup::NotQueued;
 use observe::events::pickup::{PickedUp, PickupDelayed, PickupRefused};
 use observe::{Tag, emit};
@@ -30,12 +31,6 @@ const BATCH_MAX: usize = 100;
 /// The age of a file that is not complete from which on nobody writes it any more; Postfix's.
 const ABANDONED_AFTER: Duration = Duration::from_secs(24 * 60 * 60);
 
-/// Postfix's `sender options`.
-const SMTPUTF8_REQUESTED: u32 = 1;
-const SMTPUTF8_HEADER: u32 = 2;
-const SMTPUTF8_SENDER: u32 = 4;
-const SMTPUTF8_RECIPIENT: u32 = 8;
-
 /// What pickup needs.
 #[derive(Clone)]
 pub struct PickupInputs {
@@ -57,6 +52,8 @@ pub struct PickupInputs {
     pub delay_warning_time: Duration,
     /// Who gets mail whose recipient is empty (`empty_address_recipient`).
     pub empty_recipient: Address,
+    /// Mail that needs SMTPUTF8 asks for it (`smtputf8_autodetect_classes`).
+    pub detects_smtputf8: bool,
     /// Tag of pickup's lines.
     pub tag: Tag,
     /// Tag of cleanup's lines.
@@ -163,6 +160,7 @@ impl PickupInputs {
         let tag = (&self.cleanup_tag, &id);
         let mapped = map_addresses(&self.settings, tag, &envelope.sender, named, self.tables);
         let Addresses { sender, mapped } = tables::wait(mapped).map_err(problem)?;
+        let wide = mapped.needs_smtputf8;
         (envelope.sender, envelope.recipients) = (sender, mapped.recipients);
         envelope.set_expanded(&mapped.expanded);
         if !self.delay_warning_time.is_zero() && !envelope.sender.is_null() {
@@ -203,12 +201,14 @@ impl PickupInputs {
         }
         self.obey(found, &id, &mut envelope)?;
         let flags = content.flags.with(flags);
-        if flags.has(ContentFlags::EIGHT_BIT) && envelope.encoding == Encoding::Unknown {
-            envelope.encoding = Encoding::EightBit;
-        }
-        envelope.smtputf8 |= smtputf8(&envelope.sender, &envelope.recipients, flags);
+        envelope.smtputf8 |= self.asking().options(&envelope.sender, wide, flags);
         self.intake.commit_blocking(draft, envelope, flags).map_err(|e| Problem::Delayed(e.to_string()))?;
         self.remove(&path)
+    }
+
+    /// What is asked for by mail that names nothing itself.
+    fn asking(&self) -> Asking {
+        Asking::new(false, self.detects_smtputf8)
     }
 
     fn inspection(&self, id: &QueueId, sender: &Address, recipient: Option<&Address>) -> Inspection {
@@ -286,7 +286,10 @@ impl PickupInputs {
     fn complete(&self, mut recipient: Recipient) -> Recipient {
         let address = if recipient.address.is_null() { &self.empty_recipient } else { &recipient.address };
         recipient.address = self.settings.mapper.rules().canonical(address);
-        name_original(&mut recipient);
+        if recipient.dsn_orcpt.is_empty() {
+            // Reports name the address that was given.
+            recipient.dsn_orcpt = self.asking().original_recipient(&recipient.address);
+        }
         recipient
     }
 
@@ -307,27 +310,4 @@ fn problem(refusal: Refusal) -> Problem {
         true => Problem::Refused(refusal.to_string()),
         false => Problem::Delayed(refusal.to_string()),
     }
-}
-
-/// Reports name the address that was given, also where the sender named none (`ORCPT`).
-fn name_original(recipient: &mut Recipient) {
-    if recipient.dsn_orcpt.is_empty() {
-        let kind = if recipient.address.needs_smtputf8() { "utf-8" } else { "rfc822" };
-        recipient.dsn_orcpt = format!("{kind};{}", String::from_utf8_lossy(recipient.address.as_bytes()));
-    }
-}
-
-/// `smtputf8_autodetect_classes` names sendmail: what needs SMTPUTF8 asks for it.
-fn smtputf8(sender: &Address, recipients: &[Recipient], flags: ContentFlags) -> u32 {
-    let mut bits = 0;
-    if sender.needs_smtputf8() {
-        bits |= SMTPUTF8_SENDER;
-    }
-    if recipients.iter().any(|r| r.address.needs_smtputf8()) {
-        bits |= SMTPUTF8_RECIPIENT;
-    }
-    if flags.has(ContentFlags::UTF8_HEADER) {
-        bits |= SMTPUTF8_HEADER;
-    }
-    if bits == 0 { 0 } else { bits | SMTPUTF8_REQUESTED }
 }

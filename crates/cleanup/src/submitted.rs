@@ -11,7 +11,8 @@ pub use thread::{Submissions, SubmissionsStop};
 
 use crate::{Addresses, Context, Finished, Message, Origin, Settings, map_addresses};
 use bytes::Bytes;
-use mail::{ContentFlags, Encoding, Envelope, QueueId, Timestamp};
+use mail::smtputf8::Asking;
+use mail::{ContentFlags, Envelope, QueueId, Timestamp};
 use observe::Tag;
 use queue::Intake;
 use rewrite::Tables;
@@ -39,6 +40,8 @@ pub struct Inputs {
     pub settings: Arc<Settings>,
     /// `delay_warning_time`; zero is never.
     pub delay_warning_time: Duration,
+    /// Mail that needs SMTPUTF8 asks for it (`smtputf8_autodetect_classes`).
+    pub detects_smtputf8: bool,
     /// Tag of cleanup's lines.
     pub tag: Tag,
 }
@@ -51,6 +54,7 @@ impl Inputs {
         let id = self.intake.new_id(now);
         let rules = self.settings.mapper.rules();
         let mut recipients = submission.recipients;
+        let asking = Asking::new(submission.smtputf8, self.detects_smtputf8);
         for recipient in &mut recipients {
             recipient.address = rules.canonical(&recipient.address);
         }
@@ -58,6 +62,7 @@ impl Inputs {
         // Whatever receive_override_options says: it is about mail that comes from outside.
         let mapped = map_addresses(&self.settings, (&self.tag, &id), &sender, recipients, Tables::Asked);
         let Addresses { sender, mapped } = tables::wait(mapped).map_err(|refusal| refusal.to_string())?;
+        let wide = mapped.needs_smtputf8;
         let mut envelope = Envelope::new(sender, now);
         envelope.recipients = mapped.recipients;
         envelope.set_expanded(&mapped.expanded);
@@ -94,9 +99,7 @@ impl Inputs {
         let Finished { sink, flags: own, .. } =
             tables::wait(message.finish()).map_err(|refusal| refusal.to_string())?;
         let flags = flags.flags.with(own);
-        if flags.has(ContentFlags::EIGHT_BIT) && envelope.encoding == Encoding::Unknown {
-            envelope.encoding = Encoding::EightBit;
-        }
+        envelope.smtputf8 = asking.options(&envelope.sender, wide, flags);
         self.intake.commit_blocking(sink, envelope, flags).map_err(|e| e.to_string())?;
         Ok(id)
     }

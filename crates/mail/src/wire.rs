@@ -31,8 +31,8 @@ pub fn put_count(out: &mut Vec<u8>, count: usize) {
     out.extend_from_slice(&u32::try_from(count).unwrap_or(u32::MAX).to_le_bytes());
 }
 
-/// Appends what MAIL declared: `RET=`, and the encoding of the content.
-pub fn put_declared(out: &mut Vec<u8>, ret: Option<Ret>, encoding: Encoding) {
+/// Appends what MAIL declared: `RET=`, the encoding of the content, and `SMTPUTF8`.
+pub fn put_declared(out: &mut Vec<u8>, ret: Option<Ret>, encoding: Encoding, smtputf8: bool) {
     out.push(match ret {
         None => 0,
         Some(Ret::Full) => 1,
@@ -43,6 +43,7 @@ pub fn put_declared(out: &mut Vec<u8>, ret: Option<Ret>, encoding: Encoding) {
         Encoding::SevenBit => 1,
         Encoding::EightBit => 2,
     });
+    out.push(smtputf8.into());
 }
 
 /// Appends a recipient.
@@ -80,8 +81,8 @@ pub fn take_count(bytes: &mut &[u8]) -> Option<usize> {
 }
 
 /// Takes what [`put_declared`] wrote.
-pub fn take_declared(bytes: &mut &[u8]) -> Option<(Option<Ret>, Encoding)> {
-    let [ret, encoding] = take_array(bytes)?;
+pub fn take_declared(bytes: &mut &[u8]) -> Option<(Option<Ret>, Encoding, bool)> {
+    let [ret, encoding, smtputf8] = take_array(bytes)?;
     let ret = match ret {
         0 => None,
         1 => Some(Ret::Full),
@@ -94,7 +95,12 @@ pub fn take_declared(bytes: &mut &[u8]) -> Option<(Option<Ret>, Encoding)> {
         2 => Encoding::EightBit,
         _ => return None,
     };
-    Some((ret, encoding))
+    let smtputf8 = match smtputf8 {
+        0 => false,
+        1 => true,
+        _ => return None,
+    };
+    Some((ret, encoding, smtputf8))
 }
 
 /// Takes a recipient.
@@ -121,7 +127,7 @@ mod tests {
         put_framed(&mut out, |out| {
             put(out, b"\xff");
             put_count(out, 7);
-            put_declared(out, Some(Ret::Hdrs), Encoding::EightBit);
+            put_declared(out, Some(Ret::Hdrs), Encoding::EightBit, true);
             put_recipient(out, &recipient);
         });
         let read = |mut bytes: &[u8]| {
@@ -129,7 +135,7 @@ mod tests {
             let first = take(from)?.to_vec();
             Some((first, take_count(from)?, take_declared(from)?, take_recipient(from)?, from.is_empty()))
         };
-        let declared = (Some(Ret::Hdrs), Encoding::EightBit);
+        let declared = (Some(Ret::Hdrs), Encoding::EightBit, true);
         assert_eq!(read(&out), Some((b"\xff".to_vec(), 7, declared, recipient, true)));
         for end in 0..out.len() {
             assert_eq!(read(&out[..end]), None, "cut at {end}");

@@ -21,6 +21,8 @@ pub use scripted::ScriptedResolver;
 pub use system::{HostFiles, SystemResolver, SystemResolverSettings};
 
 use crate::Families;
+use mail::domain::Idna;
+use std::borrow::Cow;
 use std::future::Future;
 use std::net::{IpAddr, Ipv4Addr};
 use std::pin::Pin;
@@ -76,6 +78,12 @@ pub type Lookup<'a, T> = Pin<Box<dyn Future<Output = Result<T, DnsError>> + 'a>>
 /// Asks for names. Contract: every answer is bounded in count and time; no answer is empty (that is `NoData`)
 /// but that of `listing`; names come without final dot and only where they are valid host names; no search list is applied.
 pub trait Resolver {
+    /// A name as it is asked for, and as servers are called: that in ASCII of one in UTF-8. What has none stays as it is,
+    /// and no question for it is answered.
+    fn ascii<'a>(&self, name: &'a str) -> Cow<'a, str> {
+        mail::domain::to_ascii(name, Idna::default()).unwrap_or(Cow::Borrowed(name))
+    }
+
     /// The mail exchangers of a domain, unsorted. A null MX (RFC 7505), alone or not, is the error `NullMx`.
     fn mx<'a>(&'a self, domain: &'a str) -> Lookup<'a, Vec<Mx>>;
 
@@ -113,7 +121,7 @@ pub trait Resolver {
     fn listing<'a>(&'a self, name: &'a str) -> Lookup<'a, Listing>;
 
     /// The texts (TXT) of a name, in the order of the answer; the strings of one record are one text. Octets outside of
-    /// printable ASCII are `?`, since the texts go to clients and to the log.
+    /// printable ASCII are blanks, since the texts go to clients and to the log.
     fn texts<'a>(&'a self, name: &'a str) -> Lookup<'a, Vec<String>>;
 
     /// The same names seen through a filter, which leaves out records of `mx`, `srv`, `addresses`, `records`,

@@ -1,10 +1,7 @@
 //! Which texts are domains: host names and address literals.
 
+use mail::domain::is_host_name;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
-
-/// Bytes of a whole name and of one label (RFC 1035 2.3.4).
-const NAME_MAX: usize = 255;
-const LABEL_MAX: usize = 63;
 
 /// What stands behind the `@` of an address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,7 +25,7 @@ impl Domain {
         if text.parse::<Ipv4Addr>().is_ok() {
             return Domain::Numeric;
         }
-        if is_name(text, utf8) { Domain::Name } else { Domain::Invalid }
+        if is_host_name(text.as_bytes(), utf8) { Domain::Name } else { Domain::Invalid }
     }
 }
 
@@ -39,19 +36,4 @@ fn literal(inner: &str) -> Option<IpAddr> {
         }
         _ => inner.parse::<Ipv4Addr>().ok().map(IpAddr::from),
     }
-}
-
-/// Letters, digits, `-` (not first or last in a label), `_`, and not digits and dots alone.
-fn is_name(text: &str, utf8: bool) -> bool {
-    let letter = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '-' || (utf8 && !c.is_ascii());
-    let label = |l: &str| {
-        !l.is_empty()
-            && l.len() <= LABEL_MAX
-            && !l.starts_with('-')
-            && !l.ends_with('-')
-            && l.chars().all(letter)
-    };
-    text.len() <= NAME_MAX
-        && text.split('.').all(label)
-        && !text.bytes().all(|b| b.is_ascii_digit() || b == b'.')
 }

@@ -284,7 +284,7 @@ impl About<'_> {
         let Some(address) = address.filter(|address| !address.is_null()) else { return Verdict::Dunno };
         let text = String::from_utf8_lossy(address.as_bytes());
         let domain = names::without_dot(names::domain_of(&text));
-        let whole = names::is_host_name(domain) && domain.contains('.');
+        let whole = mail::domain::is_host_name(domain.as_bytes(), true) && domain.contains('.');
         if whole || domain.starts_with('[') {
             return Verdict::Dunno;
         }

@@ -4,7 +4,6 @@ use crate::about::About;
 use crate::complaint::Complaint;
 use crate::dns::{dsn_of, filtered};
 use crate::dns_lists::{Pattern, reversed};
-use crate::names;
 use crate::restrictions::{Verdict, misconfigured};
 use crate::written;
 use mail::{Address, Dsn, Reply};
@@ -79,7 +78,7 @@ impl About<'_> {
             Who::Recipient => (text(self.recipient)?, "Recipient address"),
         };
         let domain = what.rsplit_once('@').map_or(what.as_str(), |(_, domain)| domain);
-        let is_name = names::is_host_name(domain);
+        let is_name = mail::domain::is_host_name(domain.as_bytes(), true);
         is_name.then(|| (domain.to_owned(), what.clone(), class))
     }
 

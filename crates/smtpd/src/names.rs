@@ -1,12 +1,10 @@
 //! What a host name looks like, as Postfix sees it in HELO and in addresses.
 
-use protocol::smtp::path;
-
-pub use path::address_literal as literal;
+pub use protocol::smtp::path::address_literal as literal;
 
 /// Whether it may be a host's name.
 pub fn is_host_name(name: &str) -> bool {
-    path::is_host_name(name.as_bytes(), false)
+    mail::domain::is_host_name(name.as_bytes(), false)
 }
 
 /// Without one final dot.

@@ -118,6 +118,8 @@ async fn hosts(about: &About<'_>, of: Of, name: &str, subject: Subject<'_>) -> R
     if domain.is_empty() {
         return Err(Verdict::Dunno);
     }
+    // From here on as Postfix has it: tables and the log see the name that DNS does.
+    let domain = &*about.dns.ascii(domain);
     if of == Of::A {
         return Ok(vec![Host::Name(names::without_dot(domain).to_owned())]);
     }

@@ -97,6 +97,8 @@ pub struct Settings {
     dns_reply_filter: Maps,
     pub(crate) notices: Notices,
     pub(crate) delay_warning_time: Duration,
+    /// `smtputf8_autodetect_classes` names smtpd.
+    pub(crate) detects_smtputf8: bool,
     pub(crate) families: net::Families,
     /// `mynetworks` are the exceptions from limits on events, too, as by default.
     exceptions_are_mynetworks: bool,

@@ -6,9 +6,8 @@ use crate::serve::Shared;
 use crate::settings::Settings;
 use cleanup::checks::{Found, Inspection, Source};
 use cleanup::{Addresses, Context, Message, Origin};
-use mail::{
-    Address, Client, ContentFlags, Encoding, Envelope, QueueId, Recipient, Reply, RewriteContext, Timestamp,
-};
+use mail::smtputf8::Asking;
+use mail::{Address, Client, ContentFlags, Envelope, QueueId, Recipient, Reply, RewriteContext, Timestamp};
 use observe::Tag;
 use protocol::policy::Instance;
 use protocol::smtp::server::{Host, MailRequest, Queued};
@@ -193,16 +192,14 @@ pub(crate) fn envelope(
     let mut envelope = Envelope::new(addresses.sender, mail.arrival);
     envelope.recipients = addresses.mapped.recipients;
     envelope.set_expanded(&addresses.mapped.expanded);
-    envelope.smtputf8 = smtputf8(&request, &envelope, flags);
+    let asking = Asking::new(request.smtputf8, settings.detects_smtputf8);
+    envelope.smtputf8 = asking.options(&envelope.sender, addresses.mapped.needs_smtputf8, flags);
     envelope.envid = request.envid;
     envelope.ret = request.ret;
     if let Some(delimiters) = request.verp {
         envelope.attributes.push(("V".to_owned(), delimiters.to_vec()));
     }
     envelope.encoding = request.encoding;
-    if request.encoding == Encoding::Unknown && flags.has(ContentFlags::EIGHT_BIT) {
-        envelope.encoding = Encoding::EightBit;
-    }
     envelope.client = client;
     envelope.rewrite_context = context(local);
     let complete = |address: &Address| settings.rules.addresses.complete(address);
@@ -211,13 +208,4 @@ pub(crate) fn envelope(
         envelope.warn_at = Some(mail.arrival.after(settings.delay_warning_time));
     }
     envelope
-}
-
-/// Postfix's `sender options`: what of the message needs SMTPUTF8.
-fn smtputf8(request: &MailRequest, envelope: &Envelope, flags: ContentFlags) -> u32 {
-    let recipients = envelope.recipients.iter().any(|r| r.address.needs_smtputf8());
-    u32::from(request.smtputf8)
-        | u32::from(request.smtputf8 && flags.has(ContentFlags::UTF8_HEADER)) << 1
-        | u32::from(envelope.sender.needs_smtputf8()) << 2
-        | u32::from(recipients) << 3
 }

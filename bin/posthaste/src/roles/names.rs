@@ -3,6 +3,7 @@
 use config::parameters::Global;
 use config::parameters::Smtpd;
 use config::{Config, ServiceLine};
+use mail::domain::Idna;
 use net::dns::{HostFiles, ResolvConf, SystemResolver, SystemResolverSettings, probe};
 use observe::Tag;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -18,7 +19,9 @@ const DNS_PORT: u16 = 53;
 /// read at once, since the process will not see them later.
 pub fn sources(config: &Config, now: bool) -> Result<SystemResolverSettings, String> {
     let files = now.then(|| Arc::new(HostFiles::read()));
-    Ok(SystemResolverSettings { name_servers: servers(config)?, files, ..Default::default() })
+    let global = Global::read(config, None).map_err(|e| e.to_string())?;
+    let idna = if global.enable_idna2003_compatibility { Idna::V2003 } else { Idna::V2008 };
+    Ok(SystemResolverSettings { name_servers: servers(config)?, idna, files, ..Default::default() })
 }
 
 fn servers(config: &Config) -> Result<Vec<SocketAddr>, String> {

@@ -358,6 +358,7 @@ fn start_submissions(start: &Start, intake: &Intake, local: &Local) -> Result<Su
         intake: intake.clone(),
         settings: Arc::clone(&local.settings),
         delay_warning_time: Bounce::read(&start.config, None).map_err(text)?.delay_warning_time,
+        detects_smtputf8: Global::read(&start.config, None).map_err(text)?.detects_smtputf8("forward"),
         tag: Tag::new(&local.cleanup_name, "cleanup", start.tag.number),
     };
     let listener = sockets::listen(submitted::SOCKET)?;
@@ -383,6 +384,7 @@ fn start_pickup(start: &Start, intake: &Intake, disk: Arc<RealDisk>, local: Loca
         content_filter: local.content_filter,
         delay_warning_time: Bounce::read(config, None).map_err(text)?.delay_warning_time,
         empty_recipient: config.text("empty_address_recipient").map_err(|e| e.to_string())?.as_str().into(),
+        detects_smtputf8: Global::read(config, service).map_err(text)?.detects_smtputf8("sendmail"),
         tag: Tag::new(&agents::syslog_name(config, service)?, "pickup", start.tag.number),
         cleanup_tag: Tag::new(&local.cleanup_name, "cleanup", start.tag.number),
     };

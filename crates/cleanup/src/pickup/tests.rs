@@ -51,6 +51,7 @@ impl World {
             content_filter: String::new(),
             delay_warning_time: Duration::ZERO,
             empty_recipient: Address::from("MAILER-DAEMON"),
+            detects_smtputf8: true,
             tag: Tag::new("postfix", "pickup", 1),
             cleanup_tag: Tag::new("postfix", "cleanup", 1),
         };

@@ -21,6 +21,8 @@ pub struct Submission {
     pub ret: Option<Ret>,
     /// What is known of the content.
     pub encoding: Encoding,
+    /// SMTPUTF8 was asked for.
+    pub smtputf8: bool,
     /// Header lines to be put above the content, with CRLF.
     pub headers: Vec<u8>,
 }
@@ -31,7 +33,7 @@ pub fn encode(submission: &Submission) -> Vec<u8> {
     wire::put_framed(&mut out, |out| {
         wire::put(out, submission.sender.as_bytes());
         wire::put(out, submission.envid.as_bytes());
-        wire::put_declared(out, submission.ret, submission.encoding);
+        wire::put_declared(out, submission.ret, submission.encoding, submission.smtputf8);
         wire::put(out, &submission.headers);
         wire::put_count(out, submission.recipients.len());
         for recipient in &submission.recipients {
@@ -46,7 +48,7 @@ pub fn decode(mut bytes: &[u8]) -> Option<Submission> {
     let from = &mut bytes;
     let sender = Address::new(wire::take(from)?);
     let envid = wire::take_text(from)?.to_owned();
-    let (ret, encoding) = wire::take_declared(from)?;
+    let (ret, encoding, smtputf8) = wire::take_declared(from)?;
     let headers = wire::take(from)?.to_vec();
     let count = wire::take_count(from)?;
     // A false count cannot make us reserve much.
@@ -55,7 +57,7 @@ pub fn decode(mut bytes: &[u8]) -> Option<Submission> {
         recipients.push(wire::take_recipient(from)?);
     }
     let whole = from.is_empty() && !recipients.is_empty();
-    whole.then_some(Submission { sender, recipients, envid, ret, encoding, headers })
+    whole.then_some(Submission { sender, recipients, envid, ret, encoding, smtputf8, headers })
 }
 
 /// Reads the head of a memory file, and where the content begins.

@@ -1,7 +1,7 @@
 //! Heads are read as they were written; lines are known wherever pieces break.
 
 use super::*;
-use mail::{Address, Notify, Recipient, Ret};
+use mail::{Address, Encoding, Notify, Recipient, Ret};
 
 fn submission() -> Submission {
     let recipient = |a: &str| Recipient {
@@ -16,6 +16,7 @@ fn submission() -> Submission {
         envid: "abc".into(),
         ret: Some(Ret::Hdrs),
         encoding: Encoding::EightBit,
+        smtputf8: true,
         headers: b"Delivered-To: list@example.org\r\n".to_vec(),
     }
 }

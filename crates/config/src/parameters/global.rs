@@ -73,6 +73,10 @@ parameters! {
         smtputf8_enable: Bool = "${{$compatibility_level} <level {1} ? {no} : {yes}}",
         /// Whether UTF-8 is refused where SMTPUTF8 was not asked for.
         strict_smtputf8: Bool = "no",
+        /// Mail that is looked through for addresses and headers which need SMTPUTF8.
+        smtputf8_autodetect_classes: List = "sendmail, verify", one_of &["sendmail", "smtpd", "qmqpd", "forward", "bounce", "notify", "verify", "all"],
+        /// Whether names in UTF-8 are asked for in DNS by the rules of 2003, which know no `ß`.
+        enable_idna2003_compatibility: Bool = "no",
         /// Whether permanent errors are made temporary, for tests.
         soft_bounce: Bool = "no",
         /// The level of Postfix whose defaults hold; some defaults depend on it.
@@ -89,5 +93,13 @@ parameters! {
         dns_nameservers: List = "",
         /// Ours: parameters that may be set although nothing honours them yet and ignoring them is dangerous.
         posthaste_accept_missing: List = "",
+    }
+}
+
+impl Global {
+    /// Whether mail of a class of sources is looked through for what needs SMTPUTF8 (`smtputf8_autodetect_classes`).
+    pub fn detects_smtputf8(&self, class: &str) -> bool {
+        let named = |word: &String| word == class || word == "all";
+        self.smtputf8_enable && self.smtputf8_autodetect_classes.iter().any(named)
     }
 }

@@ -5,7 +5,7 @@
 
 use super::failure::Note;
 use mail::wire::{self, put, take, take_array, take_count, take_text};
-use mail::{Address, Dsn, Encoding, Job, Notify, Origin, QueueId, Ret, RewriteContext, Status};
+use mail::{Address, Dsn, Encoding, Job, Notify, Origin, QueueId, Ret, RewriteContext, Status, smtputf8};
 
 /// Length of a request on the socket.
 pub const REQUEST_LEN: usize = 8;
@@ -59,6 +59,8 @@ pub struct Head {
     pub ret: Option<Ret>,
     /// What was declared of the content.
     pub encoding: Encoding,
+    /// SMTPUTF8 was asked for.
+    pub smtputf8: bool,
     /// Bytes of the content as the log has them.
     pub size: u64,
     /// Who sent the message to us, for commands.
@@ -157,7 +159,8 @@ pub fn encode_head(job: &Job) -> Vec<u8> {
         put(out, job.sender.as_bytes());
         put(out, job.nexthop.as_bytes());
         put(out, job.envid.as_bytes());
-        wire::put_declared(out, job.ret, job.encoding);
+        let asks_for_smtputf8 = job.smtputf8 & smtputf8::REQUESTED != 0;
+        wire::put_declared(out, job.ret, job.encoding, asks_for_smtputf8);
         out.extend_from_slice(&job.content.queue_size().to_le_bytes());
         put_origin(out, &job.origin);
         wire::put_count(out, job.recipients.len());
@@ -183,7 +186,7 @@ pub fn decode_head(mut bytes: &[u8]) -> Option<Head> {
     let queue_id = QueueId::parse(take_text(from)?)?;
     let sender = Address::new(take(from)?);
     let (nexthop, envid) = (take_text(from)?.to_owned(), take_text(from)?.to_owned());
-    let (ret, encoding) = wire::take_declared(from)?;
+    let (ret, encoding, smtputf8) = wire::take_declared(from)?;
     let size = u64::from_le_bytes(take_array(from)?);
     let origin = origin(from)?;
     let count = take_count(from)?;
@@ -194,8 +197,20 @@ pub fn decode_head(mut bytes: &[u8]) -> Option<Head> {
         let mail::Recipient { address, original, dsn_orcpt, notify } = wire::take_recipient(from)?;
         recipients.push(Recipient { index, address, original, dsn_orcpt, notify });
     }
-    let head =
-        Head { job, transport, queue_id, sender, nexthop, envid, ret, encoding, size, origin, recipients };
+    let head = Head {
+        job,
+        transport,
+        queue_id,
+        sender,
+        nexthop,
+        envid,
+        ret,
+        encoding,
+        smtputf8,
+        size,
+        origin,
+        recipients,
+    };
     from.is_empty().then_some(head)
 }
 

@@ -7,6 +7,8 @@ use super::{
 };
 use crate::Families;
 use hickory_proto::rr::{Name, RData, Record as WireRecord};
+use mail::domain::Idna;
+use std::borrow::Cow;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
@@ -39,6 +41,8 @@ pub struct SystemResolverSettings {
     pub hosts_file: Option<PathBuf>,
     /// How long one question may take before it is asked again; `None` means as resolv.conf says, or five seconds.
     pub question_timeout: Option<Duration>,
+    /// How names in UTF-8 become ASCII.
+    pub idna: Idna,
     /// What the host's files say, read before; nothing where they are read when they are needed.
     pub files: Option<Arc<HostFiles>>,
 }
@@ -80,6 +84,7 @@ pub struct SystemResolver {
     dns: Rc<Stub>,
     hosts: Rc<Hosts>,
     search: Rc<[String]>,
+    idna: Idna,
     filter: Option<Filter>,
 }
 
@@ -98,7 +103,8 @@ impl SystemResolver {
             None => Hosts::open(settings.hosts_file.clone().unwrap_or_else(|| HOSTS_FILE.into())),
         };
         let search = said.search.into();
-        Ok(SystemResolver { dns: Rc::new(dns), hosts: Rc::new(hosts), search, filter: None })
+        let idna = settings.idna;
+        Ok(SystemResolver { dns: Rc::new(dns), hosts: Rc::new(hosts), search, idna, filter: None })
     }
 
     async fn ask<T>(
@@ -107,6 +113,7 @@ impl SystemResolver {
         record_type: RecordType,
         take: impl Fn(&RData) -> Option<T>,
     ) -> Result<Vec<T>, DnsError> {
+        let name = &*self.ascii(name);
         let error = |problem| DnsError { problem, name: name.to_string(), record_type };
         let answer = self.dns.ask(name, record_type, CACHE_TIME_MAX).await.map_err(error)?;
         let found = self.kept(&answer.records, take).await.map_err(error)?;
@@ -153,7 +160,7 @@ impl SystemResolver {
     /// The same, with another filter.
     fn with(&self, filter: Option<Filter>) -> SystemResolver {
         let (dns, hosts, search) = (self.dns.clone(), self.hosts.clone(), self.search.clone());
-        SystemResolver { dns, hosts, search, filter }
+        SystemResolver { dns, hosts, search, idna: self.idna, filter }
     }
 }
 
@@ -229,6 +236,10 @@ fn exchanger(name: &Name) -> Option<String> {
 }
 
 impl Resolver for SystemResolver {
+    fn ascii<'a>(&self, name: &'a str) -> Cow<'a, str> {
+        mail::domain::to_ascii(name, self.idna).unwrap_or(Cow::Borrowed(name))
+    }
+
     fn mx<'a>(&'a self, domain: &'a str) -> Lookup<'a, Vec<Mx>> {
         Box::pin(async move {
             let found = self
@@ -256,6 +267,7 @@ impl Resolver for SystemResolver {
 
     fn host_addresses<'a>(&'a self, host: &'a str, families: Families) -> Lookup<'a, Vec<IpAddr>> {
         Box::pin(async move {
+            let host = &*self.ascii(host);
             let known = self.hosts.addresses(host, families);
             if !known.is_empty() {
                 return Ok(known);
@@ -319,6 +331,7 @@ impl Resolver for SystemResolver {
 
     fn listing<'a>(&'a self, name: &'a str) -> Lookup<'a, Listing> {
         Box::pin(async move {
+            let name = &*self.ascii(name);
             let error = |problem| DnsError { problem, name: name.to_string(), record_type: RecordType::A };
             let answer = self.dns.ask(name, RecordType::A, LISTING_TIME_MAX).await.map_err(error)?;
             let take = |data: &RData| if let RData::A(a) = data { Some(a.0) } else { None };
@@ -339,9 +352,9 @@ impl Resolver for SystemResolver {
     }
 }
 
-/// Octets as text, with `?` for what is not printable.
+/// Octets as text, with a blank for what is not printable ASCII, as Postfix has it.
 pub(super) fn printable<'a>(octets: impl Iterator<Item = &'a u8>) -> String {
-    octets.map(|b| if (b' '..=b'~').contains(b) { *b as char } else { '?' }).collect()
+    octets.map(|b| if (b' '..=b'~').contains(b) { *b as char } else { ' ' }).collect()
 }
 
 #[cfg(test)]

@@ -3,6 +3,7 @@
 //! As tolerant as Postfix's `extract_addr`; what comes out is an [`Address`] in internal form.
 
 use mail::Address;
+use mail::domain::is_host_name;
 use std::net::IpAddr;
 
 /// How strict to be with an address.
@@ -12,7 +13,7 @@ pub struct Rules {
     pub may_be_null: bool,
     /// `strict_rfc821_envelopes`.
     pub strict: bool,
-    /// Bytes outside ASCII are letters (`smtputf8_enable`).
+    /// The domain may be in UTF-8: SMTPUTF8 was asked for.
     pub utf8: bool,
 }
 
@@ -188,33 +189,12 @@ impl Form {
     }
 }
 
-/// Longest domain and label (RFC 1035 2.3.4).
-const DOMAIN_MAX: usize = 255;
-const LABEL_MAX: usize = 63;
-
 /// Whether `domain` is a host name or an address literal; one trailing dot is tolerated.
 pub fn is_valid_domain(domain: &[u8], utf8: bool) -> bool {
     if domain.starts_with(b"[") {
         return std::str::from_utf8(domain).ok().and_then(address_literal).is_some();
     }
     is_host_name(domain.strip_suffix(b".").unwrap_or(domain), utf8)
-}
-
-/// Whether it may be a host's name: labels of letters, digits, `-` and `_`, not all digits. Letters beyond ASCII may
-/// stand where `utf8` is.
-pub fn is_host_name(name: &[u8], utf8: bool) -> bool {
-    let labels_ok = name.split(|&b| b == b'.').all(|label| {
-        !label.is_empty()
-            && label.len() <= LABEL_MAX
-            && label.first() != Some(&b'-')
-            && label.last() != Some(&b'-')
-            && label
-                .iter()
-                .all(|&b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_' || (utf8 && b >= 0x80))
-    });
-    // A name of digits only is an address without brackets (resolve_numeric_domain = no).
-    let numeric = name.iter().all(|&b| b.is_ascii_digit() || b == b'.');
-    name.len() <= DOMAIN_MAX && labels_ok && !numeric
 }
 
 /// The address in `[192.0.2.1]` or `[IPv6:2001:db8::1]` (RFC 5321 4.1.3).

@@ -15,7 +15,7 @@ use crate::{Order, Settings, Snapshot};
 use activate::{ROUTING_MAX, Routed};
 use conclude::Concluding;
 use mail::{Address, Content, Envelope, Job, JobId, JobRecipient, Origin, Outcome, QueueId, SiteFailure};
-use mail::{Stamps, Status, Timestamp, verp_sender};
+use mail::{Stamps, Status, Timestamp, smtputf8, verp_sender};
 use observe::Tag;
 use queue::{FLUSHED, MessageKey, NewMessage, Notice, Place, Record};
 use std::collections::{HashMap, HashSet, VecDeque};
@@ -424,6 +424,8 @@ impl<S: Spool> Driver<S> {
             }
             JobRecipient { index, recipient }
         });
+        let recipients: Vec<_> = recipients.collect();
+        let wide = recipients.iter().any(|r| r.recipient.address.needs_smtputf8());
         Some(Job {
             id: handout.job,
             queue_id: message.queue_id.clone(),
@@ -431,11 +433,11 @@ impl<S: Spool> Driver<S> {
             envid: envelope.envid.clone(),
             ret: envelope.ret,
             encoding: envelope.encoding,
-            smtputf8: envelope.smtputf8,
+            smtputf8: envelope.smtputf8 | if wide { smtputf8::RECIPIENT } else { 0 },
             origin: Arc::clone(&message.origin),
             transport,
             nexthop,
-            recipients: recipients.collect(),
+            recipients,
             content,
             stamps: Stamps {
                 arrival: envelope.arrival,

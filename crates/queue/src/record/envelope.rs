@@ -95,10 +95,9 @@ pub(crate) fn encode_recipient(r: &Recipient, form: Form, out: &mut Vec<u8>) -> 
     at
 }
 
-/// What Postfix writes where the sender named no original recipient; agents and reports name the same.
+/// What Postfix writes where nobody named an original recipient; agents and reports name the same.
 fn default_orcpt(original: &Address) -> Vec<u8> {
-    let kind = if original.needs_smtputf8() { "utf-8;" } else { "rfc822;" };
-    [kind.as_bytes(), &original.to_external()].concat()
+    [b"rfc822;", &original.to_external()[..]].concat()
 }
 
 /// Whether a kept attribute stands before the others, as Postfix's pickup and cleanup write it.

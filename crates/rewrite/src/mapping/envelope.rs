@@ -50,6 +50,7 @@ impl Mapper {
                 .into_iter()
                 .map(|r| Recipient { address: inner.completed(&r.address, witness), ..r })
                 .collect();
+            found.needs_smtputf8 = found.recipients.iter().any(|r| r.address.needs_smtputf8());
         } else {
             if let Some(copy) = inner.copy_for(&inner.sender_copies, sender, witness).await? {
                 inner.copied(&copy, &mut found.recipients, witness).await?;
@@ -132,6 +133,7 @@ impl Inner {
         witness: &dyn Witness,
     ) -> Result<(), Trouble> {
         let mapped = self.mapped_recipient(&named.address, witness).await?;
+        found.needs_smtputf8 |= mapped.needs_smtputf8();
         let expanded = self.expanded(mapped.clone(), witness).await?;
         let mut named = named.clone();
         if expanded.is_alias && named.notify.has(Notify::SUCCESS) {

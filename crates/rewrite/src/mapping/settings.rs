@@ -87,6 +87,8 @@ pub struct Mapped {
     pub recipients: Vec<Recipient>,
     /// Recipients who are aliases and whose sender wants to know: it is told that they were expanded.
     pub expanded: Vec<Recipient>,
+    /// A recipient, before aliases were followed, is not ASCII.
+    pub needs_smtputf8: bool,
 }
 
 impl Ours {

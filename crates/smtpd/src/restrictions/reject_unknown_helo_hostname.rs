@@ -25,6 +25,10 @@ async fn find(about: &About<'_>) -> Verdict {
         Err(verdict) => return verdict,
     };
     let refusal = |code| about.helo_refusal(code, (4, 7, 1), "Host not found");
+    if !helo.is_ascii() {
+        // A client's name is in ASCII (RFC 6531 3.7.1): no other is in DNS.
+        return Verdict::Refuse(refusal(about.rules.codes.unknown_hostname));
+    }
     match about.has_any(helo, &[RecordType::A, RecordType::Aaaa, RecordType::Mx]).await {
         Ok(true) => Verdict::Dunno,
         Ok(false) => Verdict::Refuse(refusal(about.rules.codes.unknown_hostname)),

@@ -162,6 +162,7 @@ impl Reader<'_> {
             dns_reply_filter: self.open.maps("smtpd_dns_reply_filter", &p.smtpd_dns_reply_filter),
             notices: self.notices(global, p),
             delay_warning_time: self.delay_warning_time(),
+            detects_smtputf8: global.detects_smtputf8("smtpd"),
             families: families(&global.inet_protocols),
             exceptions_are_mynetworks: global.mynetworks == p.smtpd_client_event_limit_exceptions,
             stress_calm_time: p.posthaste_stress_calm_time,

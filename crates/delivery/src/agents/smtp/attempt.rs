@@ -13,7 +13,7 @@ use crate::{Assignment, Report, Via};
 use mail::{Address, Job, SiteFailure};
 use observe::Escaped;
 use observe::events::delivery::{LinesBroken, ServerPassedOver};
-use protocol::smtp::client::{Event, Protocol, Stage, Transaction, needs_smtputf8};
+use protocol::smtp::client::{Event, Protocol, Stage, Transaction};
 use std::io;
 use std::net::IpAddr;
 use std::rc::Rc;
@@ -279,7 +279,7 @@ impl Delivery<'_> {
         if limit > 0 && size > limit {
             return Err(Failure::too_large(peer, size, limit));
         }
-        match needs_smtputf8(job.smtputf8) && !can.smtputf8 {
+        match mail::smtputf8::is_required(job.smtputf8) && !can.smtputf8 {
             true => Err(Failure::no_smtputf8(peer)),
             false => Ok(()),
         }

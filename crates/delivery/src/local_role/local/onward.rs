@@ -64,6 +64,7 @@ impl Delivery<'_> {
                 envid: head.envid.clone(),
                 ret: head.ret,
                 encoding: head.encoding,
+                smtputf8: head.smtputf8,
                 headers,
             };
             match submit(submission, &self.job.content).await {

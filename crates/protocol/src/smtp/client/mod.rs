@@ -16,7 +16,7 @@ pub use content::{DataEncoder, end_of_data};
 pub use forward::Xforward;
 pub use reply::Response;
 pub use stage::Stage;
-pub use transaction::{Transaction, needs_smtputf8};
+pub use transaction::Transaction;
 
 use reply::{Line, ReplyReader};
 use std::collections::VecDeque;

@@ -1,7 +1,7 @@
 //! One message for one server: its MAIL and RCPT commands.
 
 use super::Capabilities;
-use mail::{Address, Encoding, Notify, Origin, Recipient, Ret};
+use mail::{Address, Encoding, Notify, Origin, Recipient, Ret, smtputf8};
 use std::sync::Arc;
 
 /// Envelope and properties of a message, as far as the dialogue needs them.
@@ -23,16 +23,6 @@ pub struct Transaction {
     pub ret: Option<Ret>,
     /// What a server that asks for it is told of the original client (`smtp_send_xforward_command`).
     pub origin: Option<Arc<Origin>>,
-}
-
-/// SMTPUTF8 was asked for by who sent us the message.
-const SMTPUTF8_REQUESTED: u32 = 1;
-/// Header, sender or a recipient needs it.
-const SMTPUTF8_NEEDED: u32 = 2 | 4 | 8;
-
-/// Whether only a server with SMTPUTF8 may get a message with these `sender options` bits.
-pub fn needs_smtputf8(options: u32) -> bool {
-    options & SMTPUTF8_REQUESTED != 0 && options & SMTPUTF8_NEEDED != 0
 }
 
 impl Transaction {
@@ -65,7 +55,7 @@ impl Transaction {
                 None => {}
             }
         }
-        if can.smtputf8 && self.smtputf8 & SMTPUTF8_REQUESTED != 0 {
+        if can.smtputf8 && self.smtputf8 & smtputf8::REQUESTED != 0 {
             out.extend_from_slice(b" SMTPUTF8");
         }
         out.extend_from_slice(b"\r\n");

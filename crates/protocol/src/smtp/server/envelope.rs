@@ -94,7 +94,8 @@ impl<H: Host> Session<H> {
 
     fn mail_arguments(&mut self, words: &[Word<'_>], out: &mut Outputs) -> Done {
         let [_, _, word, options @ ..] = words else { unreachable!("the words were looked at before") };
-        let Some(sender) = self.address(Verb::Mail, *word, true, out) else {
+        let smtputf8 = options.iter().any(|option| option.is("SMTPUTF8"));
+        let Some(sender) = self.address(Verb::Mail, *word, smtputf8, out) else {
             return self.fail(out, 501, (5, 1, 7), "Bad sender address syntax");
         };
         let mut request = MailRequest {
@@ -227,7 +228,7 @@ impl<H: Host> Session<H> {
             unreachable!("the words were looked at before, inside the transaction")
         };
         let (count, smtputf8) = (transaction.recipients.len(), transaction.request.smtputf8);
-        let Some(address) = self.address(Verb::Rcpt, *word, false, out) else {
+        let Some(address) = self.address(Verb::Rcpt, *word, smtputf8, out) else {
             return self.fail(out, 501, (5, 1, 3), "Bad recipient address syntax");
         };
         let mut recipient = Recipient::new(address);
@@ -293,16 +294,16 @@ impl<H: Host> Session<H> {
 
     fn vrfy_arguments(&mut self, words: &[Word<'_>], out: &mut Outputs) -> Done {
         // As Postfix: all of the line is the address, but for the option.
-        let words = match words {
-            [_, words @ .., option] if option.is("SMTPUTF8") => words,
-            [_, words @ ..] => words,
-            [] => words,
+        let (words, smtputf8) = match words {
+            [_, words @ .., option] if option.is("SMTPUTF8") => (words, true),
+            [_, words @ ..] => (words, false),
+            [] => (words, false),
         };
         if words.is_empty() {
             return self.fail(out, 501, (5, 5, 4), "Syntax: VRFY address [SMTPUTF8]");
         }
         let text = words.iter().map(|w| w.text).collect::<Vec<_>>().join(&b' ');
-        match self.address(Verb::Vrfy, Word { text: &text, closed: true }, false, out) {
+        match self.address(Verb::Vrfy, Word { text: &text, closed: true }, smtputf8, out) {
             Some(address) => {
                 Done::Ask(Asked::Vrfy(String::from_utf8_lossy(&text).into_owned()), Ask::Vrfy(address))
             }
@@ -335,18 +336,14 @@ impl<H: Host> Session<H> {
         Done::Failed
     }
 
-    fn address(
-        &self,
-        command: Verb,
-        word: Word<'_>,
-        may_be_null: bool,
-        out: &mut Outputs,
-    ) -> Option<Address> {
+    fn address(&self, command: Verb, word: Word<'_>, smtputf8: bool, out: &mut Outputs) -> Option<Address> {
         if !word.closed {
             return None;
         }
         let strict = self.settings.strict_rfc821_envelopes && command != Verb::Vrfy;
-        let rules = path::Rules { may_be_null, strict, utf8: self.settings.smtputf8_enable };
+        let may_be_null = command == Verb::Mail;
+        let utf8 = smtputf8 && self.settings.smtputf8_enable;
+        let rules = path::Rules { may_be_null, strict, utf8 };
         // Programs that get it as an argument would take `-…` for an option.
         let is_allowed = |a: &Address| self.settings.allow_min_user || !a.as_bytes().starts_with(b"-");
         let address = path::parse(word.text, rules).filter(is_allowed);

@@ -33,6 +33,7 @@ struct Host {
 impl Find<'_> {
     /// Servers of a domain, by its SRV records where they count, else by its MX records.
     pub async fn domain(&self, domain: &str, service: &str) -> Result<Vec<Candidate>, NoRoute> {
+        let domain = &*self.resolver.ascii(domain);
         if self.settings.srv_services.iter().any(|s| s == service)
             && let Some(found) = self.servers(domain, service).await?
         {
@@ -131,6 +132,7 @@ impl Find<'_> {
 
     /// One host.
     pub async fn host(&self, host: &str) -> Result<Vec<Candidate>, NoRoute> {
+        let host = &*self.resolver.ascii(host);
         let addresses = self.addresses(host).await?;
         let name = self.server_name(host).await;
         let candidate = |address| Candidate { host: name.clone(), address, port: self.port, preference: 0 };
