@@ -8,33 +8,18 @@ import os
 import pathlib
 import re
 import smtplib
-from world import logs, main_cf, read_log, start, start_mail, wait, write
+from world import dovecot_conf, main_cf, read_log, start, start_mail, wait, write
 
 MAIL = pathlib.Path("/var/mail/dovecot")
-
-
 USERS = ["ann@lmtp.example", "bob@lmtp.example", "locked@lmtp.example", "ann@lda.example"]
 write("/etc/dovecot-users", "".join(f"{user}:::::\n" for user in USERS))
-write(
-    "/etc/dovecot-peer.conf",
+CONFIG = dovecot_conf(
     """
-base_dir = /run/dovecot-peer
-state_dir = /run/dovecot-peer
-log_path = /tmp/dovecot.log
-protocols = lmtp
 default_internal_user = vmail
-default_login_user = ann
 default_internal_group = vmail
-ssl = no
-mail_location = maildir:/var/mail/dovecot/%u
 recipient_delimiter = +
-first_valid_uid = 1
 postmaster_address = postmaster@example.com
 hostname = mail.example.com
-passdb {
-  driver = static
-  args = nopassword=y
-}
 userdb {
   driver = passwd-file
   args = /etc/dovecot-users
@@ -52,7 +37,7 @@ service lmtp {
     user = postfix
   }
 }
-""",
+"""
 )
 main_cf(
     """
@@ -85,8 +70,7 @@ pathlib.Path("/tmp/dovecot.log").touch(0o666)
 os.chmod("/tmp/dovecot.log", 0o666)
 os.chmod(MAIL / "locked@lmtp.example", 0o700)
 start_mail("posthaste")
-logs.append(pathlib.Path("/tmp/dovecot.log"))
-start("/tmp/dovecot.out", "/usr/sbin/dovecot", "-F", "-c", "/etc/dovecot-peer.conf")
+start("/tmp/dovecot.out", "/usr/sbin/dovecot", "-F", "-c", CONFIG)
 wait("Dovecot's socket", pathlib.Path("/var/spool/postfix/private/dovecot-lmtp").exists)
 
 

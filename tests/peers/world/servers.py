@@ -8,10 +8,10 @@ import pathlib
 import smtplib
 import sys
 import time
-from world import logs, main_cf, oracle, start, start_mail, wait, wait_for_port, write
+from world import dovecot_conf, logs, main_cf, oracle, start, start_mail, wait, wait_for_port, write
 
 direct = "direct" in sys.argv[2:]
-logs += [pathlib.Path("/var/log/peer.log"), pathlib.Path("/tmp/dovecot.log")]
+logs.append(pathlib.Path("/var/log/peer.log"))
 
 BODIES = {
     "dots": b".\r\n..\r\n.x\r\nx.\r\n",
@@ -24,23 +24,10 @@ BODIES = {
 
 def start_dovecot():
     run = f"LD_LIBRARY_PATH={oracle}/usr/lib/dovecot"
-    write(
-        "/etc/dovecot-peer.conf",
+    path = dovecot_conf(
         """
-base_dir = /run/dovecot-peer
-state_dir = /run/dovecot-peer
-log_path = /tmp/dovecot.log
-protocols = lmtp
 default_internal_user = postfix
-default_login_user = ann
 default_internal_group = postfix
-ssl = no
-mail_location = maildir:/var/mail/dovecot/%u
-first_valid_uid = 1
-passdb {
-  driver = static
-  args = nopassword=y
-}
 userdb {
   driver = static
   args = uid=5003 gid=5003 home=/var/mail/dovecot/%u
@@ -55,11 +42,11 @@ service lmtp {
     mode = 0666
   }
 }
-""",
+"""
     )
     os.makedirs("/var/mail/dovecot")
     os.chmod("/var/mail/dovecot", 0o777)
-    overlay("dovecot", f"{run} exec /usr/sbin/dovecot -F -c /etc/dovecot-peer.conf")
+    overlay("dovecot", f"{run} exec /usr/sbin/dovecot -F -c {path}")
     wait_for_port(2424)
 
 

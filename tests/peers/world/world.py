@@ -27,6 +27,21 @@ inet_protocols = ipv4
 mynetworks = 127.0.0.0/8
 """
 
+DOVECOT = """
+base_dir = /run/dovecot-peer
+state_dir = /run/dovecot-peer
+log_path = /tmp/dovecot.log
+protocols = lmtp
+default_login_user = ann
+ssl = no
+mail_location = maildir:/var/mail/dovecot/%u
+first_valid_uid = 1
+passdb {
+  driver = static
+  args = nopassword=y
+}
+"""
+
 
 def write(path, text):
     path = pathlib.Path(path)
@@ -46,6 +61,14 @@ def debian_master_cf(more=""):
     lines = [line.split() for line in text.splitlines() if line and line[0] not in "# "]
     lines = [words for words in lines if words[7] != "pipe"]
     write("/etc/postfix/master.cf", "".join(" ".join([*words[:4], "n", *words[5:]]) + "\n" for words in lines) + more)
+
+
+def dovecot_conf(text):
+    """What all Dovecots have, then the text; Dovecot is started with `-c` and the path that this gives."""
+    path = "/etc/dovecot-peer.conf"
+    write(path, DOVECOT + text)
+    logs.append(pathlib.Path("/tmp/dovecot.log"))
+    return path
 
 
 def start_mail(program):
