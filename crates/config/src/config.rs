@@ -467,6 +467,14 @@ mod tests {
     }
 
     #[test]
+    fn a_lock_that_does_not_exist_is_an_error() {
+        let main = "compatibility_level = 3.6\nmailbox_delivery_lock = fcntl, dotlok\n";
+        let expected = "/etc/postfix/main.cf:2: mailbox_delivery_lock: expected words out of flock, fcntl, dotlock, \
+                        found `dotlok`";
+        assert_eq!(parse(main, "").unwrap_err().to_string(), expected);
+    }
+
+    #[test]
     fn a_loop_is_told_with_its_names() {
         let errors = parse("compatibility_level = 3.6\nx = $y\ny = ${x}\nrelayhost = $x\n", "").unwrap_err();
         assert_eq!(

@@ -10,7 +10,7 @@ parameters! {
         /// The largest mailbox file; 0 is no limit.
         virtual_mailbox_limit: Size = "51200000",
         /// How mailbox files are locked.
-        virtual_mailbox_lock: List = "fcntl, dotlock",
+        virtual_mailbox_lock: List = "fcntl, dotlock", one_of &["flock", "fcntl", "dotlock"],
         /// The smallest user id that mail is delivered as.
         virtual_minimum_uid: Count = "100", range 1..,
         /// User ids by address; static:5000 for all.
@@ -26,7 +26,7 @@ parameters! {
         /// The age of a lock file that is taken over.
         stale_lock_time: Duration = "500s", range 1..,
         /// How mailbox files of local users are locked.
-        mailbox_delivery_lock: List = "fcntl, dotlock",
+        mailbox_delivery_lock: List = "fcntl, dotlock", one_of &["flock", "fcntl", "dotlock"],
         /// Tables that replace the status and text of results of virtual.
         virtual_delivery_status_filter: Tables = "$default_delivery_status_filter",
         /// Whether the recipient before aliases is kept.

@@ -54,7 +54,7 @@ parameters! {
         /// Such commands by recipient.
         mailbox_command_maps: Tables = "",
         /// How mailbox files of local users are locked.
-        mailbox_delivery_lock: List = "fcntl, dotlock",
+        mailbox_delivery_lock: List = "fcntl, dotlock", one_of &["flock", "fcntl", "dotlock"],
         /// The largest mailbox file of local delivery; 0 is no limit.
         mailbox_size_limit: Size = "51200000",
         /// The transport for local users in place of mailbox files.

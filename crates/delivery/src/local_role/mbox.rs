@@ -35,7 +35,7 @@ pub struct Locking {
 impl Locking {
     /// What a list such as `virtual_mailbox_lock` says, tried as the other three parameters say.
     pub fn of(words: &[String], attempts: u64, delay: Duration, stale: Duration) -> Locking {
-        let has = |kind: &str| words.iter().any(|word| word == kind);
+        let has = |kind: &str| words.iter().any(|word| word.eq_ignore_ascii_case(kind));
         Locking {
             dotlock: has("dotlock"),
             fcntl: has("fcntl"),
