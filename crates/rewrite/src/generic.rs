@@ -1,7 +1,7 @@
 //! Addresses of mail that leaves: those that are good inside only become others. Postfix: `smtp_generic_maps`.
 
 use crate::{HeaderClass, Resolver, extension};
-use mail::parts::{field_name, value};
+use mail::mime::{field_name, value};
 use mail::{Address, AddressHeader, Written};
 use tables::lists::Unanswered;
 use tables::{Lookup, Maps, search};

@@ -41,6 +41,7 @@ const READING: Reading = Reading {
     nesting_max: 2,
     flat: false,
     watches_bodies: true,
+    narrows: false,
 };
 
 /// What is told, with the stretches of a body in one.
@@ -71,9 +72,12 @@ fn told(input: &[u8], reading: Reading, mut step: impl FnMut() -> usize) -> Vec<
 fn run(input: &[u8]) {
     // Of a longer line a fault shows what was there of it.
     let watching = Reading { watches_bodies: input.len() < mail::LINE_RECORD_MAX, ..READING };
-    for reading in
-        [watching, Reading { watches_bodies: false, ..READING }, Reading { flat: true, ..watching }]
-    {
+    for reading in [
+        watching,
+        Reading { watches_bodies: false, ..READING },
+        Reading { flat: true, ..watching },
+        Reading { narrows: true, ..watching },
+    ] {
         let whole = told(input, reading, || usize::MAX);
         let mut random = Random::new(input.len() as u64);
         assert_eq!(whole, told(input, reading, || 1 + random.below(40)), "in pieces");

@@ -10,7 +10,6 @@ mod journal;
 mod main_cf;
 mod master_cf;
 mod mime;
-mod parts;
 mod pcre_table;
 mod policy_answer;
 mod queue_file;
@@ -33,7 +32,6 @@ pub const KINDS: &[Target] = &[
     main_cf::TARGET,
     master_cf::TARGET,
     mime::TARGET,
-    parts::TARGET,
     pcre_table::TARGET,
     policy_answer::TARGET,
     queue_file::TARGET,

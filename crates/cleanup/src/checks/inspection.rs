@@ -1,11 +1,11 @@
 //! A message under inspection: its structure is followed, tables are asked, what they want is kept.
 
 use super::action::{self, Action, Deed};
-use super::lines::{self, Line};
+use super::lines;
 use super::settings::Checks;
 use crate::Refusal;
 use bytes::{Bytes, BytesMut};
-use mail::mime::{Domain, Event, Fault, Header, HeaderEnd, Mime, Section};
+use mail::mime::{Domain, Event, Fault, Header, HeaderEnd, Line, Mime, Section, first_line};
 use mail::{Address, ContentFlags, Dsn, QueueId, Reply};
 use observe::events::checks as events;
 use observe::{Tag, emit};
@@ -262,7 +262,7 @@ impl Inspection {
         // `from..at` is kept and not yet passed on.
         let (mut from, mut at) = (0, 0);
         while self.checks_body()
-            && let Some(line) = lines::first(&piece[at..])
+            && let Some(line) = first_line(&piece[at..])
         {
             let mut put_in = Vec::new();
             let verdict = self.line(&piece[at..], line, &mut put_in).await;

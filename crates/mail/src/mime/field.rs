@@ -10,10 +10,14 @@ pub enum ContentType {
         /// Parts are messages where they do not say otherwise.
         digest: bool,
     },
-    /// A message with a header of its own.
+    /// A message with a header of its own (`message/rfc822`).
     Message,
+    /// One whose header may be in UTF-8 (`message/global`, RFC 6532); unlike the others, it may be encoded.
+    Global,
     /// A part of a message, or a message that lies elsewhere: no structure, but 7-bit.
     Fragment,
+    /// Another `message/…`, such as a report: no structure.
+    MessageLike,
     /// Anything else.
     Other,
 }
@@ -23,9 +27,11 @@ impl ContentType {
     pub(super) fn may_be_encoded(&self, encoding: &[u8]) -> bool {
         let one_of = |names: &[&str]| names.iter().any(|n| n.as_bytes().eq_ignore_ascii_case(encoding));
         match self {
-            ContentType::Multipart { .. } | ContentType::Message => one_of(&["7bit", "8bit", "binary"]),
+            ContentType::Multipart { .. } | ContentType::Message | ContentType::Global => {
+                one_of(&["7bit", "8bit", "binary"])
+            }
             ContentType::Fragment => one_of(&["7bit"]),
-            ContentType::Other => true,
+            ContentType::MessageLike | ContentType::Other => true,
         }
     }
 }
@@ -50,6 +56,19 @@ pub(super) fn domain(encoding: Option<&[u8]>) -> Domain {
     }
 }
 
+/// The name of a header: printable ASCII before a colon, which blanks may stand before.
+pub fn field_name(line: &[u8]) -> Option<&[u8]> {
+    let colon = memchr::memchr(b':', line)?;
+    let name = line[..colon].trim_ascii_end();
+    let is_name = |b: &u8| matches!(b, b'!'..=b'~');
+    (!name.is_empty() && name.iter().all(is_name)).then_some(name)
+}
+
+/// What stands behind a header's colon.
+pub fn value(header: &[u8]) -> &[u8] {
+    memchr::memchr(b':', header).map_or(&[], |colon| &header[colon + 1..])
+}
+
 /// Headers that describe content.
 const NAMES: [&str; 6] = [
     "content-description",
@@ -65,7 +84,7 @@ pub(super) fn is_mime_name(name: &[u8]) -> bool {
     NAMES.iter().any(|known| known.as_bytes().eq_ignore_ascii_case(name))
 }
 
-/// The first word of a value; empty where there is none.
+/// The first word of a value; empty where there is none, or one in quotes.
 pub(super) fn first_word(value: &[u8]) -> Vec<u8> {
     match Words(value).next() {
         Some(Word::Text(text)) => text,
@@ -90,9 +109,11 @@ pub(super) fn content_type(value: &[u8], boundary_max: usize) -> ContentType {
         return ContentType::Multipart { boundary, digest: is(&sub, "digest") };
     }
     match is(&main, "message") {
-        true if is(&sub, "rfc822") || is(&sub, "global") => ContentType::Message,
+        true if is(&sub, "rfc822") => ContentType::Message,
+        true if is(&sub, "global") => ContentType::Global,
         true if is(&sub, "partial") || is(&sub, "external-body") => ContentType::Fragment,
-        _ => ContentType::Other,
+        true => ContentType::MessageLike,
+        false => ContentType::Other,
     }
 }
 
@@ -100,7 +121,7 @@ pub(super) fn content_type(value: &[u8], boundary_max: usize) -> ContentType {
 fn parameter(words: Words<'_>, name: &str) -> Option<Vec<u8>> {
     let words: Vec<Word> = words.collect();
     words.windows(4).find_map(|window| match window {
-        [Word::Sign(b';'), Word::Text(n), Word::Sign(b'='), Word::Text(value)]
+        [Word::Sign(b';'), Word::Text(n), Word::Sign(b'='), Word::Text(value) | Word::Quoted(value)]
             if n.eq_ignore_ascii_case(name.as_bytes()) =>
         {
             Some(value.clone())
@@ -113,6 +134,8 @@ fn parameter(words: Words<'_>, name: &str) -> Option<Vec<u8>> {
 #[derive(Debug, PartialEq, Eq)]
 enum Word {
     Text(Vec<u8>),
+    /// Text that stood in quotes.
+    Quoted(Vec<u8>),
     Sign(u8),
 }
 
@@ -129,7 +152,7 @@ impl Iterator for Words<'_> {
                 [b'(', ..] => self.comment(),
                 [b'"', rest @ ..] => {
                     self.0 = rest;
-                    return Some(Word::Text(self.quoted()));
+                    return Some(Word::Quoted(self.quoted()));
                 }
                 [b' ' | b'\t' | b'\r' | b'\n', rest @ ..] => self.0 = rest,
                 [sign, rest @ ..] if is_sign(*sign) => {
@@ -198,6 +221,15 @@ impl Words<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_name_stands_before_a_colon() {
+        assert_eq!(field_name(b"Subject: x"), Some(&b"Subject"[..]));
+        assert_eq!(field_name(b"Subject : x"), Some(&b"Subject"[..]));
+        for line in ["no colon", ": x", "two words: x", "gr\u{fc}n: x", " a: b", ""] {
+            assert_eq!(field_name(line.as_bytes()), None, "{line}");
+        }
+    }
 
     fn boundary(value: &str) -> Option<String> {
         match content_type(value.as_bytes(), 100) {

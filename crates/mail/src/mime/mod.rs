@@ -5,14 +5,16 @@
 
 mod field;
 mod level;
+mod lines;
 #[cfg(test)]
 mod tests;
 
 use crate::LINE_RECORD_MAX;
 use bytes::Bytes;
-pub use field::{ContentType, Domain};
-use field::{content_type, domain, is_mime_name};
+pub use field::{ContentType, Domain, field_name, value};
+use field::{content_type, domain, first_word, is_mime_name};
 use level::Levels;
+pub use lines::{Line, first_line};
 
 /// How a message is read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,6 +29,22 @@ pub struct Reading {
     pub flat: bool,
     /// Looks for 8-bit bytes in bodies that are not declared to have them.
     pub watches_bodies: bool,
+    /// Who reads encodes bodies that are declared to be 8-bit: an 8-bit `message/global` is one of them.
+    pub narrows: bool,
+}
+
+impl Default for Reading {
+    /// Postfix's defaults.
+    fn default() -> Self {
+        Reading {
+            header_bytes_max: 102_400,
+            boundary_bytes_max: 2048,
+            nesting_max: 100,
+            flat: false,
+            watches_bodies: false,
+            narrows: false,
+        }
+    }
 }
 
 /// Whose header it is.
@@ -66,6 +84,15 @@ pub struct Header {
     pub text: Vec<u8>,
 }
 
+impl Header {
+    /// What a Content-Transfer-Encoding declares; nothing of another header.
+    pub fn encoding(&self) -> Option<Domain> {
+        let name = field_name(&self.text)?;
+        let declares = name.eq_ignore_ascii_case(b"content-transfer-encoding");
+        declares.then(|| domain(Some(&first_word(value(&self.text)))))
+    }
+}
+
 /// What the end of a header decides.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HeaderEnd {
@@ -75,8 +102,8 @@ pub struct HeaderEnd {
     pub has_blank: bool,
     /// What bytes the body may have.
     pub domain: Domain,
-    /// A message of its own follows.
-    pub nests: bool,
+    /// What the content is.
+    pub kind: ContentType,
 }
 
 /// What MIME forbids; each is told where it is first seen.
@@ -134,7 +161,7 @@ struct Told {
 }
 
 /// What a line of a header is.
-enum Line {
+enum HeaderLine {
     Blank,
     More,
     Boundary(usize, bool),
@@ -244,33 +271,33 @@ impl Mime {
             return Some(next);
         }
         match self.line_of_header(section, line) {
-            Line::More => {
+            HeaderLine::More => {
                 if self.header.len() < self.reading.header_bytes_max {
                     self.header.push(b'\n');
                 }
                 self.lengthen(without_end(line));
             }
-            Line::Field(name, colon) => {
+            HeaderLine::Field(name, colon) => {
                 self.end_field(section, out);
                 self.begun = true;
                 self.header.extend_from_slice(&line[..name]);
                 self.header.extend_from_slice(without_end(&line[colon..]));
             }
-            Line::Mailbox => {
+            HeaderLine::Mailbox => {
                 self.end_field(section, out);
                 self.header.extend_from_slice(b"X-Mailbox-Line: ");
                 self.header.extend_from_slice(without_end(line));
             }
-            Line::Blank => {
+            HeaderLine::Blank => {
                 self.end_header(section, true, out);
                 return Some(next);
             }
-            Line::Boundary(level, closes) => {
+            HeaderLine::Boundary(level, closes) => {
                 self.end_header(section, false, out);
                 self.boundary(level, closes, rest.slice(..next), ended, out);
                 return Some(next);
             }
-            Line::Other => {
+            HeaderLine::Other => {
                 self.end_header(section, false, out);
                 return Some(0);
             }
@@ -279,25 +306,25 @@ impl Mime {
         Some(next)
     }
 
-    fn line_of_header(&self, section: Section, line: &[u8]) -> Line {
+    fn line_of_header(&self, section: Section, line: &[u8]) -> HeaderLine {
         match without_end(line) {
-            [] => return Line::Blank,
-            [b' ' | b'\t', ..] if self.begun => return Line::More,
-            [b' ' | b'\t', ..] => return Line::Other,
+            [] => return HeaderLine::Blank,
+            [b' ' | b'\t', ..] if self.begun => return HeaderLine::More,
+            [b' ' | b'\t', ..] => return HeaderLine::Other,
             _ => {}
         }
         if let Some((level, closes)) = self.levels.find(line) {
-            return Line::Boundary(level, closes);
+            return HeaderLine::Boundary(level, closes);
         }
         let unquoted = line.iter().position(|&b| b != b'>').map_or(line, |n| &line[n..]);
         if section == Section::Message && !self.begun && unquoted.starts_with(b"From ") {
-            return Line::Mailbox;
+            return HeaderLine::Mailbox;
         }
         let name = line.iter().take_while(|&&b| b > b' ' && b < 0x7f && b != b':').count();
         let blanks = line[name..].iter().take_while(|&&b| b == b' ' || b == b'\t').count();
         match line.get(name + blanks) {
-            Some(b':') if name > 0 => Line::Field(name, name + blanks),
-            _ => Line::Other,
+            Some(b':') if name > 0 => HeaderLine::Field(name, name + blanks),
+            _ => HeaderLine::Other,
         }
     }
 
@@ -320,7 +347,7 @@ impl Mime {
             out.push(Event::Fault(Fault::EightBitHeader(text.clone())));
         }
         if describes_content && !self.reading.flat {
-            let value = &text[(name.len() + 1).min(text.len())..];
+            let value = value(&text);
             if name.eq_ignore_ascii_case(b"content-type") && self.kind.is_none() {
                 let kind = content_type(value, self.reading.boundary_bytes_max);
                 if let ContentType::Multipart { boundary: Some(boundary), digest } = &kind
@@ -330,8 +357,9 @@ impl Mime {
                     out.push(Event::Fault(Fault::TooDeep(text.clone())));
                 }
                 self.kind = Some(kind);
-            } else if name.eq_ignore_ascii_case(b"content-transfer-encoding") && self.encoding.is_none() {
-                self.encoding = Some(field::first_word(value));
+            } else if name.eq_ignore_ascii_case(b"content-transfer-encoding") {
+                // Of several, the last one counts.
+                self.encoding = Some(first_word(value));
             }
         }
         out.push(Event::Header(Header { section, describes_content, text }));
@@ -345,9 +373,13 @@ impl Mime {
         let kind = kind.unwrap_or(default);
         (self.in_digest, self.begun) = (false, false);
         let declared = domain(encoding.as_deref());
-        let nests = kind == ContentType::Message;
+        let nests = match kind {
+            ContentType::Global => !self.reading.narrows || declared == Domain::SevenBit,
+            _ => kind == ContentType::Message,
+        };
         self.domain = declared;
-        out.push(Event::HeaderEnd(HeaderEnd { section, has_blank, domain: declared, nests }));
+        let end = HeaderEnd { section, has_blank, domain: declared, kind: kind.clone() };
+        out.push(Event::HeaderEnd(end));
         if let Some(encoding) = encoding
             && !kind.may_be_encoded(&encoding)
             && !std::mem::replace(&mut self.told.encoded_parts, true)

@@ -8,6 +8,7 @@ const READING: Reading = Reading {
     nesting_max: 3,
     flat: false,
     watches_bodies: false,
+    narrows: false,
 };
 
 /// What is read, one line an event; the same whatever the pieces.
@@ -225,4 +226,30 @@ fn nothing_of_a_body_is_lost_and_little_is_kept() {
         assert_eq!(whole, text.len());
         assert!(kept <= 2 * LINE_RECORD_MAX + READING.header_bytes_max, "{kept} bytes at steps of {step}");
     }
+}
+
+#[test]
+fn who_encodes_bodies_takes_an_8_bit_message_global_for_one() {
+    let text = "Content-Type: message/global\r\nContent-Transfer-Encoding: 8bit\r\n\r\nSubject: x\r\n";
+    let read = |text: &str, narrows: bool| read(text, Reading { narrows, ..READING }).pop().unwrap();
+    assert_eq!(read(text, false), "n Subject: x");
+    assert_eq!(read(text, true), "b Subject: x|");
+    assert_eq!(read(&text.replace("8bit", "7bit"), true), "n Subject: x");
+}
+
+#[test]
+fn of_several_encodings_the_last_counts_and_none_in_quotes() {
+    let domain = |values: &[&str]| {
+        let headers: String = values.iter().map(|v| format!("Content-Transfer-Encoding: {v}\r\n")).collect();
+        let mut events = Vec::new();
+        Mime::new(READING).feed(Bytes::from(headers + "\r\n"), &mut events);
+        let declared = events.iter().find_map(|event| match event {
+            Event::HeaderEnd(end) => Some(end.domain),
+            _ => None,
+        });
+        declared.unwrap()
+    };
+    assert_eq!(domain(&["8bit", "7bit"]), Domain::SevenBit);
+    assert_eq!(domain(&["7bit", "(x) 8BIT"]), Domain::EightBit);
+    assert_eq!(domain(&["\"8bit\""]), Domain::SevenBit);
 }

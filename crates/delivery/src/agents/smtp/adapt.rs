@@ -5,8 +5,9 @@
 //! checks, other addresses.
 
 use super::checks::{Checks, Fate, Witness};
-use mail::Address;
-use mail::parts::{Holds, Item, Limits, Parser, Place, QuotedPrintable, Transfer, field_name, value};
+use bytes::Bytes;
+use mail::mime::{ContentType, Domain, Event, Header, HeaderEnd, Mime, Reading, Section, first_line};
+use mail::{Address, QuotedPrintable};
 use rewrite::Generic;
 use std::io;
 
@@ -23,9 +24,11 @@ pub(super) struct Changes<'a> {
 
 /// Changes one message.
 pub(super) struct Adapter<'a> {
-    parser: Parser,
+    mime: Mime,
     changes: Changes<'a>,
     witness: Witness,
+    /// A line of a body that is not whole.
+    held: Vec<u8>,
     /// The encoder of the part that we are in.
     encoder: Option<QuotedPrintable>,
     encoded: Vec<u8>,
@@ -33,94 +36,121 @@ pub(super) struct Adapter<'a> {
 
 impl<'a> Adapter<'a> {
     /// An adapter at the beginning of a message; nothing where nothing is to be changed.
-    pub fn new(changes: Changes<'a>, limits: Limits, witness: Witness) -> Option<Self> {
+    pub fn new(changes: Changes<'a>, reading: Reading, witness: Witness) -> Option<Self> {
         let needed = changes.narrows || !changes.checks.is_empty() || changes.generic.is_some();
-        let parser = Parser::new(limits);
-        needed.then(|| Adapter { parser, changes, witness, encoder: None, encoded: Vec::new() })
+        needed.then(|| Adapter {
+            mime: Mime::new(Reading { narrows: changes.narrows, ..reading }),
+            changes,
+            witness,
+            held: Vec::new(),
+            encoder: None,
+            encoded: Vec::new(),
+        })
     }
 
     /// Appends what becomes of the next piece of the message to `out`. An error is a table that failed.
-    pub async fn piece(&mut self, mut input: &[u8], out: &mut Vec<u8>) -> io::Result<()> {
-        while let Some(item) = self.parser.next(&mut input) {
-            self.item(item, out).await.map_err(io::Error::other)?;
-        }
-        Ok(())
+    pub async fn piece(&mut self, piece: Bytes, out: &mut Vec<u8>) -> io::Result<()> {
+        let mut events = Vec::new();
+        self.mime.feed(piece, &mut events);
+        self.follow(events, out).await.map_err(io::Error::other)
     }
 
     /// The same for what is left at the end.
     pub async fn end(&mut self, out: &mut Vec<u8>) -> io::Result<()> {
-        while let Some(item) = self.parser.end() {
-            self.item(item, out).await.map_err(io::Error::other)?;
+        let mut events = Vec::new();
+        self.mime.finish(&mut events);
+        self.follow(events, out).await.map_err(io::Error::other)?;
+        let held = std::mem::take(&mut self.held);
+        match held.is_empty() {
+            true => Ok(()),
+            false => self.line(&held, false, out).await.map_err(io::Error::other),
+        }
+    }
+
+    async fn follow(&mut self, events: Vec<Event>, out: &mut Vec<u8>) -> Result<(), String> {
+        for event in events {
+            match event {
+                // What takes its place is written behind the last header, as Postfix does it.
+                Event::Header(header) if self.changes.narrows && is_wide(header.encoding()) => {}
+                Event::Header(header) => self.header(&header, out).await?,
+                Event::HeaderEnd(end) => {
+                    if self.changes.narrows && is_wide(Some(end.domain)) {
+                        self.narrow(&end, out).await?;
+                    }
+                    if end.has_blank {
+                        out.extend_from_slice(b"\r\n");
+                    }
+                }
+                Event::Boundary(line, _) => {
+                    self.encoder = None;
+                    self.body(&line, out).await?;
+                }
+                Event::Body(piece) => self.body(&piece, out).await?,
+                Event::Fault(_) => {}
+            }
         }
         Ok(())
     }
 
-    async fn item(&mut self, item: Item, out: &mut Vec<u8>) -> Result<(), String> {
-        match item {
-            Item::Header(place) => {
-                let text = self.parser.text();
-                // What takes its place is written behind the last header, as Postfix does it.
-                if self.changes.narrows && says_wide(text) {
-                    return Ok(());
-                }
-                self.header(place, text, out).await
-            }
-            Item::HeadersEnd { place, transfer, holds, blank } => {
-                if self.changes.narrows && transfer == Transfer::Wide {
-                    self.narrow(place, holds, out).await?;
-                }
-                if blank {
-                    out.extend_from_slice(b"\r\n");
-                }
-                Ok(())
-            }
-            Item::Line { ends, is_boundary, .. } => {
-                if is_boundary {
-                    self.encoder = None;
-                }
-                self.line(ends, out).await
-            }
-        }
-    }
-
-    async fn header(&self, place: Place, text: &[u8], out: &mut Vec<u8>) -> Result<(), String> {
-        let fate = self.changes.checks.header(place, text, &self.witness).await?;
+    async fn header(&self, header: &Header, out: &mut Vec<u8>) -> Result<(), String> {
+        let fate = self.changes.checks.header(header, &self.witness).await?;
         if matches!(fate, Fate::Goes | Fate::Becomes(_)) {
-            apply(fate, text, true, out);
+            apply(fate, &header.text, true, out);
             return Ok(());
         }
         if let Fate::Follows(first) = fate {
             push_line(first.as_bytes(), true, out);
         }
-        if let Some(generic) = self.changes.generic.filter(|_| place == Place::Primary) {
+        if let Some(generic) = self.changes.generic.filter(|_| header.section == Section::Message) {
             let warn = |address: &Address| self.witness.warn_of_several(address);
-            let changed = generic.header(text, &warn).await;
+            let changed = generic.header(&header.text, &warn).await;
             if let Some(changed) = changed.map_err(|_| "smtp_generic_maps map lookup problem".to_owned())? {
                 out.extend_from_slice(&changed);
                 return Ok(());
             }
         }
-        push_line(text, true, out);
+        header.text.split(|&b| b == b'\n').for_each(|line| push_line(line, true, out));
         Ok(())
     }
 
-    async fn narrow(&mut self, place: Place, holds: Holds, out: &mut Vec<u8>) -> Result<(), String> {
-        let encoding = if holds == Holds::Text { "quoted-printable" } else { "7bit" };
+    async fn narrow(&mut self, end: &HeaderEnd, out: &mut Vec<u8>) -> Result<(), String> {
+        let (encoding, encodes) = match end.kind {
+            ContentType::Other | ContentType::Global => ("quoted-printable", true),
+            ContentType::Fragment | ContentType::MessageLike => ("7bit", true),
+            ContentType::Multipart { .. } | ContentType::Message => ("7bit", false),
+        };
         let header = format!("Content-Transfer-Encoding: {encoding}");
-        let fate = self.changes.checks.header_of_ours(place, header.as_bytes(), &self.witness).await?;
+        let fate = self.changes.checks.header_of_ours(end.section, header.as_bytes(), &self.witness).await?;
         apply(fate, header.as_bytes(), true, out);
-        if matches!(holds, Holds::Text | Holds::MessageLike) {
-            self.encoder = Some(QuotedPrintable::default());
-        }
+        self.encoder = encodes.then(QuotedPrintable::default);
         Ok(())
     }
 
-    async fn line(&mut self, ends: bool, out: &mut Vec<u8>) -> Result<(), String> {
+    /// Some of a body: whole lines, and pieces of long ones, go on; the rest waits.
+    async fn body(&mut self, piece: &[u8], out: &mut Vec<u8>) -> Result<(), String> {
+        let mut held = std::mem::take(&mut self.held);
+        let text = match held.is_empty() {
+            true => piece,
+            false => {
+                held.extend_from_slice(piece);
+                &held
+            }
+        };
+        let mut at = 0;
+        while let Some(line) = first_line(&text[at..]) {
+            self.line(&text[at..at + line.text], line.ended, out).await?;
+            at += line.whole;
+        }
+        self.held = text[at..].to_vec();
+        Ok(())
+    }
+
+    async fn line(&mut self, text: &[u8], ends: bool, out: &mut Vec<u8>) -> Result<(), String> {
         let Some(encoder) = &mut self.encoder else {
-            return self.checked_line(self.parser.text(), ends, out).await;
+            return self.checked_line(text, ends, out).await;
         };
         let mut encoded = std::mem::take(&mut self.encoded);
-        encoder.encode(self.parser.text(), ends, &mut encoded);
+        encoder.encode(text, ends, &mut encoded);
         let mut lines = encoded.split(|&b| b == b'\n').peekable();
         while let Some(line) = lines.next() {
             let is_last = lines.peek().is_none();
@@ -166,9 +196,9 @@ fn push_line(text: &[u8], ends: bool, out: &mut Vec<u8>) {
     }
 }
 
-fn says_wide(header: &[u8]) -> bool {
-    field_name(header).is_some_and(|name| name.eq_ignore_ascii_case(b"content-transfer-encoding"))
-        && Transfer::read(value(header)) == Transfer::Wide
+/// A declaration that bytes beyond ASCII may come.
+fn is_wide(declared: Option<Domain>) -> bool {
+    declared.is_some_and(|domain| domain != Domain::SevenBit)
 }
 
 #[cfg(test)]
@@ -182,11 +212,11 @@ mod tests {
         let witness =
             Witness { tag: Tag::new("postfix", "smtp", 1), queue_id: QueueId::parse("4XyZ1").unwrap() };
         let changes = Changes { narrows, checks, generic: None };
-        let mut adapter = Adapter::new(changes, Limits::default(), witness).unwrap();
+        let mut adapter = Adapter::new(changes, Reading::default(), witness).unwrap();
         let mut out = Vec::new();
         tables::wait(async {
-            adapter.piece(&message[..cut], &mut out).await.unwrap();
-            adapter.piece(&message[cut..], &mut out).await.unwrap();
+            adapter.piece(Bytes::copy_from_slice(&message[..cut]), &mut out).await.unwrap();
+            adapter.piece(Bytes::copy_from_slice(&message[cut..]), &mut out).await.unwrap();
             adapter.end(&mut out).await.unwrap();
         });
         String::from_utf8(out).unwrap()
@@ -214,11 +244,11 @@ mod tests {
         let witness =
             Witness { tag: Tag::new("postfix", "smtp", 1), queue_id: QueueId::parse("4XyZ1").unwrap() };
         let changes = Changes { narrows: true, checks: &checks, generic: None };
-        let mut adapter = Adapter::new(changes, Limits::default(), witness).unwrap();
+        let mut adapter = Adapter::new(changes, Reading::default(), witness).unwrap();
         let mut sent = 0;
         for piece in message.chunks(10_000) {
             let mut out = Vec::new();
-            tables::wait(adapter.piece(piece, &mut out)).unwrap();
+            tables::wait(adapter.piece(Bytes::copy_from_slice(piece), &mut out)).unwrap();
             assert!(out.len() < 30_000 && adapter.encoded.capacity() < 30_000);
             sent += out.len();
         }

@@ -311,7 +311,7 @@ impl Delivery<'_> {
             checks: &settings.checks,
             generic: settings.generic.as_ref(),
         };
-        Adapter::new(changes, settings.mime_limits, self.witness())
+        Adapter::new(changes, settings.reading, self.witness())
     }
 
     fn witness(&self) -> Witness {

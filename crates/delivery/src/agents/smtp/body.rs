@@ -146,7 +146,7 @@ impl Writer<'_> {
             match (&mut way.adapter, end) {
                 (Some(adapter), _) => {
                     adapted.clear();
-                    adapter.piece(&piece, &mut adapted).await.map_err(Unsendable::Local)?;
+                    adapter.piece(piece, &mut adapted).await.map_err(Unsendable::Local)?;
                     encoder.encode(&adapted, &mut gathered);
                 }
                 (None, None) => encoder.encode(&piece, &mut gathered),

@@ -2,23 +2,13 @@
 //! `smtp_mime_header_checks`, `smtp_nested_header_checks`, `smtp_body_checks`.
 
 use mail::QueueId;
-use mail::parts::{Place, field_name};
+use mail::mime::{Header, Section, field_name};
 use observe::{Escaped, Tag};
 use tables::search::Key;
 use tables::{Lookup, Maps};
 
 /// Bytes of a header or line that are logged.
 const SHOWN_BYTES: usize = 60;
-
-/// Headers that are matched with `smtp_mime_header_checks` wherever they stand; those of parts are anyway.
-const MIME_HEADERS: &[&str] = &[
-    "content-description",
-    "content-disposition",
-    "content-id",
-    "content-transfer-encoding",
-    "content-type",
-    "mime-version",
-];
 
 /// The tables of one client.
 #[derive(Clone, Debug, Default)]
@@ -68,25 +58,24 @@ impl Checks {
         [&self.header, &self.mime, &self.nested, &self.body].iter().all(|maps| maps.is_empty())
     }
 
-    /// What becomes of a header at `place`; an error is a table that failed, in words.
-    pub(super) async fn header(&self, place: Place, text: &[u8], by: &Witness) -> Result<Fate, String> {
-        let name = field_name(text).unwrap_or_default();
-        let is_mime = MIME_HEADERS.iter().any(|known| known.as_bytes().eq_ignore_ascii_case(name));
-        let place = if is_mime { Place::Part } else { place };
-        self.header_of_ours(place, text, by).await
+    /// What becomes of a header; an error is a table that failed, in words.
+    pub(super) async fn header(&self, header: &Header, by: &Witness) -> Result<Fate, String> {
+        // What describes content counts as of a part, wherever it stands.
+        let section = if header.describes_content { Section::Part } else { header.section };
+        self.header_of_ours(section, &header.text, by).await
     }
 
     /// The same for a header that we add: it counts by its place alone, as in Postfix.
     pub(super) async fn header_of_ours(
         &self,
-        place: Place,
+        section: Section,
         text: &[u8],
         by: &Witness,
     ) -> Result<Fate, String> {
-        let (maps, name) = match place {
-            Place::Part => (&self.mime, "mime_header_checks"),
-            Place::Nested => (&self.nested, "nested_header_checks"),
-            Place::Primary => (&self.header, "header_checks"),
+        let (maps, name) = match section {
+            Section::Part => (&self.mime, "mime_header_checks"),
+            Section::Nested => (&self.nested, "nested_header_checks"),
+            Section::Message => (&self.header, "header_checks"),
         };
         self.check(&Kind { maps, name, is_header: true }, text, by).await
     }
@@ -100,8 +89,7 @@ impl Checks {
         if kind.maps.is_empty() {
             return Ok(Fate::Stays);
         }
-        // The lines of a header are divided by LF alone there.
-        let key = String::from_utf8_lossy(text).replace("\r\n", "\n");
+        let key = String::from_utf8_lossy(text).into_owned();
         match kind.maps.lookup(&Key { text: key.clone(), part: false }).await {
             Lookup::NotFound => Ok(Fate::Stays),
             Lookup::Found(action) => Ok(self.act(kind, &key, &action, by)),

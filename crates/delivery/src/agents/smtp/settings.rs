@@ -112,7 +112,7 @@ pub struct Settings {
     /// 8-bit parts become quoted-printable for servers without 8BITMIME (`disable_mime_output_conversion`).
     pub converts: bool,
     /// How far messages are looked into.
-    pub mime_limits: mail::parts::Limits,
+    pub reading: mail::mime::Reading,
     /// `smtp_header_checks` and its kind.
     pub checks: Checks,
     /// `smtp_generic_maps`; nothing where there are none.
@@ -250,7 +250,7 @@ impl Default for Settings {
             pix_threshold: Duration::from_secs(500),
             pix_delay: Duration::from_secs(10),
             converts: true,
-            mime_limits: mail::parts::Limits::default(),
+            reading: Default::default(),
             checks: Checks { prefix: "smtp", ..Checks::default() },
             generic: None,
             reply_filter: Maps::default(),

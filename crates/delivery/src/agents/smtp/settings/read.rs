@@ -100,10 +100,11 @@ impl Settings {
             pix_threshold: client.pix_workaround_threshold_time,
             pix_delay: client.pix_workaround_delay_time,
             converts: !mime.disable_mime_output_conversion,
-            mime_limits: mail::parts::Limits {
-                nesting: bounded(mime.mime_nesting_limit),
-                boundary_bytes: bounded(mime.mime_boundary_length_limit),
-                header_bytes: bounded(mime.header_size_limit),
+            reading: mail::mime::Reading {
+                nesting_max: bounded(mime.mime_nesting_limit),
+                boundary_bytes_max: bounded(mime.mime_boundary_length_limit),
+                header_bytes_max: bounded(mime.header_size_limit),
+                ..Default::default()
             },
             checks,
             generic: Some(Generic {
