@@ -94,10 +94,9 @@ impl Texts {
         let texts = found.into_iter().zip(built_in).map(|(template, built_in)| {
             let expanded = |template: &Template| {
                 let source = if *template == built_in { "[built-in]" } else { file };
-                let told = |what: &String| format!("{source}: {what}");
-                match template.expanded(&names) {
-                    Ok((body, odd)) => (Some(body), odd.iter().map(told).collect::<Vec<_>>()),
-                    Err(why) => (None, vec![format!("{} -- ignoring this template", told(&why))]),
+                match template.expanded(&names, source) {
+                    Ok((body, odd)) => (Some(body), odd),
+                    Err(why) => (None, vec![format!("{why} -- ignoring this template")]),
                 }
             };
             let (body, told) = expanded(&template);

@@ -119,13 +119,15 @@ impl Template {
     }
 
     /// The body with the values of the names in it, and what is odd about them. The error names the line whose names
-    /// have none. A time has names that end in a unit, too: `$delay_warning_time_hours`.
-    pub fn expanded(&self, names: &dyn Names) -> Result<(String, Vec<String>), String> {
-        let names = WithUnits { names, class: self.class, warnings: RefCell::default() };
+    /// have none. A time has names that end in a unit, too: `$delay_warning_time_hours`. `file` is where the template
+    /// comes from.
+    pub fn expanded(&self, names: &dyn Names, file: &str) -> Result<(String, Vec<String>), String> {
+        let class = self.class;
+        let names = WithUnits { names, class, file, warnings: RefCell::default() };
         let mut body = String::new();
         for line in self.body.split_inclusive('\n') {
-            let wrong =
-                |what: &str| format!("{what} in {} template: {}", self.class, line.trim_end_matches('\n'));
+            let shown = line.trim_end_matches('\n');
+            let wrong = |what: &str| format!("{file}: {what} in {class} template: {shown}");
             let mut unknown = false;
             expand::names_in(line, &mut |name| unknown |= names.raw(name).is_none())
                 .map_err(|_| wrong("bad $name syntax"))?;
@@ -150,10 +152,14 @@ const TIMES: [&str; 2] = ["delay_warning_time", "maximal_queue_lifetime"];
 const UNITS: [(&str, u64); 5] =
     [("seconds", 1), ("minutes", 60), ("hours", 3600), ("days", 86_400), ("weeks", 604_800)];
 
+/// A time of more units than this is better told in larger ones.
+const COUNT_MAX: u64 = 999;
+
 /// Names, and those of times in units.
 struct WithUnits<'a> {
     names: &'a dyn Names,
     class: &'a str,
+    file: &'a str,
     warnings: RefCell<Vec<String>>,
 }
 
@@ -168,16 +174,28 @@ impl Names for WithUnits<'_> {
         let whole = Duration::read(value.trim(), &parameters::find(time)?.limits()).ok()?.as_secs();
         let count = whole / seconds;
         if count == 0 && whole > 0 {
-            let class = self.class;
-            let warnings = &mut self.warnings.borrow_mut();
-            let warning = format!("zero result in {class} template conversion of parameter \"{name}\"");
-            if !warnings.contains(&warning) {
-                warnings.push(warning);
-                warnings
-                    .push(format!("please reduce time unit \"{unit}\" of \"{name}\" in {class} template"));
-            }
+            self.advise("zero result", "reduce", unit, name);
+        } else if count > COUNT_MAX {
+            self.advise(&format!("excessive result \"{count}\""), "increase", unit, name);
         }
         Some(count.to_string().into())
+    }
+}
+
+impl WithUnits<'_> {
+    /// Tells that a unit is not fit for a time, once for each name.
+    fn advise(&self, result: &str, change: &str, unit: &str, name: &str) {
+        let (file, class) = (self.file, self.class);
+        let what = format!("{file}: {result} in {class} template conversion of parameter \"{name}\"");
+        let mut warnings = self.warnings.borrow_mut();
+        if warnings.contains(&what) {
+            return;
+        }
+        warnings.extend([
+            what,
+            format!("please {change} time unit \"{unit}\" of \"{name}\" in {class} template"),
+            "for instructions see the bounce(5) manual".to_owned(),
+        ]);
     }
 }
 
@@ -254,13 +272,16 @@ mod tests {
                 }
             }
         }
-        let expanded = |body: &str| Template { body: body.into(), ..templates().remove(0) }.expanded(&Known);
+        let expanded =
+            |body: &str| Template { body: body.into(), ..templates().remove(0) }.expanded(&Known, "t");
         let (text, warnings) =
             expanded("$myhostname $delay_warning_time_minutes ${maximal_queue_lifetime_hours} $$\n").unwrap();
         assert_eq!((&*text, warnings.len()), ("mx.example 240 1 $\n", 0));
         let (text, warnings) = expanded("$maximal_queue_lifetime_days\n").unwrap();
-        assert_eq!((&*text, warnings.len()), ("0\n", 2));
-        assert_eq!(expanded("a\n$b c\n"), Err("undefined $name in failure template: $b c".into()));
-        assert!(expanded("${b\n").unwrap_err().starts_with("bad $name syntax in failure template: ${b"));
+        assert_eq!((&*text, warnings.len()), ("0\n", 3));
+        let (text, warnings) = expanded("$delay_warning_time_seconds\n").unwrap();
+        assert_eq!((&*text, warnings.len()), ("14400\n", 3));
+        assert_eq!(expanded("a\n$b c\n"), Err("t: undefined $name in failure template: $b c".into()));
+        assert!(expanded("${b\n").unwrap_err().starts_with("t: bad $name syntax in failure template: ${b"));
     }
 }

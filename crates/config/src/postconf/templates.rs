@@ -52,9 +52,9 @@ fn source(template: &Template) -> String {
 
 fn body(model: &Model, template: &Template, file: &str, output: &mut Output) -> Result<String, String> {
     let view = View { model, service: None };
-    let (body, warnings) = template.expanded(&view).map_err(|why| format!("{file}: {why}"))?;
+    let (body, warnings) = template.expanded(&view, file)?;
     for warning in warnings {
-        output.warn(&format!("{file}: {warning}"));
+        output.warn(&warning);
     }
     Ok(format!("expanded_{}_text = <<EOF\n{body}EOF\n", template.class))
 }
