@@ -1,7 +1,7 @@
 //! Opening listening sockets as `inet_interfaces` and `inet_protocols` say.
 
 use crate::Families;
-use socket2::{Domain, Protocol, Socket, Type};
+use socket2::{Domain, Protocol, SockRef, Socket, Type};
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, ToSocketAddrs};
 
@@ -22,8 +22,12 @@ pub fn listen(address: SocketAddr, backlog: i32) -> io::Result<TcpListener> {
 }
 
 /// Takes an inherited or handed-over listening socket into the current event loop.
+///
+/// Connections have TCP_NODELAY from it, which costs no system call for each: replies are small and awaited, and must
+/// not wait for more to come.
 pub fn accept_nonblocking(listener: TcpListener) -> io::Result<tokio::net::TcpListener> {
     listener.set_nonblocking(true)?;
+    SockRef::from(&listener).set_tcp_nodelay(true)?;
     tokio::net::TcpListener::from_std(listener)
 }
 
@@ -73,6 +77,13 @@ mod tests {
             listen((Ipv6Addr::LOCALHOST, port).into(), 8).unwrap_err().kind(),
             io::ErrorKind::AddrInUse
         );
+    }
+
+    #[tokio::test]
+    async fn replies_to_accepted_clients_do_not_wait_for_more() {
+        let listener = accept_nonblocking(listen((Ipv4Addr::LOCALHOST, 0).into(), 8).unwrap()).unwrap();
+        let _client = std::net::TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        assert!(listener.accept().await.unwrap().0.nodelay().unwrap());
     }
 
     #[test]

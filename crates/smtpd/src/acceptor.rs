@@ -230,8 +230,6 @@ impl Acceptor {
 
     /// Begins a session.
     pub(crate) fn begin(&self, stream: TcpStream, ends: Ends, seat: Seat) {
-        // Replies are small and awaited: they must not wait for more to come. A Unix socket knows nothing of it.
-        let _ = stream.set_nodelay(true);
         let number = self.shared.numbers.take();
         let tag = self.tag(*number);
         let socket = Socket::new(stream, Rc::clone(&self.shared), seat.occupant());

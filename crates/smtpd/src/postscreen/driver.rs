@@ -78,8 +78,6 @@ pub(crate) async fn accept(service: Rc<Loop>, listener: listener::Open) {
 
 impl Loop {
     fn begin(self: &Rc<Self>, stream: TcpStream, client: SocketAddr, server: SocketAddr) {
-        // Replies are small and awaited: they must not wait for more to come.
-        let _ = stream.set_nodelay(true);
         let number = self.shared.numbers.take();
         let tag = |program: &Arc<str>| Tag { program: Arc::clone(program), number: *number };
         let (client, server) = (canonical(client), canonical(server));
