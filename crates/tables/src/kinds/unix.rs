@@ -7,6 +7,7 @@ use crate::table::{Settings, Source, TableError};
 use std::io;
 use std::sync::LazyLock;
 use std::time::Duration;
+use tokio::runtime::Handle;
 
 /// The kind `unix`.
 pub const KIND: Kind = Kind { name: "unix", open };
@@ -60,8 +61,13 @@ impl Source for Unix {
         }
         let (find, name) = (self.find, key.to_owned());
         LookupFuture::Waiting(Box::pin(async move {
-            let line = HOST.ask(move |()| find(&name));
-            let why = match service::ask(within(HOST_TIMEOUT, "answer of the host", line)).await {
+            let line = within(HOST_TIMEOUT, "answer of the host", HOST.ask(move |()| find(&name)));
+            // Only the time limit needs a runtime: who has one is spared the way over another thread and back.
+            let answer = match Handle::try_current() {
+                Ok(_) => Ok(line.await),
+                Err(_) => service::ask(line).await,
+            };
+            let why = match answer {
                 Ok(Ok(Ok(Ok(Some(line))))) => return Lookup::Found(line),
                 Ok(Ok(Ok(Ok(None)))) => return Lookup::NotFound,
                 Ok(Ok(Ok(Err(error)))) => error.to_string(),
