@@ -1,17 +1,26 @@
 //! A file in memory that nobody can change any more: one message on its way to another process.
 
 use rustix::fs::{MemfdFlags, SealFlags, fcntl_add_seals, memfd_create};
+use rustix::io::{pwritev, retry_on_intr};
 use std::fs::File;
-use std::io::{self, Seek as _, Write as _};
+use std::io::{self, IoSlice};
 
 /// A memory file with these pieces as content, sealed against every change, positioned at its start.
 pub fn sealed_memory_file<'a>(pieces: impl IntoIterator<Item = &'a [u8]>) -> io::Result<File> {
-    let mut file =
+    let file =
         File::from(memfd_create("posthaste-message", MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING)?);
-    for piece in pieces {
-        file.write_all(piece)?;
+    let mut pieces: Vec<IoSlice<'_>> = pieces.into_iter().map(IoSlice::new).collect();
+    let (mut pieces, mut at) = (&mut pieces[..], 0);
+    IoSlice::advance_slices(&mut pieces, 0);
+    while !pieces.is_empty() {
+        // Written by position, so that the file is read from its start on.
+        let written = retry_on_intr(|| pwritev(&file, pieces, at))?;
+        if written == 0 {
+            return Err(io::ErrorKind::WriteZero.into());
+        }
+        at += written as u64;
+        IoSlice::advance_slices(&mut pieces, written);
     }
-    file.rewind()?;
     fcntl_add_seals(&file, SealFlags::WRITE | SealFlags::GROW | SealFlags::SHRINK | SealFlags::SEAL)?;
     Ok(file)
 }
@@ -19,7 +28,7 @@ pub fn sealed_memory_file<'a>(pieces: impl IntoIterator<Item = &'a [u8]>) -> io:
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::io::Read as _;
+    use std::io::{Read as _, Write as _};
 
     #[test]
     fn a_sealed_file_can_be_read_and_not_written() {

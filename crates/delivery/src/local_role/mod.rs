@@ -58,6 +58,9 @@ use tokio::sync::watch;
 /// How long an orderly end waits for deliveries.
 const DRAIN: Duration = Duration::from_secs(5);
 
+/// So much of a job is read with the first call: most are smaller.
+const READ_AT_ONCE: u64 = 32 * 1024;
+
 /// What the role works with.
 pub struct Inputs {
     /// `private/local`.
@@ -162,18 +165,24 @@ async fn take_jobs(
 fn read_job(fd: OwnedFd, halt: &Arc<Halt>) -> io::Result<Job> {
     let file = File::from(fd);
     let invalid = || io::Error::from(io::ErrorKind::InvalidData);
-    let mut length = [0; 4];
-    file.read_exact_at(&mut length, 0)?;
-    let length = wire::head_length(length).ok_or_else(invalid)?;
+    let end = file.metadata()?.len();
+    let mut bytes = vec![0; end.min(READ_AT_ONCE) as usize];
+    file.read_exact_at(&mut bytes, 0)?;
+    let length = bytes.first_chunk().and_then(|length| wire::head_length(*length)).ok_or_else(invalid)?;
+    let start = 4 + length;
     // Not more than the file has: the length alone must not make us reserve memory.
-    if file.metadata()?.len() < 4 + length as u64 {
+    if end < start as u64 {
         return Err(invalid());
     }
-    let mut head = vec![0; length];
-    file.read_exact_at(&mut head, 4)?;
-    let head = wire::decode_head(&head).ok_or_else(invalid)?;
-    let start = 4 + length as u64;
-    let text = Text::read(file.try_clone()?, start)?;
+    if let Some(missing) = start.checked_sub(bytes.len()) {
+        let begun = bytes.len();
+        bytes.resize(begun + missing, 0);
+        file.read_exact_at(&mut bytes[begun..], begun as u64)?;
+    }
+    let (head, begun) = bytes.split_at(start);
+    let head = wire::decode_head(&head[4..]).ok_or_else(invalid)?;
+    let start = start as u64;
+    let text = Text::read(&file, start..end, begun)?;
     let halt = halt.clone();
     Ok(Job { head, text, content: (file, start), halt, delivered: std::sync::OnceLock::new() })
 }
@@ -219,7 +228,10 @@ fn start_local(job: Job, settings: Arc<LocalSettings>, replies: &Arc<Replies>, s
         tokio::task::spawn_local(async move {
             let _open = shared.opened();
             let answer = local::deliver(&settings, &shared, &job, place).await;
-            replies.send([&answer]);
+            replies.add(&answer);
+            // What others answer before our turn comes again goes with the same write.
+            tokio::task::yield_now().await;
+            replies.send([]);
         });
     }
 }

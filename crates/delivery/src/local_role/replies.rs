@@ -30,6 +30,14 @@ impl Replies {
         Replies { stream, out: Mutex::default() }
     }
 
+    /// Adds an answer to what the next `send` sends.
+    pub fn add(&self, answer: &Answer) {
+        let mut out = self.lock();
+        if !out.broken {
+            encode_answer(answer, &mut out.bytes);
+        }
+    }
+
     /// Sends answers, or leaves them to the worker that sends just now.
     pub fn send<'a>(&self, answers: impl IntoIterator<Item = &'a Answer>) {
         let mut out = self.lock();

@@ -5,6 +5,7 @@ use mail::Address;
 use memchr::memmem;
 use std::fs::File;
 use std::io::{self, IoSlice, Write};
+use std::ops::Range;
 use std::os::unix::fs::FileExt as _;
 
 /// Content up to this size is converted once for all recipients of a job; larger content once for each, in pieces.
@@ -29,17 +30,20 @@ pub enum Text {
 }
 
 impl Text {
-    /// The content of a memory file from `start` on.
-    pub fn read(file: File, start: u64) -> io::Result<Text> {
-        let end = file.metadata()?.len();
+    /// The content of a memory file, which lies at `place`; its first bytes have been read already.
+    pub fn read(file: &File, place: Range<u64>, begun: &[u8]) -> io::Result<Text> {
+        let Range { start, end } = place;
         if end - start > SHARED_MAX {
-            return Ok(Text::File { file, start, end });
+            return Ok(Text::File { file: file.try_clone()?, start, end });
         }
-        let mut bytes = vec![0; (end - start) as usize];
-        file.read_exact_at(&mut bytes, start)?;
-        let mut out = Vec::with_capacity(bytes.len());
+        let mut rest = vec![0; (end - start) as usize - begun.len()];
+        if !rest.is_empty() {
+            file.read_exact_at(&mut rest, start + begun.len() as u64)?;
+        }
+        let mut out = Vec::with_capacity((end - start) as usize);
         let mut lines = Lines::default();
-        lines.convert(&bytes, &mut out);
+        lines.convert(begun, &mut out);
+        lines.convert(&rest, &mut out);
         lines.finish(&mut out);
         Ok(Text::Shared(out))
     }
@@ -292,7 +296,7 @@ mod tests {
         let line = "0123456789".repeat(9) + "\r\n";
         let large = line.repeat(20_000) + "end";
         let source = sys::sealed_memory_file([large.as_bytes()]).unwrap();
-        let text = Text::read(source, 0).unwrap();
+        let text = Text::read(&source, 0..large.len() as u64, &large.as_bytes()[..7]).unwrap();
         assert!(matches!(text, Text::File { .. }));
         let path = std::env::temp_dir().join(format!("delivery-text-{}", std::process::id()));
         text.write(b"Prefix: x\n", &mut File::create(&path).unwrap()).unwrap();
