@@ -20,6 +20,7 @@ impl Delivery<'_> {
             self.note(Note::Warning(format!("{id}: address with illegal extension: {local}")));
         }
         let filter = Some(view.forward_expansion_filter.as_str());
+        let mut before = PathBuf::new();
         for template in view.forward_path.split([',', ' ', '\t', '\n']).filter(|t| !t.is_empty()) {
             let path = match names::expand(template, to, &view.recipient_delimiter, filter) {
                 Ok(path) => PathBuf::from(path),
@@ -28,6 +29,11 @@ impl Delivery<'_> {
                     return true;
                 }
             };
+            // Without an extension the usual two are one.
+            if path == before {
+                continue;
+            }
+            before.clone_from(&path);
             // Each file once, also where it names its own user.
             let key = format!("forward {} {}", user.uid, path.display());
             if self.seen.borrow().contains(&key) {

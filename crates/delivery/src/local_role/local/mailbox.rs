@@ -23,13 +23,9 @@ const REQUIRED: [&str; 2] = ["mailer-daemon", "postmaster"];
 impl Delivery<'_> {
     /// The user of this name, or what is done for who is none.
     pub(super) async fn user(&self, mut to: Context, follows_forward: bool) {
-        let name = to.name.clone();
-        let user = match self.shared.pool.run(move |_| sys::user_by_name(&name)).await {
-            Some(Ok(user)) => user.map(Arc::new),
-            _ => {
-                let failure = Failure::new(Dsn::new(4, 3, 0), "user database unavailable");
-                return self.failed(&to, failure);
-            }
+        let user = match self.shared.accounts.named(&to.name, &self.shared.pool).await {
+            Ok(user) => user,
+            Err(failure) => return self.failed(&to, failure),
         };
         if let Some(user) = &user {
             to.user = Some(user.clone());

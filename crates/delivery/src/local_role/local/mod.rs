@@ -4,6 +4,7 @@
 //! rights, and commands run with them in processes of their own. One recipient may become several: each part has its
 //! line in the log, and the recipient is deferred, bounced or done as the worst of them is.
 
+mod accounts;
 mod alias;
 mod context;
 mod execute;
@@ -20,6 +21,7 @@ pub use settings::LocalSettings;
 use super::failure::{Failure, Note};
 use super::pool::{Job, Pool};
 use super::wire::{Answer, Part};
+use accounts::Accounts;
 use context::{Context, Origin, divided};
 use mail::{Address, Dsn, Status};
 use onward::Onward;
@@ -46,6 +48,7 @@ const COMMANDS_MAX: usize = 100;
 pub struct Shared {
     /// Who touches files.
     pub pool: Pool,
+    accounts: Accounts,
     commands: Arc<Semaphore>,
     open: Arc<AtomicUsize>,
 }
@@ -53,7 +56,8 @@ pub struct Shared {
 impl Shared {
     /// With these workers.
     pub fn new(pool: Pool) -> Shared {
-        Shared { pool, commands: Arc::new(Semaphore::new(COMMANDS_MAX)), open: Arc::default() }
+        let commands = Arc::new(Semaphore::new(COMMANDS_MAX));
+        Shared { pool, accounts: Accounts::default(), commands, open: Arc::default() }
     }
 
     /// Counts a delivery for as long as the value lives.
