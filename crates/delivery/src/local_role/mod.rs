@@ -13,6 +13,7 @@ mod exit_status;
 pub(crate) mod failure;
 mod halt;
 mod identity;
+mod line;
 pub mod local;
 mod maildir;
 mod mbox;

@@ -3,6 +3,7 @@
 use super::delivered::delivered_to;
 use super::failure::Failure;
 use super::halt::Halt;
+use super::line::{LONG, Line};
 use super::maildir::{self, Written};
 use super::mbox::{self, NotDelivered, Place};
 use super::replies::Replies;
@@ -23,9 +24,6 @@ use tokio::sync::oneshot;
 
 /// Into so many shares what waits for Maildirs is divided, so that several workers write while others sync.
 const SHARES: usize = 4;
-
-/// But so many go to one worker if there are no more: smaller shares cost a sync each.
-const BATCH_MIN: usize = 16;
 
 /// Deliveries that one worker makes together: so many mailboxes a crash of this process may fill twice.
 const BATCH_MAX: usize = 64;
@@ -83,7 +81,7 @@ pub type Errand = Box<dyn FnOnce(&mut Rights) + Send>;
 /// What a worker does next.
 enum Work {
     Deliver(Vec<Task>),
-    Run(Errand),
+    Run(Vec<Errand>),
 }
 
 /// Takes tasks.
@@ -95,10 +93,12 @@ struct Shared {
     ready: Condvar,
 }
 
-#[derive(Default)]
 struct State {
-    tasks: VecDeque<Task>,
-    errands: VecDeque<Errand>,
+    /// Tasks for mailbox files.
+    files: VecDeque<Task>,
+    /// Tasks for Maildirs: those that are taken together share a sync.
+    maildirs: Line<Task>,
+    errands: Line<Errand>,
     /// Tasks whose mailbox another program has locked.
     later: BTreeMap<(Instant, u64), Task>,
     /// Mailboxes that a worker of ours has, with who waits for them: fcntl locks do not part threads.
@@ -115,7 +115,19 @@ struct State {
 impl Pool {
     /// Starts the workers. They end with the process.
     pub fn start(workers: usize) -> io::Result<Pool> {
-        let shared = Arc::new(Shared { state: Mutex::default(), ready: Condvar::new() });
+        let now = Instant::now();
+        let state = State {
+            files: VecDeque::new(),
+            maildirs: Line::new(now),
+            errands: Line::new(now),
+            later: BTreeMap::new(),
+            taken: HashMap::new(),
+            freed: VecDeque::new(),
+            counter: 0,
+            open: 0,
+            idle: 0,
+        };
+        let shared = Arc::new(Shared { state: Mutex::new(state), ready: Condvar::new() });
         for number in 0..workers {
             let shared = shared.clone();
             std::thread::Builder::new().name(format!("mailbox-{number}")).spawn(move || shared.work())?;
@@ -126,12 +138,16 @@ impl Pool {
     /// Takes a task; its answer goes to its `replies`.
     pub fn add(&self, tasks: Vec<Task>) {
         let mut state = self.0.lock();
-        // Each call wakes with a system call, and who is awake looks for more by himself; Maildirs go in batches.
-        let all_maildirs = tasks.iter().all(|task| task.mailbox.is_maildir);
-        let useful = if all_maildirs { tasks.len().min(SHARES) } else { tasks.len() };
-        let wake = useful.min(state.idle);
         state.open += tasks.len();
-        state.tasks.extend(tasks);
+        let (maildirs, files): (Vec<_>, Vec<_>) = tasks.into_iter().partition(|task| task.mailbox.is_maildir);
+        // Each that is woken costs a system call, and who is awake looks for more by himself.
+        let mut useful = files.len();
+        state.files.extend(files);
+        let shares = maildirs.len().div_ceil(LONG).min(SHARES);
+        if state.maildirs.push(maildirs, Instant::now()) {
+            useful += shares;
+        }
+        let wake = useful.min(state.idle);
         drop(state);
         for _ in 0..wake {
             self.0.ready.notify_one();
@@ -146,8 +162,7 @@ impl Pool {
         let (sender, receiver) = oneshot::channel();
         // Who waited for it may have gone.
         let errand = move |rights: &mut Rights| drop(sender.send(work(rights)));
-        self.0.lock().errands.push_back(Box::new(errand));
-        self.0.ready.notify_one();
+        self.0.push_errand(Box::new(errand));
         receiver.await.ok()
     }
 
@@ -163,22 +178,38 @@ impl Shared {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    fn push_errand(&self, errand: Errand) {
+        let mut state = self.lock();
+        let wakes = state.errands.push([errand], Instant::now()) && state.idle > 0;
+        drop(state);
+        if wakes {
+            self.ready.notify_one();
+        }
+    }
+
     fn work(&self) {
         let mut rights = Rights::default();
         loop {
             let tasks = match self.next() {
                 Work::Deliver(tasks) => tasks,
-                Work::Run(errand) => {
-                    // Its waiter sees that the sender is gone.
-                    let _ = catch_unwind(AssertUnwindSafe(|| errand(&mut rights)));
+                Work::Run(errands) => {
+                    for errand in errands {
+                        // Its waiter sees that the sender is gone.
+                        let _ = catch_unwind(AssertUnwindSafe(|| errand(&mut rights)));
+                    }
+                    self.lock().errands.end(Instant::now());
                     continue;
                 }
             };
+            let is_batch = tasks.iter().any(|task| task.mailbox.is_maildir);
             let results = catch_unwind(AssertUnwindSafe(|| deliver_all(&tasks, &mut rights)));
             let results = results.unwrap_or_else(|_| {
                 let crashed = || Failure::new(Dsn::new(4, 3, 0), "unknown mail transport error");
                 tasks.iter().map(|_| Err(NotDelivered::Failed(crashed()))).collect()
             });
+            if is_batch {
+                self.lock().maildirs.end(Instant::now());
+            }
             // The answers of a batch that go the same way go with one write.
             let mut answers = Vec::with_capacity(tasks.len());
             for (task, result) in tasks.into_iter().zip(results) {
@@ -203,20 +234,14 @@ impl Shared {
                 state.taken.insert(task.mailbox.path.clone(), waiting);
                 return Work::Deliver(vec![task]);
             }
-            if let Some(errand) = state.errands.pop_front() {
-                return Work::Run(errand);
+            if let Some(errands) = state.errands.take(1, now) {
+                return Work::Run(errands);
             }
-            while let Some(task) = state.tasks.pop_front() {
-                if task.mailbox.is_maildir {
-                    let share = (state.tasks.len() / SHARES).clamp(BATCH_MIN, BATCH_MAX);
-                    let mut batch = vec![task];
-                    while batch.len() < share
-                        && state.tasks.front().is_some_and(|next| next.mailbox.is_maildir)
-                    {
-                        batch.extend(state.tasks.pop_front());
-                    }
-                    return Work::Deliver(batch);
-                }
+            let share = (state.maildirs.len() / SHARES).clamp(LONG, BATCH_MAX);
+            if let Some(batch) = state.maildirs.take(share, now) {
+                return Work::Deliver(batch);
+            }
+            while let Some(task) = state.files.pop_front() {
                 match state.taken.get_mut(&task.mailbox.path) {
                     Some(waiting) => waiting.push_back(task),
                     None => {
@@ -225,8 +250,10 @@ impl Shared {
                     }
                 }
             }
+            let locked = state.later.first_key_value().map(|(key, _)| key.0);
+            let looks = [locked, state.maildirs.look_again(), state.errands.look_again()];
             state.idle += 1;
-            state = match state.later.first_key_value().map(|(key, _)| key.0) {
+            state = match looks.into_iter().flatten().min() {
                 Some(at) => {
                     let wait = self.ready.wait_timeout(state, at.saturating_duration_since(now));
                     wait.unwrap_or_else(PoisonError::into_inner).0
@@ -256,7 +283,9 @@ impl Shared {
         {
             // Whoever takes `next` takes the mailbox; the others go on waiting for it.
             state.freed.push_back((next, waiting));
-            self.ready.notify_one();
+            if state.idle > 0 {
+                self.ready.notify_one();
+            }
         }
         drop(state);
         let (job, index) = (task.job.head.job, task.job.head.recipients[task.place].index);
