@@ -278,7 +278,9 @@ mod tests {
         assert_eq!(lines(b"a\n.\nb\n", RULES), ["Na"]);
         assert_eq!(lines(b"a\r\n.\r\nb\r\n", RULES), ["Na"]);
         assert_eq!(lines(b"a\n.\nb\n", Rules { ignore_dots: true, ..RULES }), ["Na", "N.", "Nb"]);
-        assert_eq!(lines(b"a\n..\nlast", RULES), ["Na", "N..", "Nlast"]);
+        // A line without an end is a piece of one.
+        assert_eq!(lines(b"a\n..\nlast", RULES), ["Na", "N..", "Llast"]);
+        assert_eq!(lines(b"a\n.", RULES), ["Na"]);
     }
 
     #[test]

@@ -86,7 +86,13 @@ fn submit(options: &Options, settings: &Settings, input: &mut dyn Read) -> Resul
     let submitter = settings.submitter()?;
     let sender = match &options.sender {
         Some(text) => sender_of(text),
-        None => submitter.login.clone().into_bytes(),
+        None => match &submitter.login {
+            Some(login) => login.clone().into_bytes(),
+            None => {
+                let text = format!("no login name found for user ID {}", submitter.uid);
+                return Err(Failure::new(TEMPFAIL, text));
+            }
+        },
     };
     let who = format!("{}({})", tell::printable(&sender), submitter.uid);
     let failed = |e: io::Error| Failure::new(TEMPFAIL, format!("{who}: {}", reason(&e)));

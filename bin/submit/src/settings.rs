@@ -95,8 +95,8 @@ impl Settings {
 pub struct Caller {
     /// The real user.
     pub uid: u32,
-    /// Its name; `unknown` where it has none.
-    pub login: String,
+    /// Its name, where the user database has one.
+    pub login: Option<String>,
     /// Its name in full, of the user database; a user who is not there has none.
     pub full_name: Option<Vec<u8>>,
 }
@@ -107,9 +107,9 @@ impl Caller {
         match sys::user_by_id(uid).ok().flatten() {
             Some(user) => {
                 let full_name = full_name_of(&user.gecos, &user.name).into_bytes();
-                Caller { uid, login: user.name, full_name: Some(full_name) }
+                Caller { uid, login: Some(user.name), full_name: Some(full_name) }
             }
-            None => Caller { uid, login: "unknown".to_string(), full_name: None },
+            None => Caller { uid, login: None, full_name: None },
         }
     }
 }
@@ -143,11 +143,11 @@ impl Settings {
 
 fn allowed(users: &[String], what: &str, code: i32) -> Result<Caller, Failure> {
     let caller = Caller::this();
-    match crate::users::are_allowed(users, &caller.login) {
+    let login = caller.login.as_deref().unwrap_or("unknown");
+    match crate::users::are_allowed(users, login) {
         Ok(true) => Ok(caller),
         Ok(false) => {
-            let Caller { uid, login, .. } = caller;
-            Err(Failure::new(code, format!("User {login}({uid}) is not allowed to {what}")))
+            Err(Failure::new(code, format!("User {login}({}) is not allowed to {what}", caller.uid)))
         }
         Err(reason) => Err(Failure::new(code, reason)),
     }

@@ -109,13 +109,20 @@ for words, count in (
     fine = done.returncode in (0, 75) and not partial and all(map(whole, complete))
     holds(f"{str(words)[:40]}…", fine and count in (None, len(complete)), done.returncode, done.stderr[-300:], complete)
     clear()
-done = as_ann(["sendmail", "-f", "\x1b]0;x\x07\x9b31m", "\x1b[2J"], text=b"")
-done = as_ann(["sendmail", "-f", "\x1b]0;x\x07", "-y\x1b[2J"])
-done2 = as_ann(["sendmail", "-C", "/\x1b[2J", "bob"])
-done3 = as_ann(["postqueue", "-i", "\x1b[2J"])
-holds("no escapes for a terminal", not any(b in d.stderr for d in (done, done2, done3) for b in (b"\x1b", b"\x07")), done, done2, done3)
-listed = as_ann(["mailq"]).stdout
-holds("nor in the listing", b"\x1b" not in listed, listed)
+said = [
+    as_ann(words).stderr
+    for words in (
+        ["sendmail", "-f", "\x1b]0;x\x07 \x9b31m b", "\x1b[2J"],
+        ["sendmail", "-f", "\x1b]0;x\x07", "-y\x1b[2J"],
+        ["sendmail", "-f", "\x1b]0;x\x07"],
+        ["sendmail", "-C", "/\x1b[2J", "bob"],
+        ["postqueue", "-i", "\x1b[2J"],
+    )
+]
+holds("no escapes for a terminal", all(said) and not any(b in text for text in said for b in (b"\x1b", b"\x07")), said)
+for words in (["mailq"], ["postqueue", "-j"]):
+    listed = subprocess.run(words, capture_output=True, check=True).stdout
+    holds(f"nor from {words[0]}", b"2J" in listed and not any(b in listed for b in (b"\x1b", b"\x07")), listed)
 clear()
 
 # Texts.
