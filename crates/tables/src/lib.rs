@@ -10,6 +10,7 @@ pub mod expansion;
 #[cfg(any(feature = "mysql", feature = "pgsql"))]
 mod hosts;
 pub mod index;
+pub mod keeper;
 pub mod kinds;
 pub mod lists;
 mod lookup;

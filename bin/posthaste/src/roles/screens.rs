@@ -2,12 +2,14 @@
 
 use super::{Start, agents};
 use ::smtpd::Listener;
-use ::smtpd::postscreen::{Cache, Cleaning, Keeper, Place, Screen, Service, Settings};
+use ::smtpd::postscreen::{Cache, Cleaning, Screen, Service, Settings};
 use config::{Config, ServiceLine, ServiceType};
-use observe::Tag;
+use observe::events::cache::CacheCleaned;
+use observe::{Tag, emit};
 use std::collections::BTreeMap;
 use std::os::fd::{BorrowedFd, OwnedFd};
 use std::sync::Arc;
+use tables::keeper::{Keeper, Kept, Place, Tasks};
 
 /// A postscreen service of master.cf, ready to look at clients on several event loops.
 pub struct PreparedScreen {
@@ -64,7 +66,7 @@ pub fn keep(screens: &mut [PreparedScreen], start: &Start) -> Result<Vec<Keeper>
                 let cache = Arc::new(Cache::default());
                 let place = match screen.place.take() {
                     Some(Ok(place)) => {
-                        place.read(&cache, &warn);
+                        place.read(&*cache, &warn);
                         Some(place)
                     }
                     Some(Err(why)) => {
@@ -76,7 +78,16 @@ pub fn keep(screens: &mut [PreparedScreen], start: &Start) -> Result<Vec<Keeper>
                     None => None,
                 };
                 let (map, cleaning) = (screen.map.clone(), screen.cleaning);
-                let keeper = Keeper::start(Arc::clone(&cache), place, cleaning, map, tag.clone());
+                let (own, kept) = (Arc::clone(&cache), Arc::clone(&cache) as Arc<dyn Kept>);
+                let (cleaner, warner) = (tag.clone(), tag.clone());
+                let clean = move |now| {
+                    if let Some((retained, dropped)) = own.clean(now, cleaning) {
+                        emit(&cleaner, &CacheCleaned { map: &map, retained, dropped });
+                    }
+                };
+                let warn = move |text: String| observe::warn(&warner, format_args!("{text}"));
+                let tasks = Tasks { clean: Box::new(clean), warn: Box::new(warn) };
+                let keeper = Keeper::start("postscreen-cache", kept, place, tasks);
                 keepers.push(keeper.map_err(|e| format!("cannot start a thread: {e}"))?);
                 caches.insert(screen.map.clone(), Arc::clone(&cache));
                 cache

@@ -22,6 +22,7 @@ use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
+use tables::keeper::Keeper;
 
 /// Event loops at most; half of the cores, since the queue manager and the agents want the rest.
 const LOOPS_MAX: usize = 16;
@@ -178,7 +179,7 @@ pub fn run(mut start: Start) -> Result<(), String> {
     });
     submissions.into_iter().for_each(Submissions::stop);
     intake.close();
-    keepers.into_iter().for_each(postscreen::Keeper::stop);
+    keepers.into_iter().for_each(Keeper::stop);
     // Threads that still drain end with the process; the ones that are done are joined.
     for thread in others.into_iter().filter(|t| t.is_finished()) {
         drop(thread.join());

@@ -2,6 +2,7 @@
 
 pub mod anvil;
 pub mod bounce;
+pub mod cache;
 pub mod checks;
 pub mod cleanup;
 pub mod delivery;

@@ -234,24 +234,6 @@ impl Event for Stress {
     }
 }
 
-/// The cache of clients was cleared of old entries.
-#[derive(Debug)]
-pub struct CacheCleaned<'a> {
-    /// `type:name`.
-    pub map: &'a str,
-    /// Entries that stay.
-    pub retained: usize,
-    /// Entries that went.
-    pub dropped: usize,
-}
-
-impl Event for CacheCleaned<'_> {
-    fn line(&self, out: &mut String) {
-        let CacheCleaned { map, retained, dropped } = self;
-        let _ = write!(out, "cache {map} full cleanup: retained={retained} dropped={dropped} entries");
-    }
-}
-
 /// A DNS list has a client.
 #[derive(Debug)]
 pub struct ListedByDomain<'a> {

@@ -1,4 +1,4 @@
-//! Who passed which tests until when. The memory is the cache; [`super::keeper`] keeps a file of it.
+//! Who passed which tests until when. The memory is the cache; [`tables::keeper`] keeps a file of it.
 //!
 //! Key and value are Postfix's: the address, and five times of seconds with `;` between them.
 
@@ -7,6 +7,8 @@ use std::collections::HashMap;
 use std::fmt;
 use std::net::IpAddr;
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+use tables::keeper::Kept;
 
 /// Clients remembered at once; with a hundred bytes each that is 50 MB. Beyond it nothing new is remembered until the
 /// old is cleared away: a client is tested again, and that is all.
@@ -92,13 +94,28 @@ impl Cache {
         }
     }
 
-    /// How many clients it knows.
-    pub(super) fn len(&self) -> usize {
+    /// Clears away what expired long ago, where the last time is long ago: how many entries stayed and went.
+    pub fn clean(&self, now: u64, cleaning: Cleaning) -> Option<(usize, usize)> {
+        let (interval, retention) = (cleaning.interval.as_secs(), cleaning.retention.as_secs());
+        let mut inner = self.inner();
+        if interval == 0 || now < inner.cleaned.saturating_add(interval) {
+            return None;
+        }
+        let before = inner.entries.len();
+        inner.entries.retain(|_, entry| entry.last().saturating_add(retention) > now);
+        (inner.cleaned, inner.changed) = (now, true);
+        let after = inner.entries.len();
+        Some((after, before - after))
+    }
+}
+
+impl Kept for Cache {
+    fn len(&self) -> usize {
         self.inner().entries.len()
     }
 
-    /// Takes in what a file says: of two results the later counts. Whatever is no entry is left out.
-    pub(super) fn absorb(&self, key: &[u8], value: &[u8]) {
+    /// Of two results the later counts.
+    fn absorb(&self, key: &[u8], value: &[u8]) {
         let text = |bytes| std::str::from_utf8(bytes).ok().map(|t: &str| t.trim_end_matches('\0'));
         let (Some(key), Some(value)) = (text(key), text(value)) else { return };
         let mut inner = self.inner();
@@ -116,13 +133,11 @@ impl Cache {
         }
     }
 
-    /// Whether something is new since it was last written.
-    pub(super) fn is_changed(&self) -> bool {
+    fn is_changed(&self) -> bool {
         self.inner().changed
     }
 
-    /// All of it as keys and values, sorted by key; what comes later is new.
-    pub(super) fn take_all(&self) -> Vec<(Vec<u8>, Vec<u8>)> {
+    fn take_all(&self) -> Vec<(Vec<u8>, Vec<u8>)> {
         // Sessions wait for the lock, so text is made of it without.
         let mut inner = self.inner();
         inner.changed = false;
@@ -137,24 +152,18 @@ impl Cache {
         all
     }
 
-    /// Says that what was taken did not get into the file.
-    pub(super) fn not_written(&self) {
+    fn not_written(&self) {
         self.inner().changed = true;
     }
+}
 
-    /// Clears away what expired longer than `retention` seconds ago, where the last time is `interval` ago: how many
-    /// entries stayed and went.
-    pub(super) fn clean(&self, now: u64, interval: u64, retention: u64) -> Option<(usize, usize)> {
-        let mut inner = self.inner();
-        if interval == 0 || now < inner.cleaned.saturating_add(interval) {
-            return None;
-        }
-        let before = inner.entries.len();
-        inner.entries.retain(|_, entry| entry.last().saturating_add(retention) > now);
-        (inner.cleaned, inner.changed) = (now, true);
-        let after = inner.entries.len();
-        Some((after, before - after))
-    }
+/// When old entries go: `postscreen_cache_cleanup_interval`, `postscreen_cache_retention_time`.
+#[derive(Clone, Copy, Debug)]
+pub struct Cleaning {
+    /// How often.
+    pub interval: Duration,
+    /// How long an expired entry stays.
+    pub retention: Duration,
 }
 
 #[cfg(test)]
@@ -189,9 +198,13 @@ mod tests {
         let cache = Cache::default();
         cache.put("192.0.2.1".parse().unwrap(), Entry([100, 1, 1, 1, 1]));
         cache.put("192.0.2.2".parse().unwrap(), Entry([200, 1, 1, 1, 1]));
-        assert_eq!(cache.clean(1_000, 60, 850), Some((1, 1)));
-        assert_eq!(cache.clean(1_059, 60, 0), None);
-        assert_eq!(cache.clean(1_060, 60, 0), Some((0, 1)));
-        assert_eq!(cache.clean(9_999, 0, 0), None);
+        let clean = |now, interval, retention| {
+            let (interval, retention) = (Duration::from_secs(interval), Duration::from_secs(retention));
+            cache.clean(now, Cleaning { interval, retention })
+        };
+        assert_eq!(clean(1_000, 60, 850), Some((1, 1)));
+        assert_eq!(clean(1_059, 60, 0), None);
+        assert_eq!(clean(1_060, 60, 0), Some((0, 1)));
+        assert_eq!(clean(9_999, 0, 0), None);
     }
 }

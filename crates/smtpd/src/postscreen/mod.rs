@@ -12,7 +12,6 @@ mod dnsbl;
 mod driver;
 mod early;
 mod engine;
-mod keeper;
 mod kinds;
 mod names;
 mod recording;
@@ -21,8 +20,7 @@ mod settings;
 mod sites;
 mod upstream;
 
-pub use cache::Cache;
-pub use keeper::{Cleaning, Keeper, Place};
+pub use cache::{Cache, Cleaning};
 pub use screen::{Screen, Service};
 pub use settings::Settings;
 

@@ -7,6 +7,7 @@ use observe::events::postscreen::Stress;
 use observe::{Tag, emit};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use tables::keeper::Kept as _;
 
 /// A postscreen line of master.cf, on one event loop.
 pub struct Service {

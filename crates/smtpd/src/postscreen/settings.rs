@@ -1,9 +1,9 @@
 //! What one postscreen service works by, read from the configuration.
 
 use super::access::AccessList;
+use super::cache::Cleaning;
 use super::early;
 use super::engine::{self, Discarded};
-use super::keeper::Cleaning;
 use super::kinds::{Action, Setup};
 use super::names::Names;
 use super::sites::Site;
