@@ -10,6 +10,7 @@ mod date;
 mod heading;
 mod notice;
 mod original;
+mod probe;
 mod report;
 mod settings;
 #[cfg(test)]
@@ -21,6 +22,7 @@ pub use date::local_date;
 pub use heading::{Addressed, Heading};
 pub use notice::{Notice, NoticeSettings, Session};
 pub use observe::events::bounce::{ReportKind, ReportReader};
+pub use probe::Probe;
 pub use report::{Report, compose};
 pub use settings::Settings;
 pub use text::{Texts, built_in};

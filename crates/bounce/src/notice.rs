@@ -3,7 +3,7 @@
 //! Postfix: `notify_classes`. Headers and the form of the transcript are Postfix's, since filters sort by them; the
 //! sentences around it are our own.
 
-use crate::report::{compact_utc, flags_of, one_line_address};
+use crate::report::{flags_of, message_id, one_line_address};
 use crate::settings::of_host;
 use crate::text::{FROM, fold_said};
 use crate::{Addressed, Heading, local_date};
@@ -81,10 +81,7 @@ impl NoticeSettings {
         (queue_id, now): (&QueueId, Timestamp),
     ) -> Notice {
         let NoticeSettings { myhostname, mail_name, .. } = self;
-        let message_id = match queue_id.long_form_micros() {
-            Some(_) => format!("<{queue_id}@{myhostname}>"),
-            None => format!("<{}.{queue_id}@{myhostname}>", compact_utc(now)),
-        };
+        let message_id = message_id(queue_id, now, myhostname);
         let (date, Session { server, client, .. }) = (local_date(now), session);
         let mut out = Vec::new();
         for line in [

@@ -101,11 +101,7 @@ impl Composer<'_> {
     }
 
     fn message_id(&self) -> String {
-        let host = &self.settings.myhostname;
-        match self.id.long_form_micros() {
-            Some(_) => format!("<{}@{host}>", self.id),
-            None => format!("<{}.{}@{host}>", compact_utc(self.now), self.id),
-        }
+        message_id(self.id, self.now, &self.settings.myhostname)
     }
 
     /// Whether the original came as SMTPUTF8, so that the report takes the forms of RFC 6533.
@@ -177,7 +173,7 @@ impl Composer<'_> {
                 text.push_str(&format!(" (expanded from <{}>)", one_line_address(&recipient.original)));
             }
             line!(out, "");
-            fold(&format!("{text}: {}", reason(&outcome)), out);
+            fold(&format!("{text}: {}", self.reason(&outcome)), out);
         }
     }
 
@@ -226,7 +222,7 @@ impl Composer<'_> {
         }
         match &outcome.diagnostic {
             Some(d) => fold(&format!("Diagnostic-Code: {}; {}", one_line(&d.kind), one_line(&d.text)), out),
-            None => fold(&format!("Diagnostic-Code: X-Postfix; {}", reason(outcome)), out),
+            None => fold(&format!("Diagnostic-Code: X-Postfix; {}", self.reason(outcome)), out),
         }
         if self.kind == ReportKind::Delay {
             let until = self.original.envelope.created.after(self.settings.maximal_queue_lifetime);
@@ -300,6 +296,18 @@ impl Composer<'_> {
         outcome.parts.iter().map(line).collect()
     }
 
+    /// Why it is so, or how it went, on one line.
+    fn reason(&self, outcome: &Outcome) -> String {
+        let reason = one_line(&outcome.reason);
+        let tells_all = matches!(self.kind, ReportKind::Probe | ReportKind::Attempt);
+        match &outcome.relay {
+            Some(relay) if tells_all || outcome.status == Status::Sent => {
+                format!("delivery via {}: {reason}", one_line(relay))
+            }
+            _ => reason,
+        }
+    }
+
     fn envelope(&self, flags: ContentFlags) -> Envelope {
         let detects = match self.to.reader {
             ReportReader::Sender => self.settings.detects_smtputf8,
@@ -310,17 +318,6 @@ impl Composer<'_> {
         // As its header says, whatever the bytes are: servers are told BODY=8BITMIME.
         envelope.encoding = if self.encoding() == "8bit" { Encoding::EightBit } else { Encoding::SevenBit };
         envelope
-    }
-}
-
-/// Why it is so, or how it went, on one line.
-fn reason(outcome: &Outcome) -> String {
-    let reason = one_line(&outcome.reason);
-    match &outcome.relay {
-        Some(relay) if outcome.status == Status::Sent => {
-            format!("delivery via {}: {reason}", one_line(relay))
-        }
-        _ => reason,
     }
 }
 
@@ -347,8 +344,16 @@ pub(crate) fn one_line_address(address: &Address) -> String {
     String::from_utf8_lossy(&out).into_owned()
 }
 
+/// The Message-ID that Postfix gives a message, with `<>`.
+pub(crate) fn message_id(id: &QueueId, now: Timestamp, host: &str) -> String {
+    match id.long_form_micros() {
+        Some(_) => format!("<{id}@{host}>"),
+        None => format!("<{}.{id}@{host}>", compact_utc(now)),
+    }
+}
+
 /// `20261122161928`, as Postfix has it in Message-IDs: UTC.
-pub(crate) fn compact_utc(at: Timestamp) -> String {
+fn compact_utc(at: Timestamp) -> String {
     let (days, secs) = (at.secs().div_euclid(86_400), at.secs().rem_euclid(86_400));
     // The civil calendar from days since 1970-01-01, in eras of 400 years that begin on 1 March.
     let z = days + 719_468;

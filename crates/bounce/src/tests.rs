@@ -323,6 +323,7 @@ fn a_template_that_cannot_be_used_leaves_the_built_in_one() {
 fn each_failed_member_of_an_alias_is_told_of_and_an_owner_does_not_learn_the_alias() {
     let e = envelope("ann@home.example");
     let part = |address: &str, owner: Option<&str>| mail::FailedPart {
+        status: Status::Bounced,
         address: Address::from(address),
         dsn: Dsn::new(5, 1, 1),
         reason: format!("unknown user: \"{address}\""),

@@ -7,7 +7,7 @@ use crate::checks::{Found, Inspection, Source};
 use crate::stray::StrayReturns;
 use crate::{Addresses, Context, Finished, Message, Origin, Refusal, Settings, map_addresses, map_copies};
 use mail::smtputf8::Asking;
-use mail::{Address, Encoding, Envelope, QueueId, Recipient, Ret, Timestamp};
+use mail::{Address, Encoding, Envelope, Purpose, QueueId, Recipient, Ret, Timestamp};
 use observe::events::cleanup::NotQueued;
 use observe::events::pickup::{PickedUp, PickupDelayed, PickupRefused};
 use observe::{Tag, emit};
@@ -153,6 +153,13 @@ impl PickupInputs {
             // Decisions of the first time; the second makes its own.
             envelope.attributes.retain(|(name, _)| name.len() > 1);
             envelope.warn_at = None;
+        }
+        if !requeued && Purpose::of(&envelope) == Purpose::Verification {
+            // What is known of addresses is nothing that users may write: they are told themselves.
+            envelope.attributes.extend(Purpose::Forecast.attribute());
+            envelope
+                .attributes
+                .retain(|attribute| Some(attribute) != Purpose::Verification.attribute().as_ref());
         }
         let named = std::mem::take(&mut envelope.recipients);
         let named: Vec<_> = named.into_iter().map(|recipient| self.complete(recipient)).collect();

@@ -127,6 +127,7 @@ async fn deliver(
         let job = Job {
             id: JobId(n as u64),
             queue_id: QueueId::parse("4XyZ1").expect("an id"),
+            purpose: mail::Purpose::Delivery,
             sender: Address::from("sender@example.org"),
             envid: String::new(),
             ret: None,

@@ -36,6 +36,7 @@ impl Source {
         let job = Job {
             id: JobId(self.left.get()),
             queue_id: QueueId::parse("4XyZ1").expect("a measuring tool may stop"),
+            purpose: mail::Purpose::Delivery,
             sender: Address::from("ann@example.com"),
             envid: String::new(),
             ret: None,

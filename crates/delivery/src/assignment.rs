@@ -208,6 +208,7 @@ mod tests {
         Job {
             id: JobId(1),
             queue_id: QueueId::parse("4XyZ1").unwrap(),
+            purpose: mail::Purpose::Delivery,
             sender: Address::null(),
             envid: String::new(),
             ret: None,

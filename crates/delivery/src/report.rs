@@ -2,7 +2,8 @@
 
 use crate::StatusFilter;
 use crate::assignment::{Assignment, CRASH_DSN, CRASH_REASON, OutcomeSender};
-use config::parameters::Global;
+use config::parameters::{Global, Verify};
+use config::{Errors, Scope};
 use mail::{
     Address, Diagnostic, Dsn, FailedPart, Job, JobRecipient, Outcome, SiteFailure, Status, Timestamp,
 };
@@ -19,19 +20,25 @@ pub struct ReportStyle {
     pub soft_bounce: bool,
     /// `delay_logging_resolution_limit`.
     pub delay_decimals: u32,
+    /// `address_verify_negative_cache = no`.
+    pub forgets_failures: bool,
 }
 
 impl ReportStyle {
-    /// As the configuration says.
-    pub fn of(global: &Global) -> ReportStyle {
-        let delay_decimals = u32::try_from(global.delay_logging_resolution_limit).unwrap_or(2);
-        ReportStyle { soft_bounce: global.soft_bounce, delay_decimals }
+    /// As a service has it.
+    pub fn read_in(scope: &Scope<'_>) -> Result<ReportStyle, Errors> {
+        let (global, verify) = (Global::read_in(scope)?, Verify::read_in(scope)?);
+        Ok(ReportStyle {
+            soft_bounce: global.soft_bounce,
+            delay_decimals: u32::try_from(global.delay_logging_resolution_limit).unwrap_or(2),
+            forgets_failures: !verify.address_verify_negative_cache,
+        })
     }
 }
 
 impl Default for ReportStyle {
     fn default() -> Self {
-        ReportStyle { soft_bounce: false, delay_decimals: 2 }
+        ReportStyle { soft_bounce: false, delay_decimals: 2, forgets_failures: false }
     }
 }
 
@@ -386,16 +393,19 @@ impl Desk {
                 delays,
                 delay_decimals: self.style.delay_decimals,
                 dsn,
+                purpose: self.job.purpose,
                 status,
+                forgets_failures: self.style.forgets_failures,
                 soft_bounce,
                 reason: &verdict.reason,
             },
         );
     }
 
-    /// What `soft_bounce` makes of a result, and whether it does.
+    /// What `soft_bounce` makes of the result of a delivery, and whether it does.
     fn softened(&self, verdict: &Verdict) -> (bool, Status, Dsn) {
-        match self.style.soft_bounce && verdict.status == Status::Bounced {
+        let softens = self.style.soft_bounce && self.job.purpose.delivers();
+        match softens && verdict.status == Status::Bounced {
             true => (true, Status::Deferred, verdict.dsn.with_class(4)),
             false => (false, verdict.status, verdict.dsn),
         }

@@ -1,6 +1,6 @@
 //! Hand-over ③ and ④: what a delivery agent is asked to do, and what became of each recipient.
 
-use crate::{Address, Content, Dsn, Encoding, Origin, QueueId, Recipient, Ret, Timestamp};
+use crate::{Address, Content, Dsn, Encoding, Origin, Purpose, QueueId, Recipient, Ret, Timestamp};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -51,6 +51,8 @@ pub struct Job {
     pub id: JobId,
     /// The message.
     pub queue_id: QueueId,
+    /// Whether it is delivered, or only asked what a delivery would come to.
+    pub purpose: Purpose,
     /// Envelope sender.
     pub sender: Address,
     /// `ENVID=`, decoded; empty where there was none.
@@ -116,7 +118,8 @@ pub struct Outcome {
     pub relay: Option<String>,
     /// `relayed` (another server takes over, RFC 3464) as against `delivered`.
     pub relayed: bool,
-    /// Where an alias made several recipients of it: those that failed, for the report.
+    /// Where an alias made several recipients of it: those that failed, for the report; all of them where the sender
+    /// asked what becomes of each.
     pub parts: Vec<FailedPart>,
     /// The next server knows DSN and was told what the sender asked for: a success is for it to report (RFC 3461 5.2.1).
     pub next_hop_reports: bool,
@@ -146,6 +149,8 @@ impl Outcome {
 pub struct FailedPart {
     /// Who it is.
     pub address: Address,
+    /// It failed; where the sender asked what becomes of each, it may also have been delivered to or deferred.
+    pub status: Status,
     /// Enhanced code.
     pub dsn: Dsn,
     /// The reason.

@@ -43,7 +43,7 @@ pub const PROGRAMS: &[(&str, Place)] = &[
     ("tlsmgr", Place::Elsewhere("not needed: TLS keeps its state where it is used")),
     ("tlsproxy", IN_SMTPD),
     ("trivial-rewrite", IN_BOTH),
-    ("verify", Place::Nowhere("comes with address verification")),
+    ("verify", IN_QMGR),
     ("virtual", Place::Elsewhere("runs inside local")),
 ];
 

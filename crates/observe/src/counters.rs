@@ -42,6 +42,8 @@ counters! {
     DeliveryDeferred = "posthaste_delivery_deferred_total",
     /// Recipients failed for good.
     DeliveryBounced = "posthaste_delivery_bounced_total",
+    /// Recipients that were asked about and not delivered to.
+    DeliveryProbes = "posthaste_delivery_probes_total",
     /// Messages that left the queue.
     QmgrRemoved = "posthaste_qmgr_removed_total",
     /// Log lines that found no room or could not be written.

@@ -6,7 +6,9 @@
 #![allow(clippy::unwrap_used)]
 
 use mail::{Address, Encoding, Notify, Recipient, Ret};
-use protocol::smtp::client::{Client, EhloUse, Event, Outputs, Protocol, Settings, Stage, Transaction};
+use protocol::smtp::client::{
+    Client, EhloUse, Event, Outputs, Probe, Protocol, Settings, Stage, Transaction,
+};
 use std::fmt::Write as _;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -95,6 +97,7 @@ fn transaction(text: &str) -> Transaction {
         smtputf8: 0,
         envid: String::new(),
         ret: None,
+        probe: None,
         origin: None,
     };
     for word in text.split(' ') {
@@ -118,6 +121,7 @@ fn transaction(text: &str) -> Transaction {
             "8bit" => t.encoding = Encoding::EightBit,
             "7bit" => t.encoding = Encoding::SevenBit,
             "utf8" => t.smtputf8 = value.parse().unwrap(),
+            "probe" => t.probe = Some(if value == "data" { Probe::Data } else { Probe::Rcpt }),
             "envid" => t.envid = value.into(),
             "ret" => t.ret = Some(if value == "full" { Ret::Full } else { Ret::Hdrs }),
             _ => panic!("unknown word {word}"),

@@ -30,6 +30,7 @@ fn transaction(recipients: usize) -> Transaction {
         smtputf8: 0,
         envid: String::new(),
         ret: None,
+        probe: None,
         origin: Some(Arc::new(mail::Origin { ident: "4X".into(), ..mail::Origin::default() })),
     }
 }

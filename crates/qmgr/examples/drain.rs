@@ -61,7 +61,7 @@ impl NextTurn {
 struct ByDomain;
 
 impl Router for ByDomain {
-    fn route<'a>(&'a self, recipient: &'a Address, _: &'a Address) -> Routing<'a> {
+    fn route<'a>(&'a self, recipient: &'a Address, _: &'a Address, _: mail::Purpose) -> Routing<'a> {
         Target {
             transport: "smtp".into(),
             nexthop: recipient.domain_lower().into(),
@@ -139,11 +139,14 @@ async fn drain(directory: &Path, messages: usize) -> Result<(), Box<dyn std::err
             settings: Arc::new(Settings::default()),
             router: Rc::new(ByDomain),
             bounce: Arc::new(bounce),
+            verify: Arc::default(),
         },
         reloads,
         hand: hand.clone(),
         notices: tokio::net::UnixListener::bind(&socket)?,
         orders,
+        desk: verify::Desk::in_memory(verify::Settings::default()),
+        probes: mpsc::channel(1).1,
         bounce_tag: tag.clone(),
         cleanup_tag: tag.clone(),
         tag,

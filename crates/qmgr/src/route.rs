@@ -4,7 +4,7 @@ use crate::Settings;
 use crate::hand::Hand;
 use crate::scheduler::Route;
 use bounce::{Addressed, Heading};
-use mail::{Address, Envelope};
+use mail::{Address, Envelope, Purpose};
 use queue::NewMessage;
 use std::collections::BTreeSet;
 use std::future::Future;
@@ -28,8 +28,9 @@ pub struct Target {
 
 /// Finds the way of a recipient: what trivial-rewrite does in Postfix.
 pub trait Router {
-    /// The way of one recipient. A failed lookup gives the transport `retry`, a hopeless address `error`.
-    fn route<'a>(&'a self, recipient: &'a Address, sender: &'a Address) -> Routing<'a>;
+    /// The way of one recipient; probes may go other ways than mail. A failed lookup gives the transport `retry`, a
+    /// hopeless address `error`.
+    fn route<'a>(&'a self, recipient: &'a Address, sender: &'a Address, purpose: Purpose) -> Routing<'a>;
 
     /// What becomes of the addresses of a report; nothing where they stay as they are, without asking.
     fn addressed(&self, _heading: Heading) -> Option<Addressing> {
@@ -87,28 +88,42 @@ pub(crate) struct Ways {
     pub unserved: BTreeSet<Arc<str>>,
 }
 
+/// What is known of a message whose ways are looked for, besides itself.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Circumstances {
+    /// An administrator wants it tried now.
+    pub flushed: bool,
+    /// As many probes are under way as may be.
+    pub too_many_probes: bool,
+}
+
 /// Looks for the way of each recipient of a message that is not done; gives the message back with them.
 pub(crate) async fn routes(
     message: NewMessage,
-    flushed: bool,
+    circumstances: Circumstances,
     router: Rc<dyn Router>,
     hand: Rc<dyn Hand>,
     settings: Arc<Settings>,
 ) -> (NewMessage, Ways) {
-    let ways = ways(&message.envelope, &message.done, flushed, &*router, &*hand, &settings).await;
+    let ways = ways(&message.envelope, &message.done, circumstances, &*router, &*hand, &settings).await;
     (message, ways)
 }
 
 async fn ways(
     envelope: &Envelope,
     done: &[bool],
-    flushed: bool,
+    circumstances: Circumstances,
     router: &dyn Router,
     hand: &dyn Hand,
     settings: &Settings,
 ) -> Ways {
     let mut ways = Ways::default();
-    let filter = envelope.attribute("L").and_then(|f| std::str::from_utf8(f).ok());
+    let purpose = Purpose::of(envelope);
+    let Circumstances { flushed, too_many_probes } = circumstances;
+    let crowded = too_many_probes && purpose == Purpose::Verification;
+    // The filter would take everything.
+    let filter = envelope.attribute("L").filter(|_| purpose.delivers());
+    let filter = filter.and_then(|f| std::str::from_utf8(f).ok());
     let left = (0u32..)
         .zip(&envelope.recipients)
         .filter(|(index, _)| !done.get(*index as usize).copied().unwrap_or(false));
@@ -123,10 +138,11 @@ async fn ways(
         }
         let address = redirect.as_ref().unwrap_or(&recipient.address);
         let fixed = special(address, envelope)
+            .or_else(|| crowded.then(|| fixed("retry", TOO_MANY_PROBES, address)))
             .or_else(|| filter.filter(|_| redirect.is_none()).map(|f| filtered(f, address, settings)));
         let target = match fixed {
             Some(target) => target,
-            None => router.route(address, &envelope.sender).await,
+            None => router.route(address, &envelope.sender, purpose).await,
         };
         if target.local && settings.is_double_bounce(&target.recipient) {
             ways.dropped.push((index, target.recipient));
@@ -151,6 +167,9 @@ async fn ways(
     });
     ways
 }
+
+/// Postfix's words where `address_verify_pending_request_limit` is reached.
+const TOO_MANY_PROBES: &str = "4.3.2 Too many address verification requests";
 
 /// What Postfix's qmgr decides before it asks anybody.
 fn special(recipient: &Address, envelope: &Envelope) -> Option<Target> {

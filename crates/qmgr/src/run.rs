@@ -6,7 +6,7 @@ use crate::route::Router;
 use crate::spool::Spool;
 use crate::watchdog::Watchdog;
 use crate::{Order, Settings};
-use mail::Timestamp;
+use mail::{Address, Timestamp};
 use net::{Shutdown, clock};
 use observe::Tag;
 use queue::Notice;
@@ -39,6 +39,8 @@ pub struct Snapshot {
     pub router: Rc<dyn Router>,
     /// How reports are written.
     pub bounce: Arc<bounce::Settings>,
+    /// How addresses are asked about.
+    pub verify: Arc<verify::Settings>,
 }
 
 /// What the queue manager works with.
@@ -53,6 +55,10 @@ pub struct Inputs<S> {
     pub hand: Rc<dyn Hand>,
     /// `private/journal`: processes that take mail in tell here how far their segments are durable.
     pub notices: UnixListener,
+    /// What is known of addresses, by probes.
+    pub desk: verify::Desk,
+    /// Addresses to be asked about.
+    pub probes: mpsc::Receiver<Address>,
     /// Orders.
     pub orders: mpsc::Receiver<Order>,
     /// Who logs: qmgr.
@@ -70,7 +76,7 @@ pub struct Inputs<S> {
 ///
 /// Must be called in a `LocalSet` of a current-thread runtime.
 pub async fn run<S: Spool>(inputs: Inputs<S>) -> io::Result<()> {
-    let Inputs { mut reloads, mut orders, notices, shutdown, .. } = inputs;
+    let Inputs { mut reloads, mut orders, mut probes, notices, shutdown, .. } = inputs;
     let watchdog = watchdog(&inputs.snapshot.settings, &inputs.tag)?;
     let mut driver = Driver::new(Parts {
         spool: inputs.spool,
@@ -78,6 +84,7 @@ pub async fn run<S: Spool>(inputs: Inputs<S>) -> io::Result<()> {
         router: inputs.snapshot.router,
         bounce: inputs.snapshot.bounce,
         hand: inputs.hand,
+        desk: inputs.desk,
         tag: inputs.tag,
         bounce_tag: inputs.bounce_tag,
         cleanup_tag: inputs.cleanup_tag,
@@ -108,6 +115,7 @@ pub async fn run<S: Spool>(inputs: Inputs<S>) -> io::Result<()> {
             }
             Some(snapshot) = reloads.recv() => driver.reload(snapshot),
             Some(order) = orders.recv() => driver.order(order, clock::now()),
+            Some(address) = probes.recv() => driver.probe(address, clock::now()),
             () = inbox.wait() => {}
             () = driver.routed() => {}
             () = rest(after, now) => {}

@@ -15,6 +15,8 @@ const LOWERED: &str =
 /// Settings of the queue manager; a reload brings new ones, which hold for queued mail too.
 #[derive(Clone, Debug, Default)]
 pub struct Settings {
+    /// `address_verify_pending_request_limit`: probes under way at once.
+    pub probes_max: usize,
     /// The scheduler's.
     pub scheduler: Arc<scheduler::Settings>,
     /// `defer_transports`.
@@ -102,6 +104,7 @@ impl Settings {
         let double_bounce_user =
             global.double_bounce_sender.split('@').next().unwrap_or_default().to_string();
         Ok(Settings {
+            probes_max: count(qmgr.address_verify_pending_request_limit),
             scheduler: Arc::new(settings),
             defer_transports: qmgr.defer_transports,
             default_filter_nexthop: qmgr.default_filter_nexthop,

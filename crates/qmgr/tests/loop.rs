@@ -113,7 +113,7 @@ impl Hand for Agents {
 struct ByDomain;
 
 impl Router for ByDomain {
-    fn route<'a>(&'a self, recipient: &'a Address, _: &'a Address) -> Routing<'a> {
+    fn route<'a>(&'a self, recipient: &'a Address, _: &'a Address, _: mail::Purpose) -> Routing<'a> {
         let nexthop = recipient.domain_lower().into();
         Target { transport: "smtp".into(), nexthop, recipient: recipient.clone(), local: false }.into()
     }
@@ -156,11 +156,14 @@ fn with_qmgr<F: Future<Output = ()>>(spool: &Path, body: impl FnOnce(Rc<Running>
                 settings: Arc::new(Settings::default()),
                 router: Rc::new(ByDomain),
                 bounce: Arc::new(bounce_settings()),
+                verify: Arc::default(),
             },
             reloads,
             hand: agents.clone(),
             notices: UnixListener::bind(&socket).unwrap(),
             orders: orders_out,
+            desk: verify::Desk::in_memory(verify::Settings::default()),
+            probes: mpsc::channel(1).1,
             bounce_tag: tag.clone(),
             cleanup_tag: tag.clone(),
             tag,

@@ -2,7 +2,7 @@
 
 use crate::Rules;
 use crate::canonical::SERVICE;
-use config::parameters::{Global, Rewrite};
+use config::parameters::{Global, ProbeRoutes, Rewrite};
 use config::{Config, Errors, ServiceType};
 use std::net::IpAddr;
 use tables::lists::{DomainList, NameList};
@@ -75,5 +75,44 @@ impl Settings {
         };
         opener.finish()?;
         Ok(settings)
+    }
+
+    /// The same for probes of addresses (`address_verify_…`); tables that are no others are shared.
+    pub fn of_probes(&self, config: &Config, tables: &TableSettings) -> Result<Settings, Errors> {
+        let service = config.service(SERVICE, ServiceType::Unix);
+        let p = ProbeRoutes::read(config, service)?;
+        let (mut opener, own) = (Opener::new(config.scope(service), tables), &self.view);
+        let mut maps = |name: &str, specs: &[String], usual: (&[String], &Maps)| match specs == usual.0 {
+            true => usual.1.clone(),
+            false => opener.routes(name, specs),
+        };
+        let transport_maps = maps(
+            "address_verify_transport_maps",
+            &p.address_verify_transport_maps,
+            (&own.transport_maps, &self.transport_maps),
+        );
+        let sender_transports = maps(
+            "address_verify_sender_dependent_default_transport_maps",
+            &p.address_verify_sender_dependent_default_transport_maps,
+            (&own.sender_dependent_default_transport_maps, &self.sender_transports),
+        );
+        let sender_relayhosts = maps(
+            "address_verify_sender_dependent_relayhost_maps",
+            &p.address_verify_sender_dependent_relayhost_maps,
+            (&own.sender_dependent_relayhost_maps, &self.sender_relayhosts),
+        );
+        opener.finish()?;
+        let view = Rewrite {
+            local_transport: p.address_verify_local_transport,
+            virtual_transport: p.address_verify_virtual_transport,
+            relay_transport: p.address_verify_relay_transport,
+            default_transport: p.address_verify_default_transport,
+            relayhost: p.address_verify_relayhost,
+            transport_maps: p.address_verify_transport_maps,
+            sender_dependent_default_transport_maps: p.address_verify_sender_dependent_default_transport_maps,
+            sender_dependent_relayhost_maps: p.address_verify_sender_dependent_relayhost_maps,
+            ..own.clone()
+        };
+        Ok(Settings { view, transport_maps, sender_transports, sender_relayhosts, ..self.clone() })
     }
 }

@@ -87,3 +87,26 @@ fn an_empty_address_is_that_of_the_user_who_is_set() {
     let config = Config::parse(Path::new("/etc/postfix"), main, "", Host::default()).unwrap();
     assert!(resolved(&config, "<>").contains("<nobody@mail.example.com>"), "{}", resolved(&config, "<>"));
 }
+
+#[test]
+fn probes_have_ways_of_their_own() {
+    let main = "myhostname = mail.example.com\nrelayhost = usual.example\n\
+                transport_maps = inline:{shared.example=lmtp:x}\n\
+                address_verify_relayhost = probes.example\n\
+                address_verify_sender_dependent_relayhost_maps = inline:{p@mail.example.com=by-sender.example}\n\
+                address_verify_sender_dependent_default_transport_maps = inline:{p@mail.example.com=slow:}\n";
+    let config = Config::parse(Path::new("/etc/postfix"), main, "", Host::default()).unwrap();
+    let tables = tables::Settings::default();
+    let usual = Settings::open(&config, &tables).unwrap();
+    let probes = Resolver::new(usual.of_probes(&config, &tables).unwrap());
+    let usual = Resolver::new(usual);
+    let way = |resolver: &Resolver, to: &str, from: &str| {
+        let resolved = resolver.resolve_now(&Address::from(to), &Address::from(from));
+        let route = resolved.route().unwrap().clone();
+        format!("{}:{}", route.transport, route.nexthop)
+    };
+    assert_eq!(way(&usual, "a@x.example", "p@mail.example.com"), "smtp:usual.example");
+    assert_eq!(way(&probes, "a@x.example", "p@mail.example.com"), "slow:by-sender.example");
+    assert_eq!(way(&probes, "a@x.example", "q@mail.example.com"), "smtp:probes.example");
+    assert_eq!(way(&probes, "a@shared.example", "q@mail.example.com"), "lmtp:x");
+}

@@ -11,6 +11,7 @@ use crate::peer::{NameStatus, PeerInfo};
 use crate::reading::Vocabulary;
 use crate::restrictions::Verdict;
 use crate::trail::Trail;
+use crate::unverified::Unverified;
 use mail::{Address, Dsn, Reply};
 use net::Resolver;
 use observe::Tag;
@@ -114,6 +115,8 @@ pub struct Rules {
     pub addresses: Arc<dyn Addresses>,
     /// Which recipients exist.
     pub listed: Listed,
+    /// Whether addresses can get mail, as probes found.
+    pub unverified: Unverified,
     /// Reply codes.
     pub codes: Codes,
     /// How domains stand for subdomains in access tables.
@@ -183,6 +186,8 @@ pub struct About<'a> {
     pub dns: &'a dyn Resolver,
     /// What policy services are told besides.
     pub facts: Facts<'a>,
+    /// `address_verify_poll_count`: how often it is asked whether an address can get mail.
+    pub polls: u64,
     /// The steps are logged.
     pub is_watched: bool,
     /// Where it is written down what was asked, for who wants to know why.

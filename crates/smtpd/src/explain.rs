@@ -155,6 +155,7 @@ impl Asker<'_> {
             tag: self.tag,
             dns: self.resolver,
             facts: Facts::of(stage.command(), "ESMTP", &self.settings.stress),
+            polls: self.settings.polls,
             is_watched: false,
             trail: Some(trail),
         }

@@ -55,6 +55,7 @@ pub mod stress;
 pub mod tls;
 pub mod trail;
 mod transaction;
+pub mod unverified;
 mod upstream;
 mod watch;
 mod witness;

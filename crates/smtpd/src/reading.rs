@@ -3,7 +3,7 @@
 use crate::complaint::Complaint;
 use crate::list::{Entry, List, What};
 use crate::policy::Defaults;
-use crate::restrictions::{self, FINAL, Make, NOT_YET, REMOVED};
+use crate::restrictions::{self, FINAL, Make, REMOVED};
 use config::{Error, Scope};
 use std::collections::HashMap;
 use std::iter::Peekable;
@@ -138,9 +138,6 @@ fn entry<'w>(
 }
 
 fn unknown(word: &str) -> String {
-    if NOT_YET.binary_search(&word.to_ascii_lowercase().as_str()).is_ok() {
-        return format!("`{word}` is a restriction that is not built yet: take it out of the list");
-    }
     match REMOVED.iter().find(|(name, _)| name.eq_ignore_ascii_case(word)) {
         Some((_, instead)) => format!("`{word}` was removed from Postfix: use {instead}"),
         None => format!("expected a restriction or type:table, found `{word}`"),

@@ -2,7 +2,7 @@
 
 mod reader;
 
-pub(crate) use reader::{Reader, count, keywords};
+pub(crate) use reader::{Reader, code, count, keywords};
 
 use crate::about::Rules;
 use crate::addresses::Addresses;
@@ -16,7 +16,7 @@ use crate::notices::Notices;
 use crate::peer::PeerInfo;
 use crate::peer_settings::PeerSettings;
 use crate::rates::Limits;
-use config::parameters::{Global, Mapping, Receiving, Smtpd, Virtual};
+use config::parameters::{Global, Mapping, Receiving, Smtpd, Unverified, Virtual};
 use config::{Config, Errors, Scope, ServiceLine};
 use mail::{Dsn, Reply};
 use net::dns::{Filter, Resolver};
@@ -41,6 +41,8 @@ pub struct Surroundings {
     pub allow_min_user: bool,
     /// How tables are opened.
     pub tables: tables::Settings,
+    /// Whom to ask whether addresses can get mail.
+    pub verifier: verify::Client,
 }
 
 impl Surroundings {
@@ -52,6 +54,7 @@ impl Surroundings {
             own_addresses: own,
             allow_min_user: resolver.settings().view.allow_min_user,
             tables,
+            verifier: verify::Client::new(verify::SOCKET, verify::Asking::Probing),
         }
     }
 }
@@ -71,6 +74,8 @@ pub struct Settings {
     pub(crate) checks_content: bool,
     /// What mail goes through before it is delivered (`content_filter`).
     pub(crate) content_filter: Option<String>,
+    /// `address_verify_poll_count`.
+    pub(crate) polls: u64,
     pub(crate) lists: Arc<Lists>,
     pub(crate) rules: Arc<Rules>,
     pub(crate) commands: Commands,
@@ -134,6 +139,9 @@ impl Settings {
         let virtual_ = Virtual::read_in(&scope)?;
         let mapping = Mapping::read_in(&scope)?;
         let receiving = Receiving::read_in(&scope)?;
+        // The sender of probes is as the line of the service `verify` has it.
+        let sender = verify::ProbeSender::new(&verify::Settings::read(scope.config())?);
+        let unverified = (Unverified::read_in(&scope)?, sender);
         let leaves_out = |what: &str| {
             receiving.receive_override_options.iter().any(|option| option.eq_ignore_ascii_case(what))
         };
@@ -141,7 +149,8 @@ impl Settings {
         let mut reader = Reader { open: Opener::new(scope, &around.tables), all_exist };
         let (mapper, program) = reader.mapper()?;
         let checks = reader.checks()?;
-        let mut settings = reader.settings(&global, &p, (&cleanup, mapper), (&virtual_, &mapping), around);
+        let views = (&virtual_, &mapping, unverified);
+        let mut settings = reader.settings(&global, &p, (&cleanup, mapper), views, around);
         reader.open.finish()?;
         settings.cleanup_program = program;
         settings.cleanup = Arc::new(cleanup::Settings::clone(&settings.cleanup).with_checks(checks));
@@ -162,6 +171,8 @@ impl Settings {
         around: &Surroundings,
     ) -> Result<Settings, Errors> {
         let (old, p) = (Smtpd::read_in(own)?, Smtpd::read_in(&scope)?);
+        let (old_unverified, unverified) = (Unverified::read_in(own)?, Unverified::read_in(&scope)?);
+        let polls = unverified.address_verify_poll_count;
         let numbers_alone = Smtpd {
             smtpd_timeout: p.smtpd_timeout,
             smtpd_per_request_deadline: p.smtpd_per_request_deadline,
@@ -169,7 +180,8 @@ impl Settings {
             smtpd_junk_command_limit: p.smtpd_junk_command_limit,
             ..old
         };
-        if numbers_alone != p {
+        let unverified_alone = Unverified { address_verify_poll_count: polls, ..old_unverified };
+        if numbers_alone != p || unverified_alone != unverified {
             return Settings::read_in(scope, around);
         }
         let (global, cleanup) = (Global::read_in(&scope)?, cleanup_of(&scope)?);
@@ -178,7 +190,7 @@ impl Settings {
         let dialogue = Arc::new(reader.dialogue(&global, &p, &cleanup, around));
         reader.open.finish()?;
         let (timeout, per_request_deadline) = (p.smtpd_timeout, p.smtpd_per_request_deadline);
-        Ok(Settings { dialogue, timeout, per_request_deadline, stress, ..self.clone() })
+        Ok(Settings { dialogue, timeout, per_request_deadline, polls, stress, ..self.clone() })
     }
 
     /// What lists and tables say of a client; asked once, when it has connected.

@@ -8,6 +8,7 @@ use crate::complaint::Complaint;
 use crate::list::Entry;
 use crate::packed::{self, Packed};
 use crate::restrictions::{Verdict, misconfigured};
+use mail::Address;
 use std::cell::{Cell, RefCell};
 use std::fmt::{self, Display};
 use tables::Lookup;
@@ -167,6 +168,11 @@ impl Trail {
     pub(crate) fn looked_up(&self, spec: &str, key: &str, found: &Lookup) {
         let answer = Answer(found);
         self.add(kind::TABLE, &[&spec, &key, &answer]);
+    }
+
+    /// What is known of an address by probes.
+    pub(crate) fn verified(&self, address: &Address, found: &str) {
+        self.add(kind::TABLE, &[&"verify", &String::from_utf8_lossy(address.as_bytes()), &found]);
     }
 
     pub(crate) fn policy(&self, service: &str, action: Result<&str, &str>) {

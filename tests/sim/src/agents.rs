@@ -97,7 +97,7 @@ pub(crate) struct ByDomain {
 }
 
 impl Router for ByDomain {
-    fn route<'a>(&'a self, recipient: &'a Address, _: &'a Address) -> Routing<'a> {
+    fn route<'a>(&'a self, recipient: &'a Address, _: &'a Address, _: mail::Purpose) -> Routing<'a> {
         let nexthop = recipient.domain_lower().into();
         let target = Target { transport: "smtp".into(), nexthop, recipient: recipient.clone(), local: false };
         let asked = self.asked.get();

@@ -258,6 +258,7 @@ impl World {
             router: Rc::new(ByDomain::default()),
             bounce: Arc::new(bounce_settings()),
             hand: self.agents.clone(),
+            desk: verify::Desk::in_memory(verify::Settings::default()),
             bounce_tag: tag.clone(),
             cleanup_tag: tag.clone(),
             tag,

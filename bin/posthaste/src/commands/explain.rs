@@ -105,7 +105,10 @@ impl Wanted {
         let line = service(&config, &self.service)?;
         let tables = tables::Settings::of(&config).map_err(|e| e.to_string())?;
         let resolver = rewrite::Settings::open(&config, &tables).map_err(|e| e.to_string())?;
-        let around = Surroundings::of(&rewrite::Resolver::new(resolver), tables);
+        let around = Surroundings {
+            verifier: super::verifier(&config)?,
+            ..Surroundings::of(&rewrite::Resolver::new(resolver), tables)
+        };
         let readings = Readings::read(&config, Some(line), &around).map_err(|e| e.to_string())?;
         let sources = names::sources(&config, false)?;
         let tag = Tag { program: "postfix/smtpd".into(), number: std::process::id() };

@@ -29,6 +29,12 @@ pub struct Call {
     pub arguments: Vec<String>,
 }
 
+/// Whom to ask what is known of addresses; nobody is probed for the sake of an explanation.
+fn verifier(config: &config::Config) -> Result<verify::Client, String> {
+    let directory = config.scope(None).expanded("queue_directory").map_err(|e| e.to_string())?;
+    Ok(verify::Client::new(PathBuf::from(directory).join(verify::SOCKET), verify::Asking::Looking))
+}
+
 struct Command {
     name: &'static str,
     usage: &'static str,

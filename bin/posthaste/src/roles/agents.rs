@@ -189,8 +189,7 @@ impl Agents {
 }
 
 fn style(config: &Config, service: Option<&ServiceLine>) -> Result<ReportStyle, String> {
-    let global = config::parameters::Global::read(config, service).map_err(|e| e.to_string())?;
-    Ok(ReportStyle::of(&global))
+    ReportStyle::read_in(&config.scope(service)).map_err(|e| e.to_string())
 }
 
 /// `<program>_delivery_status_filter`.

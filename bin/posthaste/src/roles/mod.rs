@@ -12,6 +12,7 @@ mod screens;
 mod smtpd;
 mod sockets;
 pub mod telling;
+mod verifying;
 
 use config::Config;
 use master::link::{RoleLink, ToMaster, ToRole};

@@ -2,7 +2,7 @@
 
 use super::agents::Agents;
 use super::telling::{self, Telling};
-use super::{Reach, Start, agents, queue, routing, sockets};
+use super::{Reach, Start, agents, queue, routing, sockets, verifying};
 use ::queue::{RealDisk, Store};
 use config::Config;
 use master::link::RoleLink;
@@ -29,14 +29,17 @@ pub fn run(mut start: Start) -> Result<(), String> {
     let ways = routing::ways(&start.config, &tables).map_err(|why| start.fail(why))?;
     let plan = agents::Plan::read(&start.config, &tables, &ways.resolver).map_err(|why| start.fail(why))?;
     let (written, mut opened) = (tables.written.all(), tables.opened.clone());
+    let verifying = verifying::prepare(&start.config).map_err(|why| start.fail(why))?;
     // A reload opens tables again, wherever they lie.
     start.confine(&Reach {
         read: &["/".into()],
         write: &["."],
         tables: &written,
-        opened: &[],
+        opened: &verifying.directories(),
         configuration: true,
     })?;
+    let verifying = verifying.begin(&start).map_err(|why| start.fail(why))?;
+    let verifying::Verifying { desk, listener: questions, keeper } = verifying;
     let notices = sockets::listen("private/journal").map_err(|why| start.fail(why))?;
     let triggers = sockets::listen("public/qmgr").map_err(|why| start.fail(why))?;
     let lists = sockets::listen("private/showq").map_err(|why| start.fail(why))?;
@@ -61,6 +64,8 @@ pub fn run(mut start: Start) -> Result<(), String> {
         let triggers = listen(triggers)?;
         public.spawn_local(control::serve_orders(triggers, orders_in, tag.clone(), shutdown.clone()));
         let bounce_name = agents::syslog_name(&config, None)?;
+        let (probes_in, probes) = mpsc::channel(ORDERS_WAITING);
+        public.spawn_local(verify::serve(listen(questions)?, desk.clone(), probes_in));
         let inputs = Inputs {
             spool: store,
             snapshot: first,
@@ -68,6 +73,8 @@ pub fn run(mut start: Start) -> Result<(), String> {
             hand: agents.clone(),
             notices: listen(notices)?,
             orders,
+            desk,
+            probes,
             bounce_tag: Tag::new(&bounce_name, "bounce", tag.number),
             cleanup_tag: Tag::new(&bounce_name, "cleanup", tag.number),
             tag: tag.clone(),
@@ -98,6 +105,7 @@ pub fn run(mut start: Start) -> Result<(), String> {
         public.abort_all();
         told.abort();
         telling.end();
+        keeper.stop();
         result
     })
 }
@@ -127,5 +135,6 @@ fn snapshot(config: &Config, ways: routing::Ways, tag: &Tag) -> Result<Snapshot,
         settings: Arc::new(settings),
         router: routing::router(ways, tag),
         bounce: Arc::new(bounce),
+        verify: Arc::new(verify::Settings::read(config).map_err(|e| e.to_string())?),
     })
 }

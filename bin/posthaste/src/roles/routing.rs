@@ -2,7 +2,7 @@
 
 use bounce::Heading;
 use config::{Config, ServiceType};
-use mail::Address;
+use mail::{Address, Purpose};
 use observe::Tag;
 use qmgr::{Router, Target};
 use rewrite::{Mapper, Resolved, Resolver, Witness};
@@ -27,6 +27,8 @@ pub fn table_settings(config: &Config, tag: &Tag) -> Result<tables::Settings, St
 pub struct Ways {
     /// Where mail goes.
     pub resolver: Resolver,
+    /// Where probes of addresses go.
+    probes: Resolver,
     /// Maps the addresses of reports, as the line of master.cf for the usual cleanup has it.
     mapper: Mapper,
 }
@@ -35,7 +37,9 @@ pub struct Ways {
 pub fn ways(config: &Config, tables: &tables::Settings) -> Result<Ways, String> {
     let cleanup = config.service("cleanup", ServiceType::Unix);
     let mapper = Mapper::open(config, cleanup, tables).map_err(|e| e.to_string())?;
-    Ok(Ways { resolver: resolver(config, tables)?, mapper })
+    let resolver = resolver(config, tables)?;
+    let probes = resolver.settings().of_probes(config, tables).map_err(|e| e.to_string())?;
+    Ok(Ways { resolver, probes: Resolver::new(probes), mapper })
 }
 
 /// The same as the queue manager asks it; `tag` is who logs lookups that fail.
@@ -58,9 +62,18 @@ struct Routing {
 }
 
 impl Router for Routing {
-    fn route<'a>(&'a self, recipient: &'a Address, sender: &'a Address) -> qmgr::Routing<'a> {
+    fn route<'a>(
+        &'a self,
+        recipient: &'a Address,
+        sender: &'a Address,
+        purpose: Purpose,
+    ) -> qmgr::Routing<'a> {
+        let resolver = match purpose {
+            Purpose::Verification => &self.ways.probes,
+            _ => &self.ways.resolver,
+        };
         qmgr::Routing::Asking(Box::pin(async move {
-            target(self.ways.resolver.resolve(recipient, sender).await, &self.tag)
+            target(resolver.resolve(recipient, sender).await, &self.tag)
         }))
     }
 

@@ -246,6 +246,7 @@ mod qmgr;
 mod queue;
 mod rewrite;
 mod smtpd;
+mod verify;
 
 pub use anvil::Anvil;
 pub use bounce::Bounce;
@@ -265,6 +266,7 @@ pub use qmgr::{Qmgr, Transport};
 pub use queue::Queue;
 pub use rewrite::Rewrite;
 pub use smtpd::Smtpd;
+pub use verify::{ProbeRoutes, Unverified, Verify};
 
 /// Every view's parameters, by the name of the view.
 pub const VIEWS: &[(&str, &[Parameter])] = &[
@@ -274,11 +276,14 @@ pub const VIEWS: &[(&str, &[Parameter])] = &[
     ("Policy services", Policy::PARAMETERS),
     ("Rates of clients", Anvil::PARAMETERS),
     ("postscreen", Postscreen::PARAMETERS),
+    ("Unverified addresses", Unverified::PARAMETERS),
     ("Cleanup", Cleanup::PARAMETERS),
     ("Address mapping", Mapping::PARAMETERS),
     ("Header and body checks", Checking::PARAMETERS),
     ("Receiving", Receiving::PARAMETERS),
     ("Address rewriting", Rewrite::PARAMETERS),
+    ("Address verification", Verify::PARAMETERS),
+    ("Routes of probes", ProbeRoutes::PARAMETERS),
     ("Queue", Queue::PARAMETERS),
     ("Queue manager", Qmgr::PARAMETERS),
     ("Queue manager, per transport", Transport::PARAMETERS),

@@ -65,6 +65,8 @@ parameters! {
         qmgr_clog_warn_time: Duration = "300s",
         /// Whether warnings tell what to change.
         helpful_warnings: Bool = "yes",
+        /// Probes that may be under way at a time.
+        address_verify_pending_request_limit: Count = "5000", range 1..,
         /// How long the queue manager may stay without progress.
         qmgr_daemon_timeout: Duration = "1000s", range 1..,
         /// How long the queue manager waits for another service.

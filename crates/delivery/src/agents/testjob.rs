@@ -60,6 +60,7 @@ pub fn assignment(nexthop: &str, recipients: &[&str], seen: &Rc<Seen>) -> Assign
     let job = Job {
         id: JobId(7),
         queue_id: QueueId::parse("4XyZ1").unwrap(),
+        purpose: mail::Purpose::Delivery,
         sender: Address::from("s@x.example"),
         envid: String::new(),
         ret: None,

@@ -7,7 +7,7 @@ use crate::local_role::wire::{self, Answer, Decoded, Part};
 use crate::report::{Report, ReportStyle, Verdict, Via};
 use crate::{Assignment, DeliveryAgent, PassOn};
 use bytes::Bytes;
-use mail::{Content, Diagnostic, Dsn, FailedPart, Job, SiteFailure, Status};
+use mail::{Content, Diagnostic, Dsn, FailedPart, Job, Purpose, SiteFailure, Status};
 use observe::{Number, Numbers, Tag};
 use std::collections::HashMap;
 use std::fs::File;
@@ -267,8 +267,10 @@ impl Link {
                 match answer.parts.is_empty() && has_line {
                     true => report.recipient(place, via, now, verdict),
                     false => {
-                        let failed = answer.parts.into_iter().filter(|p| p.status == Status::Bounced);
-                        let parts = failed.map(failed_part).collect();
+                        let tells_all =
+                            matches!(report.job().purpose, Purpose::Forecast | Purpose::ToldDelivery);
+                        let is_told = |part: &Part| tells_all || part.status == Status::Bounced;
+                        let parts = answer.parts.into_iter().filter(is_told).map(told_part).collect();
                         report.whole(place, described(verdict), parts);
                     }
                 }
@@ -287,12 +289,20 @@ fn verdict(status: Status, dsn: Dsn, reason: String, diagnostic: Option<String>)
     Verdict { diagnostic: diagnostic.map(said), ..Verdict::new(status, dsn, reason) }
 }
 
-fn failed_part(part: Part) -> FailedPart {
+fn told_part(part: Part) -> FailedPart {
     let Part { to, original, dsn, reason, diagnostic, owner, .. } = part;
     let told = described(verdict(part.status, dsn, reason, diagnostic));
     let owner = (!owner.is_null()).then_some(owner);
     let expanded_is_told = !original.is_null();
-    FailedPart { address: to, dsn, reason: told.reason, diagnostic: told.diagnostic, expanded_is_told, owner }
+    FailedPart {
+        address: to,
+        status: part.status,
+        dsn,
+        reason: told.reason,
+        diagnostic: told.diagnostic,
+        expanded_is_told,
+        owner,
+    }
 }
 
 /// For reports: a command may give a code without words.

@@ -40,6 +40,7 @@ pub use writing::Writing;
 
 use commands::Commands;
 use local::{LocalSettings, Shared};
+use mail::{Dsn, Status};
 use net::Shutdown;
 use pool::{Back, Job, Pool, Task, failed};
 use replies::Replies;
@@ -55,6 +56,7 @@ use text::{Text, prefix};
 use tokio::io::Interest;
 use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::watch;
+use wire::Answer;
 
 /// How long an orderly end waits for deliveries.
 const DRAIN: Duration = Duration::from_secs(5);
@@ -201,6 +203,11 @@ async fn start(job: Arc<Job>, settings: Arc<Settings>, replies: &Arc<Replies>, p
     let mut tasks = Vec::with_capacity(job.head.recipients.len());
     for (place, recipient) in job.head.recipients.iter().enumerate() {
         match settings.mailbox(&recipient.address).await {
+            Ok(mailbox) if !job.head.purpose.delivers() => {
+                let kind = if mailbox.is_maildir { "maildir" } else { "mailbox" };
+                let (reason, dsn) = (format!("delivers to {kind}"), Dsn::new(2, 0, 0));
+                replies.send([&Answer::plain(job.head.job, recipient.index, Status::Sent, dsn, reason)]);
+            }
             Ok(mailbox) => {
                 let from = mbox::from_line(&job.head.sender, net::clock::now());
                 let from = if mailbox.is_maildir { Vec::new() } else { from };

@@ -5,7 +5,9 @@
 
 use super::failure::Note;
 use mail::wire::{self, put, take, take_array, take_count, take_text};
-use mail::{Address, Dsn, Encoding, Job, Notify, Origin, QueueId, Ret, RewriteContext, Status, smtputf8};
+use mail::{
+    Address, Dsn, Encoding, Job, Notify, Origin, Purpose, QueueId, Ret, RewriteContext, Status, smtputf8,
+};
 
 /// Length of a request on the socket.
 pub const REQUEST_LEN: usize = 8;
@@ -49,6 +51,8 @@ pub struct Head {
     pub transport: String,
     /// The message.
     pub queue_id: QueueId,
+    /// Whether it is delivered, or only asked what a delivery would come to.
+    pub purpose: Purpose,
     /// Envelope sender.
     pub sender: Address,
     /// Where the mail goes, in the transport's own notation.
@@ -156,6 +160,12 @@ pub fn encode_head(job: &Job) -> Vec<u8> {
         out.extend_from_slice(&job.id.0.to_le_bytes());
         put(out, job.transport.as_bytes());
         put(out, job.queue_id.as_str().as_bytes());
+        out.push(match job.purpose {
+            Purpose::Delivery => 0,
+            Purpose::ToldDelivery => 1,
+            Purpose::Forecast => 2,
+            Purpose::Verification => 3,
+        });
         put(out, job.sender.as_bytes());
         put(out, job.nexthop.as_bytes());
         put(out, job.envid.as_bytes());
@@ -184,6 +194,12 @@ pub fn decode_head(mut bytes: &[u8]) -> Option<Head> {
     let job = u64::from_le_bytes(take_array(from)?);
     let transport = take_text(from)?.to_owned();
     let queue_id = QueueId::parse(take_text(from)?)?;
+    let purpose = match take_array(from)? {
+        [0] => Purpose::Delivery,
+        [1] => Purpose::ToldDelivery,
+        [2] => Purpose::Forecast,
+        _ => Purpose::Verification,
+    };
     let sender = Address::new(take(from)?);
     let (nexthop, envid) = (take_text(from)?.to_owned(), take_text(from)?.to_owned());
     let (ret, encoding, smtputf8) = wire::take_declared(from)?;
@@ -201,6 +217,7 @@ pub fn decode_head(mut bytes: &[u8]) -> Option<Head> {
         job,
         transport,
         queue_id,
+        purpose,
         sender,
         nexthop,
         envid,
@@ -381,11 +398,13 @@ mod tests {
         let origin = Origin { port: "77".into(), sasl_sender: "z".into(), ..Origin::default() };
         job.origin = std::sync::Arc::new(Origin { context: RewriteContext::Local, ..origin });
         job.envid = "e".into();
+        job.purpose = Purpose::Forecast;
         let bytes = encode_head(&job);
         let length = head_length(*bytes.first_chunk().unwrap()).unwrap();
         assert_eq!(length, bytes.len() - 4);
         let head = decode_head(&bytes[4..]).unwrap();
         assert_eq!((head.job, head.queue_id.as_str(), &head.sender), (7, "4XyZ1", &job.sender));
+        assert_eq!(head.purpose, Purpose::Forecast);
         assert_eq!((head.nexthop.as_str(), head.envid.as_str()), ("x", "e"));
         assert_eq!((head.size, &head.origin), (job.content.queue_size(), &*job.origin));
         assert_eq!(head.recipients[1].address, job.recipients[1].recipient.address);

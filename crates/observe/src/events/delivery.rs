@@ -2,7 +2,7 @@
 
 use crate::counters::Counter;
 use crate::event::Event;
-use mail::{Address, Dsn, QueueId, Status, format_delay};
+use mail::{Address, Dsn, Purpose, QueueId, Status, format_delay};
 use std::fmt::Write as _;
 use std::time::Duration;
 
@@ -29,8 +29,12 @@ pub struct DeliveryEnded<'a> {
     pub delay_decimals: u32,
     /// Enhanced code.
     pub dsn: Dsn,
+    /// Whether it was delivered, or only asked what a delivery would come to.
+    pub purpose: Purpose,
     /// The result.
     pub status: Status,
+    /// `address_verify_negative_cache = no`: that an address cannot get mail is not remembered.
+    pub forgets_failures: bool,
     /// `soft_bounce` turned a failure for good into a temporary one.
     pub soft_bounce: bool,
     /// What the other side said, or what was found.
@@ -59,6 +63,7 @@ impl Event for DeliveryEnded<'_> {
 
     fn count(&self) {
         match self.status {
+            _ if !self.purpose.delivers() => Counter::DeliveryProbes.one(),
             Status::Sent => Counter::DeliverySent.one(),
             Status::Deferred => Counter::DeliveryDeferred.one(),
             Status::Bounced => Counter::DeliveryBounced.one(),
@@ -69,6 +74,11 @@ impl Event for DeliveryEnded<'_> {
 impl DeliveryEnded<'_> {
     fn word(&self) -> &'static str {
         match self.status {
+            Status::Sent if !self.purpose.delivers() => "deliverable",
+            _ if self.purpose == Purpose::Verification && self.forgets_failures => {
+                "undeliverable-but-not-cached"
+            }
+            _ if !self.purpose.delivers() => "undeliverable",
             _ if self.soft_bounce => "SOFTBOUNCE",
             Status::Sent => "sent",
             Status::Deferred => "deferred",
@@ -155,7 +165,9 @@ mod tests {
             delays: [50, 10, 810, 340].map(Duration::from_millis),
             delay_decimals: 2,
             dsn: Dsn::new(2, 0, 0),
+            purpose: Purpose::Delivery,
             status: Status::Sent,
+            forgets_failures: false,
             soft_bounce: false,
             reason: "250 2.0.0 Ok: queued as 6D1F2",
         };
@@ -175,5 +187,17 @@ mod tests {
         event.line(&mut line);
         assert!(line.contains(">, orig_to=<list@example.org>, relay="), "{line}");
         assert!(line.contains(":25, conn_use=3, delay=") && line.contains("status=SOFTBOUNCE ("), "{line}");
+
+        event.purpose = Purpose::Verification;
+        for (status, forgets, word) in [
+            (Status::Sent, true, "deliverable"),
+            (Status::Deferred, false, "undeliverable"),
+            (Status::Bounced, true, "undeliverable-but-not-cached"),
+        ] {
+            (event.status, event.forgets_failures) = (status, forgets);
+            line.clear();
+            event.line(&mut line);
+            assert!(line.contains(&format!("status={word} (")), "{line}");
+        }
     }
 }

@@ -4,10 +4,10 @@
 //! ways; most are ready at once, the others are asked again whenever a table has answered.
 
 use super::{Active, Driver, verp_delimiters};
-use crate::route::{self, Ways};
+use crate::route::{self, Circumstances, Ways};
 use crate::scheduler::{Activated, Pulled};
 use crate::spool::Spool;
-use mail::{Dsn, Envelope, JobId, Origin, Outcome, Status, Timestamp};
+use mail::{Dsn, Envelope, JobId, Origin, Outcome, Purpose, Status, Timestamp};
 use observe::events::qmgr::{MessageActive, MessageSuspect};
 use queue::{MessageKey, NewMessage, Place};
 use std::collections::HashMap;
@@ -50,13 +50,14 @@ impl Routed {
 }
 
 impl<S: Spool> Driver<S> {
-    /// Returns when the ways of a message were found that had to be waited for, or the readers of reports on one; never
-    /// where there is none.
+    /// Returns when the ways of a message were found that had to be waited for, or the readers of reports on one, or the
+    /// recipients of a probe; never where there is none.
     pub async fn routed(&mut self) {
         std::future::poll_fn(|context| {
             let found = self.routing.iter_mut().filter_map(|m| m.is_found(context).then_some(())).count();
             let known = self.concluding.iter_mut().filter_map(|m| m.is_known(context).then_some(())).count();
-            if found + known > 0 { Poll::Ready(()) } else { Poll::Pending }
+            let probes = self.probing.iter_mut().filter_map(|p| p.is_known(context).then_some(())).count();
+            if found + known + probes > 0 { Poll::Ready(()) } else { Poll::Pending }
         })
         .await;
     }
@@ -92,7 +93,9 @@ impl<S: Spool> Driver<S> {
     pub(super) fn activate(&mut self, pulled: Pulled<MessageKey>, now: Timestamp) {
         let Some(message) = self.read(pulled.key, now) else { return };
         let (router, hand) = (self.router.clone(), self.hand.clone());
-        let ways = Box::pin(route::routes(message, pulled.flushed, router, hand, self.settings.clone()));
+        let too_many_probes = self.probes >= self.settings.probes_max;
+        let circumstances = Circumstances { flushed: pulled.flushed, too_many_probes };
+        let ways = Box::pin(route::routes(message, circumstances, router, hand, self.settings.clone()));
         let mut message = Routed { pulled, ways, found: None };
         message.is_found(&mut Context::from_waker(Waker::noop()));
         match message.found.take() {
@@ -166,7 +169,11 @@ impl<S: Spool> Driver<S> {
         let was_late = self.was_late(&envelope, now);
         // In the first round; later the sender knows.
         let reported = if retry_at.is_none() { expanded(&envelope) } else { Vec::new() };
+        let purpose = Purpose::of(&envelope);
+        self.probes += usize::from(purpose == Purpose::Verification);
         let active = Active {
+            purpose,
+            told: (retry_at.is_none() && tells(purpose)).then(Vec::new),
             origin: Arc::new(Origin::of(&envelope, &queue_id)),
             queue_id,
             envelope,
@@ -198,6 +205,11 @@ impl<S: Spool> Driver<S> {
         let told = |after| envelope.warn_at.is_none() && envelope.arrival.after(after) <= now;
         !envelope.sender.is_null() && self.settings.confirm_after.is_some_and(told)
     }
+}
+
+/// Whether the sender is told what became of every recipient.
+fn tells(purpose: Purpose) -> bool {
+    matches!(purpose, Purpose::Forecast | Purpose::ToldDelivery)
 }
 
 /// What is to be told of aliases that were followed (RFC 3461 5.2.7.3).

@@ -141,6 +141,10 @@ impl<S: Spool> Driver<S> {
         if !message.reported.is_empty() {
             add(ReportKind::Success, &message.reported);
         }
+        if let Some(told) = message.told.as_ref().filter(|told| !told.is_empty()) {
+            let delivers = message.purpose.delivers();
+            add(if delivers { ReportKind::Attempt } else { ReportKind::Probe }, told);
+        }
         if message.done.iter().any(|done| !done) && envelope.warn_at.is_some_and(|at| at <= now) {
             let mut late: Vec<Outcome> = message.deferred.values().cloned().collect();
             late.sort_by_key(|outcome| outcome.index);
@@ -190,6 +194,7 @@ mod tests {
     fn what_failed_of_a_list_goes_to_its_owner_and_the_rest_to_the_sender() {
         let part = |address: &str, owner: Option<&str>| FailedPart {
             address: Address::from(address),
+            status: Status::Bounced,
             dsn: Dsn::new(5, 1, 1),
             reason: String::new(),
             diagnostic: None,

@@ -47,7 +47,7 @@ impl<S: Spool> Driver<S> {
                 (ReportKind::Delay, Reported::Queued | Reported::Nobody) => {
                     self.spool.record(Record::Warned { key });
                 }
-                // A success that cannot be reported is a success all the same; a warning comes with the next attempt.
+                // What cannot be told of a success or an attempt happened all the same; a warning comes with the next attempt.
                 _ => {}
             }
         }

@@ -3,6 +3,7 @@
 mod activate;
 mod conclude;
 mod finish;
+mod probe;
 mod tell;
 #[cfg(test)]
 mod tests;
@@ -14,14 +15,16 @@ use crate::spool::Spool;
 use crate::{Order, Settings, Snapshot};
 use activate::{ROUTING_MAX, Routed};
 use conclude::Concluding;
-use mail::{Address, Content, Envelope, Job, JobId, JobRecipient, Origin, Outcome, QueueId, SiteFailure};
-use mail::{Stamps, Status, Timestamp, smtputf8, verp_sender};
+use mail::{Address, Content, Envelope, Job, JobId, JobRecipient, Origin, Outcome, Purpose, QueueId};
+use mail::{SiteFailure, Stamps, Status, Timestamp, smtputf8, verp_sender};
 use observe::Tag;
+use probe::Probing;
 use queue::{FLUSHED, MessageKey, NewMessage, Notice, Place, Record};
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
+use verify::Desk;
 
 /// Jobs handed out in one turn; then the agents get a chance to work.
 const JOBS_A_TURN: usize = 500;
@@ -37,6 +40,7 @@ const WRITE_RETRY: Duration = Duration::from_secs(1);
 
 /// An active message.
 struct Active {
+    purpose: Purpose,
     queue_id: QueueId,
     envelope: Envelope,
     origin: Arc<Origin>,
@@ -56,6 +60,8 @@ struct Active {
     deferred: HashMap<u32, Outcome>,
     /// Delivered, and the sender wants to know.
     reported: Vec<Outcome>,
+    /// All results of this round, where the sender asked for them.
+    told: Option<Vec<Outcome>>,
 }
 
 /// Whether `run` may sleep after a turn.
@@ -79,6 +85,8 @@ pub struct Parts<S> {
     pub bounce: Arc<bounce::Settings>,
     /// The delivery agents.
     pub hand: Rc<dyn Hand>,
+    /// Who is told what probes find.
+    pub desk: Desk,
     /// Lines of qmgr; bounce and cleanup lines take the same number.
     pub tag: Tag,
     /// Lines of bounce.
@@ -95,6 +103,7 @@ pub struct Driver<S> {
     router: Rc<dyn Router>,
     bounce: Arc<bounce::Settings>,
     hand: Rc<dyn Hand>,
+    desk: Desk,
     tag: Tag,
     bounce_tag: Tag,
     cleanup_tag: Tag,
@@ -112,6 +121,10 @@ pub struct Driver<S> {
     revisit: HashSet<MessageKey>,
     /// Messages whose round is over, while tables are asked whom reports go to.
     concluding: Vec<Concluding>,
+    /// Addresses to be asked about, while tables are asked what becomes of them.
+    probing: Vec<Probing>,
+    /// Probes among the active messages.
+    probes: usize,
     content_kept: u64,
     /// When it was last said that nobody serves a transport.
     unserved_warned: HashMap<Arc<str>, Timestamp>,
@@ -133,6 +146,7 @@ impl<S: Spool> Driver<S> {
             router: parts.router,
             bounce: parts.bounce,
             hand: parts.hand,
+            desk: parts.desk,
             tag: parts.tag,
             bounce_tag: parts.bounce_tag,
             cleanup_tag: parts.cleanup_tag,
@@ -143,6 +157,8 @@ impl<S: Spool> Driver<S> {
             routing: Vec::new(),
             revisit: HashSet::new(),
             concluding: Vec::new(),
+            probing: Vec::new(),
+            probes: 0,
             content_kept: 0,
             unserved_warned: HashMap::new(),
             stalled_until: None,
@@ -168,6 +184,7 @@ impl<S: Spool> Driver<S> {
         self.settings = snapshot.settings;
         self.router = snapshot.router;
         self.bounce = snapshot.bounce;
+        self.desk.set_settings(snapshot.verify);
     }
 
     /// Hands out nothing any more.
@@ -237,6 +254,7 @@ impl<S: Spool> Driver<S> {
     /// One turn: takes the news in, moves mail along, writes down what happened, then hands jobs out.
     pub fn turn(&mut self, now: Timestamp) -> After {
         self.take_news(now);
+        self.send_probes(now);
         self.scheduler.advance(now);
         self.spool.turn(now);
         self.finish_all(now);
@@ -273,7 +291,7 @@ impl<S: Spool> Driver<S> {
     fn take_news(&mut self, now: Timestamp) {
         for news in self.inbox.take() {
             match news {
-                News::Outcome(outcome) => self.outcome(outcome),
+                News::Outcome(outcome) => self.outcome(outcome, now),
                 News::Done(job, site_failure) => {
                     self.ended(job, site_failure.map_or(Ended::Reached, Ended::Site), now);
                 }
@@ -283,7 +301,7 @@ impl<S: Spool> Driver<S> {
         }
     }
 
-    fn outcome(&mut self, outcome: Outcome) {
+    fn outcome(&mut self, mut outcome: Outcome, now: Timestamp) {
         let Some(&key) = self.jobs.get(&outcome.job) else { return };
         let Some(message) = self.active.get_mut(&key) else {
             // The message went on hold or was deleted meanwhile; what was delivered all the same counts.
@@ -293,6 +311,14 @@ impl<S: Spool> Driver<S> {
             return;
         };
         let Some(done) = message.done.get_mut(outcome.index as usize) else { return };
+        if let Some(told) = &mut message.told {
+            told.extend(probe::each(&outcome));
+        }
+        outcome.parts.retain(|part| part.status == Status::Bounced);
+        if !message.purpose.delivers() {
+            *done = true;
+            return self.found_out(key, outcome, now);
+        }
         match outcome.status {
             Status::Sent => {
                 *done = true;
@@ -429,6 +455,7 @@ impl<S: Spool> Driver<S> {
         Some(Job {
             id: handout.job,
             queue_id: message.queue_id.clone(),
+            purpose: message.purpose,
             sender,
             envid: envelope.envid.clone(),
             ret: envelope.ret,
@@ -451,6 +478,7 @@ impl<S: Spool> Driver<S> {
     /// Drops what is in memory of a message.
     fn forget(&mut self, key: MessageKey) -> Option<Active> {
         let message = self.active.remove(&key)?;
+        self.probes -= usize::from(message.purpose == Purpose::Verification);
         if let Some(content) = message.content.as_ref().filter(|c| c.pieces().is_some()) {
             self.content_kept -= content.size;
         }

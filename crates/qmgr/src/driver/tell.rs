@@ -3,7 +3,7 @@
 use super::Driver;
 use crate::scheduler::Remark;
 use crate::spool::Spool;
-use mail::{Address, Dsn, Envelope, JobId, Outcome, QueueId, Stamps, Status, Timestamp};
+use mail::{Address, Dsn, Envelope, JobId, Outcome, Purpose, QueueId, Stamps, Status, Timestamp};
 use observe::Tag;
 use observe::events::delivery::DeliveryEnded;
 use observe::events::qmgr::{ClogAdvice, DestinationClogged, WindowMoved, WindowStep};
@@ -70,7 +70,9 @@ impl<S: Spool> Driver<S> {
                 delays,
                 delay_decimals: self.settings.delay_decimals,
                 dsn: Dsn::new(2, 0, 0),
+                purpose: Purpose::Delivery,
                 status: Status::Sent,
+                forgets_failures: false,
                 soft_bounce: false,
                 reason: REASON,
             },

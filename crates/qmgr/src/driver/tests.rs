@@ -1,5 +1,6 @@
 //! The driver with a queue in memory: what is recorded when, and in which order.
 
+mod probes;
 mod readers;
 mod ways;
 
@@ -177,7 +178,7 @@ thread_local! {
 struct ByDomain;
 
 impl Router for ByDomain {
-    fn route<'a>(&'a self, recipient: &'a Address, _: &'a Address) -> Routing<'a> {
+    fn route<'a>(&'a self, recipient: &'a Address, _: &'a Address, _: mail::Purpose) -> Routing<'a> {
         let domain = recipient.domain_lower();
         let transport = match &*domain {
             "nobody" => "uucp",
@@ -302,11 +303,13 @@ impl Bench {
                 double_bounce_user: "double-bounce".into(),
                 defer_transports: vec!["later".into()],
                 verp_delimiter_filter: "-=+".into(),
+                probes_max: 1,
                 ..Settings::default()
             }),
             router: Rc::new(ByDomain),
             bounce: Arc::new(bounce_settings()),
             hand: Rc::new(agents.clone()),
+            desk: verify::Desk::in_memory(verify::Settings::default()),
             bounce_tag: tag.clone(),
             cleanup_tag: tag.clone(),
             tag,

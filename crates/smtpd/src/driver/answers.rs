@@ -235,6 +235,7 @@ impl Driver {
             tag: &self.tag,
             dns: &*self.dns,
             facts,
+            polls: self.settings.polls,
             is_watched: self.verbose,
             trail: scene.trail,
         }

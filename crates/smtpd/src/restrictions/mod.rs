@@ -64,6 +64,8 @@ mod reject_unknown_reverse_client_hostname;
 mod reject_unknown_sender_domain;
 mod reject_unlisted_recipient;
 mod reject_unlisted_sender;
+mod reject_unverified_recipient;
+mod reject_unverified_sender;
 mod sleep;
 
 use crate::about::About;
@@ -269,6 +271,8 @@ pub const KINDS: &[Kind] = &[
     reject_unknown_sender_domain::KIND,
     reject_unlisted_recipient::KIND,
     reject_unlisted_sender::KIND,
+    reject_unverified_recipient::KIND,
+    reject_unverified_sender::KIND,
     sleep::KIND,
 ];
 
@@ -299,6 +303,3 @@ pub fn find(name: &str) -> Option<&'static Kind> {
     let newer = OLDER_NAMES.iter().find(|(older, _)| is(older)).map_or(name, |(_, newer)| newer);
     KINDS.iter().find(|kind| kind.name.eq_ignore_ascii_case(newer))
 }
-
-/// Restrictions of Postfix that are not built yet.
-pub const NOT_YET: &[&str] = &["reject_unverified_recipient", "reject_unverified_sender"];

@@ -9,7 +9,8 @@ use crate::listed::Listed;
 use crate::lists::Lists;
 use crate::macros;
 use crate::rates::Limits;
-use config::parameters::{Cleanup, Global, Mapping, Smtpd, Virtual};
+use crate::unverified;
+use config::parameters::{Cleanup, Global, Mapping, Smtpd, Unverified, Virtual};
 use config::{Errors, Scope, ServiceType};
 use protocol::smtp::server::{self, BareNewline, EhloKeywords};
 use std::sync::Arc;
@@ -57,7 +58,7 @@ impl Reader<'_> {
         global: &Global,
         p: &Smtpd,
         (c, mapper): (&Cleanup, rewrite::Mapper),
-        (v, m): (&Virtual, &Mapping),
+        (v, m, (unverified, sender)): (&Virtual, &Mapping, (Unverified, verify::ProbeSender)),
         around: &Surroundings,
     ) -> Settings {
         let scope = self.open.scope();
@@ -78,6 +79,7 @@ impl Reader<'_> {
                 show_table_name: p.show_user_unknown_table_name,
                 all_exist: self.all_exist,
             },
+            unverified: unverified::Unverified::new(&unverified, around.verifier.clone(), sender),
             codes: codes(p),
             parents: parents_of("smtpd_access_maps"),
             recipient_delimiter: tables::search::delimiters(
@@ -121,6 +123,7 @@ impl Reader<'_> {
             tables: rewrite::Tables::Asked,
             checks_content: true,
             content_filter: None,
+            polls: unverified.address_verify_poll_count,
             lists: Arc::new(lists),
             commands: self.commands(p),
             footer: self.footer(p),
@@ -319,7 +322,7 @@ fn codes(p: &Smtpd) -> Codes {
 }
 
 /// Reply codes are limited to three digits by their parameters' ranges.
-fn code(n: u64) -> u16 {
+pub(crate) fn code(n: u64) -> u16 {
     u16::try_from(n).unwrap_or(554)
 }
 

@@ -19,7 +19,6 @@ enum State {
 const TLS: State = Waits("STARTTLS");
 const SASL: State = Waits("AUTH");
 const MILTER: State = Waits("milters");
-const PROBES: State = Waits("address verification");
 const FLUSH: State = Waits("fast flush");
 
 /// Groups of rows; a pattern is one whole line of a reply, in which HOST is our name and PEER `name[address]`.
@@ -182,8 +181,10 @@ const RESTRICTIONS: &[(&str, State)] = &[
     ("550 5.1.1 <.*>: Recipient address rejected: User unknown in virtual alias table", Shown),
     ("550 5.1.1 <.*>: Recipient address rejected: User unknown", Shown),
     ("550 5.1.0 <.*>: Sender address rejected: User unknown in .* table", Shown),
-    ("450 4.1.1 <.*>: Recipient address rejected: un(?:deliverable|verified) address: .*", PROBES),
-    ("450 4.1.7 <.*>: Sender address rejected: un(?:deliverable|verified) address: .*", PROBES),
+    ("45[0-2] 4.1.1 <.*>: Recipient address rejected: un(?:deliverable|verified) address: .*", Shown),
+    ("45[0-2] 4.1.7 <.*>: Sender address rejected: unverified address: .*", Shown),
+    ("550 5.1.1 <.*>: Recipient address rejected: undeliverable address: .*", Shown),
+    ("550 5.1.7 <.*>: Sender address rejected: undeliverable address: .*", Shown),
     ("553 5.7.1 <.*>: Sender address rejected: not owned by user .*", Shown),
     ("553 5.7.1 <.*>: Sender address rejected: not logged in", Shown),
     ("550 5.5.3 <.*>: .* rejected: Multi-recipient bounce", Shown),

@@ -9,6 +9,7 @@ use super::connection::{Connection, How, Loss, Peer, Unsent};
 use super::destination::{self, Site};
 use super::failure::{Failure, sent};
 use super::route::{self, NoRoute, Place, Target};
+use super::settings::Settings;
 use crate::{Assignment, Report, Via};
 use mail::{Address, Job, SiteFailure};
 use observe::Escaped;
@@ -221,8 +222,7 @@ impl Delivery<'_> {
             self.keep(connection);
             return End::Over;
         }
-        let with_origin = self.shared.settings.send_xforward;
-        let mut transaction = transaction(self.report.job(), &talk.places, with_origin);
+        let mut transaction = transaction(self.report.job(), &talk.places, &self.shared.settings);
         if self.narrows(&connection) {
             // It is not known before.
             transaction.size = None;
@@ -452,7 +452,7 @@ fn via(connection: &Connection) -> Via<'_> {
     Via { relay: &connection.peer.relay, conn_use: connection.uses, connected }
 }
 
-fn transaction(job: &Job, places: &[usize], with_origin: bool) -> Transaction {
+fn transaction(job: &Job, places: &[usize], settings: &Settings) -> Transaction {
     Transaction {
         sender: job.sender.clone(),
         recipients: places.iter().map(|place| job.recipients[*place].recipient.clone()).collect(),
@@ -461,6 +461,7 @@ fn transaction(job: &Job, places: &[usize], with_origin: bool) -> Transaction {
         smtputf8: job.smtputf8,
         envid: job.envid.clone(),
         ret: job.ret,
-        origin: with_origin.then(|| Arc::clone(&job.origin)),
+        probe: (!job.purpose.delivers()).then_some(settings.probe),
+        origin: settings.send_xforward.then(|| Arc::clone(&job.origin)),
     }
 }

@@ -315,7 +315,7 @@ impl Connection {
 
     /// Takes leave without waiting, unless the settings say that the reply is waited for.
     pub async fn close(mut self: Box<Self>) {
-        if self.settings.skip_quit_response {
+        if self.settings.skip_quit_response || !self.client.may_quit() {
             return self.close_now();
         }
         self.client.quit(&mut self.out);

@@ -134,7 +134,9 @@ impl Failure {
 
 /// The server took the message over. One without DSN will tell the sender nothing.
 pub(super) fn sent(peer: &Peer, response: &Response, knows_dsn: bool) -> Verdict {
-    let mut verdict = Verdict::new(Status::Sent, response.dsn, response.one_line());
+    // A probe ends with what is no end of a delivery: 354.
+    let dsn = if response.dsn.class == 2 { response.dsn } else { Dsn::new(2, 0, 0) };
+    let mut verdict = Verdict::new(Status::Sent, dsn, response.one_line());
     verdict.diagnostic = Some(Diagnostic { kind: "smtp".into(), text: response.one_line() });
     verdict.remote_mta = Some(peer.host.clone());
     verdict.relayed = true;

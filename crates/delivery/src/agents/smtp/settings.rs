@@ -8,7 +8,7 @@ use super::checks::Checks;
 use crate::ReportStyle;
 use config::Ports;
 use net::Families;
-use protocol::smtp::client::{Settings as Dialogue, Stage};
+use protocol::smtp::client::{Probe, Settings as Dialogue, Stage};
 use rewrite::Generic;
 use std::net::IpAddr;
 use std::path::PathBuf;
@@ -79,6 +79,8 @@ pub struct Settings {
     pub ignore_srv_lookup_error: bool,
     /// `best_mx_transport`.
     pub best_mx_transport: String,
+    /// `smtp_address_verify_target`: how far probes go.
+    pub probe: Probe,
     /// `smtp_skip_5xx_greeting`.
     pub skip_5xx_greeting: bool,
     /// `smtp_skip_quit_response`.
@@ -206,6 +208,7 @@ impl Default for Settings {
     /// Postfix's defaults for SMTP.
     fn default() -> Self {
         Settings {
+            probe: Probe::Rcpt,
             dialogue: Dialogue::default(),
             timeouts: Timeouts::default(),
             request_rate: None,

@@ -143,6 +143,7 @@ fn job(nexthop: &str, recipients: &[&str]) -> Job {
     Job {
         id: JobId(n),
         queue_id: QueueId::parse(&format!("4XyZ{n}")).unwrap(),
+        purpose: mail::Purpose::Delivery,
         sender: Address::from("ann@example.com"),
         envid: String::new(),
         ret: None,

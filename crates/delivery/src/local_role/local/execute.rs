@@ -82,6 +82,9 @@ impl Delivery<'_> {
 
     /// Runs a command for a recipient.
     pub(super) async fn command(&self, to: &Context, user: Arc<User>, line: &str) {
+        if !self.delivers() {
+            return self.sent(to, format!("delivers to command: {line}"));
+        }
         let prepared = match self.prepare(to, user, line) {
             Ok(prepared) => prepared,
             Err(failure) => return self.failed(to, failure),
@@ -138,6 +141,9 @@ impl Delivery<'_> {
         };
         if !self.is_new(format!("file {} {path}", user.uid)) {
             return;
+        }
+        if !self.delivers() {
+            return self.sent(within, format!("delivers to file: {path}"));
         }
         let is_maildir = path.ends_with('/');
         let plain = if is_maildir { path.trim_end_matches('/') } else { path };

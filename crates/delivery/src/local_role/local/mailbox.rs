@@ -72,8 +72,11 @@ impl Delivery<'_> {
             Ok(Some(command)) => self.command(&to, user, &command).await,
             Ok(None) => {
                 let mailbox = self.place_of(&to, &user);
-                let reason = if mailbox.is_maildir { "delivered to maildir" } else { "delivered to mailbox" };
-                self.write(&to, mailbox, reason.into()).await;
+                let kind = if mailbox.is_maildir { "maildir" } else { "mailbox" };
+                match self.delivers() {
+                    true => self.write(&to, mailbox, format!("delivered to {kind}")).await,
+                    false => self.sent(&to, format!("delivers to {kind}")),
+                }
             }
             Err(failure) => self.failed(&to, failure),
         }
@@ -181,7 +184,10 @@ impl Delivery<'_> {
                 let delivered = String::from_utf8_lossy(to.delivered.as_bytes()).to_lowercase();
                 let to = Context { delivered: Address::from(delivered.as_str()), ..to };
                 let address = self.settings.rules.canonical(&Address::from(relay.trim()));
-                self.go_onward(&to, address);
+                match self.delivers() {
+                    true => self.go_onward(&to, address),
+                    false => self.resolved(&to, address).await,
+                }
             }
             Err(why) => self.failed(&to, misconfigured(format!("luser_relay: {why}"))),
         }

@@ -195,6 +195,11 @@ impl<'a> Delivery<'a> {
         if let Some(extension) = &from.unmatched {
             address = with_extension(&address, extension, &self.settings.view.recipient_delimiter);
         }
+        self.resolved(from, address).await;
+    }
+
+    /// A complete address, which is delivered here or goes on.
+    async fn resolved(&self, from: &Context, address: Address) {
         let failed = |dsn, text: String| self.failed(from, Failure::new(dsn, text));
         match self.settings.resolver.resolve(&address, &from.sender).await {
             Resolved::Route(route) if *route.transport == *self.settings.service => {
@@ -206,6 +211,11 @@ impl<'a> Delivery<'a> {
             }
             Resolved::TempFail { .. } => failed(Dsn::new(4, 3, 0), "address resolver failure".into()),
         }
+    }
+
+    /// Whether mail is delivered; otherwise it is only told what would be done.
+    fn delivers(&self) -> bool {
+        self.job.head.purpose.delivers()
     }
 
     /// Whether something is delivered to for the first time.

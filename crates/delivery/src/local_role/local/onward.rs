@@ -32,6 +32,10 @@ impl Delivery<'_> {
         if !self.is_new(key) {
             return;
         }
+        if !self.delivers() {
+            let to = Context { address: address.clone(), ..from.clone() };
+            return self.sent(&to, format!("forwards to {address}"));
+        }
         let of_queue = &self.job.head.recipients[self.place];
         let mut recipient = Recipient::new(address);
         if !from.owned {

@@ -48,6 +48,9 @@ fn run(job: &Job, settings: &Settings) -> Result<String, Failure> {
     if settings.size_max > 0 && head.size > settings.size_max {
         return Err(Failure::new(Dsn::new(5, 2, 3), "message too large"));
     }
+    if !head.purpose.delivers() {
+        return Ok(format!("delivers to command: {}", settings.argv.command()));
+    }
     let recipient = match &head.recipients[..] {
         [recipient] => Some(recipient),
         _ if settings.needs_one_recipient() => {

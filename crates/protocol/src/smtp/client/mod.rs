@@ -16,7 +16,7 @@ pub use content::{DataEncoder, end_of_data};
 pub use forward::Xforward;
 pub use reply::Response;
 pub use stage::Stage;
-pub use transaction::Transaction;
+pub use transaction::{Probe, Transaction};
 
 use reply::{Line, ReplyReader};
 use std::collections::VecDeque;
@@ -102,7 +102,7 @@ pub enum Event {
     },
     /// Write the content and its end, then call [`Client::content_sent`].
     SendContent,
-    /// The server has taken over the recipient at this place of the transaction.
+    /// The server has taken over the recipient at this place of the transaction; of a probe, it would.
     Delivered {
         /// The place.
         place: usize,
@@ -194,6 +194,8 @@ pub struct Client {
     open: bool,
     /// 421, or something worse: nothing new may be begun.
     closing: bool,
+    /// The server waits for content that does not come: whatever is sent it would take for that.
+    silent: bool,
     garbage_lines: u32,
     lines: u64,
     /// The greeting was that of an old firewall.
@@ -214,6 +216,7 @@ impl Client {
             ready: false,
             open: false,
             closing: false,
+            silent: false,
             garbage_lines: 0,
             lines: 0,
             is_pix: false,
@@ -293,9 +296,18 @@ impl Client {
         }
     }
 
-    /// Takes leave. Whether the reply is waited for is the driver's matter (`smtp_skip_quit_response`).
+    /// Whether there is a way to take leave: to a server that waits for content the connection is just closed.
+    pub fn may_quit(&self) -> bool {
+        !self.silent
+    }
+
+    /// Takes leave where there is a way to. Whether the reply is waited for is the driver's matter
+    /// (`smtp_skip_quit_response`).
     pub fn quit(&mut self, out: &mut Outputs) {
         self.closing = true;
+        if self.silent {
+            return;
+        }
         self.command(b"QUIT\r\n", Awaited::Quit, out);
     }
 
@@ -447,7 +459,10 @@ impl Client {
     fn answered_rcpt(&mut self, place: usize, out: &mut Outputs) {
         let success = self.is_success();
         let Some(running) = &mut self.running else { return };
-        if success {
+        if success && running.transaction.probe == Some(Probe::Rcpt) {
+            let response = self.response();
+            out.events.push_back(Event::Delivered { place, response });
+        } else if success {
             running.accepted.push(place);
         } else if !running.failed {
             let response = self.response();
@@ -461,6 +476,11 @@ impl Client {
         let Some(running) = &self.running else { return };
         let wanted = !running.failed && !running.accepted.is_empty();
         match (go_ahead, wanted) {
+            (true, true) if running.transaction.probe.is_some() => {
+                (self.closing, self.silent) = (true, true);
+                self.accepted_delivered(out);
+                self.end_if_answered(out);
+            }
             (true, true) => {
                 self.sending = true;
                 out.events.push_back(Event::SendContent);
@@ -485,14 +505,18 @@ impl Client {
             Some(place) => {
                 out.events.push_back(Event::RecipientFailed { place, stage: Stage::End, response })
             }
-            None if success => {
-                let accepted = self.running.iter_mut().flat_map(|r| std::mem::take(&mut r.accepted));
-                let delivered = accepted.map(|place| Event::Delivered { place, response: response.clone() });
-                out.events.extend(delivered);
-            }
+            None if success => self.accepted_delivered(out),
             None => self.fail_message(Stage::End, out),
         }
         self.end_if_answered(out);
+    }
+
+    /// The reply just read holds for all whom the server took.
+    fn accepted_delivered(&mut self, out: &mut Outputs) {
+        let response = self.response();
+        let accepted = self.running.iter_mut().flat_map(|r| std::mem::take(&mut r.accepted));
+        let delivered = accepted.map(|place| Event::Delivered { place, response: response.clone() });
+        out.events.extend(delivered);
     }
 
     fn fail_message(&mut self, stage: Stage, out: &mut Outputs) {
@@ -535,6 +559,12 @@ impl Client {
             running.transaction.rcpt(running.asked, &self.capabilities, quote, &mut out.bytes);
             self.awaited.push_back(Awaited::Rcpt(running.asked));
             running.asked += 1;
+        }
+        match running.transaction.probe {
+            Some(Probe::Rcpt) => return,
+            // A server that has taken nobody is not asked for more: it might take an empty message for one.
+            Some(Probe::Data) if !self.awaited.is_empty() => return,
+            _ => {}
         }
         let all_asked = running.asked == running.transaction.recipients.len();
         // With every reply at hand and nobody accepted there is no reason to go on.

@@ -21,8 +21,20 @@ pub struct Transaction {
     pub envid: String,
     /// `RET=`.
     pub ret: Option<Ret>,
+    /// Nothing is sent but what tells whether the server takes the recipients.
+    pub probe: Option<Probe>,
     /// What a server that asks for it is told of the original client (`smtp_send_xforward_command`).
     pub origin: Option<Arc<Origin>>,
+}
+
+/// How far a dialogue goes that only asks about recipients (`smtp_address_verify_target`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Probe {
+    /// Up to RCPT; the transaction is reset or left behind.
+    Rcpt,
+    /// Up to DATA. A server that then waits for content is of no further use: only an end without content is sure
+    /// to deliver nothing.
+    Data,
 }
 
 impl Transaction {

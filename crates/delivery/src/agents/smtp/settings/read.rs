@@ -8,7 +8,7 @@ use config::{Error, Errors, Scope};
 use net::Families;
 use net::dns::Filter;
 use observe::Tag;
-use protocol::smtp::client::{EhloUse, Protocol, Settings as Dialogue};
+use protocol::smtp::client::{EhloUse, Probe, Protocol, Settings as Dialogue};
 use rewrite::{Generic, Resolver};
 use std::net::IpAddr;
 use std::rc::Rc;
@@ -49,7 +49,7 @@ impl Settings {
         let checks = opener.checks(&client);
         let keep_for = opener.names("connection_cache_destinations", &client.connection_cache_destinations);
         let own_addresses = scope.config().own_addresses(&global, opener.open.errors());
-        let report = ReportStyle::of(&global);
+        let report = ReportStyle::read_in(scope)?;
         let settings = Settings {
             dialogue: dialogue(protocol, &client),
             timeouts: timeouts(&client),
@@ -83,6 +83,7 @@ impl Settings {
             allow_srv_fallback: routes.allow_srv_lookup_fallback,
             ignore_srv_lookup_error: routes.ignore_srv_lookup_error,
             best_mx_transport: routes.best_mx_transport,
+            probe: if client.address_verify_target == "data" { Probe::Data } else { Probe::Rcpt },
             skip_5xx_greeting: client.skip_5xx_greeting,
             skip_quit_response: client.skip_quit_response,
             send_xforward: client.send_xforward_command,

@@ -1,0 +1,43 @@
+//! The message of a probe: nobody gets it, so its content is what a message must have and no more.
+
+use crate::report::message_id;
+use crate::{Addressed, Settings, local_date};
+use bytes::Bytes;
+use mail::{ContentFlags, Envelope, Purpose, QueueId, Timestamp};
+
+/// `SMTPUTF8` was asked for, and a recipient needs it (Postfix's `sender options`).
+const SMTPUTF8_FOR_RECIPIENT: u32 = 1 | 8;
+
+/// A message that finds out whether an address can get mail, ready to be queued.
+#[derive(Clone, Debug)]
+pub struct Probe {
+    /// Its envelope.
+    pub envelope: Envelope,
+    /// Its content.
+    pub content: Bytes,
+    /// What is known of the content's lines.
+    pub flags: ContentFlags,
+    /// Its Message-ID with `<>`.
+    pub message_id: String,
+}
+
+impl Settings {
+    /// Writes a probe of the recipients, which gets the given id and time.
+    pub fn probe(&self, addressed: Addressed, (queue_id, now): (&QueueId, Timestamp)) -> Probe {
+        let (host, name) = (&self.myhostname, &self.mail_name);
+        let (date, message_id) = (local_date(now), message_id(queue_id, now, host));
+        let mut content = format!(
+            "Received: by {host} ({name})\r\n\tid {queue_id}; {date}\r\nDate: {date}\r\n\
+             Message-Id: {message_id}\r\n"
+        )
+        .into_bytes();
+        content.extend_from_slice(&addressed.from);
+        let mut envelope = Envelope::new(addressed.sender, now);
+        envelope.recipients = addressed.recipients;
+        if envelope.recipients.iter().any(|recipient| recipient.address.needs_smtputf8()) {
+            envelope.smtputf8 = SMTPUTF8_FOR_RECIPIENT;
+        }
+        envelope.attributes.extend(Purpose::Verification.attribute());
+        Probe { envelope, content: content.into(), flags: ContentFlags::default(), message_id }
+    }
+}
