@@ -321,6 +321,8 @@ fn may_set(attribute: &[u8]) -> bool {
     match name {
         b"rewrite_context" => matches!(value, b"local" | b"remote"),
         b"encoding" => matches!(value, b"7bit" | b"8bit"),
+        // What `sendmail -bv` and `-v` ask for; address verification is not for users.
+        b"trace_flags" => matches!(value, b"512" | b"1024"),
         name => ATTRIBUTES.contains(&name),
     }
 }

@@ -6,7 +6,7 @@ use crate::options::{Mistake, Mode, Options};
 use crate::postdrop::{self, Submission};
 use crate::settings::{Settings, os_text};
 use crate::{Failure, TEMPFAIL, newaliases, postqueue, tell};
-use mail::{Encoding, Notify, QueueId, Ret};
+use mail::{Encoding, Notify, Purpose, QueueId, Ret};
 use queue::record::{kind, put};
 use rustix::fs::{Access, AtFlags, CWD, accessat};
 use std::ffi::{OsStr, OsString};
@@ -44,9 +44,9 @@ pub fn run(
         Mode::Mail => match (&options.flush_site, &options.flush_id) {
             (Some(site), _) => queue(&settings, &[OsStr::new("-s"), site], out),
             (None, Some(id)) => queue(&settings, &[OsStr::new("-i"), id], out),
-            (None, None) => submit(&options, &settings, input).map(|()| 0),
+            (None, None) => submit(&options, &settings, input, out).map(|()| 0),
         },
-        Mode::Verify => Err(Failure::new(TEMPFAIL, "unsupported: -bv")),
+        Mode::Verify => submit(&options, &settings, input, out).map(|()| 0),
         Mode::Queue => queue(&settings, &[OsStr::new("-p")], out),
         Mode::Flush => queue(&settings, &[OsStr::new("-f")], out),
         Mode::Aliases => newaliases::run(&settings, options.alias_database.as_deref()),
@@ -82,7 +82,12 @@ fn may_use(settings: &Settings, directory: &str, how: Access) -> bool {
     accessat(CWD, settings.queue_directory.join(directory), how, AtFlags::EACCESS).is_ok()
 }
 
-fn submit(options: &Options, settings: &Settings, input: &mut dyn Read) -> Result<(), Failure> {
+fn submit(
+    options: &Options,
+    settings: &Settings,
+    input: &mut dyn Read,
+    out: &mut dyn Write,
+) -> Result<(), Failure> {
     let submitter = settings.submitter()?;
     let sender = match &options.sender {
         Some(text) => sender_of(text),
@@ -112,14 +117,46 @@ fn submit(options: &Options, settings: &Settings, input: &mut dyn Read) -> Resul
     put_envelope(options, settings, full_name.as_deref(), &sender, &mut drop).map_err(failed)?;
     put_recipients(options, &recipients, &mut drop).map_err(failed)?;
     drop.record(kind::CONTENT, b"").map_err(failed)?;
-    let found = put_content(options, settings, input, &mut drop).map_err(failed)?;
+    let found = match options.mode {
+        Mode::Verify => put_question(&sender, &recipients, &mut drop).map(|()| Vec::new()),
+        _ => put_content(options, settings, input, &mut drop),
+    };
+    let found = found.map_err(failed)?;
     if found.is_empty() && recipients.is_empty() {
         return Err(nobody("No recipient addresses found in message header"));
     }
     drop.record(kind::EXTRACTED, b"").map_err(failed)?;
     put_recipients(options, &found, &mut drop).map_err(failed)?;
     drop.record(kind::END, b"").map_err(failed)?;
-    drop.commit(settings).map(|_| ()).map_err(failed)
+    drop.commit(settings).map_err(failed)?;
+    if purpose(options) != Purpose::Delivery {
+        let sent =
+            writeln!(out, "Mail Delivery Status Report will be mailed to <{}>.", tell::printable(&sender));
+        sent.map_err(failed)?;
+    }
+    Ok(())
+}
+
+/// What becomes of the message: `-bv` only asks, `-v` has the sender told of the first attempt.
+fn purpose(options: &Options) -> Purpose {
+    match options.mode {
+        Mode::Verify => Purpose::Forecast,
+        _ if options.verbose > 0 => Purpose::ToldDelivery,
+        _ => Purpose::Delivery,
+    }
+}
+
+/// The content of a message that nobody gets: its header stands in the report.
+fn put_question(sender: &[u8], recipients: &[Vec<u8>], to: &mut Drop) -> io::Result<()> {
+    to.record(kind::LINE, &[b"From: ", sender].concat())?;
+    to.record(kind::LINE, b"Subject: probe")?;
+    let mut start: &[u8] = b"To:\t";
+    for (n, recipient) in recipients.iter().enumerate() {
+        let comma: &[u8] = if n + 1 < recipients.len() { b"," } else { b"" };
+        to.record(kind::LINE, &[start, recipient, comma].concat())?;
+        start = b"\t";
+    }
+    Ok(())
 }
 
 /// The address of `-f`: the first where there are several, and then a warning.
@@ -171,8 +208,12 @@ fn put_envelope(
         Encoding::Unknown => {}
     }
     match options.verp.as_deref() {
-        Some(b"") => to.record(b'V', settings.verp_delimiters.as_bytes()),
-        Some(delimiters) => to.record(b'V', delimiters),
+        Some(b"") => to.record(b'V', settings.verp_delimiters.as_bytes())?,
+        Some(delimiters) => to.record(b'V', delimiters)?,
+        None => {}
+    }
+    match purpose(options).attribute() {
+        Some((name, value)) => to.attribute(&name, &value),
         None => Ok(()),
     }
 }
