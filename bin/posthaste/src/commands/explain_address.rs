@@ -8,8 +8,10 @@ use mail::Address;
 use rewrite::explain::{End, Explanation, Told, class_parameter, explain};
 use rewrite::{Mapper, Resolved, Resolver, Route, Trouble};
 use serde_json::{Value, json};
+use smtpd::unverified;
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::time::Duration;
 
 /// Runs `explain address`.
 pub fn run(call: Call) -> ExitCode {
@@ -72,11 +74,17 @@ impl Wanted {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
         let runtime = runtime.map_err(|e| format!("event loop: {e}"))?;
         let explained = runtime.block_on(explain(&mapper, &resolver, &self.sender, &self.recipient));
+        let asked = resolver.settings().rules.canonical(&self.recipient);
+        let verifier = super::verifier(&config)?;
+        // While the mail system does not run nothing is known.
+        let known = runtime.block_on(verifier.ask(&asked, Duration::ZERO)).ok();
+        let known = known.filter(|entry| entry.finding != verify::Finding::Unknown);
         let told = Teller {
             wanted: self,
             mapping: config.scope(cleanup),
             routing: config.scope(config.service("rewrite", ServiceType::Unix)),
             explained: &explained,
+            verified: known.map(|entry| unverified::in_words(&entry)),
         };
         match self.as_json {
             true => println!("{:#}", told.json()),
@@ -92,6 +100,8 @@ struct Teller<'a> {
     mapping: Scope<'a>,
     routing: Scope<'a>,
     explained: &'a Explanation,
+    /// What a probe of the recipient found.
+    verified: Option<String>,
 }
 
 /// Where a parameter is set, as seen by a service.
@@ -131,6 +141,9 @@ impl Teller<'_> {
             println!("  => {sender}\n");
         }
         println!("recipient {}", wanted.recipient);
+        if let Some(verified) = &self.verified {
+            println!("  verify: {verified}");
+        }
         self.steps(&explained.steps, &self.mapping);
         let ends = match &explained.ends {
             Ok(ends) => ends,
@@ -215,6 +228,7 @@ impl Teller<'_> {
                 "becomes": sender.to_string(),
             },
             "recipient": wanted.recipient.to_string(),
+            "verify": self.verified,
             "steps": all(&explained.steps, &self.mapping),
             "trouble": explained.ends.as_ref().err().map(|why| trouble(*why)),
             "deliveries": deliveries,
