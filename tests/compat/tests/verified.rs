@@ -14,7 +14,7 @@ ask() {
     read -r -t 15 line <&3; printf 'QUIT\r\n' >&3
     echo "$line" | cut -d' ' -f1,2; cat <&3 >/dev/null; exec 3>&-
 }
-queue_manager() { for p in /proc/[0-9]*; do tr '\0' ' ' <"$p/cmdline" 2>/dev/null | grep -q 'role.* qmgr\|role qmgr' && echo "${p#/proc/}"; done | head -1; }
+queue_manager() { for p in /proc/[0-9]*; do tr '\0' ' ' <"$p/cmdline" 2>/dev/null | grep -q 'role qmgr' && echo "${p#/proc/}"; done | head -1; }
 another_than() { local now; now=$(queue_manager); [ -n "$now" ] && [ "$now" != "$1" ]; }
 probes() { grep -c "to=<$1>.*status=.*deliverable" /var/log/mail.log; }
 kept() { postmap -s "$1" | grep -q "^$2"; }
