@@ -26,6 +26,8 @@ pub struct SmtpSession<'a> {
     pub client: &'a Client,
     /// It has logged in: the protocol is `ESMTPA` (RFC 3848).
     pub authenticated: bool,
+    /// It asked for SMTPUTF8: the protocol is `UTF8SMTP` (RFC 6531 4.3).
+    pub smtputf8: bool,
     /// As whom, where the header is to say so (`smtpd_sasl_authenticated_header`).
     pub login: Option<&'a str>,
     /// Nothing of the client is to be told (`smtpd_hide_client_session`).
@@ -35,7 +37,7 @@ pub struct SmtpSession<'a> {
 impl<'a> From<&'a Client> for SmtpSession<'a> {
     /// A session without login.
     fn from(client: &'a Client) -> Self {
-        SmtpSession { client, authenticated: false, login: None, hidden: false }
+        SmtpSession { client, authenticated: false, smtputf8: false, login: None, hidden: false }
     }
 }
 
@@ -56,7 +58,7 @@ pub fn received(
             let _ = write!(out, "Received: by {host} ({product}) id {id}");
             put_end(&mut out, sole_recipient, &date);
         }
-        Origin::Smtp(SmtpSession { client, authenticated, login, .. }) => {
+        Origin::Smtp(SmtpSession { client, authenticated, smtputf8, login, .. }) => {
             let helo = if client.helo.is_empty() { &client.name } else { &client.helo };
             let address = match client.address.contains(':') {
                 true => format!("IPv6:{}", client.address),
@@ -68,7 +70,8 @@ pub fn received(
             }
             // RFC 3848 knows no `SMTPA`: AUTH is an extension.
             let login = if authenticated && client.protocol != "SMTP" { "A" } else { "" };
-            let _ = write!(out, "by {host} ({product}) with {}{login} id {id}", client.protocol);
+            let protocol = if smtputf8 { "UTF8SMTP" } else { &client.protocol };
+            let _ = write!(out, "by {host} ({product}) with {protocol}{login} id {id}");
             put_end(&mut out, sole_recipient, &date);
         }
         Origin::Internal => {
@@ -141,7 +144,12 @@ mod tests {
     #[test]
     fn what_the_administrator_hides_is_not_told() {
         let client = Client { name: "a.example".into(), protocol: "ESMTP".into(), ..Client::default() };
-        let session = SmtpSession { login: Some("ann"), authenticated: true, hidden: true, client: &client };
+        let session = SmtpSession {
+            login: Some("ann"),
+            authenticated: true,
+            hidden: true,
+            ..SmtpSession::from(&client)
+        };
         let id = QueueId::parse("4XyZ1").unwrap();
         let header = received(&settings(), Origin::Smtp(session), &id, None, Timestamp::from_secs(0));
         assert!(header.starts_with("Received: by mx.example.org (Postfix) id 4XyZ1;\r\n\t"), "{header}");

@@ -17,7 +17,7 @@ pub struct Client {
     pub port: String,
     /// Argument of HELO or EHLO (`helo_name`).
     pub helo: String,
-    /// `SMTP`, `ESMTP`, `UTF8SMTP`, … (`protocol_name`).
+    /// `SMTP`, `ESMTP`, … (`protocol_name`).
     pub protocol: String,
     /// The address of ours that the client reached (`server_address`).
     pub server_address: String,

@@ -105,6 +105,8 @@ pub struct BlocklistReplies {
 
 /// What restrictions decide by: the same for all sessions of a service.
 pub struct Rules {
+    /// Keys are folded as UTF-8 (`smtputf8_enable`).
+    pub utf8: bool,
     /// `mynetworks`.
     pub mynetworks: AddressList,
     /// `permit_mx_backup_networks`, where it is set.

@@ -120,7 +120,7 @@ async fn address(table: &Table, about: &About<'_>, address: &Address, class: &'s
     }
     let full = rules.addresses.complete(address);
     // Here Postfix folds the key itself; elsewhere patterns see an address as it was written.
-    let full = mail::fold(&String::from_utf8_lossy(full.as_bytes()), true).into_owned();
+    let full = mail::fold(&String::from_utf8_lossy(full.as_bytes()), rules.utf8).into_owned();
     let keys = search::access_address(&full, &rules.recipient_delimiter, rules.parents);
     find(table, keys, about, subject).await
 }

@@ -41,14 +41,14 @@ impl Driver {
     }
 
     async fn begin(&self, session: &mut Session<Smtpd>) {
-        let Some(transaction) = session.transaction() else { return };
-        let client = self.client(session, transaction.request.smtputf8);
+        let client = self.client(session);
         let forwarded = session.forwarded();
         let (local, shown) = (self.is_local(&forwarded), self.shown(&client, &forwarded));
         if let Some((request, mail, recipients)) = session.transaction_parts() {
             mail.shown = shown;
             let surroundings = (&*self.shared, &*self.settings, &self.tag);
-            mail.begin(surroundings, self.origin(&client), local, &request.sender, recipients).await;
+            let origin = self.origin(&client, request.smtputf8);
+            mail.begin(surroundings, origin, local, &request.sender, recipients).await;
         }
     }
 
@@ -129,12 +129,13 @@ impl Driver {
     ) -> Result<Option<OnDisk>, Refusal> {
         let flags = transaction.flags;
         let (request, mut mail, recipients) = transaction.into_parts();
-        let client = self.client(session, request.smtputf8);
+        let client = self.client(session);
         let forwarded = session.forwarded();
         let local = self.is_local(&forwarded);
         let surroundings = (&*self.shared, &*self.settings, &self.tag);
         mail.shown = self.shown(&client, &forwarded);
-        mail.begin(surroundings, self.origin(&client), local, &request.sender, &recipients).await;
+        let origin = self.origin(&client, request.smtputf8);
+        mail.begin(surroundings, origin, local, &request.sender, &recipients).await;
         let message = mail.message.take().expect("the content has just been begun");
         let mut finished = message.finish().await?;
         if finished.found.discard {
@@ -191,11 +192,12 @@ impl Driver {
     }
 
     /// What Received tells of the session.
-    fn origin<'a>(&'a self, client: &'a Client) -> Origin<'a> {
+    fn origin<'a>(&'a self, client: &'a Client, smtputf8: bool) -> Origin<'a> {
         let known = &self.settings.peers;
         let login = self.peer.login.as_ref();
         Origin::Smtp(SmtpSession {
             client,
+            smtputf8,
             authenticated: login.is_some(),
             login: login.filter(|_| known.authenticated_header).map(|login| login.username.as_str()),
             hidden: known.hide_client_session,
@@ -208,14 +210,14 @@ impl Driver {
     }
 
     /// The client, as the queue and the Received header show it.
-    pub(crate) fn client(&self, session: &Session<Smtpd>, smtputf8: bool) -> Client {
+    pub(crate) fn client(&self, session: &Session<Smtpd>) -> Client {
         Client {
             name: self.peer.name.clone(),
             reverse_name: self.peer.reverse_name.clone(),
             address: self.peer.address_text(),
             port: self.peer.port_text(),
             helo: session.helo().unwrap_or_default().to_owned(),
-            protocol: if smtputf8 { "UTF8SMTP" } else { session.protocol() }.to_owned(),
+            protocol: session.protocol().to_owned(),
             server_address: self.peer.server_address_text(),
             server_port: self.peer.server_port_text(),
         }

@@ -90,7 +90,8 @@ impl About<'_> {
 
     async fn known_by(&self, maps: &Maps, resolved: &Resolved, as_given: &Address) -> Result<bool, Reply> {
         // In small letters, for tables that do not fold by themselves.
-        let address = mail::fold(&String::from_utf8_lossy(resolved.address.as_bytes()), true).into_owned();
+        let address =
+            mail::fold(&String::from_utf8_lossy(resolved.address.as_bytes()), self.rules.utf8).into_owned();
         let ours = resolved.class == Class::Local;
         let keys = search::mapping(&address, &self.rules.recipient_delimiter, ours);
         match self.found_in(maps, keys).await {

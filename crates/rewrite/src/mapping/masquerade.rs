@@ -3,7 +3,7 @@
 use super::settings::{Inner, Masquerade};
 use super::witness::{Step, Witness};
 use crate::canonical::memrchr;
-use mail::Address;
+use mail::{Address, fold};
 
 impl Inner {
     /// The address without the hosts that are to be hidden.
@@ -30,17 +30,15 @@ impl Masquerade {
     /// The domain that the address's domain is hidden behind; nothing where it stays as it is.
     fn domain_for(&self, address: &Address) -> Option<&str> {
         let bytes = address.as_bytes();
-        let domain = &bytes[memrchr(b'@', bytes)? + 1..];
+        let domain = String::from_utf8_lossy(&bytes[memrchr(b'@', bytes)? + 1..]);
+        let domain = fold(&domain, true);
         for entry in &self.domains {
             let (hides, parent) = entry.strip_prefix('!').map_or((true, &**entry), |parent| (false, parent));
-            if domain.eq_ignore_ascii_case(parent.as_bytes()) {
+            let Some(hosts) = domain.strip_suffix(&*fold(parent, true)) else { continue };
+            if hosts.is_empty() {
                 return None;
             }
-            let rest = domain.len().checked_sub(parent.len() + 1);
-            let within = rest.is_some_and(|at| {
-                domain[at] == b'.' && domain[at + 1..].eq_ignore_ascii_case(parent.as_bytes())
-            });
-            if within {
+            if hosts.ends_with('.') {
                 return hides.then_some(parent);
             }
         }
@@ -53,8 +51,8 @@ mod tests {
     use super::*;
 
     fn hidden(address: &str) -> Option<String> {
-        let domains =
-            ["foo.example.org", "!bar.example.org", "example.org", ".dot.example"].map(str::to_owned);
+        let domains = ["foo.example.org", "!bar.example.org", "example.org", ".dot.example", "grün.example"]
+            .map(str::to_owned);
         let masquerade = Masquerade { domains: domains.into(), ..Masquerade::default() };
         masquerade.domain_for(&address.into()).map(str::to_owned)
     }
@@ -70,6 +68,7 @@ mod tests {
             ("a@x.bar.example.org", None),
             ("a@example.org", None),
             ("a@xexample.org", None),
+            ("a@x.GRÜN.example", Some("grün.example")),
             ("a@h.dot.example", None),
             ("a", None),
         ] {

@@ -295,7 +295,9 @@ impl<H: Host> Session<H> {
     fn vrfy_arguments(&mut self, words: &[Word<'_>], out: &mut Outputs) -> Done {
         // As Postfix: all of the line is the address, but for the option.
         let (words, smtputf8) = match words {
-            [_, words @ .., option] if option.is("SMTPUTF8") => (words, true),
+            [_, words @ .., option] if self.settings.smtputf8_enable && option.is("SMTPUTF8") => {
+                (words, true)
+            }
             [_, words @ ..] => (words, false),
             [] => (words, false),
         };
