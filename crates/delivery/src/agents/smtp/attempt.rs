@@ -386,7 +386,7 @@ impl Delivery<'_> {
         is_final: bool,
         is_site: bool,
     ) {
-        if failure.is_soft() && !is_final {
+        if failure.another_server_may_help() && !is_final {
             let passed =
                 ServerPassedOver { queue_id: &self.report.job().queue_id, reason: &failure.0.reason };
             observe::emit(self.report.tag(), &passed);

@@ -18,6 +18,9 @@ const CONFIGURATION: Dsn = Dsn::new(4, 3, 5);
 /// Trouble of our own.
 const LOCAL: Dsn = Dsn::new(4, 3, 0);
 
+/// The message needs SMTPUTF8 (RFC 6531 4.2).
+const NO_SMTPUTF8: Dsn = Dsn::new(5, 6, 7);
+
 /// Why recipients did not get the message.
 #[derive(Clone, Debug)]
 pub(super) struct Failure(pub Verdict);
@@ -95,7 +98,7 @@ impl Failure {
     /// The server does not know UTF-8 in addresses and headers.
     pub fn no_smtputf8(peer: &Peer) -> Self {
         let text = format!("SMTPUTF8 is required, but was not offered by host {}", peer.label);
-        Failure(Verdict::failure(Dsn::new(5, 6, 7), text))
+        Failure(Verdict::failure(NO_SMTPUTF8, text))
     }
 
     /// The server is ourselves.
@@ -121,7 +124,13 @@ impl Failure {
         self
     }
 
-    /// Whether another server, or another time, may bring better luck.
+    /// Whether another server may bring better luck: also where this one lacks SMTPUTF8 (since Postfix 3.11).
+    pub fn another_server_may_help(&self) -> bool {
+        // What a server says is no word of ours.
+        self.is_soft() || (self.0.dsn == NO_SMTPUTF8 && self.0.diagnostic.is_none())
+    }
+
+    /// Whether another time may bring better luck.
     pub fn is_soft(&self) -> bool {
         self.0.status == Status::Deferred
     }

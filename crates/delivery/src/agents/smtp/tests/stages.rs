@@ -214,6 +214,26 @@ fn utf8_is_not_sent_to_servers_that_do_not_know_it() {
 }
 
 #[test]
+fn a_server_without_smtputf8_leaves_the_mail_to_the_next() {
+    run(async {
+        let first = Server::new(&[]);
+        let second = Server::new(&[("EHLO", "250-b.example\n250-8BITMIME\n250 SMTPUTF8")]);
+        let port = first.start_at("127.0.0.2:0").await.port();
+        second.start_at(&format!("127.0.0.3:{port}")).await;
+        let resolver = ScriptedResolver::new()
+            .with_mx("x.example", 10, "a.example")
+            .with_mx("x.example", 20, "b.example")
+            .with_address("a.example", "127.0.0.2")
+            .with_address("b.example", "127.0.0.3");
+        let agent = agent(quick(), resolver);
+        let mut job = job(&format!("x.example:{port}"), &["jörg@example.org"]);
+        job.smtputf8 = 1 | 8;
+        assert_eq!(hand(&agent, job).only().await.0, Status::Sent);
+        assert_eq!((first.connections.get(), second.connections.get()), (1, 1));
+    });
+}
+
+#[test]
 fn each_recipient_has_the_reply_it_got_and_the_log_says_so() {
     run(async {
         let server = Server::new(&[("RCPT TO:<no@", "550 5.1.1 no"), ("RCPT TO:<full@", "452 4.2.2 full")]);
