@@ -12,7 +12,7 @@ pub enum ContentType {
     },
     /// A message with a header of its own (`message/rfc822`).
     Message,
-    /// One whose header may be in UTF-8 (`message/global`, RFC 6532); unlike the others, it may be encoded.
+    /// One whose header may be in UTF-8 (`message/global`, RFC 6532); who encodes bodies may take it for one.
     Global,
     /// A part of a message, or a message that lies elsewhere: no structure, but 7-bit.
     Fragment,
