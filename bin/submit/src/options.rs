@@ -81,7 +81,7 @@ pub enum Mistake {
 const WITH_VALUE: &[u8] = b"ABCFLNORVXefhopr";
 
 /// Longest value of `-V`.
-const ENVID_MAX: usize = 100;
+pub const ENVID_MAX: usize = 100;
 
 /// Reads the command line behind the program's name.
 pub fn parse(program: &str, arguments: &[OsString]) -> Result<Options, Mistake> {
@@ -253,7 +253,7 @@ fn with_value(letter: u8, value: &[u8], options: &mut Options) -> Result<(), Mis
 }
 
 /// RFC 3461 4.1; the error is a word that is none, where one is to blame.
-fn notify(value: &[u8]) -> Result<Notify, Option<&[u8]>> {
+pub fn notify(value: &[u8]) -> Result<Notify, Option<&[u8]>> {
     let mut bits = 0;
     let divided = |byte: &u8| matches!(byte, b',' | b' ' | b'\t' | b'\r' | b'\n');
     for word in value.split(divided).filter(|word| !word.is_empty()) {

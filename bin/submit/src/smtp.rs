@@ -5,10 +5,11 @@
 
 use crate::addresses::parse_list;
 use crate::message::{LineEnds, Message, Records as _, Rules};
+use crate::options::ENVID_MAX;
 use crate::sendmail::Drop;
 use crate::settings::{Settings, os_text};
 use crate::{Failure, TEMPFAIL};
-use mail::Encoding;
+use mail::{Encoding, Notify};
 use queue::record::kind;
 use std::io::{self, BufRead, BufReader, Read, Write};
 
@@ -23,7 +24,16 @@ const RECIPIENTS_MAX: usize = 1000;
 struct Transaction {
     sender: Option<Vec<u8>>,
     encoding: Encoding,
-    recipients: Vec<Vec<u8>>,
+    envid: Option<Vec<u8>>,
+    ret: Option<&'static [u8]>,
+    recipients: Vec<Recipient>,
+}
+
+/// A recipient, and what is to be told of it (RFC 3461).
+struct Recipient {
+    address: Vec<u8>,
+    notify: Notify,
+    original: Option<Vec<u8>>,
 }
 
 /// Speaks until QUIT or the end of the input.
@@ -104,7 +114,7 @@ impl Session<'_> {
         }
         let size = self.settings.message_size_limit;
         self.say(&format!(
-            "250-{host}\r\n250-PIPELINING\r\n250-SIZE {size}\r\n250-ENHANCEDSTATUSCODES\r\n250 8BITMIME"
+            "250-{host}\r\n250-PIPELINING\r\n250-SIZE {size}\r\n250-ENHANCEDSTATUSCODES\r\n250-8BITMIME\r\n250-DSN\r\n250 SMTPUTF8"
         ))
     }
 
@@ -123,7 +133,15 @@ impl Session<'_> {
                 ("SIZE", size) if size.parse().is_ok_and(|size| self.is_too_large(size)) => {
                     return self.say("552 5.3.4 Message size exceeds fixed limit");
                 }
-                ("SIZE", _) => {}
+                // What needs SMTPUTF8 is known by itself when pickup takes it.
+                ("SIZE", _) | ("SMTPUTF8", "") => {}
+                ("RET", "FULL") => self.transaction.ret = Some(b"1"),
+                ("RET", "HDRS") => self.transaction.ret = Some(b"2"),
+                ("RET", _) => return self.say("501 5.5.4 Bad RET parameter syntax"),
+                ("ENVID", _) => match xtext(value).filter(|id| !id.is_empty() && id.len() <= ENVID_MAX) {
+                    Some(envid) => self.transaction.envid = Some(envid),
+                    None => return self.say("501 5.5.4 Bad ENVID parameter syntax"),
+                },
                 _ => return self.say("555 5.5.4 Unsupported option"),
             }
         }
@@ -139,29 +157,52 @@ impl Session<'_> {
         if self.transaction.sender.is_none() {
             return self.say("503 5.5.1 Error: need MAIL command");
         }
-        let Some((address, _)) = path(rest, "TO:").filter(|(address, _)| !address.is_empty()) else {
+        let Some((address, options)) = path(rest, "TO:").filter(|(address, _)| !address.is_empty()) else {
             return self.say("501 5.5.4 Syntax: RCPT TO:<address>");
         };
+        let mut recipient = Recipient { address, notify: Notify::default(), original: None };
+        for option in options.split_ascii_whitespace() {
+            let (name, value) = option.split_once('=').unwrap_or((option, ""));
+            match name.to_ascii_uppercase().as_str() {
+                "NOTIFY" => match crate::options::notify(value.as_bytes()) {
+                    Ok(notify) if notify != Notify::default() => recipient.notify = notify,
+                    _ => return self.say("501 5.5.4 Error: Bad NOTIFY parameter syntax"),
+                },
+                "ORCPT" => match original(value) {
+                    Some(original) => recipient.original = Some(original),
+                    None => return self.say("501 5.5.4 Error: Bad ORCPT parameter syntax"),
+                },
+                _ => return self.say(&format!("555 5.5.4 Unsupported option: {option}")),
+            }
+        }
         if self.transaction.recipients.len() >= RECIPIENTS_MAX {
             return self.say("452 4.5.3 Error: too many recipients");
         }
-        self.transaction.recipients.push(address);
+        self.transaction.recipients.push(recipient);
         self.say("250 2.1.5 Ok")
     }
 
     fn data(&mut self) -> io::Result<()> {
-        let Transaction { sender, encoding, recipients } = std::mem::take(&mut self.transaction);
+        let Transaction { sender, encoding, envid, ret, recipients } = std::mem::take(&mut self.transaction);
         let Some(sender) = sender.filter(|_| !recipients.is_empty()) else {
             return self.say("503 5.5.1 Error: need RCPT command");
         };
         self.say("354 End data with <CR><LF>.<CR><LF>")?;
         let mut drop = Drop::open(self.settings)?;
+        envid.iter().try_for_each(|envid| drop.attribute("envelope_id", envid))?;
+        ret.iter().try_for_each(|ret| drop.attribute("ret_flags", ret))?;
         drop.attribute("rewrite_context", b"local")?;
         drop.record(kind::SENDER, &sender)?;
         if encoding == Encoding::EightBit {
             drop.attribute("encoding", b"8bit")?;
         }
-        recipients.iter().try_for_each(|recipient| drop.record(kind::RECIPIENT, recipient))?;
+        for Recipient { address, notify, original } in &recipients {
+            if *notify != Notify::default() {
+                drop.attribute("notify_flags", notify.0.to_string().as_bytes())?;
+            }
+            original.iter().try_for_each(|original| drop.attribute("dsn_orig_rcpt", original))?;
+            drop.record(kind::RECIPIENT, address)?;
+        }
         drop.record(kind::CONTENT, b"")?;
         let written = self.content(&mut drop)?;
         let done = written.and_then(|()| {
@@ -218,4 +259,28 @@ fn path<'a>(rest: &'a str, word: &str) -> Option<(Vec<u8>, &'a str)> {
         return None;
     }
     Some((parse_list(address.as_bytes()).into_iter().next().unwrap_or_default(), options))
+}
+
+/// `type;xtext` of ORCPT, decoded.
+fn original(value: &str) -> Option<Vec<u8>> {
+    let (kind, address) = value.split_once(';')?;
+    let address = xtext(address).filter(|address| !address.is_empty())?;
+    let fits = !kind.is_empty() && kind.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-');
+    fits.then(|| [kind.as_bytes(), b";", &address].concat())
+}
+
+/// The text that an xtext stands for (RFC 3461 4), where that can be printed.
+fn xtext(text: &str) -> Option<Vec<u8>> {
+    let mut out = Vec::new();
+    let mut rest = text.bytes();
+    while let Some(byte) = rest.next() {
+        out.push(match byte {
+            b'+' => {
+                let digits = [rest.next()?, rest.next()?];
+                u8::from_str_radix(std::str::from_utf8(&digits).ok()?, 16).ok()?
+            }
+            byte => byte,
+        });
+    }
+    out.iter().all(|byte| (b' '..=b'~').contains(byte)).then_some(out)
 }

@@ -132,6 +132,20 @@ fn smtp_is_spoken_on_standard_input() {
 }
 
 #[test]
+fn smtp_takes_what_senders_want_to_be_told() {
+    let world = World::new("dsn-smtp");
+    let dialogue = "EHLO me\r\nMAIL FROM:<ann@example.org> RET=HDRS ENVID=a+2Bb SMTPUTF8\r\n\
+        RCPT TO:<bob@example.org> NOTIFY=SUCCESS,DELAY ORCPT=rfc822;b+40x\r\nRCPT TO:<c@d> ORCPT=rfc822;b+0Ax\r\n\
+        DATA\r\n.\r\nQUIT\r\n";
+    assert_eq!(world.run("sendmail", &["-bs"], dialogue.as_bytes()).0, 0);
+    assert_eq!(
+        records(&world.files()[0]),
+        "A envelope_id=a+b\nA ret_flags=2\nA rewrite_context=local\nS ann@example.org\nA notify_flags=10\n\
+         A dsn_orig_rcpt=rfc822;b@x\nR bob@example.org\nM \nX \nE "
+    );
+}
+
+#[test]
 fn nothing_is_left_of_mail_that_is_refused() {
     let world = World::new("refused");
     let large = vec![b'x'; 200_000];
