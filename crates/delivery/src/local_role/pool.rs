@@ -81,7 +81,7 @@ pub type Errand = Box<dyn FnOnce(&mut Rights) + Send>;
 /// What a worker does next.
 enum Work {
     Deliver(Vec<Task>),
-    Run(Vec<Errand>),
+    Run(Errand),
 }
 
 /// Takes tasks.
@@ -192,11 +192,9 @@ impl Shared {
         loop {
             let tasks = match self.next() {
                 Work::Deliver(tasks) => tasks,
-                Work::Run(errands) => {
-                    for errand in errands {
-                        // Its waiter sees that the sender is gone.
-                        let _ = catch_unwind(AssertUnwindSafe(|| errand(&mut rights)));
-                    }
+                Work::Run(errand) => {
+                    // Its waiter sees that the sender is gone.
+                    let _ = catch_unwind(AssertUnwindSafe(|| errand(&mut rights)));
                     self.lock().errands.end(Instant::now());
                     continue;
                 }
@@ -234,8 +232,8 @@ impl Shared {
                 state.taken.insert(task.mailbox.path.clone(), waiting);
                 return Work::Deliver(vec![task]);
             }
-            if let Some(errands) = state.errands.take(1, now) {
-                return Work::Run(errands);
+            if let Some(errand) = state.errands.take(1, now).and_then(|mut one| one.pop()) {
+                return Work::Run(errand);
             }
             let share = (state.maildirs.len() / SHARES).clamp(LONG, BATCH_MAX);
             if let Some(batch) = state.maildirs.take(share, now) {
