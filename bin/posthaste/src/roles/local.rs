@@ -9,8 +9,8 @@ use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use tokio::sync::watch;
 
-/// Threads that write mailboxes. Each waits for its own sync, so there are more than cores; at 1,000 deliveries a
-/// second and 10 ms a sync these are as many as are busy.
+/// Threads that write mailboxes. Each waits for its own sync, so there are more than cores; at 1,000 deliveries into
+/// mailbox files a second and 10 ms a sync these are as many as are busy.
 const WORKERS: usize = 16;
 
 /// Runs the role. It keeps root, where it has it, since each delivery takes its recipient's identity.

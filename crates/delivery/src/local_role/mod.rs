@@ -72,7 +72,7 @@ pub struct Inputs {
     pub settings: watch::Receiver<Arc<Services>>,
     /// Serves the sockets of spawn lines.
     pub spawner: Spawner,
-    /// Threads that write mailboxes. Each waits for its own sync, and the disk makes one of those that wait together.
+    /// Threads that write mailboxes. Those with mailbox files sync each its own; what waits for Maildirs goes to few.
     pub workers: usize,
     /// The order to end.
     pub shutdown: Shutdown,
