@@ -113,16 +113,17 @@ impl Instance {
         Err(Error::other(format!("no greeting within {patience:?}: {}", self.output())))
     }
 
-    /// The process of `role`, if it lives.
+    /// The process of `role`, if it lives: the first of those that have its words, as a command has until it is executed.
     pub fn pid(&self, role: Role) -> Option<i32> {
         let wanted = self.dir.join("posthaste");
-        fs::read_dir("/proc").ok()?.flatten().find_map(|entry| {
+        let of_role = |entry: fs::DirEntry| {
             let pid: i32 = entry.file_name().to_str()?.parse().ok()?;
             let exe = fs::read_link(entry.path().join("exe")).ok()?;
             let words = fs::read(entry.path().join("cmdline")).ok()?;
             let mut words = words.split(|&b| b == 0);
             (exe == wanted && words.any(|w| w == role.word().as_bytes())).then_some(pid)
-        })
+        };
+        fs::read_dir("/proc").ok()?.flatten().filter_map(of_role).min()
     }
 
     /// Kills the process of `role` as a crash would. For master this waits until its children are gone.

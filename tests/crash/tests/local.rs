@@ -1,4 +1,5 @@
-//! The local role is killed at random points of deliveries: into an mbox, a Maildir, a command, and onward.
+//! The local role is killed during deliveries, into an mbox, a Maildir, a command, and onward: at random points, and in
+//! front of each call that changes something.
 //!
 //! `CRASH_ROUNDS` sets how many kills (12 where it is not set, 500 for a thorough run), `CRASH_SEED` when they come.
 
@@ -6,6 +7,7 @@ use crash::{Acked, Instance, Load, Options, Rng, Role, Sink};
 use std::collections::HashSet;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 fn number(name: &str, default: u64) -> u64 {
@@ -37,21 +39,32 @@ fn a_kill_of_the_local_role_loses_no_message_and_leaves_no_half_one() {
     fs::write(&aliases, format!("/^r[0-9]+$/ {}\n", all.replace('$', "$$"))).unwrap();
     let main_cf = format!(
         "mydestination = example.org\nlocal_recipient_maps =\nalias_maps = regexp:{}\nmailbox_size_limit = 0\n\
-         message_size_limit = 0\ndeliver_lock_delay = 1s\nlocal_destination_concurrency_limit = 4\n",
+         message_size_limit = 0\ndeliver_lock_delay = 1s\nlocal_destination_concurrency_limit = 4\nservice_throttle_time = 1s\nstale_lock_time = 2s\n",
         aliases.display()
     );
     let options = Options { relay_port: sink.port, main_cf, ..Options::default() };
     let mut instance = Instance::start("local", options).unwrap();
     let load = Load::start(instance.port, 2, BODY, pause(rounds));
 
+    let has_strace = Command::new("strace").arg("-V").output().is_ok();
+    assert!(has_strace || std::env::var_os("CI").is_none(), "strace is missing: ./test installs it");
+    let mut kills = 0;
     for round in 0..rounds {
-        std::thread::sleep(Duration::from_millis(100 + rng.below(300)));
-        // Master lets a role wait that ends again and again.
+        // Master lets a role wait that ends again and again; what is there meanwhile may be a command of the one before.
         let end = Instant::now() + Duration::from_secs(60);
-        while instance.pid(Role::Local).is_none() && Instant::now() < end {
-            std::thread::sleep(Duration::from_millis(10));
+        loop {
+            let found = instance.pid(Role::Local);
+            std::thread::sleep(Duration::from_millis(100 + rng.below(300)));
+            if found.is_some() && instance.pid(Role::Local) == found || Instant::now() > end {
+                break;
+            }
         }
-        instance.kill(Role::Local).unwrap_or_else(|e| panic!("round {round}: {e}\n{}", instance.output()));
+        let killed = match has_strace && round % 2 == 1 {
+            true => kill_at_call(&instance, 1 + round / 2 % CALLS_MAX),
+            false => instance.kill(Role::Local).map(|_| true),
+        };
+        let killed = killed.unwrap_or_else(|e| panic!("round {round}: {e}\n{}", instance.output()));
+        kills += u64::from(killed);
     }
     let acked = load.finish();
     assert!(acked.len() as u64 >= rounds, "the load hardly ran: {} messages", acked.len());
@@ -63,8 +76,37 @@ fn a_kill_of_the_local_role_loses_no_message_and_leaves_no_half_one() {
     for file in files(&boxes.join("Maildir/new")) {
         assert!(is_whole(&fs::read_to_string(&file).unwrap()), "{} is half a message", file.display());
     }
-    println!("{rounds} kills, {} acknowledged, {whole} entries in the mbox", acked.len());
+    println!("{kills} kills in {rounds} rounds, {} acknowledged, {whole} entries in the mbox", acked.len());
     fs::remove_dir_all(&boxes).unwrap();
+}
+
+/// Calls that change files or tell somebody; those that only look make no difference to a kill.
+const CALLS: &str = "openat,write,writev,pwrite64,pwritev,sendto,sendmsg,fsync,fdatasync,syncfs,ftruncate,fchmod,fchown,\
+                     mkdir,mkdirat,link,linkat,rename,renameat,renameat2,unlink,unlinkat,clone,clone3,vfork";
+
+/// So many of them a thread makes in one delivery.
+const CALLS_MAX: u64 = 12;
+
+/// How long a thread is given to make them; where none does, this kill is left out.
+const CALLS_PATIENCE: Duration = Duration::from_secs(10);
+
+/// Lets the local role be killed as one of its threads, or a command of it, enters its `number`th call from now; false
+/// where that did not come to pass.
+fn kill_at_call(instance: &Instance, number: u64) -> std::io::Result<bool> {
+    let pid = instance.pid(Role::Local).ok_or_else(|| std::io::Error::other("it does not run"))?;
+    let mut strace = Command::new("strace")
+        .args(["-f", "-qq", "-o", "/dev/null", "-e", &format!("trace={CALLS}")])
+        .args(["-e", &format!("inject={CALLS}:signal=KILL:when={number}"), "-p", &pid.to_string()])
+        .stdin(Stdio::null())
+        .spawn()?;
+    let end = Instant::now() + CALLS_PATIENCE;
+    while instance.pid(Role::Local) == Some(pid) && Instant::now() < end {
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    let is_gone = instance.pid(Role::Local) != Some(pid);
+    strace.kill()?;
+    strace.wait()?;
+    Ok(is_gone)
 }
 
 /// Waits until each message is in every place; the first ones that are not when two minutes passed without a new one.
