@@ -66,6 +66,7 @@ impl Reader<'_> {
         let parents_of = |name: &str| Parents::of(name, &global.parent_domain_matches_subdomains);
         let networks = parents_of("mynetworks");
         let rules = Rules {
+            utf8: global.smtputf8_enable,
             mynetworks: self.open.clients("mynetworks", &global.mynetworks, networks),
             mx_backup_networks: self.mx_backup_networks(p, parents_of("permit_mx_backup_networks")),
             own_addresses: around.own_addresses.clone(),
