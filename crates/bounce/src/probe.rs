@@ -3,10 +3,8 @@
 use crate::report::message_id;
 use crate::{Addressed, Settings, local_date};
 use bytes::Bytes;
+use mail::smtputf8::Asking;
 use mail::{ContentFlags, Envelope, Purpose, QueueId, Timestamp};
-
-/// `SMTPUTF8` was asked for, and a recipient needs it (Postfix's `sender options`).
-const SMTPUTF8_FOR_RECIPIENT: u32 = 1 | 8;
 
 /// A message that finds out whether an address can get mail, ready to be queued.
 #[derive(Clone, Debug)]
@@ -23,7 +21,7 @@ pub struct Probe {
 
 impl Settings {
     /// Writes a probe of the recipients, which gets the given id and time.
-    pub fn probe(&self, addressed: Addressed, (queue_id, now): (&QueueId, Timestamp)) -> Probe {
+    pub fn probe(&self, addressed: &Addressed, (queue_id, now): (&QueueId, Timestamp)) -> Probe {
         let (host, name) = (&self.myhostname, &self.mail_name);
         let (date, message_id) = (local_date(now), message_id(queue_id, now, host));
         let mut content = format!(
@@ -32,12 +30,10 @@ impl Settings {
         )
         .into_bytes();
         content.extend_from_slice(&addressed.from);
-        let mut envelope = Envelope::new(addressed.sender, now);
-        envelope.recipients = addressed.recipients;
-        if envelope.recipients.iter().any(|recipient| recipient.address.needs_smtputf8()) {
-            envelope.smtputf8 = SMTPUTF8_FOR_RECIPIENT;
-        }
+        let asking = Asking::new(false, self.probes_detect_smtputf8);
+        let flags = ContentFlags::default();
+        let mut envelope = addressed.envelope(now, asking, flags);
         envelope.attributes.extend(Purpose::Verification.attribute());
-        Probe { envelope, content: content.into(), flags: ContentFlags::default(), message_id }
+        Probe { envelope, content: content.into(), flags, message_id }
     }
 }

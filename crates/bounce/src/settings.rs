@@ -34,6 +34,8 @@ pub struct Settings {
     pub detects_smtputf8: bool,
     /// So do those to postmasters.
     pub notices_detect_smtputf8: bool,
+    /// So do probes of addresses.
+    pub probes_detect_smtputf8: bool,
     /// `enable_threaded_bounces`.
     pub threaded: bool,
     /// `bounce_template_file`: what reports say.
@@ -57,6 +59,7 @@ impl Settings {
             maximal_queue_lifetime,
             detects_smtputf8: global.detects_smtputf8("bounce"),
             notices_detect_smtputf8: global.detects_smtputf8("notify"),
+            probes_detect_smtputf8: global.detects_smtputf8("verify"),
             threaded: bounce.enable_threaded_bounces,
             texts: Texts::read(&bounce.bounce_template_file, &config.scope(service)),
             myhostname: global.myhostname,
@@ -79,6 +82,7 @@ impl Settings {
             maximal_queue_lifetime: Duration::from_secs(5 * 86_400),
             detects_smtputf8: false,
             notices_detect_smtputf8: false,
+            probes_detect_smtputf8: true,
             threaded: false,
             texts: Texts::read("", &Host(myhostname)),
         }

@@ -266,9 +266,9 @@ fn what_is_not_honoured_yet_stands_in_the_log_at_start_and_at_reload() {
     instance.start();
     let told = |name: &str| instance.log().contains(&format!("{name}: not honoured yet: "));
     assert!(told("qmqpd_error_delay"), "{}", instance.log());
-    instance.write_main_cf("authorized_flush_users = root\n");
+    instance.write_main_cf("qmqpd_timeout = 3s\n");
     assert!(instance.posthaste(&["reload"]).status.success());
-    eventually("the warning of the reload", || told("authorized_flush_users"));
+    eventually("the warning of the reload", || told("qmqpd_timeout"));
 }
 
 #[test]

@@ -68,7 +68,7 @@ impl<S: Spool> Driver<S> {
             self.desk.found(&name(address), Finding::Deliverable, REASON, seconds(now));
             addressed.recipients.clear();
         }
-        let probe = self.bounce.probe(addressed, (&id, now));
+        let probe = self.bounce.probe(&addressed, (&id, now));
         match self.spool.bounce(None, id, probe.envelope, vec![probe.content], probe.flags) {
             Ok(new) => {
                 let line = format_args!("{}: message-id={}", new.queue_id, probe.message_id);
