@@ -2,6 +2,7 @@
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, ErrorKind, Write as _};
+use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt, chown};
 use std::path::Path;
 
@@ -29,11 +30,30 @@ pub(super) fn read_to_edit(path: &Path) -> Result<String, String> {
     }
 }
 
+/// Reads a file of a table's settings; one that only its owner may read counts as empty. The error is Postfix's text.
+pub(super) fn of_table(path: &str) -> Result<String, String> {
+    let bytes: Vec<u8> = super::bytes(path).collect();
+    let path = Path::new(std::ffi::OsStr::from_bytes(&bytes));
+    let read = match std::fs::metadata(path) {
+        Ok(found) if !found.is_file() => return Err("not a regular file".to_owned()),
+        Ok(_) => std::fs::read(path),
+        Err(error) => Err(error),
+    };
+    match read {
+        Ok(bytes) => Ok(super::text(&bytes)),
+        Err(error) if error.kind() == ErrorKind::PermissionDenied => Ok(String::new()),
+        Err(error) => Err(system_text(&error)),
+    }
+}
+
 /// Postfix's text for a file that cannot be opened.
 pub(super) fn cannot_open(path: &Path, error: &io::Error) -> String {
-    let text = error.to_string();
-    let text = text.split(" (os error").next().unwrap_or_default();
-    format!("open {}: {text}", shown(path))
+    format!("open {}: {}", shown(path), system_text(error))
+}
+
+/// The system's words for an error.
+fn system_text(error: &io::Error) -> String {
+    error.to_string().split(" (os error").next().unwrap_or_default().to_owned()
 }
 
 /// What [`cannot_open`] says of a file that does not exist.
@@ -43,7 +63,7 @@ pub(super) fn missing(path: &Path) -> String {
 
 /// A path in the texts of this module.
 pub(super) fn shown(path: &Path) -> String {
-    super::text(std::os::unix::ffi::OsStrExt::as_bytes(path.as_os_str()))
+    super::text(path.as_os_str().as_bytes())
 }
 
 /// [`replace`] for a text whose characters are bytes.

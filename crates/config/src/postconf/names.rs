@@ -80,6 +80,13 @@ pub(super) fn of_services(services: &[Entry]) -> BTreeMap<String, String> {
     found
 }
 
+/// Type and file of the table that a word `[proxy:]type:/path` names, where the file holds its settings.
+pub(super) fn file_of_table(word: &str) -> Option<(&str, &str)> {
+    let (kind, path) = word.strip_prefix("proxy:").unwrap_or(word).split_once(':')?;
+    let has_file = path.starts_with('/') && table_settings::of_kind(kind).next().is_some();
+    has_file.then_some((kind, path))
+}
+
 /// The parameters of the table that a word `[proxy:]type:name` names in the old way.
 pub(super) fn of_table(word: &str) -> impl Iterator<Item = String> + '_ {
     let word = word.strip_prefix("proxy:").unwrap_or(word);

@@ -2,11 +2,14 @@
 //!
 //! Postfix looks at master.cf first, then at main.cf, each time at the words before it expands them.
 
-use super::Output;
+use super::edit::split_nameval;
 use super::entry::{Entry, unbraced};
 use super::model::Model;
 use super::names::{self, RAW, READ_ONLY};
+use super::{Output, file};
 use crate::expand::{level, names_in};
+use crate::lines::logical_lines;
+use crate::table_settings;
 use crate::words::{is_list_separator, list, words};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -147,6 +150,23 @@ fn tables(value: &str, place: &Place<'_>, model: &mut Model, output: &mut Output
         }
         for name in names::of_table(&word) {
             model.note_use(name, place.service);
+        }
+        if let Some((kind, path)) = names::file_of_table(&word) {
+            settings_of_table(kind, path, &mut warn);
+        }
+    }
+}
+
+/// Tells what is odd in a file of a table's settings.
+fn settings_of_table(kind: &str, path: &str, warn: &mut impl FnMut(String)) {
+    let text = match file::of_table(path) {
+        Ok(text) => text,
+        Err(why) => return warn(format!("open \"{kind}\" configuration \"{path}\": {why}")),
+    };
+    for line in logical_lines(&text).lines {
+        let Ok((name, value)) = split_nameval(&line.text) else { continue };
+        if !table_settings::of_kind(kind).any(|known| known == name) {
+            warn(format!("{kind}:{path}: unused parameter: {name}={value}"));
         }
     }
 }
