@@ -8,7 +8,7 @@ import re
 import socket
 import sys
 import threading
-from world import Client, debian_master_cf, main_cf, oracle, read_log, start, start_mail, wait, wait_for_port, without_id
+from world import Client, debian_master_cf, main_cf, oracle, read_log, settled_log, start, start_mail, wait, wait_for_port, without_id
 
 program = sys.argv[2]
 SCANNER = "/tmp/clamd.socket"
@@ -106,7 +106,7 @@ for user in ("ann", "bob"):
         if line.startswith(("Subject:", "X-Virus", "X-Original-To:", "harmless", "..", ".", "long", "Status:", "Diag")):
             print(f"{user}:", masked(line))
 results = set()
-for line in read_log().splitlines():
+for line in settled_log().splitlines():
     if found := re.search(r"/(smtp|virtual)\[\d+\]: (\w+: to=.*)|/smtpd\[\d+\]: (\w+: client=.*orig.*)", line):
         results.add(masked(found[2] or found[3]).split(": ", 1)[1])
 print("\n".join("log: " + line for line in sorted(results)))

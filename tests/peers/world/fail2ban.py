@@ -8,7 +8,7 @@ import re
 import subprocess
 import sys
 import time
-from world import LOG, Client, main_cf, oracle, read_log, serve_names, start_mail, wait_for_port, write
+from world import LOG, Client, main_cf, oracle, serve_names, settled_log, start_mail, wait_for_port, write
 
 program = sys.argv[2]
 MODES = ["normal", "more", "auth", "rbl", "ddos", "extra", "errors", "aggressive"]
@@ -122,14 +122,6 @@ def screened_clients():
     Stranger(54, SCREENED, early="EHLO early.example\r\n").tell(["x" * 3000])
 
 
-def settle():
-    """The log is complete once it no longer grows."""
-    before = -1
-    while (now := LOG.stat().st_size) != before:
-        before = now
-        time.sleep(1)
-
-
 def found(mode):
     words = [sys.executable, oracle / "usr/bin/fail2ban-regex", "-c", oracle / "etc/fail2ban", "-o", "<ip> <matches>"]
     modules = dict(os.environ, PYTHONPATH=str(oracle / "usr/lib/python3/dist-packages"))
@@ -150,8 +142,8 @@ start_mail(program)
 wait_for_port(SCREENED)
 smtpd_clients()
 screened_clients()
-settle()
+log = settled_log()
 for mode in MODES:
     print(*sorted(re.sub(r": [0-9A-Za-z]{8,}: ", ": QUEUEID: ", line) for line in found(mode)), sep="\n")
 print("---")
-print(read_log())
+print(log)

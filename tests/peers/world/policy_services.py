@@ -12,7 +12,7 @@ import sys
 import threading
 import time
 from world import (
-    Client, debian_master_cf, main_cf, oracle, read_log, serve_names, start, start_mail, wait, wait_for_port, without_id
+    Client, debian_master_cf, main_cf, oracle, serve_names, settled_log, start, start_mail, wait, wait_for_port, without_id
 )
 
 program = sys.argv[2]
@@ -104,7 +104,7 @@ for line in box.read_text().splitlines():
     line = re.sub(r"delayed \d+ seconds", "delayed N seconds", line)
     line = re.sub(r"\w{3}, \d+ \w{3} \d{4} [\d:]+ [A-Z]+", "DATE", line)
     print("mail:", line)
-for line in read_log().splitlines():
+for line in settled_log().splitlines():
     if found := re.search(r"/smtpd\[\d+\]: (NOQUEUE: reject: .*|warning: .*)", line):
         text = re.sub(r"in \d+ seconds", "in N seconds", found[1])
         print("log:", text)

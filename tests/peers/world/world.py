@@ -99,6 +99,15 @@ def read_log():
     return LOG.read_text(errors="replace") if LOG.exists() else ""
 
 
+def settled_log():
+    """The whole log, once it no longer grows."""
+    before = None
+    while (now := read_log()) != before:
+        before = now
+        time.sleep(1)
+    return now
+
+
 def wait(what, condition, seconds=30):
     """Waits until a condition holds, and gives what it gave; else shows the logs and fails."""
     end = time.monotonic() + seconds
