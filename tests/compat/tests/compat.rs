@@ -17,7 +17,7 @@ use testkit::play::{self, Transcript};
 use testkit::world;
 
 /// Worlds at once: most of a world's time is waiting.
-const WORLDS: usize = 4;
+const WORLDS: usize = 6;
 
 fn main() -> ExitCode {
     let mut arguments: Vec<String> = std::env::args().skip(1).collect();
