@@ -12,6 +12,9 @@ use play::Transcript;
 /// In the line with which a program of Postfix's ends.
 const FATAL: &str = ": fatal: ";
 
+/// In what Postfix's postdrop says where its end finds the file gone that it had just removed: chance.
+const REMOVED_TWICE: &str = ": remove maildrop/";
+
 /// Compares the transcripts of one case. Where the case has a text of ours, that takes the place of Postfix's.
 pub fn compare(case: &Case, postfix: &Transcript, posthaste: &Transcript) -> Ending {
     let mut theirs = Vec::new();
@@ -57,6 +60,7 @@ fn part_lines(case: &Case, transcript: &Transcript, part: &str) -> Vec<String> {
     let own = transcript.lines.iter().filter(|(p, _)| p == part);
     let mut lines: Vec<String> = own.map(|(p, line)| format!("{p}: {line}")).collect();
     if part.ends_with("stderr") {
+        lines.retain(|line| !line.contains(REMOVED_TWICE));
         if case.fatal_only && lines.iter().any(|line| line.contains(FATAL)) {
             lines.retain(|line| line.contains(FATAL));
         }
