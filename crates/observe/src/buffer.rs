@@ -201,20 +201,19 @@ fn run() {
     }
 }
 
+/// Writes what waits. Only then does nothing wait any more: who flushes while another thread writes waits for that.
 fn write_out() {
     let mut slot = lock(&LOG.writer);
     let Some(writer) = slot.as_mut() else { return };
     let mut lines = writer.take_spare();
-    {
-        let mut state = lock(&LOG.state);
-        std::mem::swap(&mut state.lines, &mut lines);
-        LOG.waiting.store(false, Ordering::Release);
-    }
+    std::mem::swap(&mut lock(&LOG.state).lines, &mut lines);
     let lost = if lines.is_empty() { 0 } else { writer.write(&lines) };
     writer.put_spare(lines);
-    if lost > 0 {
-        Counter::LogDropped.add(lost);
-        lock(&LOG.state).dropped += lost;
+    Counter::LogDropped.add(lost);
+    let mut state = lock(&LOG.state);
+    state.dropped += lost;
+    if state.lines.is_empty() {
+        LOG.waiting.store(false, Ordering::Release);
     }
 }
 
