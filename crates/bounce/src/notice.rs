@@ -3,10 +3,10 @@
 //! Postfix: `notify_classes`. Headers and the form of the transcript are Postfix's, since filters sort by them; the
 //! sentences around it are our own.
 
-use crate::report::{flags_of, message_id, one_line_address};
+use crate::report::{flags_of, made_here, message_id, one_line_address};
 use crate::settings::of_host;
 use crate::text::{FROM, fold_said};
-use crate::{Addressed, Heading, local_date};
+use crate::{Addressed, Heading};
 use bytes::Bytes;
 use config::parameters::Global;
 use mail::smtputf8::Asking;
@@ -82,15 +82,8 @@ impl NoticeSettings {
     ) -> Notice {
         let NoticeSettings { myhostname, mail_name, .. } = self;
         let message_id = message_id(queue_id, now, myhostname);
-        let (date, Session { server, client, .. }) = (local_date(now), session);
-        let mut out = Vec::new();
-        for line in [
-            format!("Received: by {myhostname} ({mail_name})"),
-            format!("\tid {queue_id}; {date}"),
-            format!("Date: {date}"),
-        ] {
-            put(&line, &mut out);
-        }
+        let Session { server, client, .. } = session;
+        let mut out = made_here(myhostname, mail_name, queue_id, now).into_bytes();
         out.extend_from_slice(&addressed.from);
         out.extend_from_slice(&addressed.to);
         put(&format!("Subject: {mail_name} {server}: errors from {client}"), &mut out);

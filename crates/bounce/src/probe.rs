@@ -1,7 +1,7 @@
 //! The message of a probe: nobody gets it, so its content is what a message must have and no more.
 
-use crate::report::message_id;
-use crate::{Addressed, Settings, local_date};
+use crate::report::{made_here, message_id};
+use crate::{Addressed, Settings};
 use bytes::Bytes;
 use mail::smtputf8::Asking;
 use mail::{ContentFlags, Envelope, Purpose, QueueId, Timestamp};
@@ -23,12 +23,9 @@ impl Settings {
     /// Writes a probe of the recipients, which gets the given id and time.
     pub fn probe(&self, addressed: &Addressed, (queue_id, now): (&QueueId, Timestamp)) -> Probe {
         let (host, name) = (&self.myhostname, &self.mail_name);
-        let (date, message_id) = (local_date(now), message_id(queue_id, now, host));
-        let mut content = format!(
-            "Received: by {host} ({name})\r\n\tid {queue_id}; {date}\r\nDate: {date}\r\n\
-             Message-Id: {message_id}\r\n"
-        )
-        .into_bytes();
+        let message_id = message_id(queue_id, now, host);
+        let mut content = made_here(host, name, queue_id, now).into_bytes();
+        content.extend_from_slice(format!("Message-Id: {message_id}\r\n").as_bytes());
         content.extend_from_slice(&addressed.from);
         let asking = Asking::new(false, self.probes_detect_smtputf8);
         let flags = ContentFlags::default();

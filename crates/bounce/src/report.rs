@@ -124,12 +124,9 @@ impl Composer<'_> {
 
     fn header(&self, message_id: &str, out: &mut Vec<u8>) -> io::Result<()> {
         let Settings { myhostname, mail_name, .. } = self.settings;
-        let date = local_date(self.now);
         let submitted =
             if self.to.reader == ReportReader::Sender { "auto-replied" } else { "auto-generated" };
-        line!(out, "Received: by {myhostname} ({mail_name})");
-        line!(out, "\tid {}; {date}", self.id);
-        line!(out, "Date: {date}");
+        out.extend_from_slice(made_here(myhostname, mail_name, self.id, self.now).as_bytes());
         out.extend_from_slice(&self.addressed.from);
         line!(out, "Subject: {}", self.text.subject(self.to.reader));
         out.extend_from_slice(&self.addressed.to);
@@ -342,6 +339,12 @@ pub(crate) fn one_line_address(address: &Address) -> String {
     let mut out = Vec::new();
     put_address(address, &mut out);
     String::from_utf8_lossy(&out).into_owned()
+}
+
+/// How the header of mail of our own begins: who made it as what message, and when.
+pub(crate) fn made_here(myhostname: &str, mail_name: &str, id: &QueueId, now: Timestamp) -> String {
+    let date = local_date(now);
+    format!("Received: by {myhostname} ({mail_name})\r\n\tid {id}; {date}\r\nDate: {date}\r\n")
 }
 
 /// The Message-ID that Postfix gives a message, with `<>`.

@@ -4,11 +4,11 @@
 //! waited for; then the address waits here, and nothing else does.
 
 use super::Driver;
+use super::tell::OwnDelivery;
 use crate::route::Addressing;
 use crate::spool::Spool;
 use bounce::{Addressed, Heading};
-use mail::{Address, Dsn, FailedPart, Outcome, Purpose, QueueId, Stamps, Status, Timestamp};
-use observe::events::delivery::DeliveryEnded;
+use mail::{Address, FailedPart, Outcome, Purpose, Stamps, Status, Timestamp};
 use queue::{MessageKey, Record};
 use std::task::{Context, Poll, Waker};
 use verify::Finding;
@@ -64,7 +64,9 @@ impl<S: Spool> Driver<S> {
         if addressed.recipients.len() > 1 {
             // Whoever they are, the address exists.
             const REASON: &str = "aliased to multiple recipients";
-            self.log_aliased(&id, address, REASON, now);
+            let stamps = Stamps { arrival: now, active: now, handed_off: now, connected: None };
+            let own = OwnDelivery { stamps, purpose: Purpose::Verification, reason: REASON };
+            self.log_own(&self.cleanup_tag, &id, (address, address), own);
             self.desk.found(&name(address), Finding::Deliverable, REASON, seconds(now));
             addressed.recipients.clear();
         }
@@ -80,30 +82,6 @@ impl<S: Spool> Driver<S> {
                 self.desk.lost(&name(address));
             }
         }
-    }
-
-    fn log_aliased(&self, queue_id: &QueueId, address: &Address, reason: &str, now: Timestamp) {
-        let stamps = Stamps { arrival: now, active: now, handed_off: now, connected: None };
-        let (delay, delays) = stamps.delays(now);
-        observe::emit(
-            &self.cleanup_tag,
-            &DeliveryEnded {
-                queue_id,
-                recipient: address,
-                original: address,
-                relay: "none",
-                conn_use: 1,
-                delay,
-                delays,
-                delay_decimals: self.settings.delay_decimals,
-                dsn: Dsn::new(2, 0, 0),
-                purpose: Purpose::Verification,
-                status: Status::Sent,
-                forgets_failures: false,
-                soft_bounce: false,
-                reason,
-            },
-        );
     }
 
     /// Takes what became of a recipient that is only asked about: it is done, whatever that is.

@@ -19,6 +19,13 @@ const UNSERVED_PAUSE: Duration = Duration::from_secs(60);
 /// Such transports remembered. Their names come from tables; with more of them some are named too often.
 const UNSERVED_MAX: usize = 100;
 
+/// A delivery that the queue manager counts as done, at the time when an agent would have got it.
+pub(super) struct OwnDelivery {
+    pub stamps: Stamps,
+    pub purpose: Purpose,
+    pub reason: &'static str,
+}
+
 /// What was set otherwise than it holds.
 pub(super) fn warn_of_settings(tag: &Tag, warnings: &[impl Display]) {
     for warning in warnings {
@@ -57,27 +64,40 @@ impl<S: Spool> Driver<S> {
     ) {
         const REASON: &str = "undeliverable postmaster notification discarded";
         let stamps = Stamps { arrival: envelope.arrival, active: now, handed_off: now, connected: None };
-        let (delay, delays) = stamps.delays(now);
+        let original = &envelope.recipients[index as usize].original;
+        let own = OwnDelivery { stamps, purpose: Purpose::Delivery, reason: REASON };
+        self.log_own(&self.tag, queue_id, (recipient, original), own);
+        self.record_dropped(key, index, REASON);
+    }
+
+    /// Logs a recipient, and what it was originally, that no agent gets.
+    pub(super) fn log_own(
+        &self,
+        tag: &Tag,
+        queue_id: &QueueId,
+        (recipient, original): (&Address, &Address),
+        OwnDelivery { stamps, purpose, reason }: OwnDelivery,
+    ) {
+        let (delay, delays) = stamps.delays(stamps.handed_off);
         observe::emit(
-            &self.tag,
+            tag,
             &DeliveryEnded {
                 queue_id,
                 recipient,
-                original: &envelope.recipients[index as usize].original,
+                original,
                 relay: "none",
                 conn_use: 1,
                 delay,
                 delays,
                 delay_decimals: self.settings.delay_decimals,
                 dsn: Dsn::new(2, 0, 0),
-                purpose: Purpose::Delivery,
+                purpose,
                 status: Status::Sent,
                 forgets_failures: false,
                 soft_bounce: false,
-                reason: REASON,
+                reason,
             },
         );
-        self.record_dropped(key, index, REASON);
     }
 
     /// Writes down that a recipient is done without a delivery.
