@@ -3,6 +3,7 @@
 //! A lookup is a future, since some kinds ask a server; the kinds that hold their content in memory answer at
 //! once, and [`now`] takes their answer without an executor.
 
+pub mod cache;
 mod check;
 mod endpoint;
 mod entries;

@@ -78,7 +78,7 @@ impl Desk {
         });
         let wants_probe = due && inner.begin(address, now);
         if let Some(entry) = known.clone().filter(|_| wants_probe) {
-            inner.cache.put(address, Entry { probed: now, ..entry });
+            inner.cache.put(address.to_owned(), Entry { probed: now, ..entry });
         }
         let waits = match (&known, inner.pending.get_mut(address)) {
             (None, Some(pending)) => {
@@ -103,7 +103,7 @@ impl Desk {
         };
         if keeps {
             let text = text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
-            inner.cache.put(address, Entry { finding, probed: 0, updated: now, text });
+            inner.cache.put(address.to_owned(), Entry { finding, probed: 0, updated: now, text });
         }
         // Who waits asks again.
         drop(pending);

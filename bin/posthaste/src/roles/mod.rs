@@ -1,6 +1,7 @@
 //! What each process does: takes over its descriptors, reads the configuration, gives up its rights, serves.
 
 mod agents;
+mod caches;
 mod control;
 mod limits;
 mod local;

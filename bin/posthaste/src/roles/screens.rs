@@ -1,15 +1,14 @@
 //! postscreen in the process `smtpd`: its services, and the files of what it knows of clients.
 
-use super::{Start, agents};
+use super::{Start, agents, caches};
 use ::smtpd::Listener;
 use ::smtpd::postscreen::{Cache, Cleaning, Screen, Service, Settings};
 use config::{Config, ServiceLine, ServiceType};
-use observe::events::cache::CacheCleaned;
-use observe::{Tag, emit};
+use observe::Tag;
 use std::collections::BTreeMap;
 use std::os::fd::{BorrowedFd, OwnedFd};
 use std::sync::Arc;
-use tables::keeper::{Keeper, Kept, Place, Tasks};
+use tables::keeper::{Keeper, Place};
 
 /// A postscreen service of master.cf, ready to look at clients on several event loops.
 pub struct PreparedScreen {
@@ -55,41 +54,25 @@ pub fn directories(screens: &[PreparedScreen]) -> Vec<BorrowedFd<'_>> {
 
 /// Gives each service its cache, one for all that have the same map, and begins to keep the files of them.
 pub fn keep(screens: &mut [PreparedScreen], start: &Start) -> Result<Vec<Keeper>, String> {
-    let mut caches: BTreeMap<String, Arc<Cache>> = BTreeMap::new();
+    let mut known: BTreeMap<String, Arc<Cache>> = BTreeMap::new();
     let mut keepers = Vec::new();
     for screen in screens {
         let tag = Tag { program: Arc::clone(&screen.program), number: start.tag.number };
-        let warn = |text: String| observe::warn(&tag, format_args!("{text}"));
-        let cache = match caches.get(&screen.map) {
+        let cache = match known.get(&screen.map) {
             Some(cache) => Arc::clone(cache),
             None => {
-                let cache = Arc::new(Cache::default());
-                let place = match screen.place.take() {
-                    Some(Ok(place)) => {
-                        place.read(&*cache, &warn);
-                        Some(place)
-                    }
-                    Some(Err(why)) => {
-                        warn(format!(
-                            "postscreen_cache_map: {why}: a restart forgets the clients that passed"
-                        ));
-                        None
-                    }
-                    None => None,
+                let (cache, cleaning) = (Arc::new(Cache::default()), screen.cleaning);
+                let kind = caches::Kind {
+                    thread: "postscreen-cache",
+                    parameter: "postscreen_cache_map",
+                    forgets: "the clients that passed",
+                    map: screen.map.clone(),
+                    tag,
                 };
-                let (map, cleaning) = (screen.map.clone(), screen.cleaning);
-                let (own, kept) = (Arc::clone(&cache), Arc::clone(&cache) as Arc<dyn Kept>);
-                let (cleaner, warner) = (tag.clone(), tag.clone());
-                let clean = move |now| {
-                    if let Some((retained, dropped)) = own.clean(now, cleaning) {
-                        emit(&cleaner, &CacheCleaned { map: &map, retained, dropped });
-                    }
-                };
-                let warn = move |text: String| observe::warn(&warner, format_args!("{text}"));
-                let tasks = Tasks { clean: Box::new(clean), warn: Box::new(warn) };
-                let keeper = Keeper::start("postscreen-cache", kept, place, tasks);
-                keepers.push(keeper.map_err(|e| format!("cannot start a thread: {e}"))?);
-                caches.insert(screen.map.clone(), Arc::clone(&cache));
+                let (kept, own) = (Arc::clone(&cache), Arc::clone(&cache));
+                let clean = move |now| cleaning.clean(&own, now);
+                keepers.push(caches::keep(kind, kept, screen.place.take(), clean)?);
+                known.insert(screen.map.clone(), Arc::clone(&cache));
                 cache
             }
         };

@@ -1,13 +1,12 @@
 //! Address verification in the process `qmgr`: the desk, its socket, and the file of what is known.
 
-use super::{Start, agents, sockets};
+use super::{Start, agents, caches, sockets};
 use config::{Config, ServiceType};
-use observe::events::cache::CacheCleaned;
-use observe::{Tag, emit};
+use observe::Tag;
 use std::os::fd::BorrowedFd;
 use std::os::unix::net::UnixListener;
 use std::sync::Arc;
-use tables::keeper::{Keeper, Kept, Place, Tasks};
+use tables::keeper::{Keeper, Place};
 use verify::{Cache, Desk, Settings};
 
 /// What is read while every file is in reach.
@@ -45,34 +44,17 @@ impl Prepared {
 
     /// Takes in what the file holds, and begins to keep it.
     pub fn begin(self, start: &Start) -> Result<Verifying, String> {
-        let tag = Tag::new(&self.program, "verify", start.tag.number);
-        let warning = tag.clone();
-        let warn = move |text: String| observe::warn(&warning, format_args!("{text}"));
         let (cache, settings) = (Arc::new(Cache::default()), self.settings);
-        let place = match self.place {
-            Some(Ok(place)) => {
-                place.read(&*cache, &warn);
-                Some(place)
-            }
-            Some(Err(why)) => {
-                warn(format!("address_verify_map: {why}: a restart forgets what is known of addresses"));
-                None
-            }
-            None => None,
+        let kind = caches::Kind {
+            thread: "verify-cache",
+            parameter: "address_verify_map",
+            forgets: "what is known of addresses",
+            map: settings.map.clone(),
+            tag: Tag::new(&self.program, "verify", start.tag.number),
         };
         let (own, rules) = (cache.clone(), settings.clone());
-        let clean = move |now| {
-            if let Some((retained, dropped)) = own.clean(&rules, now) {
-                emit(&tag, &CacheCleaned { map: &rules.map, retained, dropped });
-            }
-        };
-        let tasks = Tasks { clean: Box::new(clean), warn: Box::new(warn) };
-        let kept: Arc<dyn Kept> = cache.clone();
-        let keeper = Keeper::start("verify-cache", kept, place, tasks);
-        Ok(Verifying {
-            desk: Desk::new(settings, cache),
-            listener: sockets::listen(verify::SOCKET)?,
-            keeper: keeper.map_err(|e| format!("cannot start a thread: {e}"))?,
-        })
+        let clean = move |now| rules.clean(&own, now);
+        let keeper = caches::keep(kind, cache.clone(), self.place, clean)?;
+        Ok(Verifying { desk: Desk::new(settings, cache), listener: sockets::listen(verify::SOCKET)?, keeper })
     }
 }

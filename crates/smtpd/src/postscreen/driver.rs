@@ -247,7 +247,7 @@ impl Driver {
             }
             Access::Dunno => {}
         }
-        let known = self.screen().cache.get(address);
+        let known = self.screen().cache.get(&address).unwrap_or_default();
         let todo = settings.early.todo(&known, seconds());
         if todo.is_empty() && refusal.is_none() {
             self.say(&Finding::PassOld);
@@ -292,7 +292,7 @@ impl Driver {
     }
 
     fn is_known(&self) -> bool {
-        let known = self.screen().cache.get(self.client.ip());
+        let known = self.screen().cache.get(&self.client.ip()).unwrap_or_default();
         self.settings().early.todo(&known, seconds()).is_empty()
     }
 
