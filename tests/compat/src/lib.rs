@@ -6,6 +6,7 @@ pub mod coverage;
 pub mod grammar;
 pub mod honoured;
 pub mod missing;
+pub mod ring;
 pub mod tools;
 
 use regex_lite::Regex;

@@ -7,14 +7,13 @@
 //! fails for what its cases should show and do not (`coverage`); `--gaps` lists that for the cases of the filter.
 
 use compat::missing::{self, Ending, Endings};
-use compat::{cases, comparable, coverage, difference};
+use compat::{cases, comparable, coverage, difference, ring};
 use std::collections::{BTreeMap, BTreeSet};
 use std::process::ExitCode;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use testkit::case::CaseFile;
 use testkit::play::{self, Transcript};
-use testkit::world;
 
 /// Worlds at once: most of a world's time is waiting.
 const WORLDS: usize = 6;
@@ -24,13 +23,7 @@ fn main() -> ExitCode {
     if let [first, program] = arguments.as_slice()
         && first == "--inside"
     {
-        return match play::inside(program) {
-            Ok(()) => ExitCode::SUCCESS,
-            Err(why) => {
-                eprintln!("{why}");
-                ExitCode::FAILURE
-            }
-        };
+        return ring::ended(play::inside(program));
     }
     let has = |option: &str| arguments.iter().any(|word| word == option);
     let (verbose, write) = (has("--verbose"), has("--write-missing"));
@@ -48,9 +41,7 @@ fn main() -> ExitCode {
 
 /// Proves that parameters are honoured, and reports how many.
 fn proofs(filter: &str) -> Result<ExitCode, String> {
-    world::available().map_err(|why| format!("this ring {why}"))?;
-    world::fetch()?;
-    world::posthaste()?;
+    ring::ready()?;
     let (proved, failed) = compat::honoured::prove(filter);
     for line in &failed {
         println!("FAILED {line}");
@@ -67,9 +58,7 @@ struct Wanted {
 }
 
 fn ring(filter: &str, wanted: &Wanted) -> Result<ExitCode, String> {
-    world::available().map_err(|why| format!("this ring {why}"))?;
-    world::fetch()?;
-    world::posthaste()?;
+    ring::ready()?;
     let files = cases::texts()?;
     let (endings, shown) = run_all(&files, filter)?;
     let whole = filter.is_empty();

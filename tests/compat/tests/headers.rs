@@ -3,12 +3,11 @@
 //! `HEADERS` says how many (1,000 without it), `SEED` which. Each message has fifty; a list of addresses in a `To` or `From`
 //! header becomes what cleanup(8) makes of it for mail of our own.
 
-use compat::difference;
 use compat::grammar::Grammar;
+use compat::{difference, ring};
 use std::fmt::Write as _;
 use std::process::ExitCode;
 use testkit::play::{self, Transcript};
-use testkit::world;
 
 /// Headers of one message.
 const EACH: usize = 50;
@@ -27,27 +26,12 @@ const SETTINGS: &str = "main.cf: append_dot_mydomain = yes\nmain.cf: smtpd_rejec
 const DIVIDERS: &[&str] = &[", ", ",", ", ", "; ", " ", ",,", ",\r\n ", "\r\n\t", " (and) ", ": ", ">, <"];
 
 fn main() -> ExitCode {
-    let arguments: Vec<String> = std::env::args().skip(1).collect();
-    let result = match arguments.as_slice() {
-        [first, program] if first == "--inside" => play::inside(program),
-        _ => all(),
-    };
-    match result {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(why) => {
-            eprintln!("{why}");
-            ExitCode::FAILURE
-        }
-    }
+    ring::program(play::inside, all)
 }
 
 fn all() -> Result<(), String> {
-    world::available().map_err(|why| format!("this ring {why}"))?;
-    world::fetch()?;
-    world::posthaste()?;
-    let number =
-        |name: &str, default| std::env::var(name).ok().and_then(|n| n.parse().ok()).unwrap_or(default);
-    let (count, seed) = (number("HEADERS", 1_000), number("SEED", 1));
+    ring::ready()?;
+    let (count, seed) = (ring::number("HEADERS", 1_000), ring::number("SEED", 1));
     let mut grammar = Grammar::new(seed);
     let messages = (count as usize).div_ceil(EACH);
     let mut shown = Vec::new();

@@ -2,8 +2,9 @@
 //!
 //! Each part runs in a world of its own against the scripted name server there.
 
+use compat::ring;
 use std::process::ExitCode;
-use testkit::{play, world};
+use testkit::play;
 
 /// Waits for the line of the start, then shows what check says.
 const LOOK: &str = "run: for _ in $(seq 30); do grep -q 'names cannot be resolved' /var/log/mail.log && break; sleep 0.1; done; \
@@ -43,24 +44,11 @@ const PARTS: &[Part] = &[
 ];
 
 fn main() -> ExitCode {
-    let arguments: Vec<String> = std::env::args().skip(1).collect();
-    let result = match arguments.as_slice() {
-        [first, program] if first == "--inside" => play::inside(program),
-        _ => all(),
-    };
-    match result {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(why) => {
-            eprintln!("{why}");
-            ExitCode::FAILURE
-        }
-    }
+    ring::program(play::inside, all)
 }
 
 fn all() -> Result<(), String> {
-    world::available().map_err(|why| format!("this ring {why}"))?;
-    world::fetch()?;
-    world::posthaste()?;
+    ring::ready()?;
     // Most of a world's time is waiting.
     let results: Vec<_> = std::thread::scope(|scope| {
         let parts: Vec<_> = PARTS.iter().map(|part| scope.spawn(move || part_holds(part))).collect();

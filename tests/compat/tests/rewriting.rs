@@ -5,6 +5,7 @@
 //! same main.cf.
 
 use compat::grammar::Grammar;
+use compat::ring;
 use config::Config;
 use mail::{Address, AddressHeader, Written};
 use rewrite::{AddressClass, Resolved, Resolver, Rules};
@@ -33,18 +34,7 @@ const CLASSES: &str = "mydestination = mail.example.com, localhost.example.com\n
                        virtual_alias_domains = alias.example\nvirtual_mailbox_domains = box.example\n";
 
 fn main() -> ExitCode {
-    let arguments: Vec<String> = std::env::args().skip(1).collect();
-    let result = match arguments.as_slice() {
-        [first, settings] if first == "--inside" => inside(settings.parse().unwrap_or(0)),
-        _ => all(),
-    };
-    match result {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(why) => {
-            eprintln!("{why}");
-            ExitCode::FAILURE
-        }
-    }
+    ring::program(inside, all)
 }
 
 fn all() -> Result<(), String> {
@@ -66,10 +56,9 @@ fn all() -> Result<(), String> {
     Ok(())
 }
 
-fn inside(settings: usize) -> Result<(), String> {
-    let number =
-        |name: &str, default| std::env::var(name).ok().and_then(|n| n.parse().ok()).unwrap_or(default);
-    let (count, seed) = (number("ADDRESSES", 2_000), number("SEED", 1));
+fn inside(word: &str) -> Result<(), String> {
+    let settings: usize = word.parse().unwrap_or(0);
+    let (count, seed) = (ring::number("ADDRESSES", 2_000), ring::number("SEED", 1));
     let mut postfix = mta::by_name("postfix")?;
     let ground = case::CaseFile::default().main_cf();
     postfix.configure(&[&ground, CLASSES, SETTINGS[settings]].concat(), case::MASTER)?;

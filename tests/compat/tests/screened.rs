@@ -2,11 +2,8 @@
 
 use compat::both;
 
-/// Shell functions: wait for a condition, for the port, for its end; be a client that waits for its greeting.
+/// Settings, and shell functions: be a client that waits for its greeting.
 const HELPERS: &str = r#"
-until_ok() { for _ in $(seq 200); do "$@" >/dev/null 2>&1 && return 0; sleep 0.05; done; echo "timed out: $*"; return 1; }
-listening() { grep -q ':0019 0\{8\}:0000 0A\|:0019 0\{32\}:0000 0A' /proc/net/tcp /proc/net/tcp6; }
-silent() { ! listening; }
 visit() {
     exec 3<>/dev/tcp/127.0.0.1/25
     while read -r -t 15 line <&3; do case $line in "220 "*) break ;; esac; done
@@ -15,9 +12,6 @@ visit() {
 told() { grep -o 'PASS [A-Z]*' /var/log/mail.log | tail -1; }
 known() { [ "$(told)" = "PASS $1" ]; }
 written() { postmap -s "$1" | grep -q '^127.0.0.1'; }
-posthaste_serves() { posthaste start -c /etc/postfix </dev/null >/dev/null 2>&1; until_ok listening; }
-posthaste_ends() { posthaste stop -c /etc/postfix </dev/null >/dev/null 2>&1; until_ok silent; }
-postfix_serves() { touch /var/log/mail.log; chown postfix /var/log/mail.log; postfix start </dev/null >/dev/null 2>&1; until_ok listening; }
 # It closes its cache in order only by itself, or by this signal.
 postfix_ends() {
     for p in /proc/[0-9]*; do grep -qs '^postscreen$' $p/comm && kill "${p#/proc/}"; done

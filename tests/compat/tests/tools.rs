@@ -37,10 +37,10 @@
 
 use compat::cases::texts_in;
 use compat::missing::{self, Ending, Endings, TOOLS};
+use compat::ring;
 use compat::tools::{case, compare, generate, play};
 use std::ops::Range;
 use std::process::ExitCode;
-use testkit::world;
 
 /// The seeds of a usual run.
 const SEEDS: Range<u64> = 1..301;
@@ -96,9 +96,7 @@ fn cases(wanted: &Wanted) -> Result<Vec<(String, case::Case)>, String> {
 }
 
 fn ring(wanted: &Wanted, verbose: bool, write: bool) -> Result<ExitCode, String> {
-    world::available().map_err(|why| format!("this ring {why}"))?;
-    world::fetch()?;
-    world::posthaste()?;
+    ring::ready()?;
     let cases = cases(wanted)?;
     let seeds = format!("{}..{}", wanted.seeds.start, wanted.seeds.end);
     let run = |program| play::outside(program, &[&wanted.filter, "--seeds", &seeds]);

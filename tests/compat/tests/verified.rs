@@ -2,11 +2,8 @@
 
 use compat::both;
 
-/// Shell functions: wait for a condition, for the port, for its end; ask about an address and count the probes of it.
+/// Settings, and shell functions: ask about an address, count the probes of it.
 const HELPERS: &str = r#"
-until_ok() { for _ in $(seq 200); do "$@" >/dev/null 2>&1 && return 0; sleep 0.05; done; echo "timed out: $*"; return 1; }
-listening() { grep -q ':0019 0\{8\}:0000 0A\|:0019 0\{32\}:0000 0A' /proc/net/tcp /proc/net/tcp6; }
-silent() { ! listening; }
 ask() {
     exec 3<>/dev/tcp/127.0.0.1/25
     read -r -t 15 line <&3; printf 'HELO client.example.net\r\n' >&3
@@ -18,10 +15,6 @@ queue_manager() { for p in /proc/[0-9]*; do tr '\0' ' ' <"$p/cmdline" 2>/dev/nul
 another_than() { local now; now=$(queue_manager); [ -n "$now" ] && [ "$now" != "$1" ]; }
 probes() { grep -c "to=<$1>.*status=.*deliverable" /var/log/mail.log; }
 kept() { postmap -s "$1" | grep -q "^$2"; }
-posthaste_serves() { posthaste start -c /etc/postfix </dev/null >/dev/null 2>&1; until_ok listening; }
-posthaste_ends() { posthaste stop -c /etc/postfix </dev/null >/dev/null 2>&1; until_ok silent; }
-postfix_serves() { touch /var/log/mail.log; chown postfix /var/log/mail.log; postfix start </dev/null >/dev/null 2>&1; until_ok listening; }
-postfix_ends() { postfix stop </dev/null >/dev/null 2>&1; until_ok silent; }
 cat >>/etc/postfix/main.cf <<'END'
 smtpd_relay_restrictions = reject_unauth_destination
 smtpd_recipient_restrictions = reject_unverified_recipient
