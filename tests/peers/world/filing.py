@@ -10,10 +10,9 @@ import re
 import smtplib
 import subprocess
 import sys
-import time
+from world import debian_master_cf, main_cf, read_log, start_mail, stop_mail, wait, write
 
 program = sys.argv[2]
-LOG = pathlib.Path("/var/log/mail.log")
 HOMES = {"proc": 6001, "forw": 6002, "drop": 6003, "lda": 6004}
 BODY = "body\r\nFrom here\r\n.dot\r\n"
 VHOSTS = pathlib.Path("/var/mail/vhosts")
@@ -28,14 +27,6 @@ def make_users():
             passwd.write(f"{name}:x:{number}:{number}::{home}:/bin/sh\n")
         with open("/etc/group", "a") as group:
             group.write(f"{name}:x:{number}:\n")
-
-
-def write(path, text, user=0, mode=0o644):
-    path = pathlib.Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(text)
-    path.chmod(mode)
-    os.chown(path, user, user)
 
 
 def write_rules():
@@ -95,16 +86,10 @@ def write_settings():
           "recipient_delimiter = +\n")
     pathlib.Path("/tmp/lda.log").touch()
     os.chmod("/tmp/lda.log", 0o666)
-    write("/etc/postfix/main.cf", """compatibility_level = 3.6
-maillog_file = /var/log/mail.log
+    main_cf("""
 maillog_file_prefixes = /var
-myhostname = mail.example.com
 mydestination = mail.example.com
 alias_maps = inline:{ { quoted = "|/usr/bin/procmail -d proc" } }
-local_recipient_maps =
-inet_interfaces = 127.0.0.1
-inet_protocols = ipv4
-mynetworks = 127.0.0.0/8
 smtpd_peername_lookup = no
 recipient_delimiter = +
 notify_classes =
@@ -120,22 +105,7 @@ maildrop_destination_recipient_limit = 1
     write("/etc/postfix/commands", """drop /usr/bin/maildrop /home/drop/.mailfilter
 lda /usr/lib/dovecot/dovecot-lda -c /etc/dovecot-lda.conf -f "$SENDER" -a "$RECIPIENT"
 """)
-    write("/etc/postfix/master.cf", """smtp inet n - n - - smtpd
-pickup unix n - n 60 1 pickup
-cleanup unix n - n - 0 cleanup
-qmgr unix n - n 300 1 qmgr
-rewrite unix - - n - - trivial-rewrite
-bounce unix - - n - 0 bounce
-defer unix - - n - 0 bounce
-trace unix - - n - 0 bounce
-proxymap unix - - n - - proxymap
-discard unix - - n - - discard
-error unix - - n - - error
-retry unix - - n - - error
-local unix - n n - - local
-anvil unix - - n - 1 anvil
-postlog unix-dgram n - n - 1 postlogd
-procmail unix - n n - - pipe
+    debian_master_cf("""procmail unix - n n - - pipe
   flags=R user=vmail argv=/usr/bin/procmail -t -m USER=${user} EXTENSION=${extension} /etc/procmailrcs/common
 maildrop unix - n n - - pipe
   flags=DRXhu user=vmail argv=/usr/bin/maildrop /etc/maildrop-virtual
@@ -143,7 +113,7 @@ maildrop unix - n n - - pipe
 
 
 def lines(recipient):
-    found = re.findall(rf"/(\w+)\[\d+\]: \w+: (to=<{re.escape(recipient)}>, .*)", LOG.read_text(errors="replace"))
+    found = re.findall(rf"/(\w+)\[\d+\]: \w+: (to=<{re.escape(recipient)}>, .*)", read_log())
     return [f"{agent}: {text}" for agent, text in found if "status=" in text]
 
 
@@ -155,12 +125,7 @@ def send(recipient, subject):
         headers += "Date: Thu, 01 Jan 2026 00:00:00 +0000\r\n"
         sender = "" if subject == "from-nobody" else "sender@example.net"
         server.sendmail(sender, [recipient], f"{headers}\r\n{BODY}")
-    end = time.monotonic() + 30
-    while len(lines(recipient)) == before:
-        if time.monotonic() > end:
-            print(LOG.read_text(errors="replace"))
-            sys.exit(f"{recipient}: no result")
-        time.sleep(0.05)
+    wait(f"a result for {recipient}", lambda: len(lines(recipient)) > before)
     for line in lines(recipient)[before:]:
         print("log:", re.sub(r"delays?=[\d./]+, ", "", line))
 
@@ -181,14 +146,7 @@ def show_files():
 make_users()
 write_rules()
 write_settings()
-subprocess.run([program, "start"], check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-end = time.monotonic() + 30
-while time.monotonic() < end:
-    try:
-        smtplib.SMTP("127.0.0.1", 25).quit()
-        break
-    except OSError:
-        time.sleep(0.1)
+start_mail(program)
 try:
     for user in ("proc", "forw", "drop"):
         for subject in ("inbox", "maildir", "unknown", "later"):
@@ -202,4 +160,4 @@ try:
     send("Bob@drop.example", "by-pipe")
     show_files()
 finally:
-    subprocess.run([program, "stop"], check=False, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    stop_mail(program)

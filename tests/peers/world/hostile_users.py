@@ -9,7 +9,7 @@ import pathlib
 import re
 import resource
 import subprocess
-import sys
+from world import holds
 
 ANN = ["setpriv", "--reuid=5004", "--regid=5004", "--clear-groups"]
 SPOOL = pathlib.Path("/var/spool/postfix")
@@ -21,13 +21,6 @@ etc = pathlib.Path("/etc/postfix")
 (etc / "main.cf").write_text(MAIN)
 (etc / "master.cf").write_text("25 inet n - n - - smtpd\npickup unix n - n 60 1 pickup\n")
 subprocess.run(["postfix", "check"], check=True)
-
-
-def holds(what, condition, *shown):
-    if not condition:
-        print(f"FAILED: {what}", *shown, sep="\n", file=sys.stderr)
-        sys.exit(1)
-    print(what)
 
 
 def as_ann(words, text=MESSAGE, env=None, **more):

@@ -3,9 +3,8 @@
 import os
 import pathlib
 import shutil
-import stat
 import subprocess
-import sys
+from world import holds
 
 HOME = pathlib.Path("/tmp/install")
 
@@ -30,13 +29,6 @@ def posthaste(command, root, *before):
 def tree(root):
     """What lies below, apart from the user database and its copies."""
     return sorted(str(p.relative_to(root)) for p in root.rglob("*") if p.relative_to(root).parts[0] != "etc")
-
-
-def holds(what, condition, *shown):
-    if not condition:
-        print(f"FAILED: {what}", *shown, sep="\n", file=sys.stderr)
-        sys.exit(1)
-    print(what)
 
 
 def refused(what, root, *names):

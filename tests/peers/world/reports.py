@@ -10,30 +10,17 @@ import pathlib
 import re
 import smtplib
 import subprocess
-import sys
 import time
+from world import debian_master_cf, main_cf, start_mail, wait
 
-oracle = pathlib.Path(sys.argv[1])
 HOME = pathlib.Path("/var/mail/vhosts")
 READERS = """failure headers large eight-bit long-address quoted.one success expansion delay global global-headers global-success
  doubles copies-of-delays copies""".split()
 MAILBOXES = " ".join(f"{{{name}@example.com={name}/}}" for name in [*READERS, "ann", "bob"])
 
-master = (oracle / "root/usr/share/postfix/master.cf.dist").read_text()
-lines = [line.split() for line in master.splitlines() if line and line[0] not in "# "]
-text = "".join(" ".join([*words[:4], "n", *words[5:]]) + "\n" for words in lines if len(words) >= 8 and words[7] != "pipe")
-pathlib.Path("/etc/postfix/master.cf").write_text(text)
-pathlib.Path("/etc/postfix/main.cf").write_text(
+debian_master_cf()
+main_cf(
     """
-compatibility_level = 3.6
-maillog_file = /var/log/mail.log
-myhostname = mail.example.com
-mydestination =
-inet_interfaces = 127.0.0.1
-inet_protocols = ipv4
-mynetworks = 127.0.0.0/8
-alias_maps =
-local_recipient_maps =
 smtpd_reject_unlisted_recipient = no
 transport_maps = inline:{{err.example = error:5.1.2 never}, {later.example = retry:4.2.0 later}}
 virtual_mailbox_domains = example.com
@@ -51,13 +38,7 @@ bounce_notice_recipient = copies@example.com
 delay_notice_recipient = copies-of-delays@example.com
 """.replace("MAILBOXES", MAILBOXES)
 )
-subprocess.run(["postfix", "start"], check=True, stdout=subprocess.DEVNULL)
-for _ in range(100):
-    try:
-        smtplib.SMTP("127.0.0.1", 25, timeout=20).quit()
-        break
-    except OSError:
-        time.sleep(0.1)
+start_mail("postfix")
 
 
 def send(sender, recipient, mail_options=(), rcpt_options=(), body="body\r\n"):
@@ -88,14 +69,13 @@ send("global-success", "ann@example.com", UTF8, ["NOTIFY=SUCCESS"])
 time.sleep(3)
 subprocess.run(["postqueue", "-f"], check=True)
 
+
 def count(reader):
     return len(list((HOME / reader / "new").glob("*")))
 
 
 # Each failure above but the null sender's has a copy.
-deadline = time.time() + 30
-while time.time() < deadline and not (all(map(count, READERS)) and count("copies") == 8):
-    time.sleep(0.2)
+wait("every report came", lambda: all(map(count, READERS)) and count("copies") == 8)
 
 
 def groups(part):

@@ -3,45 +3,24 @@
 Runs inside a world of the test kit. Argument: the unpacked packages. Prints a line for each that arrived as it was sent.
 """
 import email
-import os
 import pathlib
 import subprocess
 import sys
-import time
+from world import debian_master_cf, main_cf, oracle, read_log, start_mail, stop_mail, wait
 
-oracle = pathlib.Path(sys.argv[1])
-LOG = pathlib.Path("/var/log/mail.log")
 ANN = ["setpriv", "--reuid=5004", "--regid=5004", "--clear-groups", "env", "HOME=/home/ann", "USER=ann", "LOGNAME=ann"]
-ANN.append(f"LD_LIBRARY_PATH={oracle}/root/usr/lib/x86_64-linux-gnu")
+ANN.append(f"LD_LIBRARY_PATH={oracle}/usr/lib/x86_64-linux-gnu")
 MAILBOX = pathlib.Path("/home/bob/Maildir")
 
-pathlib.Path("/etc/postfix/main.cf").write_text(
+main_cf(
     """
-compatibility_level = 3.6
-maillog_file = /var/log/mail.log
 maillog_file_prefixes = /var
-myhostname = mail.example.com
 mydestination = mail.example.com
-alias_maps =
-inet_interfaces = 127.0.0.1
 home_mailbox = Maildir/
 """
 )
-pathlib.Path("/etc/postfix/master.cf").write_text(
-    """
-25 inet n - n - - smtpd
-pickup unix n - n 60 1 pickup
-cleanup unix n - n - 0 cleanup
-qmgr unix n - n 300 1 qmgr
-rewrite unix - - n - - trivial-rewrite
-bounce unix - - n - 0 bounce
-defer unix - - n - 0 bounce
-local unix - n n - - local
-smtp unix - - n - - smtp
-error unix - - n - - error
-"""
-)
-subprocess.run(["posthaste", "start"], check=True)
+debian_master_cf()
+start_mail("posthaste")
 
 
 def sends(who, words, text, *, subject, body, sender="ann@mail.example.com", env=(), recipient="bob"):
@@ -49,20 +28,15 @@ def sends(who, words, text, *, subject, body, sender="ann@mail.example.com", env
     for old in (MAILBOX / "new").glob("*"):
         old.unlink()
     done = subprocess.run([*ANN, *env, *words], input=text, capture_output=True, check=False, cwd="/home/ann", timeout=60)
-    end = time.monotonic() + 30
-    found = []
-    while not found and done.returncode == 0 and time.monotonic() < end:
-        found = list((MAILBOX / "new").glob("*"))
-        time.sleep(0.05)
-    if not found:
-        log = LOG.read_text(errors="replace")[-3000:]
-        sys.exit(f"{who}: nothing came; status {done.returncode}\n{done.stdout}\n{done.stderr}\n{log}")
+    if done.returncode != 0:
+        sys.exit(f"{who}: {done}\n{read_log()[-3000:]}")
+    found = wait(f"{who}: {done}", lambda: list((MAILBOX / "new").glob("*")))
     raw = found[0].read_bytes()
     message = email.message_from_bytes(raw)
     content = message.get_payload(decode=True)
     wanted = (f"Return-Path: <{sender}>", f"Subject: {subject}", f"Delivered-To: {recipient}@mail.example.com")
     wrong = [line for line in wanted if f"\n{line}\n".encode() not in b"\n" + raw]
-    if wrong or done.returncode != 0 or content != body or len(found) != 1:
+    if wrong or content != body or len(found) != 1:
         sys.exit(f"{who}: {done}\n{wrong}\n{content!r}\n{raw!r}")
     print(who, "sends")
 
@@ -85,21 +59,21 @@ sends(
 mutt = ["-n", "-F", "/dev/null", "-e", "set copy=no", "-e", "set from=ann@mail.example.com", "-e", "set use_envelope_from"]
 sends(
     "mutt",
-    [f"{oracle}/root/usr/bin/mutt", *mutt, "-s", "mutt", "bob@mail.example.com"],
+    [f"{oracle}/usr/bin/mutt", *mutt, "-s", "mutt", "bob@mail.example.com"],
     TEXT,
     subject="mutt",
     body=TEXT,
 )
 sends(
     "s-nail",
-    [f"{oracle}/root/usr/bin/s-nail", "-:/", "-S", "mta=/usr/sbin/sendmail", "-S", "sendwait", "-s", "s-nail", "bob"],
+    [f"{oracle}/usr/bin/s-nail", "-:/", "-S", "mta=/usr/sbin/sendmail", "-S", "sendwait", "-s", "s-nail", "bob"],
     TEXT,
     subject="s-nail",
     body=TEXT,
 )
 sends(
     "mailx",
-    [f"{oracle}/root/usr/bin/bsd-mailx", "-I", "-n", "-s", "mailx", "bob"],
+    [f"{oracle}/usr/bin/bsd-mailx", "-I", "-n", "-s", "mailx", "bob"],
     b"one line\n..two\n",
     subject="mailx",
     body=b"one line\n..two\n",
@@ -110,11 +84,11 @@ patch.write_bytes(
     b"From 0000000000000000000000000000000000000000 Mon Sep 17 00:00:00 2001\n"
     b"From: Ann <ann@mail.example.com>\nDate: Thu, 1 Jan 2026 00:00:00 +0000\nSubject: [PATCH] patch\n\n" + TEXT
 )
-git = [f"{oracle}/root/usr/lib/git-core/git-send-email", "--sendmail-cmd=/usr/sbin/sendmail", "--confirm=never"]
+git = [f"{oracle}/usr/lib/git-core/git-send-email", "--sendmail-cmd=/usr/sbin/sendmail", "--confirm=never"]
 git += ["--from=ann@mail.example.com", "--to=bob@mail.example.com", "--suppress-cc=all", "--quiet"]
 sends(
     "git send-email",
-    ["GIT_CONFIG_NOSYSTEM=1", f"PERL5LIB={oracle}/root/usr/share/perl5", *git, str(patch)],
+    ["GIT_CONFIG_NOSYSTEM=1", f"PERL5LIB={oracle}/usr/share/perl5", *git, str(patch)],
     b"",
     subject="[PATCH] patch",
     body=b"From: Ann <ann@mail.example.com>\n\n" + TEXT,
@@ -123,7 +97,7 @@ code = "exit(mail('bob@mail.example.com', 'php', \"one line\\n.\\n..two\\nFrom h
 for path, more in (("/usr/sbin/sendmail -t -i", ""), ("/usr/sbin/sendmail -t -i -f ann", "-fann@mail.example.com")):
     sends(
         f"PHP ({path})",
-        [f"{oracle}/root/usr/bin/php8.2", "-n", "-d", f"sendmail_path={path}", "-r", code],
+        [f"{oracle}/usr/bin/php8.2", "-n", "-d", f"sendmail_path={path}", "-r", code],
         b"",
         subject="php",
         body=TEXT + b"\n",
@@ -141,4 +115,4 @@ listed = subprocess.run([*ANN, "mailq"], capture_output=True, text=True, check=F
 if listed.stdout != "Mail queue is empty\n":
     sys.exit(f"mailq: {listed}")
 print("mailq lists")
-subprocess.run(["posthaste", "stop"], check=True)
+stop_mail("posthaste")

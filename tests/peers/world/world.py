@@ -43,10 +43,12 @@ passdb {
 """
 
 
-def write(path, text):
+def write(path, text, user=0, mode=0o644):
     path = pathlib.Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(text)
+    path.chmod(mode)
+    os.chown(path, user, user)
 
 
 def main_cf(text):
@@ -160,6 +162,14 @@ class Client:
         """Without QUIT."""
         self.replies.close()
         self.stream.close()
+
+
+def holds(what, condition, *shown):
+    """Prints what holds; else shows what was found, and fails."""
+    if not condition:
+        print(f"FAILED: {what}", *shown, sep="\n", file=sys.stderr)
+        sys.exit(1)
+    print(what)
 
 
 def without_id(reply):
