@@ -61,7 +61,7 @@ impl<S: Spool> Driver<S> {
     /// Deals with a message whose round is over, once it is known whom reports go to.
     pub(super) fn conclude(&mut self, key: MessageKey, mut message: Active, now: Timestamp) {
         self.expire(&mut message, now);
-        let due = self.due(&message, now);
+        let due = self.due(&mut message, now);
         let mut asked: Vec<(Heading, Addressing)> = Vec::new();
         for (_, heading) in due.iter().flat_map(|due| &due.to) {
             if asked.iter().all(|(known, _)| known != heading) {
@@ -117,7 +117,9 @@ impl<S: Spool> Driver<S> {
     }
 
     /// The reports that a message is due.
-    fn due(&self, message: &Active, now: Timestamp) -> Vec<Due> {
+    fn due(&self, message: &mut Active, now: Timestamp) -> Vec<Due> {
+        let (owned, failed) = of_owners(std::mem::take(&mut message.failed));
+        let message = &*message;
         let envelope = &message.envelope;
         let mut due = Vec::new();
         let mut add = |kind, outcomes: &[Outcome]| {
@@ -131,7 +133,6 @@ impl<S: Spool> Driver<S> {
             let to = to.into_iter().map(heading).collect();
             due.push(Due { kind, outcomes: outcomes.to_vec(), to });
         };
-        let (owned, failed) = of_owners(message.failed.clone());
         // With VERP each sender address is told of its own recipient.
         let verp = verp_delimiters(envelope).is_some() && !self.settings.disable_verp_bounces;
         let together = if verp { 1 } else { failed.len().max(1) };

@@ -71,10 +71,14 @@ impl<S: Spool> Driver<S> {
         if due.to.is_empty() {
             return Reported::Nobody;
         }
+        let content = self.content_of(*key, message);
         let mut cause = (due.kind == ReportKind::Failure).then_some((*key, &*due.outcomes));
         let mut reported = Reported::Nobody;
         for (to, heading) in &due.to {
-            let report = self.compose(concluding, due, (to, heading), now).and_then(|report| {
+            let report = content.as_ref().map_err(String::clone);
+            let report =
+                report.and_then(|content| self.compose(concluding, due, (to, heading), content, now));
+            let report = report.and_then(|report| {
                 let (id, cause) = (report.queue_id.clone(), cause.take());
                 let (envelope, content) = (report.envelope.clone(), report.content.clone());
                 let new = self.spool.bounce(cause, id, envelope, content, report.flags);
@@ -107,11 +111,11 @@ impl<S: Spool> Driver<S> {
         concluding: &Concluding,
         due: &Due,
         (to, heading): (&Addressee, &Heading),
+        content: &Content,
         now: Timestamp,
     ) -> Result<Report, String> {
-        let Concluding { key, message, .. } = concluding;
+        let message = &concluding.message;
         let addressed = concluding.addressed(heading).ok_or("a table of addresses cannot be asked")?;
-        let content = &self.content_of(*key, message)?;
         let original = Original { queue_id: &message.queue_id, envelope: &message.envelope, content };
         let new = (self.spool.new_id(now), now);
         bounce::compose(&self.bounce, due.kind, (to, &addressed), &original, &due.outcomes, new)
